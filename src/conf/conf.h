@@ -1,0 +1,155 @@
+/*
+ * conf: the settings. One table row a setting (name, type, default, bounds, help); load, check, dump, `--help` and
+ * docs/settings.md come from the same rows. YAML (libyaml) first, then the environment: DOZO_SECTION_KEY, and the
+ * variables that the four replaced services documented. Names are those of the reference settings (dozo.yaml).
+ *
+ * A struct dz_conf is immutable after dz_conf_load and counted, so threads may keep one while a newer is loaded. All
+ * texts inside belong to it. Unknown keys, wrong types, values out of bounds, a key twice and an anchor bomb are
+ * DZ_BAD_INPUT with "FILE:LINE: shelves[0].evry: unknown key; did you mean \"every\"?".
+ */
+#pragma once
+
+#include "base/base.h"
+
+struct dz_strs { /* a list of texts, NUL-terminated each */
+    char **v;
+    size_t n;
+};
+
+struct dz_pair { /* name → text, order kept */
+    char *name, *text;
+};
+struct dz_pairs {
+    struct dz_pair *v;
+    size_t n;
+};
+
+enum dz_driver { DZ_DRIVER_SQLITE, DZ_DRIVER_POSTGRES, DZ_DRIVER_FILES, DZ_DRIVER_MONGODB, DZ_DRIVER_MEMORY, DZ_DRIVER_REDIS };
+
+struct dz_conf_shelf {
+    char *name;   /* [a-z0-9][a-z0-9_-]*, at most 63, unique */
+    char *series; /* "source/id", or a series id of the library; empty: what was imported with --shelf NAME */
+    struct dz_strs api_hosts, cdn_hosts, image_hosts; /* host names without port; a host belongs to one shelf */
+    char *cdn_url;                                    /* no slash at the end; empty: made from the request */
+    struct dz_pairs links;                            /* templates with {source_url}, {chapter} */
+    int64_t every_ms;                                 /* 0: crawl.every */
+};
+
+struct dz_conf_source { /* one sections of `sources` besides its plain keys; options stay text until the source reads them */
+    char *id;
+    bool enabled;
+    struct dz_pairs options; /* every scalar key as text, lists joined by "\n" */
+};
+
+#define DZ_CONF_UNLIMITED UINT64_MAX /* "inf" */
+
+struct dz_conf {
+    atomic_uint refs;
+    char *file; /* where it was read; NULL: none */
+
+    struct dz_strs listen;
+    char *data_dir; /* as given, made absolute */
+    struct {
+        enum dz_level level;
+        enum dz_log_format format;
+    } log;
+    struct {
+        uint32_t threads, max_connections;
+        int64_t header_timeout_ms, body_timeout_ms, idle_timeout_ms, graceful_timeout_ms;
+        uint64_t max_header_bytes, max_body_bytes;
+        struct dz_strs trusted_proxies; /* CIDR, checked */
+        struct dz_strs allowed_hosts, cors_origins;
+        bool force_https;
+        char *access_log; /* "off", "on" or a path */
+    } http;
+    struct {
+        enum dz_driver driver;
+        char *uri;
+    } catalog;
+    struct {
+        enum dz_driver driver;
+        char *uri, *table, *database, *collection;
+        uint32_t pool_min, pool_max, compression_level;
+    } store;
+    struct {
+        enum dz_driver driver;
+        char *uri;
+        uint64_t max_bytes, max_entries;
+        int64_t ttl_ms;
+    } cache;
+    struct {
+        char *token; /* secret */
+        bool allow_anonymous;
+        char *admin_password_hash; /* secret */
+    } auth;
+    struct {
+        char *storage, *graphql;
+    } rate_limit;
+    struct dz_conf_shelf *shelves;
+    size_t shelves_n;
+    struct {
+        bool enabled;
+        char *secret_key; /* secret */
+        char *endpoint;
+        struct dz_strs endpoint_methods, delete_methods;
+        bool delete_requires_auth;
+        uint32_t name_length;
+        uint64_t max_bytes;
+        uint32_t not_found_status, deleted_status;
+        char *fallback_ext, *cache_control;
+        struct {
+            bool enabled;
+            struct dz_pairs properties; /* order kept */
+        } opengraph;
+    } uploads;
+    struct {
+        char *destination, *format, *method;
+        bool separate;
+        int64_t page_delay_ms;
+        uint32_t concurrent, history;
+        bool comicinfo_sizes;
+    } downloads;
+    struct {
+        int64_t every_ms;
+        char *ping_url;
+        int64_t job_lease_ms;
+        uint32_t retries;
+        int64_t retry_max_ms;
+    } crawl;
+    struct {
+        struct dz_strs dir;
+        bool allow_private;
+        char *user_agent;
+        uint64_t http_cache_max_entries;
+        int64_t http_cache_ttl_ms, connect_timeout_ms, read_timeout_ms;
+        struct dz_conf_source *v; /* the shipped ones always present with their defaults, then those of the file */
+        size_t n;
+    } sources;
+};
+
+/* path NULL: ./dozo.yaml when it exists, else defaults. env: "NAME=text" entries, NULL-terminated (pass environ), or
+ * NULL for none. On failure err names the first fault; when `report` is given, every fault is appended to it, a line
+ * each ("FILE:LINE: key: words"). A key ending in _file reads the named file (relative to the settings file, final
+ * newline trimmed, at most 64 KiB). Blocking file reads; any thread. The caller unrefs. */
+DZ_MUST enum dz_code dz_conf_load(const char *path, char *const *env, struct dz_conf **ret_conf, struct dz_buf *report,
+                                  struct dz_err *err);
+/* The same from memory; name stands for the file in messages. For tests and fuzzing. */
+DZ_MUST enum dz_code dz_conf_parse(dz_str yaml, const char *name, char *const *env, struct dz_conf **ret_conf,
+                                   struct dz_buf *report, struct dz_err *err);
+struct dz_conf *dz_conf_ref(struct dz_conf *c);
+void dz_conf_unref(struct dz_conf **c);
+
+/* Rules that span keys and that only a server has: listening beyond loopback without auth.token unless
+ * auth.allow_anonymous; the message names both settings. DZ_BAD_INPUT. */
+DZ_MUST enum dz_code dz_conf_check_serve(const struct dz_conf *c, struct dz_err *err);
+
+/* Effective settings as YAML that loads back to the same; secrets as "***". */
+void dz_conf_dump(const struct dz_conf *c, struct dz_buf *out);
+void dz_conf_dump_json(const struct dz_conf *c, struct dz_buf *out);
+/* docs/settings.md: every row with type, default, bounds, environment name and help. */
+void dz_conf_docs(struct dz_buf *out);
+
+/* Which settings differ between two; a name a line, and whether any of them needs a restart (listen, data_dir,
+ * http.threads, drivers …). For reload on SIGHUP. */
+bool dz_conf_diff(const struct dz_conf *a, const struct dz_conf *b, struct dz_buf *ret_changed,
+                  struct dz_buf *ret_needs_restart);

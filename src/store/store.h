@@ -1,0 +1,87 @@
+/*
+ * store: blobs. Put, get, stat, delete, list; one const table of functions a driver, one wrapper in front of them where
+ * limits, asserts, timing and counters live once.
+ *
+ * A blob is immutable and named by the SHA-256 of its bytes. Every call may block on disk or network: call it from a
+ * worker or a command, never from a loop's thread (dz_store_open_file of the files driver excepted: one open(2)).
+ * All calls are safe from several threads at once.
+ */
+#pragma once
+
+#include "base/base.h"
+
+#define DZ_STORE_BLOB_MAX (2 * DZ_GIB) /* one blob */
+
+struct dz_store;
+
+struct dz_blob_stat {
+    struct dz_sha256 sha;
+    uint64_t bytes;
+    int64_t mtime_s; /* when it was put */
+};
+
+/* What a put needs from above: bytes piece by piece. ret_piece stays valid until the next call; n = 0 ends. */
+typedef enum dz_code dz_store_read_fn(void *arg, dz_str *ret_piece, struct dz_err *err);
+typedef enum dz_code dz_store_list_fn(void *arg, const struct dz_blob_stat *b, struct dz_err *err);
+
+/* Counters since start, for /metrics. */
+struct dz_store_stats {
+    atomic_uint_fast64_t puts, put_bytes, gets, get_bytes, misses, errors, corrupt;
+};
+
+/* A driver. `self` is what open returned. Contracts are those of the wrappers below with the same names. */
+struct dz_store_driver {
+    const char *name; /* as in settings store.driver */
+    enum dz_code (*open)(const char *data_dir, const char *uri, void **ret_self, struct dz_err *err);
+    void (*close)(void *self);
+    enum dz_code (*put)(void *self, dz_store_read_fn *read, void *arg, struct dz_blob_stat *ret_stat, struct dz_err *err);
+    enum dz_code (*get)(void *self, const struct dz_sha256 *sha, uint64_t bytes_max, struct dz_body **ret_body,
+                        struct dz_err *err);
+    enum dz_code (*stat)(void *self, const struct dz_sha256 *sha, struct dz_blob_stat *ret_stat, struct dz_err *err);
+    enum dz_code (*del)(void *self, const struct dz_sha256 *sha, struct dz_err *err);
+    enum dz_code (*list)(void *self, dz_store_list_fn *fn, void *arg, struct dz_err *err);
+    enum dz_code (*open_file)(void *self, const struct dz_sha256 *sha, int *ret_fd, uint64_t *ret_bytes,
+                              struct dz_err *err);  /* NULL: bodies of this driver are not files */
+    enum dz_code (*sweep)(void *self, int64_t older_than_s, uint64_t *ret_removed, struct dz_err *err); /* NULL: none */
+};
+
+extern const struct dz_store_driver dz_store_files;  /* data_dir/blobs/ab/cdef… */
+extern const struct dz_store_driver dz_store_memory; /* the reference answer */
+/* uri "DRIVER?OP=N&OP2=M…": passes all to DRIVER, but the Nth call of put|get|stat|del|list fails (…=N), every call waits
+ * (delay_ms=N), or reads come short (short=N bytes a piece). For tests; never listed for settings. */
+extern const struct dz_store_driver dz_store_fault;
+
+/* Driver by name, or DZ_BAD_INPUT listing the names this binary knows. */
+DZ_MUST enum dz_code dz_store_open(const char *driver, const char *data_dir, const char *uri, struct dz_store **ret_s,
+                                   struct dz_err *err);
+void dz_store_close(struct dz_store **s);
+const char *dz_store_name(const struct dz_store *s);
+
+/* Stores the bytes under their digest and returns it; when it is there already nothing is written again. On return the
+ * bytes, the name and the folder are synced to disk, unless the store is in batch mode (below). A put that fails
+ * leaves nothing that a get would find. DZ_TOO_LARGE over DZ_STORE_BLOB_MAX, DZ_FULL, DZ_IO, or what `read` failed with. */
+DZ_MUST enum dz_code dz_store_put(struct dz_store *s, dz_store_read_fn *read, void *arg, struct dz_blob_stat *ret_stat,
+                                  struct dz_err *err);
+DZ_MUST enum dz_code dz_store_put_bytes(struct dz_store *s, dz_str bytes, struct dz_blob_stat *ret_stat,
+                                        struct dz_err *err);
+
+/* Whole blob; the caller unrefs. The digest is checked on every read of a driver that is not `files`, and there by
+ * `dozo check`. DZ_NOT_FOUND, DZ_TOO_LARGE over bytes_max, DZ_CORRUPT, DZ_IO, DZ_UNAVAILABLE. */
+DZ_MUST enum dz_code dz_store_get(struct dz_store *s, const struct dz_sha256 *sha, uint64_t bytes_max,
+                                  struct dz_body **ret_body, struct dz_err *err);
+DZ_MUST enum dz_code dz_store_stat(struct dz_store *s, const struct dz_sha256 *sha, struct dz_blob_stat *ret_stat,
+                                   struct dz_err *err);
+/* Gone or never there are both DZ_OK: deleting is idempotent. */
+DZ_MUST enum dz_code dz_store_del(struct dz_store *s, const struct dz_sha256 *sha, struct dz_err *err);
+/* Every blob once, in any order; fn's failure ends it and is returned. */
+DZ_MUST enum dz_code dz_store_list(struct dz_store *s, dz_store_list_fn *fn, void *arg, struct dz_err *err);
+
+/* A read-only descriptor for sendfile, the caller closes it; DZ_UNSUPPORTED when the driver has no files. One open and
+ * one fstat; may be called on a loop's thread. */
+DZ_MUST enum dz_code dz_store_open_file(struct dz_store *s, const struct dz_sha256 *sha, int *ret_fd,
+                                        uint64_t *ret_bytes, struct dz_err *err);
+
+/* Removes unfinished temporary files of puts that died, not those younger than older_than_s. */
+DZ_MUST enum dz_code dz_store_sweep(struct dz_store *s, int64_t older_than_s, uint64_t *ret_removed, struct dz_err *err);
+
+struct dz_store_stats *dz_store_stats(struct dz_store *s);
