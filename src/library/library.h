@@ -1,0 +1,144 @@
+/*
+ * library: what an API may ask and what a command may do: the current view of all series and shelves, bytes of a page,
+ * import, check. No HTTP word in here.
+ *
+ * The view is immutable and counted. A keeper thread watches the catalog (told at once by dz_library_poke, else by polling its
+ * change counter), rebuilds the snapshot of each series that changed, and hands the new view to the subscriber, which
+ * posts it to its loops. A request never waits for a rebuild.
+ */
+#pragma once
+
+#include "cache/cache.h"
+#include "catalog/catalog.h"
+#include "conf/conf.h"
+#include "media/media.h"
+#include "store/store.h"
+
+/* ---- view --------------------------------------------------------------------------------------------------------------- */
+
+struct dz_view_shelf {
+    const char *name;
+    const struct dz_conf_shelf *conf; /* NULL: only known from an import */
+    struct dz_snapshot *snap;         /* NULL: nothing there yet */
+};
+
+struct dz_view {
+    atomic_uint refs;
+    uint64_t serial;
+    struct dz_conf *conf;
+    struct dz_snapshot **series; /* by title, natural order */
+    size_t series_n;
+    struct dz_view_shelf *shelves; /* settings' order, then imported ones by name */
+    size_t shelves_n;
+    struct dz_map by_id;    /* 8 bytes of id → struct dz_snapshot */
+    struct dz_map by_shelf; /* name → struct dz_view_shelf */
+    struct dz_map by_host;  /* host name → struct dz_view_host */
+    struct dz_view_host *hosts;
+    size_t hosts_n;
+};
+enum dz_host_kind { DZ_HOST_NONE, DZ_HOST_API, DZ_HOST_CDN, DZ_HOST_IMAGE };
+struct dz_view_host {
+    enum dz_host_kind kind;
+    const struct dz_view_shelf *shelf;
+};
+struct dz_view *dz_view_ref(struct dz_view *v);
+void dz_view_unref(struct dz_view **v);
+const struct dz_snapshot *dz_view_series(const struct dz_view *v, int64_t id);      /* NULL: none */
+const struct dz_view_shelf *dz_view_shelf_of(const struct dz_view *v, dz_str name); /* NULL: none */
+/* contracts/komizip.md 2.1: a host of the settings (port ignored, case kept) wins; else, when there is exactly one shelf
+ * and it names no hosts of that kind, the text before the first '.' compared with cdn, api and i. */
+struct dz_view_host dz_view_host_of(const struct dz_view *v, dz_str host);
+
+/* ---- library -------------------------------------------------------------------------------------------------------------- */
+
+struct dz_library;
+struct dz_library_options {
+    struct dz_conf *conf;                                  /* ref'd */
+    void (*publish)(void *arg, struct dz_view *take_view); /* keeper thread; a new view */
+    void *arg;
+};
+/* Opens catalog and store of the settings, builds all snapshots. No keeper thread yet. */
+DZ_MUST enum dz_code dz_library_open(struct dz_conf *conf, struct dz_library **ret_l,
+                                     struct dz_err *err);
+void dz_library_close(struct dz_library **l); /* joins the keeper */
+/* First view, then the keeper starts; publish is called for every later view. */
+DZ_MUST enum dz_code dz_library_start(struct dz_library *l, const struct dz_library_options *o,
+                                      struct dz_err *err);
+struct dz_view *dz_library_view(struct dz_library *l); /* one more reference */
+void dz_library_poke(struct dz_library *l);            /* look for changes now; any thread, cheap */
+void dz_library_set_conf(struct dz_library *l,
+                         struct dz_conf *conf); /* after a reload: shelves are laid anew */
+struct dz_store *dz_library_store(struct dz_library *l);
+struct dz_catalog *dz_library_catalog(struct dz_library *l);
+/* Whether the last look at the catalog worked; text says what failed ("" when fine; at least 256 bytes). */
+bool dz_library_healthy(struct dz_library *l, char *ret_text);
+
+/* ---- bytes ------------------------------------------------------------------------------------------------------------------ */
+
+/* The blob as an open file, from a bounded cache of descriptors (one probe, else one open(2)): may run on a loop. DZ_UNSUPPORTED when
+ * the store has no files: then dz_library_body. DZ_NOT_FOUND, DZ_IO. The caller unrefs. */
+DZ_MUST enum dz_code dz_library_file(struct dz_library *l, const struct dz_sha256 *sha,
+                                     struct dz_file **ret_file, struct dz_err *err);
+/* The whole blob in memory; blocks: workers only. */
+DZ_MUST enum dz_code dz_library_body(struct dz_library *l, const struct dz_sha256 *sha,
+                                     struct dz_body **ret_body, struct dz_err *err);
+
+/* ---- import -------------------------------------------------------------------------------------------------------------------- */
+
+struct dz_import_event {
+    enum {
+        DZ_IMPORT_PLAN,
+        DZ_IMPORT_CHAPTER,
+        DZ_IMPORT_PAGE,
+        DZ_IMPORT_SKIPPED,
+        DZ_IMPORT_WARNING,
+        DZ_IMPORT_ERROR
+    } kind;
+    const char *path;     /* what it is about, as given or below it */
+    const char *entry;    /* inside an archive or folder; NULL: none */
+    const char *text;     /* words; NULL: none */
+    uint64_t done, total; /* bytes of input, for a progress bar */
+};
+struct dz_import_options {
+    const char *series; /* NULL: from ComicInfo, else from names */
+    const char *shelf;  /* NULL: none */
+    void (*event)(void *arg, const struct dz_import_event *e);
+    void *arg;
+    atomic_bool *
+        stop; /* set by a signal handler: ends after the page at hand with DZ_CANCELLED; may be NULL */
+};
+struct dz_import_result {
+    uint64_t series, chapters_new, chapters_changed, chapters_same, pages, assets, bytes, warnings,
+        errors;
+};
+/* Folders of images, trees of them, and archives. Each chapter is whole or not there: blobs are put and synced first, then one
+ * batch. A second run finishes what a killed one began. A broken input is reported through event, counted and skipped;
+ * DZ_OK then too: look at result.errors. Blocking. */
+DZ_MUST enum dz_code dz_library_import(struct dz_library *l, const char *const *paths, size_t n,
+                                       const struct dz_import_options *o,
+                                       struct dz_import_result *ret_result, struct dz_err *err);
+/* contracts/komizip.md sections 2.3 and 4: chapters.json and the image folder, byte-true. options.shelf must be set. */
+DZ_MUST enum dz_code dz_library_import_komizip(struct dz_library *l, const char *chapters_json,
+                                               const char *cdn_folder,
+                                               const struct dz_import_options *o,
+                                               struct dz_import_result *ret_result,
+                                               struct dz_err *err);
+
+/* ---- check ----------------------------------------------------------------------------------------------------------------------- */
+
+struct dz_check_options {
+    bool repair;
+    bool digests; /* read and hash every blob */
+    void (*problem)(void *arg, bool repaired, const char *text);
+    void (*progress)(void *arg, uint64_t done, uint64_t total); /* blobs; may be NULL */
+    void *arg;
+};
+struct dz_check_result {
+    uint64_t blobs, bytes, problems, repaired,
+        leftovers; /* leftovers: unreferenced blobs and stale temporaries, harmless */
+};
+/* Catalog against store, both ways: rows without bytes, wrong sizes, damaged bytes, counts, bytes without rows. Repair: counts are
+ * mended, leftovers removed, a chapter with lost or damaged pages is marked for a new import or crawl (its stamp is cleared) and the page rows
+ * that cannot be served are taken out of it. Takes the import lock when it repairs: DZ_UNAVAILABLE while an import runs. Blocking. */
+DZ_MUST enum dz_code dz_library_check(struct dz_library *l, const struct dz_check_options *o,
+                                      struct dz_check_result *ret_result, struct dz_err *err);
