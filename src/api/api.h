@@ -1,0 +1,33 @@
+/*
+ * api: the routes. One file a family: cdn.c (komizip's cdn and i hosts, library pages), chapters.c (/v1/chapters),
+ * reader.c (HTML for people), metrics.c (/healthz, /metrics). Each decodes a request, asks the library, encodes the answer.
+ *
+ * Handlers run on http loops. Each loop holds a reference on one view; a new view reaches it as a posted message, so
+ * a request sees one picture of the world from its first byte to its last.
+ */
+#pragma once
+
+#include "crawl/crawl.h"
+#include "http/http.h"
+#include "library/library.h"
+
+struct dz_api;
+
+struct dz_api_options {
+    struct dz_conf *conf;
+    struct dz_library *library;
+    struct dz_cache *cache;
+    struct dz_pool *pool; /* for what may block */
+    /* Filled by the control loop for /healthz and /metrics; may be NULL. Any thread. */
+    void (*back)(void *arg, struct dz_back_stats *ret_stats);
+    void *back_arg;
+};
+DZ_MUST enum dz_code dz_api_new(const struct dz_api_options *o, struct dz_api **ret_a, struct dz_err *err);
+void dz_api_free(struct dz_api **a); /* after the server has stopped */
+
+/* Fills routes, fallback, error bodies, loop hooks and app of the server's options. */
+void dz_api_wire(struct dz_api *a, struct dz_http_options *o);
+void dz_api_set_server(struct dz_api *a, struct dz_http_server *s); /* for statistics, before dz_http_start */
+
+/* A new view for every loop; takes the reference. Any thread. */
+void dz_api_publish(struct dz_api *a, struct dz_view *take_view);
