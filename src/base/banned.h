@@ -1,8 +1,8 @@
 /*
  * banned: functions that have no place here, made into build errors.
  *
- * Included first by base.h, after the system's own declarations, so that only our code is stopped. Use dz_buf_put for
- * text, dz_str_u64 for numbers, gmtime_r through dz_time_* for dates.
+ * Included first by base.h, after the system's own declarations, so that only our code is stopped.
+ * Use dz_buf_put for text, dz_str_u64 for numbers, gmtime_r through dz_time_* for dates.
  */
 #pragma once
 
@@ -11,4 +11,5 @@
 #include <string.h>
 #include <time.h>
 
-#pragma GCC poison strcpy strcat sprintf vsprintf strncpy strncat strtok atoi atol atof gets gmtime localtime ctime asctime
+#pragma GCC poison strcpy strcat sprintf vsprintf strncpy strncat strtok atoi atol atof gets       \
+    gmtime localtime ctime asctime
