@@ -1,16 +1,16 @@
 /*
  * loop: the turn of one epoll loop, its clock and its watchers.
  *
- * A turn is: wait, read the clocks, deliver descriptor events, then messages, then timers, then the turn-end hook.
- * Events come before timers so that a request which has arrived is never answered with its own timeout. Everything here
- * runs on the loop's thread; the loop owns its descriptors and the heap array, never a watch, a timer or a message.
- * The odd thing: the batch of events stays reachable during delivery, so that removing a watch can take its event out
- * of the batch and its memory may be used again at once.
+ * A turn is: wait, read the clocks, deliver descriptor events, then messages, then timers, then the
+ * turn-end hook. Events come before timers so that a request which has arrived is never answered
+ * with its own timeout. Everything here runs on the loop's thread; the loop owns its descriptors
+ * and the heap array, never a watch, a timer or a message. The odd thing: the batch of events stays
+ * reachable during delivery, so that removing a watch can take its event out of the batch and its
+ * memory may be used again at once.
  */
 #include "loop/loop_int.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -37,11 +37,12 @@ enum dz_code dz_loop_new(struct dz_loop **ret_l, struct dz_err *err)
 
 void dz_loop_free(struct dz_loop **l)
 {
-    struct dz_loop *gone = dz_take(l);
+    struct dz_loop *gone = *l;
     if (!gone)
         return;
     dz_assert(!atomic_load(&gone->running));
-    dz_loop_inbox_drop(gone);
+    dz_loop_inbox_drop(gone); /* what it calls may still look at *l */
+    *l = NULL;
     dz_loop_signals_done(gone);
     dz_closep(&gone->wake_fd);
     dz_closep(&gone->epoll_fd);
@@ -49,7 +50,7 @@ void dz_loop_free(struct dz_loop **l)
     dz_freep(&gone);
 }
 
-/* ---- clock ------------------------------------------------------------------------------------------------------ */
+/* ---- clock ----------------------------------------------------------------------------------- */
 
 void dz_loop_read_clock(struct dz_loop *l)
 {
@@ -76,23 +77,22 @@ const char *dz_loop_http_date(const struct dz_loop *l)
     return l->http_date;
 }
 
-/* ---- turn ------------------------------------------------------------------------------------------------------- */
+/* ---- turn ------------------------------------------------------------------------------------ */
 
-/* The kernel's events into l->batch. At most timeout_ms (-1: for ever), less when a timer is due before, and no wait
- * at all when a message or a stop is there. */
+/* The kernel's events into l->batch. At most timeout_ms (-1: for ever), less when a timer is due
+ * before, and no wait at all when a message or a stop is there. */
 static void collect(struct dz_loop *l, int timeout_ms)
 {
     int wait_ms = dz_loop_timer_wait_ms(l);
     if (wait_ms < 0 || (timeout_ms >= 0 && timeout_ms < wait_ms))
         wait_ms = timeout_ms;
     if (wait_ms != 0) {
-        /* Say first that we sleep, look at the inbox after; a poster does it the other way round. So either we see the
-         * message or the poster sees that it must wake us. Both sides need sequential consistency for that. */
+        /* Say first that we sleep, look at the inbox after; a poster does it the other way
+         * round. So either we see the message or the poster sees that it must wake us. Both
+         * sides need sequential consistency for that. */
         atomic_store(&l->asleep, true);
         if (!dz_loop_inbox_empty(l) || atomic_load(&l->stop))
             wait_ms = 0;
-    } else if (timeout_ms != 0 && dz_loop_inbox_empty(l)) {
-        wait_ms = 0;
     }
     int n = epoll_wait(l->epoll_fd, l->batch, LOOP_BATCH, wait_ms);
     int wait_errno = errno;
@@ -157,7 +157,8 @@ void dz_loop_turn(struct dz_loop *l, int timeout_ms)
 
 bool dz_loop_is_owner(const struct dz_loop *l)
 {
-    return pthread_equal(atomic_load_explicit(&l->owner, memory_order_relaxed), pthread_self()) != 0;
+    return pthread_equal(atomic_load_explicit(&l->owner, memory_order_relaxed), pthread_self()) !=
+           0;
 }
 
 void dz_loop_set_turn_end(struct dz_loop *l, void (*fn)(struct dz_loop *l, void *arg), void *arg)
@@ -167,17 +168,18 @@ void dz_loop_set_turn_end(struct dz_loop *l, void (*fn)(struct dz_loop *l, void 
     l->turn_end_arg = arg;
 }
 
-/* ---- descriptors ------------------------------------------------------------------------------------------------ */
+/* ---- descriptors ----------------------------------------------------------------------------- */
 
-/* A paused watch stays in epoll, where EPOLLERR and EPOLLHUP cannot be turned off: edge-triggered they come once
- * instead of in every turn. It also makes events non-zero, which is what tells an added watch from an idle one. */
+/* A paused watch stays in epoll, where EPOLLERR and EPOLLHUP cannot be turned off:
+ * edge-triggered they come once instead of in every turn. It also makes events non-zero, which
+ * is what tells an added watch from an idle one. */
 static uint32_t armed(uint32_t events)
 {
     return events ? events : (uint32_t)EPOLLET;
 }
 
-enum dz_code dz_watch_add(struct dz_loop *l, struct dz_watch *w, int fd, uint32_t events, dz_watch_fn *fn,
-                          struct dz_err *err)
+enum dz_code dz_watch_add(struct dz_loop *l, struct dz_watch *w, int fd, uint32_t events,
+                          dz_watch_fn *fn, struct dz_err *err)
 {
     dz_loop_check_owner(l);
     dz_assert(fn && w->events == 0);
@@ -198,9 +200,11 @@ void dz_watch_set(struct dz_loop *l, struct dz_watch *w, uint32_t events)
     dz_loop_check_owner(l);
     dz_assert(w->events != 0);
     struct epoll_event ev = {.events = events, .data.ptr = w};
-    /* Changing what is registered takes no memory: it fails only when the descriptor was closed under the watch. */
+    /* Changing what is registered takes no memory: it fails only when the descriptor was closed
+     * under the watch. */
     if (DZ_UNLIKELY(epoll_ctl(l->epoll_fd, EPOLL_CTL_MOD, w->fd, &ev) != 0))
-        dz_panic(__FILE__, __LINE__, "descriptor %d of a watch is not open: errno %d", w->fd, errno);
+        dz_panic(__FILE__, __LINE__, "descriptor %d of a watch is not open: errno %d", w->fd,
+                 errno);
     w->events = events;
 }
 

@@ -21,7 +21,7 @@ DZ_MUST enum dz_code dz_loop_new(struct dz_loop **ret_l, struct dz_err *err);
 void dz_loop_free(struct dz_loop **l);   /* not while it runs; messages not yet delivered are dropped after `drop` */
 void dz_loop_run(struct dz_loop *l);     /* until dz_loop_stop(); makes the calling thread the owner */
 void dz_loop_turn(struct dz_loop *l, int timeout_ms); /* one turn, for tests: -1 waits for an event or timer */
-void dz_loop_stop(struct dz_loop *l);    /* any thread, also a signal handler */
+void dz_loop_stop(struct dz_loop *l);    /* any thread, also a signal handler; before the run: it ends at once */
 bool dz_loop_is_owner(const struct dz_loop *l);
 
 int64_t dz_loop_now_ms(const struct dz_loop *l);  /* monotonic, read once a turn */
@@ -42,11 +42,13 @@ struct dz_watch {
 };
 #define dz_container(ptr, T, member) ((T *)(void *)((char *)(ptr) - offsetof(T, member)))
 
-/* fd is borrowed. DZ_IO when epoll refuses. */
+/* fd is borrowed; w is zeroed or was removed before. DZ_IO when epoll refuses. */
 DZ_MUST enum dz_code dz_watch_add(struct dz_loop *l, struct dz_watch *w, int fd, uint32_t events, dz_watch_fn *fn,
                                   struct dz_err *err);
-void dz_watch_set(struct dz_loop *l, struct dz_watch *w, uint32_t events); /* no system call when nothing changes */
-/* After this no callback for w comes, even one already collected this turn. Safe on a zeroed watch. */
+/* No system call when nothing changes. events 0 pauses: EPOLLERR and EPOLLHUP still come, but only once. */
+void dz_watch_set(struct dz_loop *l, struct dz_watch *w, uint32_t events);
+/* After this no callback for w comes, even one already collected this turn; its memory may be freed or used again.
+ * Call it before closing fd. Safe on a zeroed watch. */
 void dz_watch_del(struct dz_loop *l, struct dz_watch *w);
 
 /* ---- timers --------------------------------------------------------------------------------------------------------- */
@@ -61,6 +63,7 @@ struct dz_timer {
     size_t at; /* place in the heap + 1; 0 when idle */
     dz_timer_fn *fn;
 };
+/* Counted from dz_loop_now_ms(). Set from a timer's callback, after_ms is at least 1, so that the turn ends. */
 void dz_timer_set(struct dz_loop *l, struct dz_timer *t, int64_t after_ms, dz_timer_fn *fn);
 void dz_timer_stop(struct dz_loop *l, struct dz_timer *t);
 
@@ -86,7 +89,8 @@ DZ_MUST enum dz_code dz_loop_signals(struct dz_loop *l, const int *signals, size
 
 /* ---- workers ------------------------------------------------------------------------------------------------------------ */
 
-/* A fixed set of threads over one bounded queue. */
+/* A fixed set of threads over one bounded queue. Work that was taken is always run, and its done is called exactly
+ * once: when the home loop ends before it came to it, from dz_loop_free(). */
 struct dz_pool;
 struct dz_work {
     struct dz_work *next;

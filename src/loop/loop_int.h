@@ -1,8 +1,9 @@
 /*
  * loop_int: the loop's inside, shared by the files of this room only.
  *
- * Everything in struct dz_loop belongs to the thread that runs the loop, but for the part between the two pads: other
- * threads push messages and wake the loop through it, so it has cache lines of its own.
+ * Everything in struct dz_loop belongs to the thread that runs the loop, but for the part between
+ * the two pads: other threads push messages and wake the loop through it, so it has cache lines of
+ * its own.
  */
 #pragma once
 
@@ -43,14 +44,15 @@ struct dz_loop {
 
     char pad_before[64];
     _Atomic(struct dz_msg *) inbox; /* newest first */
-    atomic_bool asleep;             /* the loop waits, or is about to, and wants a write to wake_fd */
+    atomic_bool asleep; /* the loop waits, or is about to, and wants a write to wake_fd */
     atomic_bool stop;
     atomic_bool running;
     _Atomic(pthread_t) owner;
     char pad_after[64];
 };
 
-/* Only the owner may touch a loop that runs; one that does not run may be set up or taken down by anybody. */
+/* Only the owner may touch a loop that runs; one that does not run may be set up or taken down by
+ * anybody. */
 static inline void dz_loop_check_owner(const struct dz_loop *l)
 {
     dz_assert(!atomic_load_explicit(&l->running, memory_order_relaxed) || dz_loop_is_owner(l));
@@ -60,12 +62,14 @@ static inline void dz_loop_check_owner(const struct dz_loop *l)
 void dz_loop_read_clock(struct dz_loop *l);
 
 /* timer.c */
-int dz_loop_timer_wait_ms(const struct dz_loop *l); /* until the first timer, by the clock of this turn; -1: none */
+/* Until the first timer, by the clock of this turn; -1: there is none. */
+int dz_loop_timer_wait_ms(const struct dz_loop *l);
 void dz_loop_timers_fire(struct dz_loop *l);
 
 /* msg.c */
 bool dz_loop_inbox_empty(const struct dz_loop *l);
-void dz_loop_inbox_deliver(struct dz_loop *l); /* what is there now; what comes meanwhile waits for the next turn */
+/* What is there now; what comes meanwhile waits for the next turn. */
+void dz_loop_inbox_deliver(struct dz_loop *l);
 void dz_loop_inbox_drop(struct dz_loop *l);
 
 /* signal.c */

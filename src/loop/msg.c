@@ -1,10 +1,11 @@
 /*
  * msg: messages to a loop from any thread, and the wake-up.
  *
- * Senders push onto a lock-free list, newest first; the loop takes the whole list at once, once a turn, and turns it
- * round, so messages come in order of posting. A message belongs to the loop from posting until fn or drop has it.
- * A loop that is busy looks into its inbox by itself before it waits again; only one that sleeps is woken, and by the
- * first sender alone: the rest find `asleep` cleared and make no system call.
+ * Senders push onto a lock-free list, newest first; the loop takes the whole list at once, once a
+ * turn, and turns it round, so messages come in order of posting. A message belongs to the loop
+ * from posting until fn or drop has it. A loop that is busy looks into its inbox by itself before
+ * it waits again; only one that sleeps is woken, and by the first sender alone: the rest find
+ * `asleep` cleared and make no system call.
  */
 #include "loop/loop_int.h"
 
@@ -19,7 +20,8 @@ static void wake(struct dz_loop *l)
         return;
     int saved_errno = errno;
     uint64_t one = 1;
-    /* It fails only when the counter is full, after 2^64 wake-ups, and interrupted writes do not happen to it. */
+    /* It fails only when the counter is full, after 2^64 wake-ups, and interrupted writes do not
+     * happen to it. */
     ssize_t written = write(l->wake_fd, &one, sizeof(one));
     (void)written;
     errno = saved_errno;

@@ -1,10 +1,11 @@
 /*
  * pool: a fixed set of worker threads over one bounded queue, for what may block.
  *
- * Work goes in from any thread; run is called on a worker, then done on the home loop (as a posted message) or, without
- * a home, on the same worker. Work that has been taken is always run and its done always called once: closing refuses
- * new work and finishes the old, and a home loop that ends with a finished work undelivered calls done from
- * dz_loop_free(). The pool owns a work from submit to done and never frees one.
+ * Work goes in from any thread; run is called on a worker, then done on the home loop (as a posted
+ * message) or, without a home, on the same worker. Work that has been taken is always run and its
+ * done always called once: closing refuses new work and finishes the old, and a home loop that ends
+ * with a finished work undelivered calls done from dz_loop_free(). The pool owns a work from submit
+ * to done and never frees one.
  */
 #include "loop/loop_int.h"
 
@@ -72,7 +73,8 @@ static void *worker(void *arg)
     return NULL;
 }
 
-enum dz_code dz_pool_new(unsigned threads, size_t queue_max, struct dz_pool **ret_p, struct dz_err *err)
+enum dz_code dz_pool_new(unsigned threads, size_t queue_max, struct dz_pool **ret_p,
+                         struct dz_err *err)
 {
     dz_assert(threads > 0 && queue_max > 0);
     struct dz_pool *p = dz_zalloc(sizeof(*p) + threads * sizeof(p->threads[0]));
@@ -85,7 +87,8 @@ enum dz_code dz_pool_new(unsigned threads, size_t queue_max, struct dz_pool **re
         if (native != 0) {
             unsigned started = p->started;
             dz_pool_close(&p);
-            return dz_fail_errno(err, DZ_IO, native, "cannot start worker thread %u of %u", started + 1, threads);
+            return dz_fail_errno(err, DZ_IO, native, "cannot start worker thread %u of %u",
+                                 started + 1, threads);
         }
     }
     *ret_p = p;
@@ -99,26 +102,25 @@ enum dz_code dz_pool_submit(struct dz_pool *p, struct dz_work *w, struct dz_err 
     pthread_mutex_lock(&p->lock);
     bool closing = p->closing;
     bool full = p->queued >= p->queue_max;
-    bool wakes = false;
     if (!closing && !full) {
         *p->last = w;
         p->last = &w->next;
         p->queued++;
-        wakes = p->idle > 0;
+        if (p->idle > 0)
+            pthread_cond_signal(&p->more);
     }
     pthread_mutex_unlock(&p->lock);
     if (closing)
         return dz_fail(err, DZ_FULL, "the worker pool is closing");
     if (full)
-        return dz_fail(err, DZ_FULL, "the queue of the worker pool is full (%zu waiting)", p->queue_max);
-    if (wakes)
-        pthread_cond_signal(&p->more);
+        return dz_fail(err, DZ_FULL, "the queue of the worker pool is full (%zu waiting)",
+                       p->queue_max);
     return DZ_OK;
 }
 
 void dz_pool_close(struct dz_pool **p)
 {
-    struct dz_pool *gone = dz_take(p);
+    struct dz_pool *gone = *p;
     if (!gone)
         return;
     pthread_mutex_lock(&gone->lock);
@@ -128,6 +130,8 @@ void dz_pool_close(struct dz_pool **p)
     for (unsigned i = 0; i < gone->started; i++)
         pthread_join(gone->threads[i], NULL);
     dz_assert(gone->queued == 0);
+    /* Not before: work that is being finished may come to us through *p and must be refused. */
+    *p = NULL;
     pthread_cond_destroy(&gone->more);
     pthread_mutex_destroy(&gone->lock);
     dz_freep(&gone);

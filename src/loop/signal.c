@@ -1,8 +1,9 @@
 /*
  * signal: signals as ordinary callbacks of a loop, through one signalfd.
  *
- * The caller blocks the signals before it starts any thread; they then wait in the kernel until the loop reads them.
- * The callback may do whatever any other callback of the loop may. The descriptor is closed with the loop.
+ * The caller blocks the signals before it starts any thread; they then wait in the kernel until the
+ * loop reads them. The callback may do whatever any other callback of the loop may. The descriptor
+ * is closed with the loop.
  */
 #include "loop/loop_int.h"
 
@@ -24,7 +25,8 @@ static void on_readable(struct dz_loop *l, struct dz_watch *w, uint32_t events)
 }
 
 enum dz_code dz_loop_signals(struct dz_loop *l, const int *signals, size_t n,
-                             void (*fn)(struct dz_loop *l, int signal, void *arg), void *arg, struct dz_err *err)
+                             void (*fn)(struct dz_loop *l, int signal, void *arg), void *arg,
+                             struct dz_err *err)
 {
     dz_loop_check_owner(l);
     dz_assert(fn && l->signal_watch.events == 0);

@@ -1,11 +1,12 @@
 /*
  * timer: the timers of a loop, a heap with four children a node.
  *
- * The heap holds keys and pointers; a timer knows its place in it. A timer that is moved to a later time keeps its old
- * key (queued_ms) and only its due_ms changes: most timers guard something that makes progress, so they are moved many
- * times for each time they come up. When the old key comes up, the timer is put where it belongs; it fires only when
- * key and due_ms agree, so timers fire in order of due_ms whatever way they were moved. The loop's thread only; timers
- * belong to whoever embeds them.
+ * The heap holds keys and pointers; a timer knows its place in it. A timer that is moved to a later
+ * time keeps its old key (queued_ms) and only its due_ms changes: most timers guard something that
+ * makes progress, so they are moved many times for each time they come up. When the old key comes
+ * up, the timer is put where it belongs; it fires only when key and due_ms agree, so timers fire in
+ * order of due_ms whatever way they were moved. The loop's thread only; timers belong to whoever
+ * embeds them.
  */
 #include "loop/loop_int.h"
 
