@@ -4,20 +4,22 @@
  *
  * A blob is immutable and named by the SHA-256 of its bytes. Every call may block on disk or network: call it from a
  * worker or a command, never from a loop's thread (dz_store_open_file of the files driver excepted: one open(2)).
- * All calls are safe from several threads at once.
+ * All calls are safe from several threads at once, and several processes may share one store. A batch belongs to one
+ * thread at a time.
  */
 #pragma once
 
 #include "base/base.h"
 
 #define DZ_STORE_BLOB_MAX (2 * DZ_GIB) /* one blob */
+#define DZ_STORE_BATCH_MAX 65536       /* blobs in one batch */
 
 struct dz_store;
 
 struct dz_blob_stat {
     struct dz_sha256 sha;
     uint64_t bytes;
-    int64_t mtime_s; /* when it was put */
+    int64_t mtime_s; /* when it was last put, also when its bytes were there already */
 };
 
 /* What a put needs from above: bytes piece by piece. ret_piece stays valid until the next call; n = 0 ends. */
@@ -26,23 +28,37 @@ typedef enum dz_code dz_store_list_fn(void *arg, const struct dz_blob_stat *b, s
 
 /* Counters since start, for /metrics. */
 struct dz_store_stats {
-    atomic_uint_fast64_t puts, put_bytes, gets, get_bytes, misses, errors, corrupt;
+    atomic_uint_fast64_t puts, put_bytes, reads, read_bytes, misses, errors, corrupt;
 };
 
-/* A driver. `self` is what open returned. Contracts are those of the wrappers below with the same names. */
+/* A driver. `self` is what open returned. Contracts are those of the wrappers below with the same names.
+ * put: `known` is NULL, or the size and digest of what `read` will give, computed by the wrapper; a driver that has the
+ * blob then need not read at all. */
 struct dz_store_driver {
-    const char *name; /* as in settings store.driver */
-    enum dz_code (*open)(const char *data_dir, const char *uri, void **ret_self, struct dz_err *err);
+    const char *name;    /* as in settings store.driver */
+    bool digest_trusted; /* get does not read the digest again */
+    enum dz_code (*open)(const char *data_dir, const char *uri, void **ret_self,
+                         struct dz_err *err);
     void (*close)(void *self);
-    enum dz_code (*put)(void *self, dz_store_read_fn *read, void *arg, struct dz_blob_stat *ret_stat, struct dz_err *err);
-    enum dz_code (*get)(void *self, const struct dz_sha256 *sha, uint64_t bytes_max, struct dz_body **ret_body,
-                        struct dz_err *err);
-    enum dz_code (*stat)(void *self, const struct dz_sha256 *sha, struct dz_blob_stat *ret_stat, struct dz_err *err);
+    enum dz_code (*put)(void *self, const struct dz_blob_stat *known, dz_store_read_fn *read,
+                        void *arg, struct dz_blob_stat *ret_stat, struct dz_err *err);
+    enum dz_code (*get)(void *self, const struct dz_sha256 *sha, uint64_t bytes_max,
+                        struct dz_body **ret_body, struct dz_err *err);
+    enum dz_code (*stat)(void *self, const struct dz_sha256 *sha, struct dz_blob_stat *ret_stat,
+                         struct dz_err *err);
     enum dz_code (*del)(void *self, const struct dz_sha256 *sha, struct dz_err *err);
     enum dz_code (*list)(void *self, dz_store_list_fn *fn, void *arg, struct dz_err *err);
-    enum dz_code (*open_file)(void *self, const struct dz_sha256 *sha, int *ret_fd, uint64_t *ret_bytes,
-                              struct dz_err *err);  /* NULL: bodies of this driver are not files */
-    enum dz_code (*sweep)(void *self, int64_t older_than_s, uint64_t *ret_removed, struct dz_err *err); /* NULL: none */
+    enum dz_code (*open_file)(void *self, const struct dz_sha256 *sha, int *ret_fd,
+                              uint64_t *ret_bytes,
+                              struct dz_err *err); /* NULL: bodies of this driver are not files */
+    enum dz_code (*sweep)(void *self, int64_t older_than_s, uint64_t *ret_removed,
+                          struct dz_err *err); /* NULL: none */
+    /* All four NULL: a batch is a row of plain puts. */
+    enum dz_code (*batch_begin)(void *self, void **ret_batch, struct dz_err *err);
+    enum dz_code (*batch_put)(void *batch, const struct dz_blob_stat *known, dz_store_read_fn *read,
+                              void *arg, struct dz_blob_stat *ret_stat, struct dz_err *err);
+    enum dz_code (*batch_commit)(void *batch, struct dz_err *err);
+    void (*batch_drop)(void *batch);
 };
 
 extern const struct dz_store_driver dz_store_files;  /* data_dir/blobs/ab/cdef… */
@@ -52,36 +68,66 @@ extern const struct dz_store_driver dz_store_memory; /* the reference answer */
 extern const struct dz_store_driver dz_store_fault;
 
 /* Driver by name, or DZ_BAD_INPUT listing the names this binary knows. */
-DZ_MUST enum dz_code dz_store_open(const char *driver, const char *data_dir, const char *uri, struct dz_store **ret_s,
-                                   struct dz_err *err);
+DZ_MUST enum dz_code dz_store_open(const char *driver, const char *data_dir, const char *uri,
+                                   struct dz_store **ret_s, struct dz_err *err);
+/* The same with a driver that has no name in the settings: dz_store_fault in tests. */
+DZ_MUST enum dz_code dz_store_open_with(const struct dz_store_driver *driver, const char *data_dir,
+                                        const char *uri, struct dz_store **ret_s,
+                                        struct dz_err *err);
 void dz_store_close(struct dz_store **s);
 const char *dz_store_name(const struct dz_store *s);
 
 /* Stores the bytes under their digest and returns it; when it is there already nothing is written again. On return the
- * bytes, the name and the folder are synced to disk, unless the store is in batch mode (below). A put that fails
- * leaves nothing that a get would find. DZ_TOO_LARGE over DZ_STORE_BLOB_MAX, DZ_FULL, DZ_IO, or what `read` failed with. */
-DZ_MUST enum dz_code dz_store_put(struct dz_store *s, dz_store_read_fn *read, void *arg, struct dz_blob_stat *ret_stat,
-                                  struct dz_err *err);
-DZ_MUST enum dz_code dz_store_put_bytes(struct dz_store *s, dz_str bytes, struct dz_blob_stat *ret_stat,
-                                        struct dz_err *err);
+ * bytes, the name and the folder are synced to disk. A put that fails leaves nothing that a get would find, with one
+ * exception: when the disk refused only the last step, syncing the folder, the whole blob may be there (it cannot be
+ * taken back, for another process may have put the same bytes). DZ_TOO_LARGE over DZ_STORE_BLOB_MAX, DZ_FULL, DZ_IO, or
+ * what `read` failed with. */
+DZ_MUST enum dz_code dz_store_put(struct dz_store *s, dz_store_read_fn *read, void *arg,
+                                  struct dz_blob_stat *ret_stat, struct dz_err *err);
+DZ_MUST enum dz_code dz_store_put_bytes(struct dz_store *s, dz_str bytes,
+                                        struct dz_blob_stat *ret_stat, struct dz_err *err);
+
+/* Many puts for the price of a few syncs; one chapter is a good batch. Nothing is promised of a blob of the batch (a
+ * get may or may not find it) until commit returned DZ_OK; then all are synced as after dz_store_put. After a failed
+ * commit some may be there, each of them whole. Commit empties the batch, which may then be used again; free drops
+ * what was not committed. DZ_TOO_LARGE over DZ_STORE_BATCH_MAX. */
+struct dz_store_batch;
+DZ_MUST enum dz_code dz_store_batch_begin(struct dz_store *s, struct dz_store_batch **ret_b,
+                                          struct dz_err *err);
+DZ_MUST enum dz_code dz_store_batch_put(struct dz_store_batch *b, dz_store_read_fn *read, void *arg,
+                                        struct dz_blob_stat *ret_stat, struct dz_err *err);
+DZ_MUST enum dz_code dz_store_batch_put_bytes(struct dz_store_batch *b, dz_str bytes,
+                                              struct dz_blob_stat *ret_stat, struct dz_err *err);
+DZ_MUST enum dz_code dz_store_batch_commit(struct dz_store_batch *b, struct dz_err *err);
+void dz_store_batch_free(struct dz_store_batch **b); /* before the store is closed */
 
 /* Whole blob; the caller unrefs. The digest is checked on every read of a driver that is not `files`, and there by
  * `dozo check`. DZ_NOT_FOUND, DZ_TOO_LARGE over bytes_max, DZ_CORRUPT, DZ_IO, DZ_UNAVAILABLE. */
-DZ_MUST enum dz_code dz_store_get(struct dz_store *s, const struct dz_sha256 *sha, uint64_t bytes_max,
-                                  struct dz_body **ret_body, struct dz_err *err);
-DZ_MUST enum dz_code dz_store_stat(struct dz_store *s, const struct dz_sha256 *sha, struct dz_blob_stat *ret_stat,
-                                   struct dz_err *err);
+DZ_MUST enum dz_code dz_store_get(struct dz_store *s, const struct dz_sha256 *sha,
+                                  uint64_t bytes_max, struct dz_body **ret_body,
+                                  struct dz_err *err);
+DZ_MUST enum dz_code dz_store_stat(struct dz_store *s, const struct dz_sha256 *sha,
+                                   struct dz_blob_stat *ret_stat, struct dz_err *err);
+/* Reads all of it and compares the digest, in little memory where the driver has files. DZ_OK, DZ_CORRUPT,
+ * DZ_NOT_FOUND, or what reading failed with. */
+DZ_MUST enum dz_code dz_store_verify(struct dz_store *s, const struct dz_sha256 *sha,
+                                     struct dz_err *err);
 /* Gone or never there are both DZ_OK: deleting is idempotent. */
-DZ_MUST enum dz_code dz_store_del(struct dz_store *s, const struct dz_sha256 *sha, struct dz_err *err);
-/* Every blob once, in any order; fn's failure ends it and is returned. */
-DZ_MUST enum dz_code dz_store_list(struct dz_store *s, dz_store_list_fn *fn, void *arg, struct dz_err *err);
+DZ_MUST enum dz_code dz_store_del(struct dz_store *s, const struct dz_sha256 *sha,
+                                  struct dz_err *err);
+/* Every blob once, in any order; fn's failure ends it and is returned. fn may use the store, also delete. What is not
+ * ours (other files in the folders) is passed over. */
+DZ_MUST enum dz_code dz_store_list(struct dz_store *s, dz_store_list_fn *fn, void *arg,
+                                   struct dz_err *err);
 
 /* A read-only descriptor for sendfile, the caller closes it; DZ_UNSUPPORTED when the driver has no files. One open and
  * one fstat; may be called on a loop's thread. */
-DZ_MUST enum dz_code dz_store_open_file(struct dz_store *s, const struct dz_sha256 *sha, int *ret_fd,
-                                        uint64_t *ret_bytes, struct dz_err *err);
+DZ_MUST enum dz_code dz_store_open_file(struct dz_store *s, const struct dz_sha256 *sha,
+                                        int *ret_fd, uint64_t *ret_bytes, struct dz_err *err);
 
-/* Removes unfinished temporary files of puts that died, not those younger than older_than_s. */
-DZ_MUST enum dz_code dz_store_sweep(struct dz_store *s, int64_t older_than_s, uint64_t *ret_removed, struct dz_err *err);
+/* Removes unfinished temporary files of puts that died: not those younger than older_than_s, nor those of a process that
+ * lives on this machine. Where several machines share the folder, the age alone must tell: an hour is safe. */
+DZ_MUST enum dz_code dz_store_sweep(struct dz_store *s, int64_t older_than_s, uint64_t *ret_removed,
+                                    struct dz_err *err);
 
 struct dz_store_stats *dz_store_stats(struct dz_store *s);

@@ -1,0 +1,157 @@
+/*
+ * files_batch: many blobs for the price of a few syncs.
+ *
+ * Each blob is written under its temporary name and the system is asked to start writing it to disk, without waiting.
+ * Commit then waits for all of them (most are there by now), renames them, and syncs each touched folder once; a
+ * folder's first sync commits the journal for all the others too. At most OPEN_MAX descriptors are held: past that the
+ * oldest file, which had the longest time to reach the disk, is waited for and closed. They stay open until then
+ * because a descriptor is where the system reports a write that failed in the background. One owner thread.
+ */
+#include "store/files_int.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define OPEN_MAX 64
+
+struct batch {
+    struct files *f;
+    struct files_temp **temps; /* pointers, for the map borrows each digest */
+    size_t n, cap;
+    size_t synced;     /* temps before this one are on disk and closed */
+    struct dz_map map; /* digest → struct files_temp */
+    bool touched[256]; /* folders to sync */
+    bool
+        broken; /* a sync failed: the system says so once only, so we remember until the next commit */
+};
+
+static dz_str key_of(const struct dz_sha256 *sha)
+{
+    return (dz_str){(const char *)sha->b, sizeof(sha->b)};
+}
+
+enum dz_code files_batch_begin(void *self, void **ret_batch, struct dz_err *err)
+{
+    (void)err;
+    struct batch *b = dz_new(struct batch);
+    b->f = self;
+    dz_map_init(&b->map);
+    *ret_batch = b;
+    return DZ_OK;
+}
+
+static void empty(struct batch *b)
+{
+    for (size_t i = 0; i < b->n; i++) {
+        files_temp_drop(b->temps[i]);
+        free(b->temps[i]);
+    }
+    b->n = b->synced = 0;
+    dz_map_done(&b->map);
+    dz_map_init(&b->map);
+    memset(b->touched, 0, sizeof(b->touched));
+    b->broken = false;
+}
+
+void files_batch_drop(void *batch)
+{
+    struct batch *b = batch;
+    empty(b);
+    dz_map_done(&b->map);
+    free(b->temps);
+    free(b);
+}
+
+/* In this batch, or in the store: then only its folder has to be synced. */
+static enum dz_code has(struct batch *b, const struct dz_blob_stat *want, bool *ret_yes,
+                        struct dz_err *err)
+{
+    if (dz_map_get(&b->map, key_of(&want->sha))) {
+        *ret_yes = true;
+        return DZ_OK;
+    }
+    DZ_TRY(files_present(b->f, want, ret_yes, err));
+    if (*ret_yes)
+        b->touched[want->sha.b[0]] = true;
+    return DZ_OK;
+}
+
+static enum dz_code sync_next(struct batch *b, struct dz_err *err)
+{
+    enum dz_code code = files_temp_sync(b->temps[b->synced], err);
+    b->broken = code != DZ_OK;
+    b->synced++;
+    return code;
+}
+
+static enum dz_code fail_broken(struct dz_err *err)
+{
+    return dz_fail(err, DZ_IO, "an earlier write of this batch failed");
+}
+
+static enum dz_code keep(struct batch *b, const struct files_temp *t, struct dz_err *err)
+{
+    if (b->n == b->cap) {
+        b->cap = b->cap ? b->cap * 2 : 64;
+        b->temps = dz_realloc(b->temps, b->cap * sizeof(struct files_temp *));
+    }
+    struct files_temp *kept = dz_new(struct files_temp);
+    *kept = *t;
+    b->temps[b->n++] = kept;
+    (void)dz_map_set(&b->map, key_of(&kept->stat.sha), kept);
+    b->touched[kept->stat.sha.b[0]] = true;
+    /* Only a hint: where it is refused, the sync of commit has more to do. */
+    (void)sync_file_range(kept->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+    return b->n - b->synced > OPEN_MAX ? sync_next(b, err) : DZ_OK;
+}
+
+enum dz_code files_batch_put(void *batch, const struct dz_blob_stat *known, dz_store_read_fn *read,
+                             void *arg, struct dz_blob_stat *ret_stat, struct dz_err *err)
+{
+    struct batch *b = batch;
+    bool there = false;
+    if (b->broken)
+        return fail_broken(err);
+    if (known) {
+        struct dz_blob_stat want = *known;
+        want.mtime_s = dz_now_ms() / 1000;
+        DZ_TRY(has(b, &want, &there, err));
+        if (there) {
+            *ret_stat = want;
+            return DZ_OK;
+        }
+    }
+    struct files_temp t;
+    DZ_TRY(files_temp_write(b->f, known, read, arg, &t, err));
+    enum dz_code code = known ? DZ_OK : has(b, &t.stat, &there, err);
+    if (code != DZ_OK || there)
+        files_temp_drop(&t);
+    else
+        code = keep(b, &t, err);
+    if (code == DZ_OK)
+        *ret_stat = t.stat;
+    return code;
+}
+
+static enum dz_code commit(struct batch *b, struct dz_err *err)
+{
+    if (b->broken)
+        return fail_broken(err);
+    while (b->synced < b->n)
+        DZ_TRY(sync_next(b, err));
+    for (size_t i = 0; i < b->n; i++)
+        DZ_TRY(files_temp_rename(b->temps[i], err));
+    for (unsigned i = 0; i < 256; i++)
+        if (b->touched[i])
+            DZ_TRY(files_sync_folder(b->f, (unsigned char)i, err));
+    return DZ_OK;
+}
+
+enum dz_code files_batch_commit(void *batch, struct dz_err *err)
+{
+    struct batch *b = batch;
+    enum dz_code code = commit(b, err);
+    empty(b);
+    return code;
+}

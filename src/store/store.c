@@ -1,0 +1,345 @@
+/*
+ * store: the one door to the drivers.
+ *
+ * Every public call comes through here, is checked, counted, and goes on to the driver's table. Limits (size of a blob,
+ * blobs of a batch) and the check of digests live here, so that no driver can forget them. A put's reader is wrapped in
+ * a meter that counts bytes and stops at DZ_STORE_BLOB_MAX. Any thread; the only shared state are atomic counters.
+ */
+#include "store/store_int.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define VERIFY_PIECE ((size_t)(256 * DZ_KIB))
+
+struct dz_store {
+    const struct dz_store_driver *driver;
+    void *self;
+    struct dz_store_stats stats;
+};
+
+struct dz_store_batch {
+    struct dz_store *s;
+    void *self; /* NULL: the driver has no batches */
+    uint32_t count;
+};
+
+static const struct dz_store_driver *const drivers[] = {
+    &dz_store_files,
+    &dz_store_memory,
+};
+
+const struct dz_store_driver *dz_store_driver_find(dz_str name, struct dz_err *err)
+{
+    for (size_t i = 0; i < DZ_LEN(drivers); i++)
+        if (dz_str_eq(name, dz_str_of(drivers[i]->name)))
+            return drivers[i];
+
+    struct dz_buf known;
+    dz_buf_init(&known, 256);
+    for (size_t i = 0; i < DZ_LEN(drivers); i++) {
+        if (i > 0)
+            dz_buf_put(&known, DZ_S(", "));
+        dz_buf_put(&known, dz_str_of(drivers[i]->name));
+    }
+    dz_str shown = dz_str_sub(name, 0, 40);
+    (void)dz_fail(err, DZ_BAD_INPUT, "no store driver \"%.*s\"; this program has: %s",
+                  DZ_STR_FMT(shown), dz_buf_cstr(&known));
+    dz_buf_done(&known);
+    return NULL;
+}
+
+enum dz_code dz_store_open(const char *driver, const char *data_dir, const char *uri,
+                           struct dz_store **ret_s, struct dz_err *err)
+{
+    const struct dz_store_driver *d = dz_store_driver_find(dz_str_of(driver), err);
+    if (!d)
+        return DZ_BAD_INPUT;
+    return dz_store_open_with(d, data_dir, uri, ret_s, err);
+}
+
+enum dz_code dz_store_open_with(const struct dz_store_driver *driver, const char *data_dir,
+                                const char *uri, struct dz_store **ret_s, struct dz_err *err)
+{
+    void *self = NULL;
+    enum dz_code code = driver->open(data_dir, uri ? uri : "", &self, err);
+    if (code != DZ_OK)
+        return dz_wrap(err, code, "store (%s)", driver->name);
+    struct dz_store *s = dz_new(struct dz_store);
+    s->driver = driver;
+    s->self = self;
+    *ret_s = s;
+    return DZ_OK;
+}
+
+void dz_store_close(struct dz_store **s)
+{
+    if (!*s)
+        return;
+    (*s)->driver->close((*s)->self);
+    dz_freep(s);
+}
+
+const char *dz_store_name(const struct dz_store *s)
+{
+    return s->driver->name;
+}
+
+struct dz_store_stats *dz_store_stats(struct dz_store *s)
+{
+    return &s->stats;
+}
+
+static void bump(atomic_uint_fast64_t *n, uint64_t by)
+{
+    atomic_fetch_add_explicit(n, by, memory_order_relaxed);
+}
+
+/* Counts a failure and passes it on. */
+static enum dz_code counted(struct dz_store *s, enum dz_code code)
+{
+    if (code == DZ_NOT_FOUND)
+        bump(&s->stats.misses, 1);
+    else if (code == DZ_CORRUPT)
+        bump(&s->stats.corrupt, 1);
+    else if (code != DZ_OK && code != DZ_UNSUPPORTED)
+        bump(&s->stats.errors, 1);
+    return code;
+}
+
+/* ---- put ------------------------------------------------------------------------------------ */
+
+struct meter {
+    dz_store_read_fn *read;
+    void *arg;
+    uint64_t bytes;
+};
+
+static enum dz_code meter_read(void *arg, dz_str *ret_piece, struct dz_err *err)
+{
+    struct meter *m = arg;
+    dz_str piece = {NULL, 0};
+    DZ_TRY(m->read(m->arg, &piece, err));
+    if (piece.n > DZ_STORE_BLOB_MAX - m->bytes)
+        return dz_fail(err, DZ_TOO_LARGE, "larger than %llu bytes, the limit of one blob",
+                       (unsigned long long)DZ_STORE_BLOB_MAX);
+    m->bytes += piece.n;
+    *ret_piece = piece;
+    return DZ_OK;
+}
+
+/* One slice as a reader: all of it, then the end. */
+static enum dz_code slice_read(void *arg, dz_str *ret_piece, struct dz_err *err)
+{
+    (void)err;
+    dz_str *left = arg;
+    *ret_piece = *left;
+    *left = (dz_str){NULL, 0};
+    return DZ_OK;
+}
+
+/* Into a batch of the driver when there is one, else a put of its own. */
+static enum dz_code put(struct dz_store *s, struct dz_store_batch *b,
+                        const struct dz_blob_stat *known, dz_store_read_fn *read, void *arg,
+                        struct dz_blob_stat *ret_stat, struct dz_err *err)
+{
+    if (b && b->count >= DZ_STORE_BATCH_MAX)
+        return counted(
+            s, dz_fail(err, DZ_TOO_LARGE, "more than %d blobs in one batch", DZ_STORE_BATCH_MAX));
+    struct meter m = {read, arg, 0};
+    struct dz_blob_stat stat = {0};
+    enum dz_code code = b && b->self
+                            ? s->driver->batch_put(b->self, known, meter_read, &m, &stat, err)
+                            : s->driver->put(s->self, known, meter_read, &m, &stat, err);
+    if (code != DZ_OK)
+        return counted(s, code);
+    if (b)
+        b->count++;
+    bump(&s->stats.puts, 1);
+    bump(&s->stats.put_bytes, stat.bytes);
+    if (ret_stat)
+        *ret_stat = stat;
+    return DZ_OK;
+}
+
+static enum dz_code put_bytes(struct dz_store *s, struct dz_store_batch *b, dz_str bytes,
+                              struct dz_blob_stat *ret_stat, struct dz_err *err)
+{
+    if (bytes.n > DZ_STORE_BLOB_MAX)
+        return counted(s, dz_fail(err, DZ_TOO_LARGE,
+                                  "%zu bytes are more than %llu, the limit of "
+                                  "one blob",
+                                  bytes.n, (unsigned long long)DZ_STORE_BLOB_MAX));
+    struct dz_blob_stat known = {.sha = dz_sha256_of(bytes), .bytes = bytes.n};
+    return put(s, b, &known, slice_read, &bytes, ret_stat, err);
+}
+
+enum dz_code dz_store_put(struct dz_store *s, dz_store_read_fn *read, void *arg,
+                          struct dz_blob_stat *ret_stat, struct dz_err *err)
+{
+    return put(s, NULL, NULL, read, arg, ret_stat, err);
+}
+
+enum dz_code dz_store_put_bytes(struct dz_store *s, dz_str bytes, struct dz_blob_stat *ret_stat,
+                                struct dz_err *err)
+{
+    return put_bytes(s, NULL, bytes, ret_stat, err);
+}
+
+/* ---- batches -------------------------------------------------------------------------------- */
+
+enum dz_code dz_store_batch_begin(struct dz_store *s, struct dz_store_batch **ret_b,
+                                  struct dz_err *err)
+{
+    void *self = NULL;
+    if (s->driver->batch_begin) {
+        enum dz_code code = s->driver->batch_begin(s->self, &self, err);
+        if (code != DZ_OK)
+            return counted(s, code);
+    }
+    struct dz_store_batch *b = dz_new(struct dz_store_batch);
+    b->s = s;
+    b->self = self;
+    *ret_b = b;
+    return DZ_OK;
+}
+
+enum dz_code dz_store_batch_put(struct dz_store_batch *b, dz_store_read_fn *read, void *arg,
+                                struct dz_blob_stat *ret_stat, struct dz_err *err)
+{
+    return put(b->s, b, NULL, read, arg, ret_stat, err);
+}
+
+enum dz_code dz_store_batch_put_bytes(struct dz_store_batch *b, dz_str bytes,
+                                      struct dz_blob_stat *ret_stat, struct dz_err *err)
+{
+    return put_bytes(b->s, b, bytes, ret_stat, err);
+}
+
+enum dz_code dz_store_batch_commit(struct dz_store_batch *b, struct dz_err *err)
+{
+    b->count = 0;
+    return b->self ? counted(b->s, b->s->driver->batch_commit(b->self, err)) : DZ_OK;
+}
+
+void dz_store_batch_free(struct dz_store_batch **b)
+{
+    if (!*b)
+        return;
+    if ((*b)->self)
+        (*b)->s->driver->batch_drop((*b)->self);
+    dz_freep(b);
+}
+
+/* ---- reading -------------------------------------------------------------------------------- */
+
+static enum dz_code compare(const struct dz_sha256 *want, const struct dz_sha256 *got,
+                            uint64_t bytes, struct dz_err *err)
+{
+    if (memcmp(want->b, got->b, sizeof want->b) == 0)
+        return DZ_OK;
+    char hex[65] = {0};
+    dz_hex(want->b, sizeof want->b, hex);
+    return dz_fail(err, DZ_CORRUPT, "blob %s: its %llu bytes do not match this digest", hex,
+                   (unsigned long long)bytes);
+}
+
+enum dz_code dz_store_get(struct dz_store *s, const struct dz_sha256 *sha, uint64_t bytes_max,
+                          struct dz_body **ret_body, struct dz_err *err)
+{
+    DZ_AUTO(dz_body_unref) struct dz_body *body = NULL;
+    enum dz_code code = s->driver->get(s->self, sha, bytes_max, &body, err);
+    if (code != DZ_OK)
+        return counted(s, code);
+    if (!s->driver->digest_trusted) {
+        struct dz_sha256 got = dz_sha256_of((dz_str){body->p, body->n});
+        code = compare(sha, &got, body->n, err);
+        if (code != DZ_OK)
+            return counted(s, code);
+    }
+    bump(&s->stats.reads, 1);
+    bump(&s->stats.read_bytes, body->n);
+    *ret_body = dz_take(&body);
+    return DZ_OK;
+}
+
+enum dz_code dz_store_stat(struct dz_store *s, const struct dz_sha256 *sha,
+                           struct dz_blob_stat *ret_stat, struct dz_err *err)
+{
+    return counted(s, s->driver->stat(s->self, sha, ret_stat, err));
+}
+
+static enum dz_code hash_fd(int fd, struct dz_sha256 *ret_sha, uint64_t *ret_bytes,
+                            struct dz_err *err)
+{
+    DZ_AUTO(dz_sha256_free) struct dz_sha256_ctx *hash = dz_sha256_new();
+    DZ_AUTO(dz_freep) char *piece = dz_alloc(VERIFY_PIECE);
+    uint64_t bytes = 0;
+    for (;;) {
+        ssize_t n = read(fd, piece, VERIFY_PIECE);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return dz_fail_errno(err, DZ_IO, errno, "reading a blob at byte %llu",
+                                 (unsigned long long)bytes);
+        if (n == 0)
+            break;
+        dz_sha256_add(hash, (dz_str){piece, (size_t)n});
+        bytes += (uint64_t)n;
+    }
+    *ret_sha = dz_sha256_end(hash);
+    *ret_bytes = bytes;
+    return DZ_OK;
+}
+
+enum dz_code dz_store_verify(struct dz_store *s, const struct dz_sha256 *sha, struct dz_err *err)
+{
+    DZ_AUTO(dz_closep) int fd = -1;
+    uint64_t bytes = 0;
+    enum dz_code code = dz_store_open_file(s, sha, &fd, &bytes, err);
+    if (code == DZ_UNSUPPORTED) {
+        DZ_AUTO(dz_body_unref) struct dz_body *body = NULL;
+        DZ_TRY(dz_store_get(s, sha, DZ_STORE_BLOB_MAX, &body, err));
+        struct dz_sha256 got = dz_sha256_of((dz_str){body->p, body->n});
+        return counted(s, compare(sha, &got, body->n, err));
+    }
+    if (code != DZ_OK)
+        return code;
+    struct dz_sha256 got;
+    code = hash_fd(fd, &got, &bytes, err);
+    if (code == DZ_OK)
+        code = compare(sha, &got, bytes, err);
+    return counted(s, code);
+}
+
+enum dz_code dz_store_open_file(struct dz_store *s, const struct dz_sha256 *sha, int *ret_fd,
+                                uint64_t *ret_bytes, struct dz_err *err)
+{
+    if (!s->driver->open_file)
+        return dz_fail(err, DZ_UNSUPPORTED, "the %s store has no files", s->driver->name);
+    return counted(s, s->driver->open_file(s->self, sha, ret_fd, ret_bytes, err));
+}
+
+/* ---- the rest ------------------------------------------------------------------------------- */
+
+enum dz_code dz_store_del(struct dz_store *s, const struct dz_sha256 *sha, struct dz_err *err)
+{
+    return counted(s, s->driver->del(s->self, sha, err));
+}
+
+enum dz_code dz_store_list(struct dz_store *s, dz_store_list_fn *fn, void *arg, struct dz_err *err)
+{
+    return s->driver->list(s->self, fn, arg, err);
+}
+
+enum dz_code dz_store_sweep(struct dz_store *s, int64_t older_than_s, uint64_t *ret_removed,
+                            struct dz_err *err)
+{
+    uint64_t removed = 0;
+    if (s->driver->sweep)
+        DZ_TRY(counted(s, s->driver->sweep(s->self, older_than_s, &removed, err)));
+    if (ret_removed)
+        *ret_removed = removed;
+    return DZ_OK;
+}
