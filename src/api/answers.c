@@ -1,0 +1,82 @@
+/*
+ * answers: the error bodies that all route families share (contracts/komizip.md 2.5, with the drop-in rules 16 and 17 of
+ * its section 9: JSON is labelled as JSON, and every 404 says no-store).
+ */
+#include "api/api_int.h"
+
+
+#define JSON DZ_S("application/json")
+#define HTML DZ_S("text/html; charset=utf-8")
+
+void answer_not_found(struct dz_http_req *r)
+{
+    struct dz_view_host h = dz_view_host_of(view_of(r), r->host);
+    if (h.kind == DZ_HOST_NONE && dz_http_wants_html(r)) {
+        struct dz_buf page;
+        dz_buf_init(&page, 64 * DZ_KIB);
+        reader_error_page(&page, 404, DZ_S("There is nothing at this address."));
+        struct dz_http_meta m = {
+            .status = 404, .content_type = HTML, .cache_control = NO_STORE, .last_modified_s = -1};
+        dz_http_reply_buf(r, &m, &page);
+        dz_buf_done(&page);
+        return;
+    }
+    dz_http_reply_text(r, 404, JSON, NO_STORE, DZ_S("{\"error\": true, \"description\": \"404: Not Found.\"}"));
+}
+
+void answer_cdn_not_found(struct dz_http_req *r)
+{
+    dz_http_reply_text(r, 404, HTML, NO_STORE, DZ_S("404"));
+}
+
+void answer_error(struct dz_http_req *r, enum dz_code code, const struct dz_err *err)
+{
+    static struct dz_log_gate gate;
+    int status = dz_code_http_status(code);
+    if (status >= 500 && dz_log_gate_pass(&gate, 1000)) {
+        struct dz_log_ctx here = {.room = "api", .what = r->route ? r->route->name : "request", .id = r->id};
+        dz_log_err(&here, DZ_ERROR, err, "%.*s", (int)(r->target.n > 200 ? 200 : r->target.n), r->target.p);
+    }
+    if (code == DZ_NOT_FOUND) {
+        answer_not_found(r);
+        return;
+    }
+    dz_str type, body;
+    answer_error_body(status, &type, &body);
+    dz_http_reply_text(r, status, type, NO_STORE, body);
+}
+
+/* The words for what the server refuses by itself. */
+void answer_error_body(int status, dz_str *ret_content_type, dz_str *ret_body)
+{
+    static const struct {
+        int status;
+        const char *body;
+    } rows[] = {
+        {400, "{\"error\": true, \"description\": \"400: Bad Request.\"}"},
+        {401, "{\"error\": true, \"description\": \"401: Unauthorized.\"}"},
+        {404, "{\"error\": true, \"description\": \"404: Not Found.\"}"},
+        {405, "{\"error\": true, \"description\": \"405: Method Not Allowed.\"}"},
+        {408, "{\"error\": true, \"description\": \"408: Request Timeout.\"}"},
+        {413, "{\"error\": true, \"description\": \"413: Content Too Large.\"}"},
+        {414, "{\"error\": true, \"description\": \"414: URI Too Long.\"}"},
+        {417, "{\"error\": true, \"description\": \"417: Expectation Failed.\"}"},
+        {431, "{\"error\": true, \"description\": \"431: Request Header Fields Too Large.\"}"},
+        {501, "{\"error\": true, \"description\": \"501: Not Implemented.\"}"},
+        {503, "{\"error\": true, \"description\": \"503: Service Unavailable.\"}"},
+        {505, "{\"error\": true, \"description\": \"505: HTTP Version Not Supported.\"}"},
+    };
+    *ret_content_type = JSON;
+    *ret_body = DZ_S("{\"error\": true, \"description\": \"500: Internal Server Error.\"}");
+    for (size_t i = 0; i < DZ_LEN(rows); i++)
+        if (rows[i].status == status)
+            *ret_body = dz_str_of(rows[i].body);
+}
+
+bool answered_for_shelf_host(struct dz_http_req *r)
+{
+    if (dz_view_host_of(view_of(r), r->host).kind == DZ_HOST_NONE)
+        return false;
+    handle_image_redirect(r);
+    return true;
+}

@@ -1,0 +1,147 @@
+/*
+ * api: the route table and what ties it to loops and views.
+ *
+ * The current view is handed to each loop as a posted message and held there by reference, so that a request needs no
+ * lock and no atomic operation to read it. The lock guards the list of loops and the flights (fetch.c); it is never
+ * held while anything blocks.
+ */
+#include "api/api_int.h"
+
+/* clang-format off */
+static const struct dz_http_route routes[] = {
+    /* name             methods       pattern                       handler */
+    {"cdn",             DZ_HTTP_GET,  "/cdn/{*}",                   handle_cdn},
+    {"chapters",        DZ_HTTP_GET,  "/v1/chapters",               handle_chapters},
+    {"shelf_cdn",       DZ_HTTP_GET,  "/shelf/{}/cdn/{*}",          handle_shelf_cdn},
+    {"shelf_chapters",  DZ_HTTP_GET,  "/shelf/{}/v1/chapters",      handle_shelf_chapters},
+    {"shelf_redirect",  DZ_HTTP_GET,  "/shelf/{}/i/{*}",            handle_shelf_image_redirect},
+    {"shelf",           DZ_HTTP_GET,  "/shelf/{}",                  handle_shelf_home},
+    {"home",            DZ_HTTP_GET,  "/",                          handle_home},
+    {"series",          DZ_HTTP_GET,  "/series/{}",                 handle_series},
+    {"read",            DZ_HTTP_GET,  "/read/{}/{}",                handle_read},
+    {"read_page",       DZ_HTTP_GET,  "/read/{}/{}/{}",             handle_read_page},
+    {"page",            DZ_HTTP_GET,  "/page/{}/{}/{}",             handle_page},
+    {"static",          DZ_HTTP_GET,  "/static/{}",                 handle_static},
+    {"healthz",         DZ_HTTP_GET,  "/healthz",                   handle_healthz},
+    {"metrics",         DZ_HTTP_GET,  "/metrics",                   handle_metrics},
+    {"redirect",        DZ_HTTP_GET,  "/{}/{*}",                    handle_image_redirect},
+};
+/* clang-format on */
+
+struct view_msg {
+    struct dz_msg msg;
+    struct api_loop *to;
+    struct dz_view *view;
+};
+
+static void view_msg_drop(struct dz_msg *m)
+{
+    struct view_msg *v = dz_container(m, struct view_msg, msg);
+    dz_view_unref(&v->view);
+    free(v);
+}
+
+static void view_msg_arrive(struct dz_loop *l, struct dz_msg *m)
+{
+    struct view_msg *v = dz_container(m, struct view_msg, msg);
+    (void)l;
+    dz_view_unref(&v->to->view);
+    v->to->view = dz_take(&v->view);
+    free(v);
+}
+
+static void *loop_start(void *app, struct dz_loop *l)
+{
+    struct dz_api *a = app;
+    struct api_loop *al = dz_new(struct api_loop);
+    al->api = a;
+    al->loop = l;
+    pthread_mutex_lock(&a->lock);
+    dz_assert(a->loops_n < DZ_LEN(a->loops));
+    a->loops[a->loops_n++] = al;
+    al->view = dz_view_ref(a->view);
+    pthread_mutex_unlock(&a->lock);
+    return al;
+}
+
+/* The loop's memory stays until dz_api_free: a message may still be on its way to it. */
+static void loop_stop(void *app, void *loop_app)
+{
+    struct dz_api *a = app;
+    struct api_loop *al = loop_app;
+    pthread_mutex_lock(&a->lock);
+    al->loop = NULL;
+    dz_view_unref(&al->view);
+    pthread_mutex_unlock(&a->lock);
+}
+
+enum dz_code dz_api_new(const struct dz_api_options *o, struct dz_api **ret_a, struct dz_err *err)
+{
+    (void)err;
+    struct dz_api *a = dz_new(struct dz_api);
+    a->conf = dz_conf_ref(o->conf);
+    a->library = o->library;
+    a->cache = o->cache;
+    a->pool = o->pool;
+    a->back = o->back;
+    a->back_arg = o->back_arg;
+    a->started_ms = dz_now_ms();
+    a->view = dz_library_view(o->library);
+    pthread_mutex_init(&a->lock, NULL);
+    dz_map_init(&a->flights);
+    *ret_a = a;
+    return DZ_OK;
+}
+
+void dz_api_free(struct dz_api **ap)
+{
+    struct dz_api *a = dz_take(ap);
+    if (!a)
+        return;
+    dz_assert(a->flights.count == 0);
+    for (size_t i = 0; i < a->loops_n; i++) {
+        dz_view_unref(&a->loops[i]->view);
+        free(a->loops[i]);
+    }
+    dz_map_done(&a->flights);
+    dz_view_unref(&a->view);
+    dz_conf_unref(&a->conf);
+    pthread_mutex_destroy(&a->lock);
+    free(a);
+}
+
+void dz_api_wire(struct dz_api *a, struct dz_http_options *o)
+{
+    o->routes = routes;
+    o->routes_n = DZ_LEN(routes);
+    o->fallback = answer_not_found;
+    o->error_body = answer_error_body;
+    o->app = a;
+    o->loop_start = loop_start;
+    o->loop_stop = loop_stop;
+    o->cors_expose = DZ_S("X-Metadata, X-Chapters, X-Ip-Country");
+}
+
+void dz_api_set_server(struct dz_api *a, struct dz_http_server *s)
+{
+    a->server = s;
+}
+
+void dz_api_publish(struct dz_api *a, struct dz_view *take_view)
+{
+    pthread_mutex_lock(&a->lock);
+    struct dz_view *old = a->view;
+    a->view = take_view;
+    for (size_t i = 0; i < a->loops_n; i++) {
+        if (!a->loops[i]->loop)
+            continue;
+        struct view_msg *v = dz_new(struct view_msg);
+        v->msg.fn = view_msg_arrive;
+        v->msg.drop = view_msg_drop;
+        v->to = a->loops[i];
+        v->view = dz_view_ref(take_view);
+        dz_loop_post(a->loops[i]->loop, &v->msg);
+    }
+    pthread_mutex_unlock(&a->lock);
+    dz_view_unref(&old);
+}

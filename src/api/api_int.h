@@ -1,0 +1,91 @@
+/*
+ * api_int: what the files of the api room share. Handlers live on http loops; struct api_loop is one loop's own state.
+ */
+#pragma once
+
+#include "api/api.h"
+
+#include <pthread.h>
+
+#define CACHE_DAY DZ_S("public, max-age=86400")
+#define CACHE_THREE_MINUTES DZ_S("public, max-age=180")
+#define CACHE_FOREVER DZ_S("public, max-age=31536000, immutable")
+#define CACHE_REVALIDATE DZ_S("no-cache")
+#define NO_STORE DZ_S("no-store")
+
+/* Bodies up to this are kept in RAM and written together with their header block; larger ones go by sendfile. */
+#define SMALL_BODY_MAX (32 * DZ_KIB)
+
+struct api_loop {
+    struct dz_api *api;
+    struct dz_loop *loop;
+    struct dz_view *view;
+};
+
+struct flight; /* single-flight of one cold object; fetch.c */
+
+struct dz_api {
+    struct dz_conf *conf;
+    struct dz_library *library;
+    struct dz_cache *cache;
+    struct dz_pool *pool;
+    struct dz_http_server *server;
+    void (*back)(void *arg, struct dz_back_stats *ret_stats);
+    void *back_arg;
+    int64_t started_ms;
+
+    pthread_mutex_t lock; /* view, loops, flights */
+    struct dz_view *view;
+    struct api_loop *loops[256];
+    size_t loops_n;
+    struct dz_map flights; /* cache key → struct flight */
+};
+
+static inline const struct dz_view *view_of(const struct dz_http_req *r)
+{
+    return ((const struct api_loop *)r->loop_app)->view;
+}
+
+/* ---- answers used by all families (answers.c) ------------------------------------------------------------------- */
+
+void answer_not_found(struct dz_http_req *r);     /* JSON of contracts/komizip.md 2.5, or a page for a browser */
+void answer_cdn_not_found(struct dz_http_req *r); /* the CDN kind: "404" */
+void answer_error(struct dz_http_req *r, enum dz_code code, const struct dz_err *err); /* logs what is ours */
+void answer_error_body(int status, dz_str *ret_content_type, dz_str *ret_body);
+/* A page of the reader was asked for on a host that belongs to a shelf: answers (404 or the image redirect) and says true. */
+bool answered_for_shelf_host(struct dz_http_req *r);
+
+/* ---- objects (fetch.c) --------------------------------------------------------------------------------------------- */
+
+/* What a stored page or asset is served with. Texts live in the view. */
+struct object_request {
+    uint64_t serial; /* snapshot */
+    char kind;       /* one letter a family: the same page has other headers elsewhere */
+    const struct dz_snap_page *page;
+    dz_str name;     /* for Content-Disposition; n = 0: none */
+    dz_str x_metadata; /* n = 0: none */
+    dz_str cache_control;
+    void (*missing)(struct dz_http_req *r); /* answers when the store has lost the bytes */
+};
+/* Replies from RAM, from a file, or later from a worker. */
+void serve_object(struct dz_http_req *r, const struct object_request *o);
+
+/* ---- handlers ---------------------------------------------------------------------------------------------------------- */
+
+void handle_cdn(struct dz_http_req *r);
+void handle_shelf_cdn(struct dz_http_req *r);
+void handle_image_redirect(struct dz_http_req *r);
+void handle_shelf_image_redirect(struct dz_http_req *r);
+void handle_chapters(struct dz_http_req *r);
+void handle_shelf_chapters(struct dz_http_req *r);
+void handle_page(struct dz_http_req *r);
+void handle_home(struct dz_http_req *r);
+void handle_series(struct dz_http_req *r);
+void handle_shelf_home(struct dz_http_req *r);
+void handle_read(struct dz_http_req *r);
+void handle_read_page(struct dz_http_req *r);
+void handle_static(struct dz_http_req *r);
+void handle_healthz(struct dz_http_req *r);
+void handle_metrics(struct dz_http_req *r);
+/* An HTML error page into out. */
+void reader_error_page(struct dz_buf *out, int status, dz_str words);

@@ -1,0 +1,185 @@
+/*
+ * metrics: /healthz for load balancers and people, /metrics in the Prometheus text format (version 0.0.4). Neither is
+ * answered on a shelf's host names, which are public.
+ */
+#include "api/api_int.h"
+
+#include <inttypes.h>
+
+/* A label value: backslash, quote and line feed escaped. */
+static void put_label(struct dz_buf *b, const char *s)
+{
+    for (; *s; s++) {
+        if (*s == '\\' || *s == '"')
+            dz_buf_putc(b, '\\');
+        if (*s == '\n')
+            dz_buf_put(b, DZ_S("\\n"));
+        else
+            dz_buf_putc(b, *s);
+    }
+}
+
+static void put_head(struct dz_buf *b, const char *name, const char *type, const char *help)
+{
+    dz_buf_putf(b, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+static void put_one(struct dz_buf *b, const char *name, const char *type, const char *help, uint64_t value)
+{
+    put_head(b, name, type, help);
+    dz_buf_putf(b, "%s %" PRIu64 "\n", name, value);
+}
+
+static void put_requests(struct dz_buf *b, const struct dz_http_stats *st)
+{
+    put_head(b, "dozo_http_requests_total", "counter", "Requests answered, by route and status class.");
+    for (size_t i = 0; i < st->routes_n; i++)
+        for (int s = 1; s <= 5; s++) {
+            if (st->routes[i].by_status[s] == 0)
+                continue;
+            dz_buf_put(b, DZ_S("dozo_http_requests_total{route=\""));
+            put_label(b, st->routes[i].route);
+            dz_buf_putf(b, "\",status=\"%dxx\"} %" PRIu64 "\n", s, st->routes[i].by_status[s]);
+        }
+    put_head(b, "dozo_http_request_seconds", "histogram", "From the whole request to the answer handed over.");
+    for (size_t i = 0; i < st->routes_n; i++) {
+        const struct dz_http_route_stats *rs = &st->routes[i];
+        if (rs->count == 0)
+            continue;
+        uint64_t sum = 0;
+        for (size_t k = 0; k <= DZ_HTTP_BUCKETS; k++) {
+            sum += rs->bucket[k];
+            dz_buf_put(b, DZ_S("dozo_http_request_seconds_bucket{route=\""));
+            put_label(b, rs->route);
+            if (k < DZ_HTTP_BUCKETS)
+                dz_buf_putf(b, "\",le=\"%g\"} %" PRIu64 "\n", (double)dz_http_bucket_us[k] / 1e6, sum);
+            else
+                dz_buf_putf(b, "\",le=\"+Inf\"} %" PRIu64 "\n", sum);
+        }
+        dz_buf_put(b, DZ_S("dozo_http_request_seconds_sum{route=\""));
+        put_label(b, rs->route);
+        dz_buf_putf(b, "\"} %.9f\n", (double)rs->sum_ns / 1e9);
+        dz_buf_put(b, DZ_S("dozo_http_request_seconds_count{route=\""));
+        put_label(b, rs->route);
+        dz_buf_putf(b, "\"} %" PRIu64 "\n", sum);
+    }
+}
+
+static void put_server(struct dz_buf *b, const struct dz_http_stats *st)
+{
+    put_one(b, "dozo_http_connections", "gauge", "Connections open now.", st->connections_open);
+    put_one(b, "dozo_http_connections_total", "counter", "Connections accepted.", st->connections_total);
+    put_one(b, "dozo_http_connections_refused_total", "counter", "Connections over http.max_connections.",
+            st->connections_refused);
+    put_one(b, "dozo_http_received_bytes_total", "counter", "Bytes read from clients.", st->bytes_in);
+    put_one(b, "dozo_http_sent_bytes_total", "counter", "Bytes written to clients.", st->bytes_out);
+    put_one(b, "dozo_http_bad_requests_total", "counter", "Requests that could not be parsed.", st->parse_errors);
+    put_one(b, "dozo_http_timeouts_total", "counter", "Connections closed by a timeout.", st->timeouts);
+}
+
+static void put_stores(struct dz_buf *b, struct dz_api *a)
+{
+    const struct dz_cache_stats *c = dz_cache_stats(a->cache);
+    put_one(b, "dozo_cache_hits_total", "counter", "Answers found in the cache.", c->hits);
+    put_one(b, "dozo_cache_misses_total", "counter", "Answers not found in the cache.", c->misses);
+    put_one(b, "dozo_cache_inserts_total", "counter", "Answers put into the cache.", c->inserts);
+    put_one(b, "dozo_cache_evictions_total", "counter", "Answers pushed out of the cache.", c->evictions);
+    put_one(b, "dozo_cache_errors_total", "counter", "Failed cache calls.", c->errors);
+    put_one(b, "dozo_cache_bytes", "gauge", "Bytes held by the cache.", c->bytes);
+    put_one(b, "dozo_cache_entries", "gauge", "Entries held by the cache.", c->entries);
+
+    const struct dz_store_stats *s = dz_store_stats(dz_library_store(a->library));
+    put_one(b, "dozo_store_puts_total", "counter", "Blobs put.", s->puts);
+    put_one(b, "dozo_store_gets_total", "counter", "Blobs read.", s->reads);
+    put_one(b, "dozo_store_get_bytes_total", "counter", "Bytes of blobs read.", s->read_bytes);
+    put_one(b, "dozo_store_misses_total", "counter", "Blobs asked for and not there.", s->misses);
+    put_one(b, "dozo_store_errors_total", "counter", "Failed store calls.", s->errors);
+    put_one(b, "dozo_store_corrupt_total", "counter", "Blobs that did not match their digest.", s->corrupt);
+}
+
+static void put_catalog(struct dz_buf *b, const struct dz_view *v)
+{
+    uint64_t chapters = 0, pages = 0, assets = 0;
+    for (size_t i = 0; i < v->series_n; i++) {
+        chapters += v->series[i]->chapters_n;
+        pages += v->series[i]->pages_n;
+        assets += v->series[i]->assets_n;
+    }
+    put_one(b, "dozo_catalog_series", "gauge", "Series that can be read.", v->series_n);
+    put_one(b, "dozo_catalog_chapters", "gauge", "Chapters that can be read.", chapters);
+    put_one(b, "dozo_catalog_pages", "gauge", "Pages that can be read.", pages);
+    put_one(b, "dozo_catalog_assets", "gauge", "Other files of shelves.", assets);
+    put_one(b, "dozo_catalog_shelves", "gauge", "Shelves.", v->shelves_n);
+}
+
+static struct dz_back_stats back_of(const struct dz_api *a)
+{
+    struct dz_back_stats back = {.next_start_in_ms = -1};
+    if (a->back)
+        a->back(a->back_arg, &back);
+    return back;
+}
+
+void handle_metrics(struct dz_http_req *r)
+{
+    if (answered_for_shelf_host(r))
+        return;
+    struct dz_api *a = r->app;
+    struct dz_buf b;
+    dz_buf_init(&b, 4 * DZ_MIB);
+    struct dz_http_stats st;
+    dz_http_stats(a->server, dz_http_arena(r), &st);
+    put_requests(&b, &st);
+    put_server(&b, &st);
+    put_stores(&b, a);
+    put_catalog(&b, view_of(r));
+
+    struct dz_back_stats back = back_of(a);
+    put_one(&b, "dozo_back_up", "gauge", "1 while the back role runs as our child.", back.running);
+    put_one(&b, "dozo_back_starts_total", "counter", "Starts of the back role.", back.starts);
+    put_one(&b, "dozo_back_deaths_total", "counter", "Ends of the back role that nobody asked for.", back.deaths);
+    char text[256];
+    put_one(&b, "dozo_catalog_up", "gauge", "1 while the catalog can be read.", dz_library_healthy(a->library, text));
+    put_head(&b, "dozo_build_info", "gauge", "Always 1; the version is in the label.");
+    dz_buf_put(&b, DZ_S("dozo_build_info{version=\"" DZ_VERSION "\"} 1\n"));
+    put_head(&b, "process_start_time_seconds", "gauge", "Start of the process, Unix seconds.");
+    dz_buf_putf(&b, "process_start_time_seconds %.3f\n", (double)a->started_ms / 1e3);
+
+    struct dz_http_meta m = {.content_type = DZ_S("text/plain; version=0.0.4; charset=utf-8"),
+                             .cache_control = NO_STORE,
+                             .last_modified_s = -1};
+    dz_http_reply_buf(r, &m, &b);
+    dz_buf_done(&b);
+}
+
+/* 200 as long as readers are served, also when the catalog or the back is lost: then "status" is "degraded" and says why. */
+void handle_healthz(struct dz_http_req *r)
+{
+    if (answered_for_shelf_host(r))
+        return;
+    struct dz_api *a = r->app;
+    char text[256];
+    bool catalog = dz_library_healthy(a->library, text);
+    struct dz_back_stats back = back_of(a);
+    bool back_lost = a->back && back.starts > 0 && !back.running;
+
+    struct dz_buf b;
+    dz_buf_init(&b, 4 * DZ_KIB);
+    struct dz_json j;
+    dz_json_init(&j, &b, DZ_JSON_COMPACT, true);
+    dz_json_object(&j);
+    dz_json_key(&j, DZ_S("status"));
+    dz_json_str(&j, catalog && !back_lost ? DZ_S("ok") : DZ_S("degraded"));
+    dz_json_key(&j, DZ_S("version"));
+    dz_json_str(&j, DZ_S(DZ_VERSION));
+    dz_json_key(&j, DZ_S("catalog"));
+    dz_json_str(&j, catalog ? DZ_S("ok") : dz_str_of(text));
+    dz_json_key(&j, DZ_S("back"));
+    dz_json_str(&j, !a->back ? DZ_S("elsewhere") : back.running ? DZ_S("ok") : DZ_S("down"));
+    dz_json_end(&j);
+    dz_buf_putc(&b, '\n');
+    struct dz_http_meta m = {
+        .content_type = DZ_S("application/json"), .cache_control = NO_STORE, .last_modified_s = -1};
+    dz_http_reply_buf(r, &m, &b);
+    dz_buf_done(&b);
+}

@@ -1,0 +1,293 @@
+/*
+ * serve: the front, and the back as its supervised child.
+ *
+ * Opens library, cache and workers, lays the api over the HTTP server, and runs the control loop on the main thread: signals, the bus,
+ * the supervisor, a look at everybody's health once a second. SIGTERM and SIGINT end gracefully, SIGHUP reads the settings anew.
+ * Things are closed in the reverse order of who uses whom: server, back, bus, workers, library, api, cache.
+ */
+#include "cli/cli.h"
+#include "cli/cli_int.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+extern char **environ;
+
+#define WORKERS 8u
+#define WORK_QUEUE_MAX 4096u
+#define BACK_STOP_MS 5000
+
+static const struct dz_log_ctx ctx = {.room = "serve"};
+
+struct front {
+    const char *config_path;
+    struct dz_conf *conf;
+    struct dz_library *library;
+    struct dz_cache *cache;
+    struct dz_pool *pool;
+    struct dz_api *api;
+    struct dz_http_server *server;
+    struct dz_loop *control;
+    struct dz_bus *bus;
+    struct dz_back *back;
+    struct dz_timer watch;
+    int lock_fd;
+    bool with_back, was_healthy;
+    char **back_argv;
+
+    pthread_mutex_t lock; /* back_stats, read by http loops */
+    struct dz_back_stats back_stats;
+};
+
+static void publish(void *arg, struct dz_view *take_view)
+{
+    struct front *f = arg;
+    dz_api_publish(f->api, take_view);
+}
+
+static void on_changed(void *arg)
+{
+    struct front *f = arg;
+    dz_library_poke(f->library);
+}
+
+static void read_back(void *arg, struct dz_back_stats *ret_stats)
+{
+    struct front *f = arg;
+    pthread_mutex_lock(&f->lock);
+    *ret_stats = f->back_stats;
+    pthread_mutex_unlock(&f->lock);
+}
+
+/* Once a second: what other threads may ask of the control loop, and what nobody else would say. */
+static void on_watch(struct dz_loop *l, struct dz_timer *t)
+{
+    struct front *f = dz_container(t, struct front, watch);
+    if (f->back) {
+        struct dz_back_stats now;
+        dz_back_stats_of(f->back, &now);
+        pthread_mutex_lock(&f->lock);
+        f->back_stats = now;
+        pthread_mutex_unlock(&f->lock);
+    }
+    char text[256];
+    bool healthy = dz_library_healthy(f->library, text);
+    if (!healthy && f->was_healthy)
+        dz_log(&ctx, DZ_ERROR, "the catalog cannot be read; serving what is known: %s", text);
+    if (healthy && !f->was_healthy)
+        dz_log(&ctx, DZ_INFO, "the catalog can be read again");
+    f->was_healthy = healthy;
+    dz_timer_set(l, t, 1000, on_watch);
+}
+
+static void fill_http(struct front *f, struct dz_http_options *o)
+{
+    const struct dz_conf *c = f->conf;
+    *o = (struct dz_http_options){
+        .max_connections = c->http.max_connections,
+        .header_timeout_ms = c->http.header_timeout_ms,
+        .body_timeout_ms = c->http.body_timeout_ms,
+        .idle_timeout_ms = c->http.idle_timeout_ms,
+        .graceful_timeout_ms = c->http.graceful_timeout_ms,
+        .max_header_bytes = c->http.max_header_bytes,
+        .max_body_bytes = c->http.max_body_bytes,
+        .trusted_proxies = (const char *const *)c->http.trusted_proxies.v,
+        .cors_origins = c->http.cors_origins.n > 0 ? (const char *const *)c->http.cors_origins.v : NULL,
+    };
+    dz_api_wire(f->api, o);
+}
+
+static void reload(struct front *f)
+{
+    struct dz_conf *fresh = NULL;
+    struct dz_buf report, changed, restart;
+    dz_buf_init(&report, DZ_MIB);
+    dz_buf_init(&changed, DZ_MIB);
+    dz_buf_init(&restart, DZ_MIB);
+    struct dz_err err = {0};
+    enum dz_code code = dz_conf_load(f->config_path, environ, &fresh, &report, &err);
+    if (code == DZ_OK)
+        code = dz_conf_check_serve(fresh, &err);
+    if (code != DZ_OK) {
+        dz_log_err(&ctx, DZ_ERROR, &err, "settings not reloaded; the old ones stay");
+    } else if (!dz_conf_diff(f->conf, fresh, &changed, &restart)) {
+        dz_log(&ctx, DZ_INFO, "settings read again; nothing changed");
+    } else {
+        for (struct dz_cursor c = {.s = dz_buf_str(&changed)}; !dz_cursor_end(&c); dz_cursor_next(&c)) {
+            dz_str name = dz_cursor_until(&c, '\n');
+            dz_log(&ctx, DZ_INFO, "setting changed: %.*s", DZ_STR_FMT(name));
+        }
+        for (struct dz_cursor c = {.s = dz_buf_str(&restart)}; !dz_cursor_end(&c); dz_cursor_next(&c)) {
+            dz_str name = dz_cursor_until(&c, '\n');
+            dz_log(&ctx, DZ_WARN, "%.*s takes effect after a restart", DZ_STR_FMT(name));
+        }
+        dz_conf_unref(&f->conf);
+        f->conf = dz_conf_ref(fresh);
+        dz_log_set_level(fresh->log.level);
+        struct dz_http_options o;
+        fill_http(f, &o);
+        dz_http_update(f->server, &o);
+        dz_library_set_conf(f->library, fresh);
+        if (f->back)
+            dz_back_signal(f->back, SIGHUP);
+    }
+    dz_conf_unref(&fresh);
+    dz_buf_done(&report);
+    dz_buf_done(&changed);
+    dz_buf_done(&restart);
+}
+
+static void on_signal(struct dz_loop *l, int signal, void *arg)
+{
+    if (signal == SIGHUP) {
+        reload(arg);
+        return;
+    }
+    dz_log(&ctx, DZ_INFO, "%s: finishing what has begun", signal == SIGTERM ? "SIGTERM" : "SIGINT");
+    dz_loop_stop(l);
+}
+
+/* As many descriptors as connections and the files behind them need, up to the hard limit. */
+static void raise_file_limit(uint32_t connections)
+{
+    struct rlimit rl;
+    if (getrlimit(RLIMIT_NOFILE, &rl) != 0)
+        return;
+    rlim_t want = (rlim_t)connections + 2048;
+    if (rl.rlim_max != RLIM_INFINITY && want > rl.rlim_max)
+        want = rl.rlim_max;
+    if (rl.rlim_cur < want) {
+        rl.rlim_cur = want;
+        if (setrlimit(RLIMIT_NOFILE, &rl) != 0)
+            dz_log(&ctx, DZ_WARN, "cannot raise the limit of open files to %lu", (unsigned long)want);
+    }
+    if (want < (rlim_t)connections + 64)
+        dz_log(&ctx, DZ_WARN, "the limit of open files (%lu) is below http.max_connections (%u)", (unsigned long)want,
+               connections);
+}
+
+/* The line that scripts wait for; on stdout, and in the log when that goes elsewhere. */
+static void say_listening(const char *address)
+{
+    printf("listening on %s\n", address);
+    fflush(stdout);
+    if (!isatty(STDOUT_FILENO) || !isatty(STDERR_FILENO))
+        dz_log(&ctx, DZ_INFO, "listening on %s", address);
+}
+
+static enum dz_code open_front(struct front *f, struct dz_err *err)
+{
+    struct dz_conf *c = f->conf;
+    DZ_TRY(dz_role_lock(c->data_dir, "front", &f->lock_fd, err));
+    DZ_TRY(dz_library_open(c, &f->library, err));
+    struct dz_cache_options co = {
+        .max_bytes = c->cache.max_bytes, .max_entries = c->cache.max_entries, .ttl_ms = c->cache.ttl_ms};
+    const char *driver = c->cache.driver == DZ_DRIVER_REDIS ? "redis" : "memory";
+    DZ_TRY(dz_cache_open(driver, c->cache.uri, &co, &f->cache, err));
+    DZ_TRY(dz_pool_new(WORKERS, WORK_QUEUE_MAX, &f->pool, err));
+
+    struct dz_api_options ao = {.conf = c,
+                                .library = f->library,
+                                .cache = f->cache,
+                                .pool = f->pool,
+                                .back = f->with_back ? read_back : NULL,
+                                .back_arg = f};
+    DZ_TRY(dz_api_new(&ao, &f->api, err));
+    struct dz_library_options lo = {.conf = c, .publish = publish, .arg = f};
+    DZ_TRY(dz_library_start(f->library, &lo, err));
+
+    struct dz_http_options o;
+    fill_http(f, &o);
+    DZ_TRY(dz_http_server_new(&o, &f->server, err));
+    dz_api_set_server(f->api, f->server);
+    return DZ_OK;
+}
+
+static enum dz_code start_front(struct front *f, struct dz_err *err)
+{
+    unsigned loops = f->conf->http.threads;
+    if (loops == 0) {
+        long cores = sysconf(_SC_NPROCESSORS_ONLN);
+        loops = cores < 1 ? 1 : cores > 64 ? 64 : (unsigned)cores;
+    }
+    char address[128];
+    for (size_t i = 0; i < f->conf->listen.n; i++) {
+        DZ_TRY(dz_http_listen(f->server, f->conf->listen.v[i], loops, address, err));
+        say_listening(address);
+    }
+    DZ_TRY(dz_http_start(f->server, loops, err));
+
+    DZ_TRY(dz_loop_new(&f->control, err));
+    static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
+    DZ_TRY(dz_loop_signals(f->control, signals, DZ_LEN(signals), on_signal, f, err));
+    struct dz_bus_hooks hooks = {.changed = on_changed, .arg = f};
+    DZ_TRY(dz_bus_open(f->control, f->conf->data_dir, &hooks, &f->bus, err));
+    if (f->with_back)
+        DZ_TRY(dz_back_supervise(f->control, f->back_argv, &f->back, err));
+    f->was_healthy = true;
+    dz_timer_set(f->control, &f->watch, 0, on_watch);
+    return DZ_OK;
+}
+
+static void close_front(struct front *f)
+{
+    dz_http_stop(&f->server);
+    dz_back_stop(&f->back, BACK_STOP_MS);
+    dz_bus_close(&f->bus);
+    if (f->control)
+        dz_timer_stop(f->control, &f->watch);
+    dz_pool_close(&f->pool);
+    dz_library_close(&f->library);
+    dz_api_free(&f->api);
+    dz_cache_close(&f->cache);
+    dz_loop_free(&f->control);
+    dz_closep(&f->lock_fd);
+}
+
+/* Before any thread is made: the control loop takes these through a descriptor. */
+static void block_signals(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+static int run_front(struct dz_conf *conf, const char *config_path, bool with_back)
+{
+    char *back_argv[] = {"/proc/self/exe", "serve", "--role", "back", "--config", (char *)config_path, NULL};
+    if (!config_path)
+        back_argv[4] = NULL;
+    struct front f = {.config_path = config_path,
+                      .conf = dz_conf_ref(conf),
+                      .lock_fd = -1,
+                      .with_back = with_back,
+                      .back_argv = back_argv};
+    pthread_mutex_init(&f.lock, NULL);
+    block_signals();
+    raise_file_limit(conf->http.max_connections);
+
+    struct dz_err err = {0};
+    int status = DZ_EXIT_OK;
+    enum dz_code code = dz_conf_check_serve(conf, &err);
+    if (code == DZ_OK)
+        code = open_front(&f, &err);
+    if (code == DZ_OK)
+        code = start_front(&f, &err);
+    if (code == DZ_OK) {
+        dz_loop_run(f.control);
+    } else {
+        fprintf(stderr, "dozo serve: %s\n", err.text);
+        status = DZ_EXIT_FAILED;
+    }
+    close_front(&f);
+    dz_conf_unref(&f.conf);
+    pthread_mutex_destroy(&f.lock);
+    return status;
+}

@@ -1,0 +1,91 @@
+#!/bin/sh
+# Installs what is missing of Debian's packages. Usage: tools/deps.sh build|test|bench|dev
+# Says what and why before it does anything; needs root, and asks sudo for it when it is not.
+set -eu
+
+build='
+gcc|the C compiler
+libc6-dev|the C library
+make|this Makefile
+meson|the build system
+ninja-build|runs what Meson plans
+pkg-config|finds the libraries
+libssl-dev|SHA-256
+libyaml-dev|settings
+libsqlite3-dev|the catalog
+libjansson-dev|reads JSON
+libarchive-dev|reads CBZ, CBR, CB7 and CBT
+libxml2-dev|reads ComicInfo.xml
+zlib1g-dev|gzip answers
+libbrotli-dev|br answers
+libcrypt-dev|password hashes
+'
+test="$build
+libcmocka-dev|unit tests
+clang-format|the format check
+clang|a second opinion on warnings
+python3|end-to-end tests
+python3-pytest|end-to-end tests
+zip|archives as users make them
+unzip|archives as users make them
+p7zip-full|archives as users make them
+libarchive-tools|archives as users make them (bsdtar)
+sqlite3|looks into catalogs from outside
+mandoc|checks the manual page
+curl|a client that nobody here wrote
+"
+bench="$build
+nginx-light|a peer to measure against
+h2o|a peer to measure against
+wrk|makes the load
+python3|runs the measurement
+curl|checks that peers answer the same bytes
+"
+dev="$test
+$bench
+clang-tidy|make check-full
+cppcheck|make check-full
+libclang-rt-14-dev|libFuzzer
+valgrind|instruction counts
+"
+
+case "${1:-build}" in
+build) list=$build ;;
+test) list=$test ;;
+bench) list=$bench ;;
+dev) list=$dev ;;
+*)
+    echo "usage: tools/deps.sh build|test|bench|dev" >&2
+    exit 2
+    ;;
+esac
+
+if ! command -v dpkg-query >/dev/null 2>&1; then
+    echo "tools/deps.sh: this is not Debian; these packages, or your system's names for them, are needed:" >&2
+    echo "$list" | sed -n 's/|/  - /p' >&2
+    exit 0
+fi
+
+missing=$(echo "$list" | sort -u | while IFS='|' read -r package why; do
+    [ -n "$package" ] || continue
+    state=$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null || true)
+    [ "$state" = installed ] || echo "$package|$why"
+done)
+[ -n "$missing" ] || exit 0
+
+echo "Missing Debian packages:"
+echo "$missing" | while IFS='|' read -r package why; do printf '  %-20s %s\n' "$package" "$why"; done
+
+as_root=
+if [ "$(id -u)" -ne 0 ]; then
+    if ! command -v sudo >/dev/null 2>&1; then
+        echo "tools/deps.sh: root is needed to install them and there is no sudo; as root, run:" >&2
+        echo "  apt-get install -y $(echo "$missing" | cut -d'|' -f1 | tr '\n' ' ')" >&2
+        exit 1
+    fi
+    as_root=sudo
+    echo "Installing them needs root; sudo may ask for your password."
+fi
+$as_root apt-get update
+# shellcheck disable=SC2086
+$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $(echo "$missing" | cut -d'|' -f1)
