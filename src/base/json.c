@@ -180,15 +180,35 @@ void dz_json_int(struct dz_json *j, int64_t n)
     dz_buf_put_u64(j->out, n < 0 ? 0 - (uint64_t)n : (uint64_t)n);
 }
 
+/* Adds one to the last digit of text like "1.2345e+06". */
+static void round_up(char *text)
+{
+    char *at = strchr(text, 'e') - 1;
+    while (*at == '9' && at > text) {
+        *at-- = '0';
+        if (*at == '.')
+            at--;
+    }
+    if (*at >= '0' && *at < '9')
+        ++*at;
+}
+
 /* Fewest digits that read back as x, in text like "1.2345e+06". */
 static void shortest(double x, char *text, size_t n)
 {
     /* 15 digits always survive the way there and back, so for a normal number the shortest text of
-     * up to 15 digits is found at once, with zeros behind it. The smallest numbers have fewer
-     * digits in them and are searched. */
+     * up to 15 digits is found at once, with zeros behind it. The smallest numbers have fewer digits
+     * in them and are searched. */
     int digits = fabs(x) >= DBL_MIN || x == 0 ? 15 : 1;
     for (; digits <= 17; digits++) {
         snprintf(text, n, "%.*e", digits - 1, x);
+        if (strtod(text, NULL) == x)
+            return;
+        if (digits != 16)
+            continue;
+        /* Below a power of two numbers lie closer together than above it: the nearest text, just
+         * below, may belong to another number when the one just above still belongs to x. */
+        round_up(text);
         if (strtod(text, NULL) == x)
             return;
     }

@@ -42,6 +42,14 @@ static dz_str take_text(struct input *in)
     return s;
 }
 
+/* The other library takes no NUL in a key. */
+static dz_str take_key(struct input *in)
+{
+    dz_str s = take_text(in);
+    size_t nul = dz_str_chr(s, '\0');
+    return dz_str_sub(s, 0, nul);
+}
+
 static void one_call(struct dz_json *j, struct input *in)
 {
     uint8_t call = take_byte(in) % 9;
@@ -51,7 +59,7 @@ static void one_call(struct dz_json *j, struct input *in)
         return;
     }
     if (!j->stack[j->depth - 1].is_array)
-        dz_json_key(j, take_text(in));
+        dz_json_key(j, take_key(in));
     int64_t whole = 0;
     double real = 0;
     switch (call) {

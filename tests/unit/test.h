@@ -13,13 +13,18 @@
 
 #include "base/base.h"
 
-/* A call that must succeed; prints the error's own words when it does not. */
-#define must(expr)                                                                                                     \
-    do {                                                                                                               \
-        struct dz_err must_err = {0};                                                                                  \
-        struct dz_err *err = &must_err;                                                                                \
-        enum dz_code must_code = (expr);                                                                               \
-        if (must_code != DZ_OK)                                                                                        \
-            fail_msg("%s: %s: %s", #expr, dz_code_name(must_code), must_err.text);                                     \
-        (void)err;                                                                                                     \
+/* clang-format off */
+/* A call that must succeed; prints the error's own words when it does not. Hides an outer err. */
+#define must(expr)                                                                                 \
+    do {                                                                                           \
+        struct dz_err must_err = {0};                                                              \
+        _Pragma("GCC diagnostic push")                                                             \
+        _Pragma("GCC diagnostic ignored \"-Wshadow\"")                                             \
+        struct dz_err *err = &must_err;                                                            \
+        enum dz_code must_code = (expr);                                                           \
+        if (must_code != DZ_OK)                                                                    \
+            fail_msg("%s: %s: %s", #expr, dz_code_name(must_code), must_err.text);                 \
+        (void)err;                                                                                 \
+        _Pragma("GCC diagnostic pop")                                                              \
     } while (0)
+/* clang-format on */
