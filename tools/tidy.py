@@ -68,7 +68,7 @@ def check_text(path, text, lines):
             say(path, n, "a tab")
         if re.search(r"\b(TODO|FIXME|XXX|HACK)\b", line):
             say(path, n, "a note to oneself; do it or write it into the docs")
-    if path.parent.parent.name != "corpus" and not text.startswith("/*\n * "):
+    if path.parent.parent.name != "corpus" and not text.startswith("/*"):
         say(path, 1, "no file head (a comment that says what flows in and out)")
     if len(lines) > FILE_LINES_MAX:
         say(path, 1, f"{len(lines)} lines; split by noun")
