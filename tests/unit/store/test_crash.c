@@ -1,0 +1,202 @@
+/*
+ * test_crash: a store whose writer is killed, or whose disk refuses, at every single step.
+ *
+ * The test runs itself again as a worker that puts a few blobs, with DZ_FAULT set to the Nth write, sync or rename, for
+ * N from 1 until the worker gets through. After each: only whole blobs can be found, what was acknowledged is there,
+ * a refused put left no temporary behind, a killed one leaves what a sweep removes, and a second run completes the work.
+ */
+#include "place.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+
+enum { BLOBS = 3, PIECE = 3000 };
+
+#ifdef DZ_FAULTS
+
+static void page(int i, char *dst)
+{
+    for (int at = 0; at < 2 * PIECE; at++)
+        dst[at] = (char)(at * 31 + i);
+}
+
+struct halves {
+    char bytes[2 * PIECE];
+    int given;
+};
+
+static enum dz_code halves_read(void *arg, dz_str *ret_piece, struct dz_err *err)
+{
+    (void)err;
+    struct halves *h = arg;
+    *ret_piece = h->given == 2 ? (dz_str){NULL, 0} : (dz_str){h->bytes + h->given * PIECE, PIECE};
+    h->given += h->given < 2;
+    return DZ_OK;
+}
+
+/* ---- the worker: writes one byte to stdout for each blob it was promised ---------------------- */
+
+static enum dz_code work_single(struct dz_store *s, struct dz_err *err)
+{
+    for (int i = 0; i < BLOBS; i++) {
+        struct halves h = {.given = 0};
+        page(i, h.bytes);
+        DZ_TRY(i % 2 ? dz_store_put_bytes(s, (dz_str){h.bytes, sizeof(h.bytes)}, NULL, err)
+                     : dz_store_put(s, halves_read, &h, NULL, err));
+        if (write(1, "!", 1) != 1)
+            return DZ_IO;
+    }
+    return DZ_OK;
+}
+
+static enum dz_code work_batch(struct dz_store *s, struct dz_err *err)
+{
+    DZ_AUTO(dz_store_batch_free) struct dz_store_batch *b = NULL;
+    DZ_TRY(dz_store_batch_begin(s, &b, err));
+    for (int i = 0; i < BLOBS; i++) {
+        struct halves h = {.given = 0};
+        page(i, h.bytes);
+        DZ_TRY(dz_store_batch_put(b, halves_read, &h, NULL, err));
+    }
+    DZ_TRY(dz_store_batch_commit(b, err));
+    return write(1, "!!!", BLOBS) == BLOBS ? DZ_OK : DZ_IO;
+}
+
+static int work(const char *how, const char *dir)
+{
+    DZ_AUTO(dz_store_close) struct dz_store *s = NULL;
+    struct dz_err err = {0};
+    enum dz_code code = dz_store_open("files", dir, "", &s, &err);
+    if (code == DZ_OK)
+        code = strcmp(how, "batch") == 0 ? work_batch(s, &err) : work_single(s, &err);
+    if (code == DZ_OK)
+        return 0;
+    return code == DZ_IO && strstr(err.text, dir) ? 1 : 2;
+}
+
+/* ---- the test --------------------------------------------------------------------------------- */
+
+/* Returns the wait status. */
+static int run_worker(const struct place *p, const char *how, const char *fault, size_t *ret_acked)
+{
+    int pipe_fds[2];
+    assert_int_equal(pipe(pipe_fds), 0);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        dup2(pipe_fds[1], 1);
+        close(pipe_fds[0]);
+        close(pipe_fds[1]);
+        if (fault)
+            setenv("DZ_FAULT", fault, 1);
+        else
+            unsetenv("DZ_FAULT");
+        execl("/proc/self/exe", "test_crash", how, p->dir, (char *)NULL);
+        _exit(3);
+    }
+    close(pipe_fds[1]);
+    char acks[16];
+    *ret_acked = 0;
+    for (ssize_t n; (n = read(pipe_fds[0], acks, sizeof(acks))) > 0;)
+        *ret_acked += (size_t)n;
+    close(pipe_fds[0]);
+    int status = -1;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return status;
+}
+
+static void check_store(struct place *p, size_t acked)
+{
+    must(dz_store_open("files", p->dir, "", &p->s, err));
+    must(dz_store_list(p->s, place_verify_one, p, err));
+    for (int i = 0; i < BLOBS; i++) {
+        char bytes[2 * PIECE];
+        page(i, bytes);
+        struct dz_sha256 sha = dz_sha256_of((dz_str){bytes, sizeof(bytes)});
+        enum dz_code code = dz_store_verify(p->s, &sha, NULL);
+        assert_true(code == DZ_OK || (code == DZ_NOT_FOUND && (size_t)i >= acked));
+    }
+}
+
+/* Whether the Nth step exists: false when the worker got through untouched. */
+static bool strike(const char *how, const char *op, int nth, bool kills)
+{
+    struct place p = {.s = NULL};
+    place_make(&p);
+    char fault[40];
+    (void)snprintf(fault, sizeof(fault), "%s:%d%s", op, nth, kills ? ":kill" : "");
+    size_t acked = 0;
+    int status = run_worker(&p, how, fault, &acked);
+    bool through = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    if (!through && kills)
+        assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    if (!through && !kills)
+        assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 1);
+
+    check_store(&p, acked);
+    if (!kills)
+        assert_int_equal(place_count(&p, "blobs/.tmp"), 0);
+    must(dz_store_sweep(p.s, 0, NULL, err));
+    assert_int_equal(place_count(&p, "blobs/.tmp"), 0);
+    dz_store_close(&p.s);
+
+    assert_int_equal(run_worker(&p, how, NULL, &acked), 0);
+    assert_int_equal(acked, BLOBS);
+    check_store(&p, BLOBS);
+    dz_store_close(&p.s);
+    place_remove(&p);
+    return !through;
+}
+
+static void strike_all(const char *how, const char *op, int at_least)
+{
+    for (int kills = 0; kills <= 1; kills++) {
+        int nth = 1;
+        while (strike(how, op, nth, kills))
+            nth++;
+        assert_true(nth > at_least);
+    }
+}
+
+static void test_write(void **state)
+{
+    (void)state;
+    strike_all("single", "write", 5);
+    strike_all("batch", "write", 6);
+}
+
+static void test_fsync(void **state)
+{
+    (void)state;
+    strike_all("single", "fsync", 3 + 2 * BLOBS);
+    strike_all("batch", "fsync", 3 + BLOBS + 1);
+}
+
+static void test_rename(void **state)
+{
+    (void)state;
+    strike_all("single", "rename", BLOBS);
+    strike_all("batch", "rename", BLOBS);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 3)
+        return work(argv[1], argv[2]);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_write),
+        cmocka_unit_test(test_fsync),
+        cmocka_unit_test(test_rename),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL) > 0;
+}
+
+#else
+
+int main(void)
+{
+    (void)fprintf(stderr, "skipped: built without -Dfaults=true\n");
+    return 77;
+}
+
+#endif
