@@ -65,6 +65,9 @@ struct dz_archive_entry {
  * archive that can be read", "encrypted"), DZ_IO. Names that are not UTF-8 are read as CP932 or CP437, whichever fits. */
 DZ_MUST enum dz_code dz_archive_open(const char *path, const struct dz_archive_limits *limits, struct dz_archive **ret_a,
                                      struct dz_err *err);
+/* As dz_archive_open, over bytes that must outlive the archive. */
+DZ_MUST enum dz_code dz_archive_open_memory(dz_str bytes, const struct dz_archive_limits *limits,
+                                            struct dz_archive **ret_a, struct dz_err *err);
 void dz_archive_close(struct dz_archive **a);
 /* Next entry; *ret_has false at the end. Truncated or damaged archives are DZ_PARSE, limits are DZ_TOO_LARGE; both name
  * the entry and the limit. */
