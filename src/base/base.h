@@ -308,9 +308,9 @@ void dz_closep(int *fd); /* DZ_AUTO handler; closes when >= 0 and sets -1 */
 /* Appends the whole file to b; DZ_NOT_FOUND, DZ_TOO_LARGE (over b->max), DZ_IO. Honours
  * DZ_FAULT=read:N. */
 DZ_MUST enum dz_code dz_file_read(const char *path, struct dz_buf *b, struct dz_err *err);
-/* Temporary name with a leading dot in the same folder, write, fsync, rename, fsync of the folder.
- * Blocks. When the last step fails the new file may be there already. Honours DZ_FAULT=write:N,
- * fsync:N and rename:N. */
+/* Temporary name (".tmp-" and 16 hex digits) in the same folder, write, fsync, rename, fsync of the
+ * folder. Blocks. When the last step fails the new file may be there already; a killed process can
+ * leave a temporary file behind. Honours DZ_FAULT=write:N, fsync:N and rename:N. */
 DZ_MUST enum dz_code dz_file_write_atomic(const char *path, dz_str bytes, int mode,
                                           struct dz_err *err);
 DZ_MUST enum dz_code dz_fsync_dir(const char *path, struct dz_err *err);

@@ -174,7 +174,8 @@ enum dz_code dz_mkdirs(const char *path, int mode, struct dz_err *err)
             int native = errno;
             struct stat st;
             if (stat(copy, &st) < 0 || !S_ISDIR(st.st_mode))
-                return fail_at(err, native == EEXIST ? ENOTDIR : native, "mkdir", copy);
+                return dz_fail_errno(err, native == ENOSPC || native == EDQUOT ? DZ_FULL : DZ_IO,
+                                     native == EEXIST ? ENOTDIR : native, "mkdir %s", copy);
         }
         copy[i] = kept;
     }

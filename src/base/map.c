@@ -10,6 +10,7 @@
  */
 #include "base/base_int.h"
 
+#include <endian.h>
 #include <pthread.h>
 
 struct dz_map_slot {
@@ -23,7 +24,14 @@ static uint64_t rotate(uint64_t x, unsigned by)
     return x << by | x >> (64 - by);
 }
 
-static uint64_t read_le(const unsigned char *p, size_t n)
+static uint64_t read_8(const unsigned char *p)
+{
+    uint64_t x;
+    memcpy(&x, p, sizeof(x));
+    return le64toh(x);
+}
+
+static uint64_t read_fewer(const unsigned char *p, size_t n)
 {
     uint64_t x = 0;
     for (size_t i = 0; i < n; i++)
@@ -47,7 +55,7 @@ static inline void sip_round(uint64_t v[4])
 
 uint64_t dz_siphash13(const unsigned char key[16], dz_str s)
 {
-    uint64_t k0 = read_le(key, 8), k1 = read_le(key + 8, 8);
+    uint64_t k0 = read_8(key), k1 = read_8(key + 8);
     uint64_t v[4] = {
         k0 ^ 0x736f6d6570736575u,
         k1 ^ 0x646f72616e646f6du,
@@ -57,12 +65,12 @@ uint64_t dz_siphash13(const unsigned char key[16], dz_str s)
     const unsigned char *p = (const unsigned char *)s.p;
     size_t left = s.n;
     for (; left >= 8; p += 8, left -= 8) {
-        uint64_t word = read_le(p, 8);
+        uint64_t word = read_8(p);
         v[3] ^= word;
         sip_round(v);
         v[0] ^= word;
     }
-    uint64_t last = (uint64_t)s.n << 56 | read_le(p, left);
+    uint64_t last = (uint64_t)s.n << 56 | read_fewer(p, left);
     v[3] ^= last;
     sip_round(v);
     v[0] ^= last;
