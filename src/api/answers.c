@@ -4,7 +4,6 @@
  */
 #include "api/api_int.h"
 
-
 #define JSON DZ_S("application/json")
 #define HTML DZ_S("text/html; charset=utf-8")
 
@@ -21,7 +20,8 @@ void answer_not_found(struct dz_http_req *r)
         dz_buf_done(&page);
         return;
     }
-    dz_http_reply_text(r, 404, JSON, NO_STORE, DZ_S("{\"error\": true, \"description\": \"404: Not Found.\"}"));
+    dz_http_reply_text(r, 404, JSON, NO_STORE,
+                       DZ_S("{\"error\": true, \"description\": \"404: Not Found.\"}"));
 }
 
 void answer_cdn_not_found(struct dz_http_req *r)
@@ -34,8 +34,10 @@ void answer_error(struct dz_http_req *r, enum dz_code code, const struct dz_err 
     static struct dz_log_gate gate;
     int status = dz_code_http_status(code);
     if (status >= 500 && dz_log_gate_pass(&gate, 1000)) {
-        struct dz_log_ctx here = {.room = "api", .what = r->route ? r->route->name : "request", .id = r->id};
-        dz_log_err(&here, DZ_ERROR, err, "%.*s", (int)(r->target.n > 200 ? 200 : r->target.n), r->target.p);
+        struct dz_log_ctx here = {
+            .room = "api", .what = r->route ? r->route->name : "request", .id = r->id};
+        dz_log_err(&here, DZ_ERROR, err, "%.*s", (int)(r->target.n > 200 ? 200 : r->target.n),
+                   r->target.p);
     }
     if (code == DZ_NOT_FOUND) {
         answer_not_found(r);

@@ -48,9 +48,11 @@ static inline const struct dz_view *view_of(const struct dz_http_req *r)
 
 /* ---- answers used by all families (answers.c) ------------------------------------------------------------------- */
 
-void answer_not_found(struct dz_http_req *r);     /* JSON of contracts/komizip.md 2.5, or a page for a browser */
+void answer_not_found(
+    struct dz_http_req *r); /* JSON of contracts/komizip.md 2.5, or a page for a browser */
 void answer_cdn_not_found(struct dz_http_req *r); /* the CDN kind: "404" */
-void answer_error(struct dz_http_req *r, enum dz_code code, const struct dz_err *err); /* logs what is ours */
+void answer_error(struct dz_http_req *r, enum dz_code code,
+                  const struct dz_err *err); /* logs what is ours */
 void answer_error_body(int status, dz_str *ret_content_type, dz_str *ret_body);
 /* A page of the reader was asked for on a host that belongs to a shelf: answers (404 or the image redirect) and says true. */
 bool answered_for_shelf_host(struct dz_http_req *r);
@@ -62,7 +64,7 @@ struct object_request {
     uint64_t serial; /* snapshot */
     char kind;       /* one letter a family: the same page has other headers elsewhere */
     const struct dz_snap_page *page;
-    dz_str name;     /* for Content-Disposition; n = 0: none */
+    dz_str name;       /* for Content-Disposition; n = 0: none */
     dz_str x_metadata; /* n = 0: none */
     dz_str cache_control;
     void (*missing)(struct dz_http_req *r); /* answers when the store has lost the bytes */
@@ -87,5 +89,30 @@ void handle_read_page(struct dz_http_req *r);
 void handle_static(struct dz_http_req *r);
 void handle_healthz(struct dz_http_req *r);
 void handle_metrics(struct dz_http_req *r);
+
+/* ---- the reader's HTML (html.c: pieces, reader.c: pages) ------------------------------------------------------------ */
+
+/* Files of src/api/static, compiled in by tools/embed.py. */
+struct static_file {
+    const char *name, *mime, *version; /* version: 12 hex digits of its digest */
+    dz_str bytes;
+};
+extern const struct static_file static_files[];
+extern const size_t static_files_n;
+
+/* Opens a page up to and with <body>. prev and next are addresses for <link rel>, n = 0: none. */
+struct page_head {
+    dz_str title, lang, prev, next, prefetch;
+    bool right_to_left;
+};
+void html_open(struct dz_buf *b, const struct page_head *h);
+void html_top(struct dz_buf *b, dz_str search); /* the bar with the name and the search field */
+void html_close(struct dz_buf *b, bool footer);
+void html_number(struct dz_buf *b, uint64_t n, const char *one,
+                 const char *many); /* "1 page", "2 pages" */
+void html_page_url(struct dz_buf *b, int64_t series_id, int64_t chapter_id,
+                   const struct dz_snap_page *p);
+void html_reply(struct dz_http_req *r, int status, struct dz_buf *b);
+
 /* An HTML error page into out. */
 void reader_error_page(struct dz_buf *out, int status, dz_str words);

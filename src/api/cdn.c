@@ -50,7 +50,8 @@ static void serve_probe(struct dz_http_req *r, const struct dz_snapshot *snap, d
 static void serve_cdn(struct dz_http_req *r, const struct dz_snapshot *snap, dz_str path)
 {
     if (dz_str_eq(path, DZ_S("__images_here__"))) {
-        dz_http_reply_text(r, 200, DZ_S("text/html; charset=utf-8"), CACHE_DAY, DZ_S("you read the github didn't you?"));
+        dz_http_reply_text(r, 200, DZ_S("text/html; charset=utf-8"), CACHE_DAY,
+                           DZ_S("you read the github didn't you?"));
         return;
     }
     bool vol = says_vol(path);
@@ -68,7 +69,8 @@ static void serve_cdn(struct dz_http_req *r, const struct dz_snapshot *snap, dz_
     struct object_request o = {.serial = snap->serial,
                                .kind = KIND_CDN,
                                .page = page,
-                               .name = slash == DZ_NPOS ? path : dz_str_sub(path, slash + 1, path.n),
+                               .name =
+                                   slash == DZ_NPOS ? path : dz_str_sub(path, slash + 1, path.n),
                                .x_metadata = ch && !vol ? ch->x_metadata : (dz_str){0},
                                .cache_control = CACHE_DAY,
                                .missing = answer_cdn_not_found};
@@ -107,7 +109,8 @@ static bool all_of(dz_str s, bool dots)
 
 /* Where the shelf's cdn host is when the settings do not say: the image host's name with its first label changed, https as
  * the original always had it unless the request names a port (then this is no public address). */
-static void put_cdn_base(struct dz_buf *out, const struct dz_http_req *r, const struct dz_view_shelf *shelf, bool by_path)
+static void put_cdn_base(struct dz_buf *out, const struct dz_http_req *r,
+                         const struct dz_view_shelf *shelf, bool by_path)
 {
     if (shelf->conf && shelf->conf->cdn_url && shelf->conf->cdn_url[0]) {
         dz_buf_put(out, dz_str_of(shelf->conf->cdn_url));
@@ -130,7 +133,8 @@ static void put_cdn_base(struct dz_buf *out, const struct dz_http_req *r, const 
 }
 
 /* 2.8 with drop-in rule 12: exactly two segments, [0-9.]+ and digits; two digits at least for the page. */
-static void serve_redirect(struct dz_http_req *r, const struct dz_view_shelf *shelf, dz_str path, bool by_path)
+static void serve_redirect(struct dz_http_req *r, const struct dz_view_shelf *shelf, dz_str path,
+                           bool by_path)
 {
     size_t slash = dz_str_chr(path, '/');
     dz_str chapter = dz_str_sub(path, 0, slash), page = dz_str_sub(path, slash + 1, path.n);
@@ -184,7 +188,8 @@ void handle_page(struct dz_http_req *r)
     size_t dot = dz_str_chr(n, '.');
     if (dot != DZ_NPOS)
         n = dz_str_sub(n, 0, dot);
-    if (dz_str_u64(r->capture[0], INT64_MAX, &series_id, NULL) || dz_str_u64(r->capture[1], INT64_MAX, &chapter_id, NULL) ||
+    if (dz_str_u64(r->capture[0], INT64_MAX, &series_id, NULL) ||
+        dz_str_u64(r->capture[1], INT64_MAX, &chapter_id, NULL) ||
         dz_str_u64(n, UINT32_MAX, &number, NULL)) {
         answer_not_found(r);
         return;

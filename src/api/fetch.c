@@ -41,8 +41,8 @@ static bool is_plain_name(dz_str s)
 {
     for (size_t i = 0; i < s.n; i++) {
         char c = s.p[i];
-        bool token = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '.' || c == '-' ||
-                     c == '_';
+        bool token = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+                     c == '.' || c == '-' || c == '_';
         if (!token)
             return false;
     }
@@ -104,14 +104,15 @@ static void answer_busy(struct dz_http_req *r)
     dz_buf_done(&body);
 }
 
-static void answer_failed(struct dz_http_req *r, void (*missing)(struct dz_http_req *r), enum dz_code code,
-                          const struct dz_err *err)
+static void answer_failed(struct dz_http_req *r, void (*missing)(struct dz_http_req *r),
+                          enum dz_code code, const struct dz_err *err)
 {
     static struct dz_log_gate gate;
     if (code == DZ_NOT_FOUND) {
         struct dz_log_ctx ctx = {.room = "api", .what = "page", .id = r->id};
         if (dz_log_gate_pass(&gate, 1000))
-            dz_log_err(&ctx, DZ_ERROR, err, "the catalog has a page that the store has lost; run dozo check");
+            dz_log_err(&ctx, DZ_ERROR, err,
+                       "the catalog has a page that the store has lost; run dozo check");
         missing(r);
     } else if (dz_code_retries(code)) {
         answer_busy(r);
@@ -150,8 +151,8 @@ static void flight_run(struct dz_work *work)
             prepared = prepare(&f->object, (dz_str){bytes->p, bytes->n});
             dz_cache_put(f->api->cache, (dz_str){f->key, f->key_n}, prepared);
         } else {
-            dz_fail(&err, DZ_CORRUPT, "a blob has %zu bytes, the catalog says %llu; run dozo check", bytes->n,
-                    (unsigned long long)f->object.page->bytes);
+            dz_fail(&err, DZ_CORRUPT, "a blob has %zu bytes, the catalog says %llu; run dozo check",
+                    bytes->n, (unsigned long long)f->object.page->bytes);
         }
         dz_body_unref(&bytes);
     }
@@ -209,7 +210,8 @@ static void wait_for(struct dz_http_req *r, const struct object_request *o)
         f->api = a;
         f->view = dz_view_ref(w->loop->view);
         f->object = *o;
-        f->object.name = (dz_str){f->name, o->name.n}; /* the request's own text may go before the worker is done */
+        f->object.name = (dz_str){
+            f->name, o->name.n}; /* the request's own text may go before the worker is done */
         dz_assert(o->name.n <= sizeof f->name);
         if (o->name.n > 0)
             memcpy(f->name, o->name.p, o->name.n);

@@ -24,7 +24,8 @@ static void put_head(struct dz_buf *b, const char *name, const char *type, const
     dz_buf_putf(b, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
 
-static void put_one(struct dz_buf *b, const char *name, const char *type, const char *help, uint64_t value)
+static void put_one(struct dz_buf *b, const char *name, const char *type, const char *help,
+                    uint64_t value)
 {
     put_head(b, name, type, help);
     dz_buf_putf(b, "%s %" PRIu64 "\n", name, value);
@@ -32,7 +33,8 @@ static void put_one(struct dz_buf *b, const char *name, const char *type, const 
 
 static void put_requests(struct dz_buf *b, const struct dz_http_stats *st)
 {
-    put_head(b, "dozo_http_requests_total", "counter", "Requests answered, by route and status class.");
+    put_head(b, "dozo_http_requests_total", "counter",
+             "Requests answered, by route and status class.");
     for (size_t i = 0; i < st->routes_n; i++)
         for (int s = 1; s <= 5; s++) {
             if (st->routes[i].by_status[s] == 0)
@@ -41,7 +43,8 @@ static void put_requests(struct dz_buf *b, const struct dz_http_stats *st)
             put_label(b, st->routes[i].route);
             dz_buf_putf(b, "\",status=\"%dxx\"} %" PRIu64 "\n", s, st->routes[i].by_status[s]);
         }
-    put_head(b, "dozo_http_request_seconds", "histogram", "From the whole request to the answer handed over.");
+    put_head(b, "dozo_http_request_seconds", "histogram",
+             "From the whole request to the answer handed over.");
     for (size_t i = 0; i < st->routes_n; i++) {
         const struct dz_http_route_stats *rs = &st->routes[i];
         if (rs->count == 0)
@@ -52,7 +55,8 @@ static void put_requests(struct dz_buf *b, const struct dz_http_stats *st)
             dz_buf_put(b, DZ_S("dozo_http_request_seconds_bucket{route=\""));
             put_label(b, rs->route);
             if (k < DZ_HTTP_BUCKETS)
-                dz_buf_putf(b, "\",le=\"%g\"} %" PRIu64 "\n", (double)dz_http_bucket_us[k] / 1e6, sum);
+                dz_buf_putf(b, "\",le=\"%g\"} %" PRIu64 "\n", (double)dz_http_bucket_us[k] / 1e6,
+                            sum);
             else
                 dz_buf_putf(b, "\",le=\"+Inf\"} %" PRIu64 "\n", sum);
         }
@@ -68,13 +72,17 @@ static void put_requests(struct dz_buf *b, const struct dz_http_stats *st)
 static void put_server(struct dz_buf *b, const struct dz_http_stats *st)
 {
     put_one(b, "dozo_http_connections", "gauge", "Connections open now.", st->connections_open);
-    put_one(b, "dozo_http_connections_total", "counter", "Connections accepted.", st->connections_total);
-    put_one(b, "dozo_http_connections_refused_total", "counter", "Connections over http.max_connections.",
-            st->connections_refused);
-    put_one(b, "dozo_http_received_bytes_total", "counter", "Bytes read from clients.", st->bytes_in);
+    put_one(b, "dozo_http_connections_total", "counter", "Connections accepted.",
+            st->connections_total);
+    put_one(b, "dozo_http_connections_refused_total", "counter",
+            "Connections over http.max_connections.", st->connections_refused);
+    put_one(b, "dozo_http_received_bytes_total", "counter", "Bytes read from clients.",
+            st->bytes_in);
     put_one(b, "dozo_http_sent_bytes_total", "counter", "Bytes written to clients.", st->bytes_out);
-    put_one(b, "dozo_http_bad_requests_total", "counter", "Requests that could not be parsed.", st->parse_errors);
-    put_one(b, "dozo_http_timeouts_total", "counter", "Connections closed by a timeout.", st->timeouts);
+    put_one(b, "dozo_http_bad_requests_total", "counter", "Requests that could not be parsed.",
+            st->parse_errors);
+    put_one(b, "dozo_http_timeouts_total", "counter", "Connections closed by a timeout.",
+            st->timeouts);
 }
 
 static void put_stores(struct dz_buf *b, struct dz_api *a)
@@ -83,7 +91,8 @@ static void put_stores(struct dz_buf *b, struct dz_api *a)
     put_one(b, "dozo_cache_hits_total", "counter", "Answers found in the cache.", c->hits);
     put_one(b, "dozo_cache_misses_total", "counter", "Answers not found in the cache.", c->misses);
     put_one(b, "dozo_cache_inserts_total", "counter", "Answers put into the cache.", c->inserts);
-    put_one(b, "dozo_cache_evictions_total", "counter", "Answers pushed out of the cache.", c->evictions);
+    put_one(b, "dozo_cache_evictions_total", "counter", "Answers pushed out of the cache.",
+            c->evictions);
     put_one(b, "dozo_cache_errors_total", "counter", "Failed cache calls.", c->errors);
     put_one(b, "dozo_cache_bytes", "gauge", "Bytes held by the cache.", c->bytes);
     put_one(b, "dozo_cache_entries", "gauge", "Entries held by the cache.", c->entries);
@@ -94,7 +103,8 @@ static void put_stores(struct dz_buf *b, struct dz_api *a)
     put_one(b, "dozo_store_get_bytes_total", "counter", "Bytes of blobs read.", s->read_bytes);
     put_one(b, "dozo_store_misses_total", "counter", "Blobs asked for and not there.", s->misses);
     put_one(b, "dozo_store_errors_total", "counter", "Failed store calls.", s->errors);
-    put_one(b, "dozo_store_corrupt_total", "counter", "Blobs that did not match their digest.", s->corrupt);
+    put_one(b, "dozo_store_corrupt_total", "counter", "Blobs that did not match their digest.",
+            s->corrupt);
 }
 
 static void put_catalog(struct dz_buf *b, const struct dz_view *v)
@@ -137,9 +147,11 @@ void handle_metrics(struct dz_http_req *r)
     struct dz_back_stats back = back_of(a);
     put_one(&b, "dozo_back_up", "gauge", "1 while the back role runs as our child.", back.running);
     put_one(&b, "dozo_back_starts_total", "counter", "Starts of the back role.", back.starts);
-    put_one(&b, "dozo_back_deaths_total", "counter", "Ends of the back role that nobody asked for.", back.deaths);
+    put_one(&b, "dozo_back_deaths_total", "counter", "Ends of the back role that nobody asked for.",
+            back.deaths);
     char text[256];
-    put_one(&b, "dozo_catalog_up", "gauge", "1 while the catalog can be read.", dz_library_healthy(a->library, text));
+    put_one(&b, "dozo_catalog_up", "gauge", "1 while the catalog can be read.",
+            dz_library_healthy(a->library, text));
     put_head(&b, "dozo_build_info", "gauge", "Always 1; the version is in the label.");
     dz_buf_put(&b, DZ_S("dozo_build_info{version=\"" DZ_VERSION "\"} 1\n"));
     put_head(&b, "process_start_time_seconds", "gauge", "Start of the process, Unix seconds.");

@@ -95,7 +95,8 @@ static void fill_http(struct front *f, struct dz_http_options *o)
         .max_header_bytes = c->http.max_header_bytes,
         .max_body_bytes = c->http.max_body_bytes,
         .trusted_proxies = (const char *const *)c->http.trusted_proxies.v,
-        .cors_origins = c->http.cors_origins.n > 0 ? (const char *const *)c->http.cors_origins.v : NULL,
+        .cors_origins =
+            c->http.cors_origins.n > 0 ? (const char *const *)c->http.cors_origins.v : NULL,
     };
     dz_api_wire(f->api, o);
 }
@@ -116,11 +117,13 @@ static void reload(struct front *f)
     } else if (!dz_conf_diff(f->conf, fresh, &changed, &restart)) {
         dz_log(&ctx, DZ_INFO, "settings read again; nothing changed");
     } else {
-        for (struct dz_cursor c = {.s = dz_buf_str(&changed)}; !dz_cursor_end(&c); dz_cursor_next(&c)) {
+        for (struct dz_cursor c = {.s = dz_buf_str(&changed)}; !dz_cursor_end(&c);
+             dz_cursor_next(&c)) {
             dz_str name = dz_cursor_until(&c, '\n');
             dz_log(&ctx, DZ_INFO, "setting changed: %.*s", DZ_STR_FMT(name));
         }
-        for (struct dz_cursor c = {.s = dz_buf_str(&restart)}; !dz_cursor_end(&c); dz_cursor_next(&c)) {
+        for (struct dz_cursor c = {.s = dz_buf_str(&restart)}; !dz_cursor_end(&c);
+             dz_cursor_next(&c)) {
             dz_str name = dz_cursor_until(&c, '\n');
             dz_log(&ctx, DZ_WARN, "%.*s takes effect after a restart", DZ_STR_FMT(name));
         }
@@ -162,11 +165,12 @@ static void raise_file_limit(uint32_t connections)
     if (rl.rlim_cur < want) {
         rl.rlim_cur = want;
         if (setrlimit(RLIMIT_NOFILE, &rl) != 0)
-            dz_log(&ctx, DZ_WARN, "cannot raise the limit of open files to %lu", (unsigned long)want);
+            dz_log(&ctx, DZ_WARN, "cannot raise the limit of open files to %lu",
+                   (unsigned long)want);
     }
     if (want < (rlim_t)connections + 64)
-        dz_log(&ctx, DZ_WARN, "the limit of open files (%lu) is below http.max_connections (%u)", (unsigned long)want,
-               connections);
+        dz_log(&ctx, DZ_WARN, "the limit of open files (%lu) is below http.max_connections (%u)",
+               (unsigned long)want, connections);
 }
 
 /* The line that scripts wait for; on stdout, and in the log when that goes elsewhere. */
@@ -183,8 +187,9 @@ static enum dz_code open_front(struct front *f, struct dz_err *err)
     struct dz_conf *c = f->conf;
     DZ_TRY(dz_role_lock(c->data_dir, "front", &f->lock_fd, err));
     DZ_TRY(dz_library_open(c, &f->library, err));
-    struct dz_cache_options co = {
-        .max_bytes = c->cache.max_bytes, .max_entries = c->cache.max_entries, .ttl_ms = c->cache.ttl_ms};
+    struct dz_cache_options co = {.max_bytes = c->cache.max_bytes,
+                                  .max_entries = c->cache.max_entries,
+                                  .ttl_ms = c->cache.ttl_ms};
     const char *driver = c->cache.driver == DZ_DRIVER_REDIS ? "redis" : "memory";
     DZ_TRY(dz_cache_open(driver, c->cache.uri, &co, &f->cache, err));
     DZ_TRY(dz_pool_new(WORKERS, WORK_QUEUE_MAX, &f->pool, err));
@@ -261,7 +266,8 @@ static void block_signals(void)
 
 static int run_front(struct dz_conf *conf, const char *config_path, bool with_back)
 {
-    char *back_argv[] = {"/proc/self/exe", "serve", "--role", "back", "--config", (char *)config_path, NULL};
+    char *back_argv[] = {"/proc/self/exe",    "serve", "--role", "back", "--config",
+                         (char *)config_path, NULL};
     if (!config_path)
         back_argv[4] = NULL;
     struct front f = {.config_path = config_path,
