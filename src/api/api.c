@@ -86,6 +86,7 @@ enum dz_code dz_api_new(const struct dz_api_options *o, struct dz_api **ret_a, s
     a->back = o->back;
     a->back_arg = o->back_arg;
     a->started_ms = dz_now_ms();
+    atomic_init(&a->access_fd, -1);
     a->view = dz_library_view(o->library);
     pthread_mutex_init(&a->lock, NULL);
     dz_map_init(&a->flights);
@@ -103,6 +104,8 @@ void dz_api_free(struct dz_api **ap)
         dz_view_unref(&a->loops[i]->view);
         free(a->loops[i]);
     }
+    int access_fd = atomic_load(&a->access_fd);
+    dz_closep(&access_fd);
     dz_map_done(&a->flights);
     dz_view_unref(&a->view);
     dz_conf_unref(&a->conf);
@@ -119,6 +122,7 @@ void dz_api_wire(struct dz_api *a, struct dz_http_options *o)
     o->app = a;
     o->loop_start = loop_start;
     o->loop_stop = loop_stop;
+    o->access = atomic_load(&a->access_fd) >= 0 ? access_write : NULL;
     o->cors_expose = DZ_S("X-Metadata, X-Chapters, X-Ip-Country");
 }
 

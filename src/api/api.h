@@ -22,12 +22,19 @@ struct dz_api_options {
     void (*back)(void *arg, struct dz_back_stats *ret_stats);
     void *back_arg;
 };
-DZ_MUST enum dz_code dz_api_new(const struct dz_api_options *o, struct dz_api **ret_a, struct dz_err *err);
+DZ_MUST enum dz_code dz_api_new(const struct dz_api_options *o, struct dz_api **ret_a,
+                                struct dz_err *err);
 void dz_api_free(struct dz_api **a); /* after the server has stopped */
 
 /* Fills routes, fallback, error bodies, loop hooks and app of the server's options. */
 void dz_api_wire(struct dz_api *a, struct dz_http_options *o);
-void dz_api_set_server(struct dz_api *a, struct dz_http_server *s); /* for statistics, before dz_http_start */
+void dz_api_set_server(struct dz_api *a,
+                       struct dz_http_server *s); /* for statistics, before dz_http_start */
+
+/* http.access_log: "off", "on" (standard output) or a path. Again on SIGHUP, so that a rotated file is opened anew; turned off,
+ * the old file stays open but gets no more lines. DZ_IO names the path. */
+DZ_MUST enum dz_code dz_api_open_access_log(struct dz_api *a, const char *where,
+                                            struct dz_err *err);
 
 /* A new view for every loop; takes the reference. Any thread. */
 void dz_api_publish(struct dz_api *a, struct dz_view *take_view);

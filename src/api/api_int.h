@@ -33,6 +33,7 @@ struct dz_api {
     void (*back)(void *arg, struct dz_back_stats *ret_stats);
     void *back_arg;
     int64_t started_ms;
+    atomic_int access_fd; /* -1: no access log */
 
     pthread_mutex_t lock; /* view, loops, flights */
     struct dz_view *view;
@@ -71,6 +72,8 @@ struct object_request {
 };
 /* Replies from RAM, from a file, or later from a worker. */
 void serve_object(struct dz_http_req *r, const struct object_request *o);
+
+void access_write(void *app, const struct dz_http_req *r, int status, uint64_t bytes, int64_t ns);
 
 /* ---- handlers ---------------------------------------------------------------------------------------------------------- */
 

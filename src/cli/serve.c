@@ -101,46 +101,56 @@ static void fill_http(struct front *f, struct dz_http_options *o)
     dz_api_wire(f->api, o);
 }
 
+static void log_names(struct dz_buf *names, enum dz_level level, const char *fmt)
+{
+    struct dz_cursor c;
+    dz_cursor_init(&c, dz_buf_str(names));
+    while (!dz_cursor_end(&c)) {
+        dz_str name = dz_cursor_until(&c, '\n');
+        dz_log(&ctx, level, fmt, DZ_STR_FMT(name));
+        dz_cursor_next(&c);
+    }
+}
+
+/* What can change while serving does; the rest is named. */
+static void apply(struct front *f, struct dz_conf *fresh)
+{
+    struct dz_buf changed, restart;
+    struct dz_err err = {0};
+    dz_buf_init(&changed, DZ_MIB);
+    dz_buf_init(&restart, DZ_MIB);
+    if (!dz_conf_diff(f->conf, fresh, &changed, &restart))
+        dz_log(&ctx, DZ_INFO, "settings read again; nothing changed");
+    log_names(&changed, DZ_INFO, "setting changed: %.*s");
+    log_names(&restart, DZ_WARN, "%.*s takes effect after a restart");
+    dz_buf_done(&changed);
+    dz_buf_done(&restart);
+
+    dz_conf_unref(&f->conf);
+    f->conf = dz_conf_ref(fresh);
+    dz_log_set_level(fresh->log.level);
+    if (dz_api_open_access_log(f->api, fresh->http.access_log, &err) != DZ_OK)
+        dz_log_err(&ctx, DZ_ERROR, &err, "the access log was not opened anew");
+    struct dz_http_options o;
+    fill_http(f, &o);
+    dz_http_update(f->server, &o);
+    dz_library_set_conf(f->library, fresh);
+    if (f->back)
+        dz_back_signal(f->back, SIGHUP);
+}
+
 static void reload(struct front *f)
 {
     struct dz_conf *fresh = NULL;
-    struct dz_buf report, changed, restart;
-    dz_buf_init(&report, DZ_MIB);
-    dz_buf_init(&changed, DZ_MIB);
-    dz_buf_init(&restart, DZ_MIB);
     struct dz_err err = {0};
-    enum dz_code code = dz_conf_load(f->config_path, environ, &fresh, &report, &err);
+    enum dz_code code = dz_conf_load(f->config_path, environ, &fresh, NULL, &err);
     if (code == DZ_OK)
         code = dz_conf_check_serve(fresh, &err);
-    if (code != DZ_OK) {
+    if (code == DZ_OK)
+        apply(f, fresh);
+    else
         dz_log_err(&ctx, DZ_ERROR, &err, "settings not reloaded; the old ones stay");
-    } else if (!dz_conf_diff(f->conf, fresh, &changed, &restart)) {
-        dz_log(&ctx, DZ_INFO, "settings read again; nothing changed");
-    } else {
-        for (struct dz_cursor c = {.s = dz_buf_str(&changed)}; !dz_cursor_end(&c);
-             dz_cursor_next(&c)) {
-            dz_str name = dz_cursor_until(&c, '\n');
-            dz_log(&ctx, DZ_INFO, "setting changed: %.*s", DZ_STR_FMT(name));
-        }
-        for (struct dz_cursor c = {.s = dz_buf_str(&restart)}; !dz_cursor_end(&c);
-             dz_cursor_next(&c)) {
-            dz_str name = dz_cursor_until(&c, '\n');
-            dz_log(&ctx, DZ_WARN, "%.*s takes effect after a restart", DZ_STR_FMT(name));
-        }
-        dz_conf_unref(&f->conf);
-        f->conf = dz_conf_ref(fresh);
-        dz_log_set_level(fresh->log.level);
-        struct dz_http_options o;
-        fill_http(f, &o);
-        dz_http_update(f->server, &o);
-        dz_library_set_conf(f->library, fresh);
-        if (f->back)
-            dz_back_signal(f->back, SIGHUP);
-    }
     dz_conf_unref(&fresh);
-    dz_buf_done(&report);
-    dz_buf_done(&changed);
-    dz_buf_done(&restart);
 }
 
 static void on_signal(struct dz_loop *l, int signal, void *arg)
@@ -203,6 +213,7 @@ static enum dz_code open_front(struct front *f, struct dz_err *err)
     DZ_TRY(dz_api_new(&ao, &f->api, err));
     struct dz_library_options lo = {.conf = c, .publish = publish, .arg = f};
     DZ_TRY(dz_library_start(f->library, &lo, err));
+    DZ_TRY(dz_api_open_access_log(f->api, c->http.access_log, err));
 
     struct dz_http_options o;
     fill_http(f, &o);
