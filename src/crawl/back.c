@@ -1,0 +1,255 @@
+/*
+ * back: the whole back role, from settings to exit status.
+ *
+ * In: settings, signals, the front's word over the bus. Out: a data folder kept in order: unfinished temporaries of the
+ * store are swept at start and every hour, on a worker because that reads folders. One loop on the calling thread. A
+ * back that the front started ends with it: by the kernel's signal, by the front's "stop", or because the parent is no
+ * longer there when the bus ends. One that was started on its own outlives fronts and looks for the next one quietly.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "crawl/crawl_int.h"
+
+#define CONNECT_WAIT_MS 100
+#define RETRY_MS 200
+#define RETRY_MAX_MS 5000
+#define SWEEP_EVERY_MS (3600 * 1000)
+#define SWEEP_OLDER_THAN_S 3600
+#define WORKERS 1u
+#define WORK_QUEUE_MAX 16u
+
+extern char **environ;
+
+struct back {
+    struct dz_conf *conf;
+    const char *config_path;
+    struct dz_loop *loop;
+    struct dz_pool *pool;
+    struct dz_store *store;
+    int lock_fd;
+    pid_t parent; /* 0: started on its own */
+
+    struct dz_link link; /* fd -1: not connected */
+    struct dz_timer retry;
+    int64_t retry_ms;
+
+    struct dz_timer sweep;
+    struct dz_work
+        sweep_work; /* on its way from the timer to on_swept, which sets the timer again */
+    enum dz_code sweep_code;
+    struct dz_err sweep_err;
+    uint64_t swept;
+};
+
+#define LOG(level, ...) dz_log(&dz_crawl_back_ctx, level, __VA_ARGS__)
+
+static void stop(struct back *b, const char *why)
+{
+    LOG(DZ_INFO, "%s: ending", why);
+    dz_loop_stop(b->loop);
+}
+
+static bool parent_is_gone(const struct back *b)
+{
+    return b->parent != 0 && getppid() != b->parent;
+}
+
+/* ---- the bus --------------------------------------------------------------------------------- */
+
+static void on_message(struct dz_link *k, const struct dz_wire_msg *m)
+{
+    struct back *b = dz_container(k, struct back, link);
+    if (m->type == WIRE_PING) {
+        dz_wire_put_pong(&k->out, m->n);
+        dz_link_flush(k);
+    } else if (m->type == WIRE_STOP && b->parent != 0) {
+        stop(b, "the front ends");
+    }
+}
+
+static void on_retry(struct dz_loop *l, struct dz_timer *t);
+
+static void retry_later(struct back *b)
+{
+    if (parent_is_gone(b)) {
+        stop(b, "the front is gone");
+        return;
+    }
+    dz_timer_set(b->loop, &b->retry, b->retry_ms, on_retry);
+    b->retry_ms = b->retry_ms * 2 < RETRY_MAX_MS ? b->retry_ms * 2 : RETRY_MAX_MS;
+}
+
+static void on_link_end(struct dz_link *k, const struct dz_err *why)
+{
+    struct back *b = dz_container(k, struct back, link);
+    if (why->code == DZ_OK)
+        LOG(DZ_INFO, "the front has closed the bus");
+    else
+        dz_log_err(&dz_crawl_back_ctx, DZ_WARN, why, "bus to the front lost");
+    b->retry_ms = RETRY_MS;
+    retry_later(b);
+}
+
+static enum dz_code connect_bus(struct back *b, struct dz_err *err)
+{
+    int fd;
+    DZ_TRY(dz_place_connect(b->conf->data_dir, BUS_SOCKET, CONNECT_WAIT_MS, &fd, err));
+    b->link.got = on_message;
+    b->link.ended = on_link_end;
+    DZ_TRY(dz_link_open(&b->link, b->loop, fd, LINK_FRAME_TIMEOUT_MS, err));
+    dz_wire_put_hello(&b->link.out, "back", (int)getpid());
+    dz_link_flush(&b->link);
+    return DZ_OK;
+}
+
+static void on_retry(struct dz_loop *l, struct dz_timer *t)
+{
+    (void)l;
+    struct back *b = dz_container(t, struct back, retry);
+    struct dz_err err;
+    if (connect_bus(b, &err) == DZ_OK) {
+        LOG(DZ_INFO, "connected to the front");
+        return;
+    }
+    dz_log_err(&dz_crawl_back_ctx, DZ_DEBUG, &err, "no front yet");
+    retry_later(b);
+}
+
+/* ---- keeping house --------------------------------------------------------------------------- */
+
+static void run_sweep(struct dz_work *w)
+{
+    struct back *b = dz_container(w, struct back, sweep_work);
+    b->sweep_code = dz_store_sweep(b->store, SWEEP_OLDER_THAN_S, &b->swept, &b->sweep_err);
+}
+
+static void on_sweep(struct dz_loop *l, struct dz_timer *t);
+
+static void on_swept(struct dz_work *w)
+{
+    struct back *b = dz_container(w, struct back, sweep_work);
+    if (b->sweep_code != DZ_OK)
+        dz_log_err(&dz_crawl_back_ctx, DZ_WARN, &b->sweep_err,
+                   "unfinished files of the store not swept");
+    else if (b->swept > 0)
+        LOG(DZ_INFO, "%llu unfinished files of the store removed", (unsigned long long)b->swept);
+    dz_timer_set(b->loop, &b->sweep, SWEEP_EVERY_MS, on_sweep);
+}
+
+static void on_sweep(struct dz_loop *l, struct dz_timer *t)
+{
+    struct back *b = dz_container(t, struct back, sweep);
+    b->sweep_work = (struct dz_work){.run = run_sweep, .home = l, .done = on_swept};
+    b->swept = 0;
+    if (dz_pool_submit(b->pool, &b->sweep_work, NULL) != DZ_OK)
+        dz_timer_set(l, t, SWEEP_EVERY_MS, on_sweep);
+}
+
+/* ---- settings and signals -------------------------------------------------------------------- */
+
+static void reload(struct back *b)
+{
+    struct dz_conf *fresh = NULL;
+    struct dz_err err;
+    if (dz_conf_load(b->config_path, environ, &fresh, NULL, &err) != DZ_OK) {
+        dz_log_err(&dz_crawl_back_ctx, DZ_ERROR, &err,
+                   "settings not read again; the old ones stay");
+        return;
+    }
+    /* Store and data folder are open: what the rest of a run uses stays as it was at the start. */
+    dz_log_set_level(fresh->log.level);
+    LOG(DZ_INFO, "settings read again: log.level taken over");
+    dz_conf_unref(&fresh);
+}
+
+static void on_signal(struct dz_loop *l, int signal, void *arg)
+{
+    (void)l;
+    struct back *b = arg;
+    if (signal == SIGHUP)
+        reload(b);
+    else if (signal == SIGTERM)
+        stop(b, "SIGTERM");
+    else if (b->parent == 0)
+        stop(b, "SIGINT");
+    /* A Ctrl-C reaches the whole group: the front says when a back that it started has to end. */
+}
+
+/* ---- the role -------------------------------------------------------------------------------- */
+
+static const char *store_driver(const struct dz_conf *c)
+{
+    switch (c->store.driver) {
+    case DZ_DRIVER_POSTGRES:
+        return "postgres";
+    case DZ_DRIVER_MONGODB:
+        return "mongodb";
+    case DZ_DRIVER_MEMORY:
+        return "memory";
+    case DZ_DRIVER_FILES:
+    case DZ_DRIVER_SQLITE:
+    case DZ_DRIVER_REDIS:
+        break;
+    }
+    return "files";
+}
+
+static enum dz_code open_back(struct back *b, struct dz_err *err)
+{
+    static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
+    sigset_t set;
+    sigemptyset(&set);
+    for (size_t i = 0; i < DZ_LEN(signals); i++)
+        sigaddset(&set, signals[i]);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+
+    DZ_TRY(dz_role_lock(b->conf->data_dir, "back", &b->lock_fd, err));
+    DZ_TRY(dz_store_open(store_driver(b->conf), b->conf->data_dir, b->conf->store.uri, &b->store,
+                         err));
+    DZ_TRY(dz_loop_new(&b->loop, err));
+    DZ_TRY(dz_loop_signals(b->loop, signals, DZ_LEN(signals), on_signal, b, err));
+    DZ_TRY(dz_pool_new(WORKERS, WORK_QUEUE_MAX, &b->pool, err));
+    dz_timer_set(b->loop, &b->retry, 0, on_retry);
+    dz_timer_set(b->loop, &b->sweep, 0, on_sweep);
+    return DZ_OK;
+}
+
+static void close_back(struct back *b)
+{
+    if (b->loop) {
+        dz_link_close(&b->link);
+        dz_timer_stop(b->loop, &b->retry);
+        dz_pool_close(&b->pool);
+        dz_timer_stop(b->loop, &b->sweep);
+    }
+    dz_loop_free(&b->loop);
+    dz_store_close(&b->store);
+    dz_closep(&b->lock_fd);
+}
+
+int dz_back_main(struct dz_conf *conf, const char *config_path)
+{
+    struct back b = {.conf = conf, .config_path = config_path, .lock_fd = -1, .retry_ms = RETRY_MS};
+    b.link.fd = -1;
+    /* The supervisor asked the kernel for a signal at its end, which nobody else does. */
+    int death_signal = 0;
+    if (prctl(PR_GET_PDEATHSIG, &death_signal) == 0 && death_signal != 0)
+        b.parent = getppid();
+
+    struct dz_err err;
+    int status = 0;
+    if (open_back(&b, &err) == DZ_OK) {
+        LOG(DZ_INFO, "running with pid %d", (int)getpid());
+        dz_loop_run(b.loop);
+    } else {
+        dz_log_err(&dz_crawl_back_ctx, DZ_ERROR, &err, "cannot start the back");
+        status = 1;
+    }
+    close_back(&b);
+    return status;
+}

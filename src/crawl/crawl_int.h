@@ -1,0 +1,134 @@
+/*
+ * crawl_int: the inside of the crawl room: messages on the wire, one connection, places in data_dir/run, and the
+ * structs whose limits the tests shorten.
+ *
+ * Everything here belongs to the thread of one loop, but for the functions of place.c, which keep nothing.
+ */
+#pragma once
+
+#include "crawl/crawl.h"
+
+/* ---- wire.c: messages ------------------------------------------------------------------------ */
+
+#define WIRE_HEAD_BYTES 4
+#define WIRE_MESSAGE_MAX                                                                           \
+    ((size_t)DZ_MIB) /* JSON of one message, without the four bytes before it */
+
+enum dz_wire_type { WIRE_OTHER, WIRE_HELLO, WIRE_CHANGED, WIRE_PING, WIRE_PONG, WIRE_STOP };
+
+struct dz_wire_msg {
+    enum dz_wire_type type; /* WIRE_OTHER: well formed, of a type that this version does not know */
+    int64_t n;              /* ping, pong */
+    char role[16];          /* hello */
+    char version[32];       /* hello */
+};
+
+/* Bytes that came and are not yet a message. */
+struct dz_wire_in {
+    struct dz_buf bytes;
+    size_t at; /* what lies before it has been taken */
+};
+void dz_wire_in_init(struct dz_wire_in *in);
+void dz_wire_in_done(struct dz_wire_in *in);
+void dz_wire_in_put(struct dz_wire_in *in, dz_str bytes);
+/* The next whole message. DZ_UNAVAILABLE: more bytes are needed (err is untouched). DZ_TOO_LARGE, as soon as the length
+ * is there, and DZ_PARSE: the stream cannot be read on. */
+DZ_MUST enum dz_code dz_wire_in_take(struct dz_wire_in *in, struct dz_wire_msg *ret_msg,
+                                     struct dz_err *err);
+bool dz_wire_in_is_empty(const struct dz_wire_in *in); /* no begun message waits for its end */
+
+/* Appends one framed message. */
+void dz_wire_put_hello(struct dz_buf *out, const char *role, int pid);
+void dz_wire_put_changed(struct dz_buf *out);
+void dz_wire_put_stop(struct dz_buf *out);
+void dz_wire_put_ping(struct dz_buf *out, int64_t n);
+void dz_wire_put_pong(struct dz_buf *out, int64_t n);
+
+/* ---- link.c: one connection ------------------------------------------------------------------ */
+
+#define LINK_FRAME_TIMEOUT_MS 10000
+#define LINK_OUT_MAX (64 * DZ_KIB) /* waiting to be sent; a peer that does not read is let go */
+
+struct dz_link {
+    struct dz_loop *loop;
+    int fd; /* -1: closed */
+    struct dz_watch watch;
+    struct dz_timer timer; /* end of patience with a begun message; after a failed send: at once */
+    struct dz_wire_in in;
+    struct dz_buf out;
+    bool failed; /* why is set; ended comes from the timer */
+    struct dz_err why;
+    int64_t frame_timeout_ms;
+    /* Must not close the link. */
+    void (*got)(struct dz_link *k, const struct dz_wire_msg *m);
+    /* Once; the link is closed and may be freed. why->code is DZ_OK when the other side closed between messages. */
+    void (*ended)(struct dz_link *k, const struct dz_err *why);
+};
+/* Takes a connected socket; k->got and k->ended are set before. A message must be whole within frame_timeout_ms of its
+ * first byte. On failure the socket is closed. */
+DZ_MUST enum dz_code dz_link_open(struct dz_link *k, struct dz_loop *l, int take_fd,
+                                  int64_t frame_timeout_ms, struct dz_err *err);
+/* The next message must be whole within frame_timeout_ms of now: for a peer that has said nothing yet. */
+void dz_link_expect(struct dz_link *k);
+/* Without ended; idempotent, also on a link that was never opened and has fd -1. */
+void dz_link_close(struct dz_link *k);
+/* Sends what the caller has appended to k->out. A failure comes as ended, never from inside this call. */
+void dz_link_flush(struct dz_link *k);
+
+/* ---- place.c: files in data_dir/run ---------------------------------------------------------- */
+
+DZ_MUST enum dz_code dz_place_run_dir(const char *data_dir, int *ret_dir_fd,
+                                      struct dz_err *err); /* made when missing */
+/* A listening socket, non-blocking, mode 0600. A socket that nobody answers on is replaced; DZ_CONFLICT when somebody
+ * does; DZ_BAD_INPUT when something else has the name. Any length of data_dir. */
+DZ_MUST enum dz_code dz_place_listen(const char *data_dir, int dir_fd, const char *name,
+                                     int *ret_fd, struct dz_err *err);
+/* Connects; wait_ms bounds the wait for a full backlog, and later sends. DZ_UNAVAILABLE when nobody listens. */
+DZ_MUST enum dz_code dz_place_connect(const char *data_dir, const char *name, int64_t wait_ms,
+                                      int *ret_fd, struct dz_err *err);
+
+#define BUS_SOCKET "front.sock"
+
+/* ---- bus.c ----------------------------------------------------------------------------------- */
+
+#define BUS_CLIENTS_MAX 64u
+#define BUS_PING_MS 5000
+#define BUS_PONG_MS 10000
+
+struct bus_client;
+struct dz_bus {
+    struct dz_loop *loop;
+    struct dz_bus_hooks hooks;
+    int dir_fd, lock_fd, listen_fd;
+    struct dz_watch watch;
+    struct dz_timer pause; /* accepting again after the process ran out of descriptors */
+    uint64_t socket_ino;   /* of front.sock, so that only ours is removed */
+    struct bus_client *clients;
+    unsigned clients_n;
+    int64_t frame_timeout_ms, ping_ms, pong_ms;
+    uint64_t dropped; /* connections ended for what they did */
+};
+
+/* ---- supervise.c ----------------------------------------------------------------------------- */
+
+#define BACK_WAIT_MS 1000 /* before the first new start; doubles */
+#define BACK_WAIT_MAX_MS 60000
+#define BACK_SETTLED_MS 60000 /* a child that lived so long starts the count anew */
+
+struct dz_back {
+    struct dz_loop *loop;
+    char **argv;
+    int pid, pidfd; /* 0 and -1: no child */
+    struct dz_watch watch;
+    struct dz_timer again;
+    unsigned failures;           /* in a row */
+    int64_t started_ms, next_ms; /* by the loop's clock */
+    int64_t wait_ms, wait_max_ms, settled_ms;
+    uint64_t starts, deaths;
+};
+/* As dz_back_supervise with other times. */
+DZ_MUST enum dz_code dz_back_supervise_with(struct dz_loop *l, char *const *argv, int64_t wait_ms,
+                                            int64_t wait_max_ms, int64_t settled_ms,
+                                            struct dz_back **ret_b, struct dz_err *err);
+
+extern const struct dz_log_ctx dz_crawl_bus_ctx, dz_crawl_back_ctx;
