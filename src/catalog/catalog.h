@@ -20,6 +20,8 @@ struct dz_catalog;
 #define DZ_LONG_TEXT_MAX (256u * 1024) /* descriptions, JSON members */
 #define DZ_CHAPTER_PAGES_MAX 20000u
 #define DZ_SERIES_CHAPTERS_MAX 100000u
+#define DZ_BLOB_BYTES_MAX UINT32_MAX /* so that a snapshot's page fits one cache line */
+#define DZ_JSON_DEPTH_MAX 24u        /* of links, meta_extra and extra */
 
 struct dz_blob_rec {
     struct dz_sha256 sha;
@@ -215,14 +217,14 @@ struct dz_link_template {
     dz_str name, text;
 };
 
-struct dz_snap_page {
+struct dz_snap_page { /* 64 bytes: a catalog of a million pages is held in RAM */
     struct dz_sha256 sha;
-    uint64_t bytes;
     int64_t mtime_s;
+    const char *mime; /* interned static or snapshot text */
+    uint32_t bytes;
     uint32_t number;
-    uint16_t width, height; /* clipped to 65535; 0 unknown */
     uint32_t index;         /* unique in the snapshot, assets included: for cache keys */
-    const char *mime;       /* interned static or snapshot text */
+    uint16_t width, height; /* clipped to 65535; 0 unknown */
 };
 
 struct dz_snap_chapter {

@@ -1,0 +1,799 @@
+/*
+ * sqlite: the SQLite driver: connections, statements, and everything that reads.
+ *
+ * In: a path, ids. Out: records in the caller's arena. One connection writes, under a lock (sqlite_write.c); up to four
+ * read, opened when they are first needed; one only watches for changes. WAL: readers see the last commit and never wait
+ * for the writer. Any thread; a connection serves one at a time. ":memory:" is a database of SQLite's memdb that all
+ * connections of one struct dz_sqlite share; it has no WAL, so a commit there waits until running reads have ended.
+ */
+#include "catalog/sqlite_int.h"
+
+#include <errno.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { WRITE_WAIT_MS = 30000, JOURNAL_BYTES = 64 * 1024 * 1024 };
+
+/* ---- connections and statements ---------------------------------------------------------------- */
+
+static enum dz_code code_of(int extended)
+{
+    switch (extended & 0xff) {
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+        return DZ_UNAVAILABLE;
+    case SQLITE_FULL:
+    case SQLITE_NOMEM:
+        return DZ_FULL;
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+        return DZ_CORRUPT;
+    case SQLITE_CONSTRAINT:
+        return extended == SQLITE_CONSTRAINT_CHECK ? DZ_CORRUPT : DZ_CONFLICT;
+    case SQLITE_IOERR:
+    case SQLITE_CANTOPEN:
+    case SQLITE_READONLY:
+    case SQLITE_PERM:
+    case SQLITE_AUTH:
+        return DZ_IO;
+    case SQLITE_TOOBIG:
+        return DZ_TOO_LARGE;
+    default:
+        return DZ_INTERNAL;
+    }
+}
+
+enum dz_code dz_sq_fail(struct dz_sq_conn *c, struct dz_err *err)
+{
+    int extended = sqlite3_extended_errcode(c->db), native = sqlite3_system_errno(c->db);
+    enum dz_code code = code_of(extended);
+    const char *hint = "";
+    if (code == DZ_UNAVAILABLE)
+        hint = ": another dozo process is writing";
+    else if (code == DZ_CORRUPT && (extended & 0xff) != SQLITE_NOTADB)
+        hint = ": the catalog is damaged, see `dozo check`";
+    if (code == DZ_IO && native)
+        return dz_fail_errno(err, code, native, "%s: %s", c->name, sqlite3_errmsg(c->db));
+    code = dz_fail(err, code, "%s: %s%s", c->name, sqlite3_errmsg(c->db), hint);
+    if (err)
+        err->native = extended;
+    return code;
+}
+
+static enum dz_code set_up(const struct dz_sqlite *d, bool reader, struct dz_sq_conn *c,
+                           struct dz_err *err)
+{
+    static const char common[] =
+        "PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; "
+        "PRAGMA synchronous = FULL; PRAGMA cache_size = -8000";
+    sqlite3_extended_result_codes(c->db, 1);
+    sqlite3_busy_timeout(c->db, d->write_wait_ms);
+    sqlite3_db_config(c->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+    if (sqlite3_exec(c->db, common, NULL, NULL, NULL) != SQLITE_OK ||
+        (reader && sqlite3_exec(c->db, "PRAGMA query_only = ON", NULL, NULL, NULL) != SQLITE_OK))
+        return dz_sq_fail(c, err);
+    return DZ_OK;
+}
+
+enum dz_code dz_sq_open_conn(const struct dz_sqlite *d, bool reader, struct dz_sq_conn *c,
+                             struct dz_err *err)
+{
+    c->name = d->name;
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (reader ? 0 : SQLITE_OPEN_CREATE) |
+                (d->memory ? SQLITE_OPEN_URI : 0);
+    enum dz_code code = DZ_OK;
+    if (sqlite3_open_v2(d->target, &c->db, flags, NULL) != SQLITE_OK) {
+        dz_assert(c->db);
+        code = dz_sq_fail(c, err);
+    }
+    if (code == DZ_OK)
+        code = set_up(d, reader, c, err);
+    if (code != DZ_OK)
+        dz_sq_close_conn(c);
+    return code;
+}
+
+void dz_sq_close_conn(struct dz_sq_conn *c)
+{
+    for (size_t i = 0; i < DZ_LEN(c->statements); i++)
+        sqlite3_finalize(c->statements[i]);
+    int rc = sqlite3_close(c->db);
+    dz_assert(rc == SQLITE_OK);
+    *c = (struct dz_sq_conn){0};
+}
+
+enum dz_code dz_sq_reader_take(struct dz_sqlite *d, struct dz_sq_conn **ret_c, struct dz_err *err)
+{
+    pthread_mutex_lock(&d->readers_lock);
+    size_t at;
+    for (;;) {
+        for (at = 0; at < DZ_SQ_READERS && d->reader_busy[at]; at++)
+            continue;
+        if (at < DZ_SQ_READERS)
+            break;
+        pthread_cond_wait(&d->reader_free, &d->readers_lock);
+    }
+    d->reader_busy[at] = true;
+    pthread_mutex_unlock(&d->readers_lock);
+    enum dz_code code = DZ_OK;
+    if (!d->readers[at].db)
+        code = dz_sq_open_conn(d, true, &d->readers[at], err);
+    if (code != DZ_OK)
+        dz_sq_reader_put(d, &d->readers[at]);
+    else
+        *ret_c = &d->readers[at];
+    return code;
+}
+
+void dz_sq_reader_put(struct dz_sqlite *d, struct dz_sq_conn *c)
+{
+    pthread_mutex_lock(&d->readers_lock);
+    d->reader_busy[c - d->readers] = false;
+    pthread_cond_signal(&d->reader_free);
+    pthread_mutex_unlock(&d->readers_lock);
+}
+
+enum dz_code dz_sq_get(struct dz_sq_conn *c, enum dz_sq_statement which, sqlite3_stmt **ret_st,
+                       struct dz_err *err)
+{
+    sqlite3_stmt **st = &c->statements[which];
+    if (!*st && sqlite3_prepare_v3(c->db, dz_sq_texts[which], -1, SQLITE_PREPARE_PERSISTENT, st,
+                                   NULL) != SQLITE_OK)
+        return dz_sq_fail(c, err);
+    *ret_st = *st;
+    return DZ_OK;
+}
+
+void dz_sq_reset(sqlite3_stmt **st)
+{
+    if (!*st)
+        return;
+    sqlite3_reset(*st);
+    sqlite3_clear_bindings(*st);
+}
+
+enum dz_code dz_sq_row(struct dz_sq_conn *c, sqlite3_stmt *st, bool *ret_row, struct dz_err *err)
+{
+    if (dz_fault("query"))
+        return dz_fail(err, DZ_IO, "%s: injected fault", c->name);
+    int rc = sqlite3_step(st);
+    if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+        return dz_sq_fail(c, err);
+    *ret_row = rc == SQLITE_ROW;
+    return DZ_OK;
+}
+
+enum dz_code dz_sq_run(struct dz_sq_conn *c, sqlite3_stmt *st, struct dz_err *err)
+{
+    bool row = false;
+    enum dz_code code = dz_sq_row(c, st, &row, err);
+    dz_sq_reset(&st);
+    return code;
+}
+
+enum dz_code dz_sq_run_plain(struct dz_sq_conn *c, enum dz_sq_statement which, struct dz_err *err)
+{
+    sqlite3_stmt *st = NULL;
+    DZ_TRY(dz_sq_get(c, which, &st, err));
+    return dz_sq_run(c, st, err);
+}
+
+enum dz_code dz_sq_one(struct dz_sq_conn *c, enum dz_sq_statement which, int64_t fallback,
+                       int64_t *ret_n, struct dz_err *err)
+{
+    DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
+    bool row = false;
+    DZ_TRY(dz_sq_get(c, which, &st, err));
+    DZ_TRY(dz_sq_row(c, st, &row, err));
+    *ret_n = row ? sqlite3_column_int64(st, 0) : fallback;
+    return DZ_OK;
+}
+
+void dz_sq_bind_int(sqlite3_stmt *st, int at, int64_t n)
+{
+    int rc = sqlite3_bind_int64(st, at, n);
+    dz_assert(rc == SQLITE_OK);
+}
+
+void dz_sq_bind_str(sqlite3_stmt *st, int at, dz_str s)
+{
+    int rc = sqlite3_bind_text(st, at, s.n ? s.p : "", (int)s.n, SQLITE_STATIC);
+    dz_assert(rc == SQLITE_OK);
+}
+
+void dz_sq_bind_sha(sqlite3_stmt *st, int at, const struct dz_sha256 *sha)
+{
+    int rc = sqlite3_bind_blob(st, at, sha->b, sizeof(sha->b), SQLITE_STATIC);
+    dz_assert(rc == SQLITE_OK);
+}
+
+/* ---- rows -------------------------------------------------------------------------------------- */
+
+/* Borrowed from the statement until its next step. */
+static dz_str column(sqlite3_stmt *st, int at)
+{
+    const unsigned char *p = sqlite3_column_text(st, at);
+    return (dz_str){(const char *)p, p ? (size_t)sqlite3_column_bytes(st, at) : 0};
+}
+
+enum dz_code dz_sq_str(sqlite3_stmt *st, int at, struct dz_pool *pool, dz_str *ret_s,
+                       struct dz_err *err)
+{
+    return dz_pool_str(pool, column(st, at), ret_s, err);
+}
+
+static enum dz_code read_strs(sqlite3_stmt *st, struct dz_pool *pool, dz_str *const *to,
+                              const int *at, size_t n, struct dz_err *err)
+{
+    for (size_t i = 0; i < n; i++)
+        DZ_TRY(dz_sq_str(st, at[i], pool, to[i], err));
+    return DZ_OK;
+}
+
+enum dz_code dz_sq_read_series(sqlite3_stmt *st, struct dz_pool *pool, struct dz_series_rec *ret_s,
+                               struct dz_err *err)
+{
+    struct dz_series_rec s = {
+        .id = sqlite3_column_int64(st, 0),
+        .right_to_left = sqlite3_column_int(st, 10) != 0,
+        .created_s = sqlite3_column_int64(st, 11),
+        .updated_s = sqlite3_column_int64(st, 12),
+    };
+    dz_str *const to[] = {&s.source, &s.source_id, &s.title, &s.description, &s.authors,
+                          &s.lang,   &s.status,    &s.url,   &s.new_release};
+    static const int at[] = {1, 2, 3, 4, 5, 6, 7, 8, 9};
+    DZ_TRY(read_strs(st, pool, to, at, DZ_LEN(to), err));
+    *ret_s = s;
+    return DZ_OK;
+}
+
+enum dz_code dz_sq_read_chapter(sqlite3_stmt *st, struct dz_pool *pool,
+                                struct dz_chapter_rec *ret_c, struct dz_err *err)
+{
+    struct dz_chapter_rec c = {
+        .id = sqlite3_column_int64(st, 0),
+        .sort = sqlite3_column_double(st, 3),
+        .volume_cover = sqlite3_column_int(st, 7) != 0,
+        .page_count = (uint32_t)sqlite3_column_int64(st, 8),
+        .created_s = sqlite3_column_int64(st, 14),
+        .updated_s = sqlite3_column_int64(st, 15),
+    };
+    dz_str *const to[] = {&c.source_id, &c.key,        &c.number, &c.volume, &c.title,
+                          &c.links,     &c.meta_extra, &c.extra,  &c.origin, &c.origin_stamp};
+    static const int at[] = {1, 2, 4, 5, 6, 9, 10, 11, 12, 13};
+    DZ_TRY(read_strs(st, pool, to, at, DZ_LEN(to), err));
+    *ret_c = c;
+    return DZ_OK;
+}
+
+enum dz_code dz_sq_read_blob(sqlite3_stmt *st, int at, struct dz_pool *pool,
+                             struct dz_blob_rec *ret_b, struct dz_err *err)
+{
+    struct dz_blob_rec b = {
+        .bytes = (uint64_t)sqlite3_column_int64(st, at + 1),
+        .width = (uint32_t)sqlite3_column_int64(st, at + 2),
+        .height = (uint32_t)sqlite3_column_int64(st, at + 3),
+    };
+    const void *sha = sqlite3_column_blob(st, at);
+    if (!sha || sqlite3_column_bytes(st, at) != sizeof(b.sha.b))
+        return dz_fail(err, DZ_CORRUPT, "a blob row without a SHA-256: see `dozo check`");
+    memcpy(b.sha.b, sha, sizeof(b.sha.b));
+    dz_str mime = column(st, at + 4);
+    const struct dz_page_type *type = dz_page_type_of(mime);
+    b.mime = type ? type->mime : mime;
+    if (!type)
+        DZ_TRY(dz_pool_str(pool, mime, &b.mime, err));
+    *ret_b = b;
+    return DZ_OK;
+}
+
+enum dz_code dz_sq_read_asset(sqlite3_stmt *st, struct dz_pool *pool, struct dz_asset_rec *ret_f,
+                              int64_t *ret_blob_id, struct dz_err *err)
+{
+    struct dz_asset_rec f = {.mtime_s = sqlite3_column_int64(st, 1)};
+    DZ_TRY(dz_sq_str(st, 0, pool, &f.name, err));
+    DZ_TRY(dz_sq_read_blob(st, 3, pool, &f.blob, err));
+    *ret_blob_id = sqlite3_column_int64(st, 2);
+    *ret_f = f;
+    return DZ_OK;
+}
+
+void dz_sq_pages_done(struct dz_sq_pages *p)
+{
+    free(p->v);
+    free(p->blob_ids);
+    *p = (struct dz_sq_pages){0};
+}
+
+static void pages_grow(struct dz_sq_pages *p)
+{
+    p->cap = p->cap ? p->cap * 2 : 64;
+    p->v = dz_realloc(p->v, p->cap * sizeof(*p->v));
+    p->blob_ids = dz_realloc(p->blob_ids, p->cap * sizeof(*p->blob_ids));
+}
+
+enum dz_code dz_sq_read_pages(struct dz_sq_conn *c, int64_t chapter_id, struct dz_pool *pool,
+                              struct dz_sq_pages *p, struct dz_err *err)
+{
+    DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
+    DZ_TRY(dz_sq_get(c, DZ_SQ_PAGES, &st, err));
+    dz_sq_bind_int(st, 1, chapter_id);
+    p->n = 0;
+    for (;;) {
+        bool row = false;
+        DZ_TRY(dz_sq_row(c, st, &row, err));
+        if (!row)
+            return DZ_OK;
+        if (p->n == p->cap)
+            pages_grow(p);
+        struct dz_page_rec *page = &p->v[p->n];
+        *page = (struct dz_page_rec){
+            .number = (uint32_t)sqlite3_column_int64(st, 0),
+            .mtime_s = sqlite3_column_int64(st, 1),
+        };
+        p->blob_ids[p->n] = sqlite3_column_int64(st, 3);
+        DZ_TRY(dz_sq_str(st, 2, pool, &page->name, err));
+        DZ_TRY(dz_sq_read_blob(st, 4, pool, &page->blob, err));
+        p->n++;
+    }
+}
+
+/* ---- reading ----------------------------------------------------------------------------------- */
+
+/* A reader inside one transaction; done gives it back. */
+struct reading {
+    struct dz_sqlite *d;
+    struct dz_sq_conn *c;
+};
+
+static enum dz_code reading_begin(struct reading *r, struct dz_sqlite *d, struct dz_err *err)
+{
+    DZ_TRY(dz_sq_reader_take(d, &r->c, err));
+    r->d = d;
+    return dz_sq_run_plain(r->c, DZ_SQ_BEGIN_READ, err);
+}
+
+static void reading_done(struct reading *r)
+{
+    if (!r->c)
+        return;
+    if (!sqlite3_get_autocommit(r->c->db))
+        sqlite3_exec(r->c->db, "ROLLBACK", NULL, NULL, NULL);
+    dz_sq_reader_put(r->d, r->c);
+}
+
+/* Grows an array of `size` bytes an element, kept on the heap until its length is known. */
+static void *grown(void *v, size_t n, size_t *cap, size_t size)
+{
+    if (n < *cap)
+        return v;
+    *cap = *cap ? *cap * 2 : 32;
+    return dz_realloc(v, *cap * size);
+}
+
+static enum dz_code arena_copy(struct dz_arena *a, const void *v, size_t bytes, void **ret_p,
+                               struct dz_err *err)
+{
+    DZ_TRY(dz_arena_try(a, bytes, ret_p, err));
+    if (bytes)
+        memcpy(*ret_p, v, bytes);
+    return DZ_OK;
+}
+
+/* All first columns, as integers in the arena. */
+static enum dz_code read_ids(struct dz_sq_conn *c, sqlite3_stmt *st, struct dz_arena *a,
+                             int64_t **ret_ids, size_t *ret_n, struct dz_err *err)
+{
+    DZ_AUTO(dz_freep) int64_t *ids = NULL;
+    size_t n = 0, cap = 0;
+    for (;;) {
+        bool row = false;
+        DZ_TRY(dz_sq_row(c, st, &row, err));
+        if (!row)
+            break;
+        ids = grown(ids, n, &cap, sizeof(*ids));
+        ids[n++] = sqlite3_column_int64(st, 0);
+    }
+    void *copy;
+    DZ_TRY(arena_copy(a, ids, n * sizeof(*ids), &copy, err));
+    *ret_ids = copy;
+    *ret_n = n;
+    return DZ_OK;
+}
+
+static enum dz_code series_ids(void *self, struct dz_arena *a, int64_t **ret_ids, size_t *ret_n,
+                               struct dz_err *err)
+{
+    DZ_AUTO(reading_done) struct reading r = {0};
+    DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
+    DZ_TRY(reading_begin(&r, self, err));
+    DZ_TRY(dz_sq_get(r.c, DZ_SQ_SERIES_IDS, &st, err));
+    return read_ids(r.c, st, a, ret_ids, ret_n, err);
+}
+
+static enum dz_code series_find(void *self, dz_str source, dz_str source_id, int64_t *ret_id,
+                                struct dz_err *err)
+{
+    DZ_AUTO(reading_done) struct reading r = {0};
+    DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
+    bool row = false;
+    DZ_TRY(reading_begin(&r, self, err));
+    DZ_TRY(dz_sq_get(r.c, DZ_SQ_SERIES_FIND, &st, err));
+    dz_sq_bind_str(st, 1, source);
+    dz_sq_bind_str(st, 2, source_id);
+    DZ_TRY(dz_sq_row(r.c, st, &row, err));
+    if (!row)
+        return dz_fail(err, DZ_NOT_FOUND, "no series %.*s of %.*s in the catalog",
+                       (int)(source_id.n < 100 ? source_id.n : 100), source_id.p,
+                       (int)(source.n < 60 ? source.n : 60), source.p);
+    *ret_id = sqlite3_column_int64(st, 0);
+    return DZ_OK;
+}
+
+/* Newest first; chapters of one sort value by key. */
+static int newest_first(const void *x, const void *y)
+{
+    const struct dz_chapter_rec *a = x, *b = y;
+    if (a->sort != b->sort)
+        return a->sort < b->sort ? 1 : -1;
+    return dz_str_natural_cmp(b->key, a->key);
+}
+
+static enum dz_code load_chapters(struct dz_sq_conn *c, int64_t series_id, struct dz_pool *pool,
+                                  struct dz_series_full *full, struct dz_err *err)
+{
+    DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
+    DZ_AUTO(dz_freep) struct dz_chapter_rec *v = NULL;
+    size_t n = 0, cap = 0;
+    DZ_TRY(dz_sq_get(c, DZ_SQ_CHAPTERS, &st, err));
+    dz_sq_bind_int(st, 1, series_id);
+    for (;;) {
+        bool row = false;
+        DZ_TRY(dz_sq_row(c, st, &row, err));
+        if (!row)
+            break;
+        v = grown(v, n, &cap, sizeof(*v));
+        DZ_TRY(dz_sq_read_chapter(st, pool, &v[n], err));
+        n++;
+    }
+    if (n > 1)
+        qsort(v, n, sizeof(*v), newest_first);
+    void *copy;
+    DZ_TRY(arena_copy(pool->arena, v, n * sizeof(*v), &copy, err));
+    full->chapters = copy;
+    full->chapters_n = n;
+    return DZ_OK;
+}
+
+static enum dz_code load_pages(struct dz_sq_conn *c, struct dz_pool *pool,
+                               struct dz_series_full *full, struct dz_err *err)
+{
+    DZ_AUTO(dz_sq_pages_done) struct dz_sq_pages pages = {0};
+    for (size_t i = 0; i < full->chapters_n; i++) {
+        DZ_TRY(dz_sq_read_pages(c, full->chapters[i].id, pool, &pages, err));
+        void *copy;
+        DZ_TRY(arena_copy(pool->arena, pages.v, pages.n * sizeof(*pages.v), &copy, err));
+        full->chapters[i].pages = copy;
+        full->chapters[i].pages_n = pages.n;
+    }
+    return DZ_OK;
+}
+
+static enum dz_code load_assets(struct dz_sq_conn *c, int64_t series_id, struct dz_pool *pool,
+                                struct dz_series_full *full, struct dz_err *err)
+{
+    DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
+    DZ_AUTO(dz_freep) struct dz_asset_rec *v = NULL;
+    size_t n = 0, cap = 0;
+    DZ_TRY(dz_sq_get(c, DZ_SQ_ASSETS, &st, err));
+    dz_sq_bind_int(st, 1, series_id);
+    for (;;) {
+        bool row = false;
+        int64_t blob_id;
+        DZ_TRY(dz_sq_row(c, st, &row, err));
+        if (!row)
+            break;
+        v = grown(v, n, &cap, sizeof(*v));
+        DZ_TRY(dz_sq_read_asset(st, pool, &v[n], &blob_id, err));
+        n++;
+    }
+    void *copy;
+    DZ_TRY(arena_copy(pool->arena, v, n * sizeof(*v), &copy, err));
+    full->assets = copy;
+    full->assets_n = n;
+    return DZ_OK;
+}
+
+static enum dz_code load_series(struct dz_sq_conn *c, int64_t series_id, struct dz_pool *pool,
+                                struct dz_series_rec *ret_s, struct dz_err *err)
+{
+    DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
+    bool row = false;
+    DZ_TRY(dz_sq_get(c, DZ_SQ_SERIES_BY_ID, &st, err));
+    dz_sq_bind_int(st, 1, series_id);
+    DZ_TRY(dz_sq_row(c, st, &row, err));
+    if (!row)
+        return dz_fail(err, DZ_NOT_FOUND, "no series %lld in the catalog", (long long)series_id);
+    return dz_sq_read_series(st, pool, ret_s, err);
+}
+
+static enum dz_code load(void *self, int64_t series_id, struct dz_arena *a,
+                         struct dz_series_full *ret_full, struct dz_err *err)
+{
+    DZ_AUTO(reading_done) struct reading r = {0};
+    struct dz_series_full full = {0};
+    struct dz_pool pool = {.arena = a};
+    DZ_TRY(reading_begin(&r, self, err));
+    DZ_TRY(load_series(r.c, series_id, &pool, &full.series, err));
+    DZ_TRY(load_chapters(r.c, series_id, &pool, &full, err));
+    DZ_TRY(load_pages(r.c, &pool, &full, err));
+    DZ_TRY(load_assets(r.c, series_id, &pool, &full, err));
+    *ret_full = full;
+    return DZ_OK;
+}
+
+static enum dz_code chapter_stamp(void *self, int64_t series_id, dz_str source_id,
+                                  struct dz_arena *a, dz_str *ret_stamp, struct dz_err *err)
+{
+    DZ_AUTO(reading_done) struct reading r = {0};
+    DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
+    struct dz_pool pool = {.arena = a};
+    bool row = false;
+    DZ_TRY(reading_begin(&r, self, err));
+    DZ_TRY(dz_sq_get(r.c, DZ_SQ_CHAPTER_STAMP, &st, err));
+    dz_sq_bind_int(st, 1, series_id);
+    dz_sq_bind_str(st, 2, source_id);
+    DZ_TRY(dz_sq_row(r.c, st, &row, err));
+    if (row)
+        return dz_sq_str(st, 0, &pool, ret_stamp, err);
+    *ret_stamp = (dz_str){"", 0};
+    return DZ_OK;
+}
+
+static enum dz_code shelves(void *self, struct dz_arena *a, struct dz_shelf_rec **ret_v,
+                            size_t *ret_n, struct dz_err *err)
+{
+    DZ_AUTO(reading_done) struct reading r = {0};
+    DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
+    DZ_AUTO(dz_freep) struct dz_shelf_rec *v = NULL;
+    struct dz_pool pool = {.arena = a};
+    size_t n = 0, cap = 0;
+    DZ_TRY(reading_begin(&r, self, err));
+    DZ_TRY(dz_sq_get(r.c, DZ_SQ_SHELVES, &st, err));
+    for (;;) {
+        bool row = false;
+        DZ_TRY(dz_sq_row(r.c, st, &row, err));
+        if (!row)
+            break;
+        v = grown(v, n, &cap, sizeof(*v));
+        DZ_TRY(dz_sq_str(st, 0, &pool, &v[n].name, err));
+        v[n++].series_id = sqlite3_column_int64(st, 1);
+    }
+    void *copy;
+    DZ_TRY(arena_copy(a, v, n * sizeof(*v), &copy, err));
+    *ret_v = copy;
+    *ret_n = n;
+    return DZ_OK;
+}
+
+/* Both questions inside one transaction: else a commit between them would be counted and not listed. */
+static enum dz_code ask_changes(struct dz_sq_conn *c, uint64_t since, struct dz_arena *a,
+                                int64_t **ret_ids, size_t *ret_n, uint64_t *ret_newest,
+                                struct dz_err *err)
+{
+    DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
+    int64_t newest;
+    DZ_TRY(dz_sq_one(c, DZ_SQ_CHANGE_NEWEST, 0, &newest, err));
+    DZ_TRY(dz_sq_get(c, DZ_SQ_CHANGES, &st, err));
+    dz_sq_bind_int(st, 1, since < INT64_MAX ? (int64_t)since : INT64_MAX);
+    DZ_TRY(read_ids(c, st, a, ret_ids, ret_n, err));
+    *ret_newest = (uint64_t)newest;
+    return DZ_OK;
+}
+
+static enum dz_code poll_changes(struct dz_sqlite *d, uint64_t since, struct dz_arena *a,
+                                 int64_t **ret_ids, size_t *ret_n, uint64_t *ret_seq,
+                                 struct dz_err *err)
+{
+    int64_t version;
+    DZ_TRY(dz_sq_one(&d->poll, DZ_SQ_DATA_VERSION, 0, &version, err));
+    if (d->polled && version == d->poll_version && since >= d->poll_newest) {
+        *ret_ids = NULL;
+        *ret_n = 0;
+        *ret_seq = d->poll_newest;
+        return DZ_OK;
+    }
+    uint64_t newest = 0;
+    DZ_TRY(dz_sq_run_plain(&d->poll, DZ_SQ_BEGIN_READ, err));
+    enum dz_code code = ask_changes(&d->poll, since, a, ret_ids, ret_n, &newest, err);
+    if (sqlite3_exec(d->poll.db, "ROLLBACK", NULL, NULL, NULL) != SQLITE_OK && code == DZ_OK)
+        code = dz_sq_fail(&d->poll, err);
+    DZ_TRY(code);
+    /* The version was asked first: a commit since then shows at the next poll. */
+    d->polled = true;
+    d->poll_version = version;
+    d->poll_newest = newest;
+    *ret_seq = newest;
+    return DZ_OK;
+}
+
+static enum dz_code changes(void *self, uint64_t since, struct dz_arena *a, int64_t **ret_ids,
+                            size_t *ret_n, uint64_t *ret_seq, struct dz_err *err)
+{
+    struct dz_sqlite *d = self;
+    pthread_mutex_lock(&d->poll_lock);
+    enum dz_code code = DZ_OK;
+    if (!d->poll.db)
+        code = dz_sq_open_conn(d, true, &d->poll, err);
+    if (code == DZ_OK)
+        code = poll_changes(d, since, a, ret_ids, ret_n, ret_seq, err);
+    pthread_mutex_unlock(&d->poll_lock);
+    return code;
+}
+
+static enum dz_code counts(void *self, struct dz_catalog_counts *ret_counts, struct dz_err *err)
+{
+    DZ_AUTO(reading_done) struct reading r = {0};
+    DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
+    bool row = false;
+    DZ_TRY(reading_begin(&r, self, err));
+    DZ_TRY(dz_sq_get(r.c, DZ_SQ_COUNTS, &st, err));
+    DZ_TRY(dz_sq_row(r.c, st, &row, err));
+    dz_assert(row);
+    uint64_t n[7];
+    for (int i = 0; i < (int)DZ_LEN(n); i++)
+        n[i] = (uint64_t)sqlite3_column_int64(st, i);
+    *ret_counts = (struct dz_catalog_counts){
+        .series = n[0],
+        .chapters = n[1],
+        .pages = n[2],
+        .assets = n[3],
+        .blobs = n[4],
+        .blob_bytes = n[5],
+        .shelves = n[6],
+    };
+    return DZ_OK;
+}
+
+static enum dz_code blobs(void *self, dz_blob_row_fn *fn, void *arg, struct dz_err *err)
+{
+    DZ_AUTO(reading_done) struct reading r = {0};
+    DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
+    DZ_AUTO(dz_arena_free) struct dz_arena *a = dz_arena_new(DZ_MIB);
+    DZ_TRY(reading_begin(&r, self, err));
+    DZ_TRY(dz_sq_get(r.c, DZ_SQ_BLOBS, &st, err));
+    for (;;) {
+        bool row = false;
+        struct dz_blob_rec b;
+        struct dz_pool pool = {.arena = a};
+        DZ_TRY(dz_sq_row(r.c, st, &row, err));
+        if (!row)
+            return DZ_OK;
+        dz_arena_reset(a);
+        DZ_TRY(dz_sq_read_blob(st, 0, &pool, &b, err));
+        DZ_TRY(fn(arg, &b, (uint64_t)sqlite3_column_int64(st, 5), err));
+    }
+}
+
+/* ---- open and close ---------------------------------------------------------------------------- */
+
+static void close_all(void *self)
+{
+    struct dz_sqlite *d = self;
+    for (size_t i = 0; i < DZ_SQ_READERS; i++)
+        dz_sq_close_conn(&d->readers[i]);
+    dz_sq_close_conn(&d->poll);
+    dz_sq_close_conn(&d->write); /* the last one folds the WAL into the file */
+    pthread_mutex_destroy(&d->write_lock);
+    pthread_mutex_destroy(&d->poll_lock);
+    pthread_mutex_destroy(&d->readers_lock);
+    pthread_cond_destroy(&d->reader_free);
+    free(d->name);
+    free(d->target);
+    free(d);
+}
+
+static void closep(struct dz_sqlite **d)
+{
+    if (*d)
+        close_all(*d);
+}
+
+static struct dz_sqlite *new_self(const char *data_dir, const char *uri)
+{
+    static atomic_uint memory_serial;
+    struct dz_sqlite *d = dz_new(struct dz_sqlite);
+    DZ_AUTO(dz_buf_done) struct dz_buf b;
+    dz_buf_init(&b, 64 * DZ_KIB);
+    d->memory = strcmp(uri, ":memory:") == 0;
+    if (d->memory)
+        dz_buf_putf(&b, "file:/dozo-%u?vfs=memdb", atomic_fetch_add(&memory_serial, 1));
+    else if (*uri)
+        dz_buf_put(&b, dz_str_of(uri));
+    else
+        dz_buf_putf(&b, "%s/dozo.db", data_dir);
+    d->target = dz_buf_take(&b, NULL);
+    d->name = d->memory ? dz_strdup(uri) : dz_strdup(d->target);
+    d->write_wait_ms = WRITE_WAIT_MS;
+    pthread_mutexattr_t checked;
+    pthread_mutexattr_init(&checked);
+    pthread_mutexattr_settype(&checked, PTHREAD_MUTEX_ERRORCHECK);
+    pthread_mutex_init(&d->write_lock, &checked);
+    pthread_mutexattr_destroy(&checked);
+    pthread_mutex_init(&d->poll_lock, NULL);
+    pthread_mutex_init(&d->readers_lock, NULL);
+    pthread_cond_init(&d->reader_free, NULL);
+    return d;
+}
+
+/* SQLite does not wait by itself when two processes turn one new file into WAL at once. */
+static enum dz_code use_wal(struct dz_sqlite *d, struct dz_err *err)
+{
+    int64_t until = dz_mono_ns() + (int64_t)d->write_wait_ms * 1000000;
+    for (;;) {
+        sqlite3_stmt *st = NULL;
+        bool wal = false;
+        if (sqlite3_prepare_v2(d->write.db, "PRAGMA journal_mode = WAL", -1, &st, NULL) ==
+                SQLITE_OK &&
+            sqlite3_step(st) == SQLITE_ROW)
+            wal = dz_str_eq(column(st, 0), DZ_S("wal"));
+        int rc = sqlite3_finalize(st);
+        if (wal)
+            break;
+        if (rc == SQLITE_OK)
+            return dz_fail(err, DZ_IO,
+                           "%s: this file system cannot hold a catalog (no shared memory for WAL)",
+                           d->name);
+        if ((rc & 0xff) != SQLITE_BUSY || dz_mono_ns() > until)
+            return dz_sq_fail(&d->write, err);
+        nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+    }
+    DZ_AUTO(dz_buf_done) struct dz_buf b;
+    dz_buf_init(&b, 256);
+    dz_buf_putf(&b, "PRAGMA journal_size_limit = %d; PRAGMA wal_autocheckpoint = 1000",
+                JOURNAL_BYTES);
+    if (sqlite3_exec(d->write.db, dz_buf_cstr(&b), NULL, NULL, NULL) != SQLITE_OK)
+        return dz_sq_fail(&d->write, err);
+    return DZ_OK;
+}
+
+static enum dz_code open_all(const char *data_dir, const char *uri, void **ret_self,
+                             struct dz_err *err)
+{
+    bool in_data_dir = !uri || !*uri;
+    if (in_data_dir)
+        DZ_TRY(dz_mkdirs(data_dir, 0777, err));
+    DZ_AUTO(closep) struct dz_sqlite *d = new_self(data_dir, uri ? uri : "");
+    DZ_TRY(dz_sq_open_conn(d, false, &d->write, err));
+    DZ_TRY(dz_migrate_check(&d->write, dz_migrations_n, err));
+    if (!d->memory)
+        DZ_TRY(use_wal(d, err));
+    DZ_TRY(dz_migrate(d, dz_migrations, dz_migrations_n, err));
+    *ret_self = dz_take(&d);
+    return DZ_OK;
+}
+
+const struct dz_catalog_driver dz_catalog_sqlite = {
+    .name = "sqlite",
+    .open = open_all,
+    .close = close_all,
+    .series_ids = series_ids,
+    .series_find = series_find,
+    .load = load,
+    .chapter_stamp = chapter_stamp,
+    .shelves = shelves,
+    .changes = changes,
+    .counts = counts,
+    .blobs = blobs,
+    .verify = dz_sq_verify,
+    .begin = dz_sq_begin,
+    .put_series = dz_sq_put_series,
+    .put_chapter = dz_sq_put_chapter,
+    .del_chapter = dz_sq_del_chapter,
+    .put_asset = dz_sq_put_asset,
+    .del_asset = dz_sq_del_asset,
+    .put_shelf = dz_sq_put_shelf,
+    .drop_blob = dz_sq_drop_blob,
+    .commit = dz_sq_commit,
+    .rollback = dz_sq_rollback,
+};

@@ -1,0 +1,190 @@
+/*
+ * sqlite_int: what the files of the SQLite driver share.
+ *
+ * A connection with its prepared statements, the open database, and the few helpers through which every statement is
+ * stepped, so that error texts and injected faults live once. A connection is used by one thread at a time; the locks of
+ * struct dz_sqlite see to that.
+ */
+#pragma once
+
+#include "catalog/catalog_int.h"
+
+#include <pthread.h>
+#include <sqlite3.h>
+
+/* Prepared once a connection and kept; the texts stand in sqlite_sql.c. */
+enum dz_sq_statement {
+    DZ_SQ_BEGIN_READ,
+    DZ_SQ_BEGIN_WRITE,
+    DZ_SQ_COMMIT,
+    DZ_SQ_ROLLBACK,
+    DZ_SQ_DATA_VERSION,
+    DZ_SQ_SERIES_IDS,
+    DZ_SQ_SERIES_FIND,
+    DZ_SQ_SERIES_BY_ID,
+    DZ_SQ_SERIES_ADD,
+    DZ_SQ_SERIES_SET,
+    DZ_SQ_SERIES_MORE,
+    DZ_SQ_SERIES_FEWER,
+    DZ_SQ_CHAPTERS,
+    DZ_SQ_CHAPTER_BY_ID,
+    DZ_SQ_CHAPTER_BY_SOURCE,
+    DZ_SQ_CHAPTER_KEY,
+    DZ_SQ_CHAPTER_STAMP,
+    DZ_SQ_CHAPTER_OWNER,
+    DZ_SQ_CHAPTER_ADD,
+    DZ_SQ_CHAPTER_SET,
+    DZ_SQ_CHAPTER_SET_STAMP,
+    DZ_SQ_CHAPTER_DEL,
+    DZ_SQ_PAGES,
+    DZ_SQ_PAGE_ADD,
+    DZ_SQ_PAGE_SET,
+    DZ_SQ_PAGE_DEL,
+    DZ_SQ_ASSETS,
+    DZ_SQ_ASSET,
+    DZ_SQ_ASSET_SET,
+    DZ_SQ_ASSET_DEL,
+    DZ_SQ_BLOBS,
+    DZ_SQ_BLOB_REF,
+    DZ_SQ_BLOB_UNREF,
+    DZ_SQ_BLOB_KNOW,
+    DZ_SQ_BLOB_REFS,
+    DZ_SQ_BLOB_DEL,
+    DZ_SQ_SHELVES,
+    DZ_SQ_SHELF,
+    DZ_SQ_SHELF_SET,
+    DZ_SQ_CHANGES,
+    DZ_SQ_CHANGE_NEWEST,
+    DZ_SQ_CHANGE_SET,
+    DZ_SQ_SERIES_TOUCH,
+    DZ_SQ_COUNTS,
+    DZ_SQ_WRONG_REFS,
+    DZ_SQ_MEND_REFS,
+    DZ_SQ_WRONG_CHAPTERS_N,
+    DZ_SQ_MEND_CHAPTERS_N,
+    DZ_SQ_INTEGRITY,
+    DZ_SQ_FOREIGN_KEYS,
+    DZ_SQ_STATEMENTS
+};
+extern const char *const dz_sq_texts[DZ_SQ_STATEMENTS];
+
+struct dz_sq_conn {
+    sqlite3 *db;      /* NULL: not opened yet */
+    const char *name; /* the file's path, for error texts; borrowed */
+    sqlite3_stmt *statements[DZ_SQ_STATEMENTS];
+};
+
+enum { DZ_SQ_READERS = 4 };
+
+struct dz_sqlite {
+    char *name;   /* path, or ":memory:" */
+    char *target; /* what sqlite3_open_v2 gets */
+    bool memory;
+    int write_wait_ms;
+
+    pthread_mutex_t write_lock; /* held from begin to the end of a batch */
+    struct dz_sq_conn write;
+
+    pthread_mutex_t poll_lock;
+    struct dz_sq_conn
+        poll; /* sees changes by PRAGMA data_version, which needs a connection that never writes */
+    bool polled;
+    int64_t poll_version;
+    uint64_t poll_newest;
+
+    pthread_mutex_t readers_lock;
+    pthread_cond_t reader_free;
+    struct dz_sq_conn readers[DZ_SQ_READERS];
+    bool reader_busy[DZ_SQ_READERS];
+};
+
+/* ---- connections ------------------------------------------------------------------------------- */
+
+DZ_MUST enum dz_code dz_sq_open_conn(const struct dz_sqlite *d, bool reader, struct dz_sq_conn *c,
+                                     struct dz_err *err);
+void dz_sq_close_conn(struct dz_sq_conn *c);
+/* A free reader, waiting for one when all are busy; give it back with dz_sq_reader_put. */
+DZ_MUST enum dz_code dz_sq_reader_take(struct dz_sqlite *d, struct dz_sq_conn **ret_c,
+                                       struct dz_err *err);
+void dz_sq_reader_put(struct dz_sqlite *d, struct dz_sq_conn *c);
+
+/* ---- statements -------------------------------------------------------------------------------- */
+
+/* What the last failed call of this connection means: code, text with the file's name. */
+enum dz_code dz_sq_fail(struct dz_sq_conn *c, struct dz_err *err);
+/* The statement, ready to bind. */
+DZ_MUST enum dz_code dz_sq_get(struct dz_sq_conn *c, enum dz_sq_statement which,
+                               sqlite3_stmt **ret_st, struct dz_err *err);
+void dz_sq_reset(sqlite3_stmt **st); /* a DZ_AUTO handler: ends the statement, keeps it prepared */
+DZ_MUST enum dz_code dz_sq_row(struct dz_sq_conn *c, sqlite3_stmt *st, bool *ret_row,
+                               struct dz_err *err);
+/* Steps to the end and resets; for statements that return no rows. */
+DZ_MUST enum dz_code dz_sq_run(struct dz_sq_conn *c, sqlite3_stmt *st, struct dz_err *err);
+DZ_MUST enum dz_code dz_sq_run_plain(struct dz_sq_conn *c, enum dz_sq_statement which,
+                                     struct dz_err *err);
+/* One integer from a statement without parameters; fallback when it gives no row. */
+DZ_MUST enum dz_code dz_sq_one(struct dz_sq_conn *c, enum dz_sq_statement which, int64_t fallback,
+                               int64_t *ret_n, struct dz_err *err);
+void dz_sq_bind_int(sqlite3_stmt *st, int at, int64_t n);
+void dz_sq_bind_str(sqlite3_stmt *st, int at, dz_str s); /* borrowed until the reset; never NULL */
+void dz_sq_bind_sha(sqlite3_stmt *st, int at, const struct dz_sha256 *sha);
+
+/* ---- rows -------------------------------------------------------------------------------------- */
+
+DZ_MUST enum dz_code dz_sq_read_series(sqlite3_stmt *st, struct dz_pool *pool,
+                                       struct dz_series_rec *ret_s, struct dz_err *err);
+DZ_MUST enum dz_code dz_sq_read_chapter(sqlite3_stmt *st, struct dz_pool *pool,
+                                        struct dz_chapter_rec *ret_c, struct dz_err *err);
+/* Rows of DZ_SQ_PAGES into the caller's growing array (heap). blob_ids is filled alongside when it is not NULL. */
+struct dz_sq_pages {
+    struct dz_page_rec *v;
+    int64_t *blob_ids;
+    size_t n, cap;
+};
+void dz_sq_pages_done(struct dz_sq_pages *p);
+DZ_MUST enum dz_code dz_sq_read_pages(struct dz_sq_conn *c, int64_t chapter_id,
+                                      struct dz_pool *pool, struct dz_sq_pages *p,
+                                      struct dz_err *err);
+/* The last row of DZ_SQ_ASSETS and DZ_SQ_ASSET. */
+DZ_MUST enum dz_code dz_sq_read_asset(sqlite3_stmt *st, struct dz_pool *pool,
+                                      struct dz_asset_rec *ret_f, int64_t *ret_blob_id,
+                                      struct dz_err *err);
+DZ_MUST enum dz_code dz_sq_read_blob(sqlite3_stmt *st, int at, struct dz_pool *pool,
+                                     struct dz_blob_rec *ret_b, struct dz_err *err);
+DZ_MUST enum dz_code dz_sq_str(sqlite3_stmt *st, int at, struct dz_pool *pool, dz_str *ret_s,
+                               struct dz_err *err);
+
+/* ---- driver functions in other files: contracts in catalog.h ------------------------------------ */
+
+DZ_MUST enum dz_code dz_sq_begin(void *self, void **ret_batch, struct dz_err *err);
+DZ_MUST enum dz_code dz_sq_put_series(void *batch, const struct dz_series_rec *s, int64_t *ret_id,
+                                      struct dz_err *err);
+DZ_MUST enum dz_code dz_sq_put_chapter(void *batch, int64_t series_id,
+                                       const struct dz_chapter_rec *c, int64_t *ret_id,
+                                       bool *ret_changed, struct dz_err *err);
+DZ_MUST enum dz_code dz_sq_del_chapter(void *batch, int64_t chapter_id, struct dz_err *err);
+DZ_MUST enum dz_code dz_sq_put_asset(void *batch, int64_t series_id, const struct dz_asset_rec *f,
+                                     bool *ret_changed, struct dz_err *err);
+DZ_MUST enum dz_code dz_sq_del_asset(void *batch, int64_t series_id, dz_str name,
+                                     struct dz_err *err);
+DZ_MUST enum dz_code dz_sq_put_shelf(void *batch, dz_str name, int64_t series_id,
+                                     struct dz_err *err);
+DZ_MUST enum dz_code dz_sq_drop_blob(void *batch, const struct dz_sha256 *sha, struct dz_err *err);
+DZ_MUST enum dz_code dz_sq_commit(void *batch, uint64_t *ret_seq, struct dz_err *err);
+void dz_sq_rollback(void *batch);
+/* Locks the writer and begins; the caller ends the transaction and unlocks with dz_sq_write_end. */
+DZ_MUST enum dz_code dz_sq_write_begin(struct dz_sqlite *d, struct dz_err *err);
+void dz_sq_write_end(struct dz_sqlite *d); /* rolls back what is still open */
+DZ_MUST enum dz_code dz_sq_verify(void *self, bool repair, dz_problem_fn *fn, void *arg,
+                                  uint64_t *ret_left, struct dz_err *err);
+
+/* ---- migrations -------------------------------------------------------------------------------- */
+
+/* Number i + 1 is dz_migrations[i]. Never edit one that was released: add the next. */
+extern const char *const dz_migrations[];
+extern const size_t dz_migrations_n;
+/* Before anything is changed: DZ_BAD_INPUT for a database of another program, DZ_UNSUPPORTED for one of a newer dozo. */
+DZ_MUST enum dz_code dz_migrate_check(struct dz_sq_conn *c, size_t known, struct dz_err *err);
+/* Brings the database of d->write up to number n. */
+DZ_MUST enum dz_code dz_migrate(struct dz_sqlite *d, const char *const *list, size_t n,
+                                struct dz_err *err);

@@ -1,0 +1,697 @@
+/*
+ * sqlite_write: batches of the SQLite driver.
+ *
+ * In: records that catalog.c has checked. Out: one transaction, begun with BEGIN IMMEDIATE so that two writers meet at its
+ * start and not half-way. Pages are compared with what is stored and only what differs is written; reference counts of
+ * blobs and the change row of the series follow inside the same transaction. A batch belongs to the thread that began it,
+ * which holds the writer's lock until the end. Odd: a call that fails after its first write leaves half of it in the
+ * transaction, so the batch is then broken and can only be rolled back; a call that is refused before leaves it usable.
+ */
+#include "catalog/sqlite_int.h"
+
+#include <errno.h>
+#include <time.h>
+
+enum { BATCH_ARENA = 64 * 1024 * 1024 };
+
+struct batch {
+    struct dz_sqlite *d;
+    struct dz_sq_conn *c;
+    struct dz_arena *arena; /* of one call */
+    int64_t now_s;
+    uint64_t seq; /* of this batch's changes; 0: none yet */
+    bool wrote;   /* in the call at hand */
+    bool broken;
+};
+
+/* ---- begin and end ----------------------------------------------------------------------------- */
+
+enum dz_code dz_sq_write_begin(struct dz_sqlite *d, struct dz_err *err)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += d->write_wait_ms / 1000;
+    until.tv_nsec += d->write_wait_ms % 1000 * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    int rc = pthread_mutex_clocklock(&d->write_lock, CLOCK_MONOTONIC, &until);
+    dz_assert(rc != EDEADLK);
+    if (rc != 0)
+        return dz_fail(err, DZ_UNAVAILABLE, "%s: another thread of this process is writing",
+                       d->name);
+    enum dz_code code = dz_sq_run_plain(&d->write, DZ_SQ_BEGIN_WRITE, err);
+    if (code != DZ_OK)
+        pthread_mutex_unlock(&d->write_lock);
+    return code;
+}
+
+void dz_sq_write_end(struct dz_sqlite *d)
+{
+    if (!sqlite3_get_autocommit(d->write.db))
+        sqlite3_exec(d->write.db, "ROLLBACK", NULL, NULL, NULL);
+    pthread_mutex_unlock(&d->write_lock);
+}
+
+enum dz_code dz_sq_begin(void *self, void **ret_batch, struct dz_err *err)
+{
+    struct dz_sqlite *d = self;
+    DZ_TRY(dz_sq_write_begin(d, err));
+    struct batch *b = dz_new(struct batch);
+    b->d = d;
+    b->c = &d->write;
+    b->arena = dz_arena_new(BATCH_ARENA);
+    b->now_s = dz_now_ms() / 1000;
+    *ret_batch = b;
+    return DZ_OK;
+}
+
+void dz_sq_rollback(void *batch)
+{
+    struct batch *b = batch;
+    dz_sq_write_end(b->d);
+    dz_arena_free(&b->arena);
+    free(b);
+}
+
+static enum dz_code commit(struct batch *b, uint64_t *ret_seq, struct dz_err *err)
+{
+    int64_t newest;
+    if (b->broken)
+        return dz_fail(err, DZ_CONFLICT, "nothing was kept: an earlier write of this batch failed");
+    DZ_TRY(dz_sq_one(b->c, DZ_SQ_CHANGE_NEWEST, 0, &newest, err));
+    if (dz_fault("commit"))
+        return dz_fail(err, DZ_IO, "%s: injected fault", b->d->name);
+    DZ_TRY(dz_sq_run_plain(b->c, DZ_SQ_COMMIT, err));
+    if (ret_seq)
+        *ret_seq = (uint64_t)newest;
+    return DZ_OK;
+}
+
+enum dz_code dz_sq_commit(void *batch, uint64_t *ret_seq, struct dz_err *err)
+{
+    enum dz_code code = commit(batch, ret_seq, err);
+    dz_sq_rollback(batch); /* after a commit there is nothing left to roll back */
+    return code;
+}
+
+/* Every call on a batch stands between these two. */
+static enum dz_code call_begin(struct batch *b, struct dz_err *err)
+{
+    dz_arena_reset(b->arena);
+    b->wrote = false;
+    if (b->broken)
+        return dz_fail(err, DZ_CONFLICT,
+                       "an earlier write of this batch failed: it can only be rolled back");
+    return DZ_OK;
+}
+
+static enum dz_code call_end(struct batch *b, enum dz_code code)
+{
+    b->broken = code != DZ_OK && b->wrote;
+    return code;
+}
+
+/* ---- small steps ------------------------------------------------------------------------------- */
+
+/* The statement that is about to write. */
+static enum dz_code get_write(struct batch *b, enum dz_sq_statement which, sqlite3_stmt **ret_st,
+                              struct dz_err *err)
+{
+    DZ_TRY(dz_sq_get(b->c, which, ret_st, err));
+    b->wrote = true;
+    return DZ_OK;
+}
+
+static enum dz_code write_ints(struct batch *b, enum dz_sq_statement which, int64_t first,
+                               int64_t second, struct dz_err *err)
+{
+    sqlite3_stmt *st = NULL;
+    DZ_TRY(get_write(b, which, &st, err));
+    dz_sq_bind_int(st, 1, first);
+    if (sqlite3_bind_parameter_count(st) > 1)
+        dz_sq_bind_int(st, 2, second);
+    return dz_sq_run(b->c, st, err);
+}
+
+static enum dz_code note_change(struct batch *b, int64_t series_id, struct dz_err *err)
+{
+    if (b->seq == 0) {
+        int64_t newest;
+        DZ_TRY(dz_sq_one(b->c, DZ_SQ_CHANGE_NEWEST, 0, &newest, err));
+        b->seq = (uint64_t)newest + 1;
+    }
+    DZ_TRY(write_ints(b, DZ_SQ_CHANGE_SET, series_id, (int64_t)b->seq, err));
+    return write_ints(b, DZ_SQ_SERIES_TOUCH, series_id, b->now_s, err);
+}
+
+/* One more reference to the blob, whose row is made when it is new. */
+static enum dz_code blob_ref(struct batch *b, const struct dz_blob_rec *blob, int64_t *ret_id,
+                             struct dz_err *err)
+{
+    DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
+    bool row = false;
+    DZ_TRY(get_write(b, DZ_SQ_BLOB_REF, &st, err));
+    dz_sq_bind_sha(st, 1, &blob->sha);
+    dz_sq_bind_int(st, 2, (int64_t)blob->bytes);
+    dz_sq_bind_int(st, 3, blob->width);
+    dz_sq_bind_int(st, 4, blob->height);
+    dz_sq_bind_str(st, 5, blob->mime);
+    DZ_TRY(dz_sq_row(b->c, st, &row, err));
+    dz_assert(row);
+    int64_t id = sqlite3_column_int64(st, 0), bytes = sqlite3_column_int64(st, 1);
+    if ((uint64_t)bytes != blob->bytes) {
+        char hex[65] = {0};
+        dz_hex(blob->sha.b, sizeof(blob->sha.b), hex);
+        return dz_fail(err, DZ_CONFLICT, "blob %s has %llu bytes, but %lld in the catalog", hex,
+                       (unsigned long long)blob->bytes, (long long)bytes);
+    }
+    DZ_TRY(dz_sq_row(b->c, st, &row, err));
+    *ret_id = id;
+    return DZ_OK;
+}
+
+static enum dz_code blob_unref(struct batch *b, int64_t id, struct dz_err *err)
+{
+    return write_ints(b, DZ_SQ_BLOB_UNREF, id, 0, err);
+}
+
+static enum dz_code blob_know(struct batch *b, int64_t id, const struct dz_blob_rec *blob,
+                              struct dz_err *err)
+{
+    sqlite3_stmt *st = NULL;
+    DZ_TRY(get_write(b, DZ_SQ_BLOB_KNOW, &st, err));
+    dz_sq_bind_int(st, 1, id);
+    dz_sq_bind_str(st, 2, blob->mime);
+    dz_sq_bind_int(st, 3, blob->width);
+    dz_sq_bind_int(st, 4, blob->height);
+    return dz_sq_run(b->c, st, err);
+}
+
+/* Whether `now` says nothing about the blob that is not stored already. */
+static bool same_blob(const struct dz_blob_rec *old, const struct dz_blob_rec *now)
+{
+    return memcmp(&old->sha, &now->sha, sizeof(old->sha)) == 0 &&
+           (now->mime.n == 0 || dz_str_eq(old->mime, now->mime)) &&
+           (now->width == 0 || now->width == old->width) &&
+           (now->height == 0 || now->height == old->height);
+}
+
+/* Takes the reference that replaces old (0: none) and gives the old one back. */
+static enum dz_code blob_swap(struct batch *b, int64_t old_id, const struct dz_blob_rec *now,
+                              int64_t *ret_id, struct dz_err *err)
+{
+    DZ_TRY(blob_ref(b, now, ret_id, err));
+    DZ_TRY(blob_know(b, *ret_id, now, err));
+    return old_id ? blob_unref(b, old_id, err) : DZ_OK;
+}
+
+static enum dz_code no_series(int64_t series_id, struct dz_err *err)
+{
+    return dz_fail(err, DZ_NOT_FOUND, "no series %lld in the catalog", (long long)series_id);
+}
+
+static enum dz_code need_series(struct batch *b, int64_t series_id, struct dz_err *err)
+{
+    DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
+    bool row = false;
+    DZ_TRY(dz_sq_get(b->c, DZ_SQ_SERIES_BY_ID, &st, err));
+    dz_sq_bind_int(st, 1, series_id);
+    DZ_TRY(dz_sq_row(b->c, st, &row, err));
+    return row ? DZ_OK : no_series(series_id, err);
+}
+
+/* ---- series ------------------------------------------------------------------------------------ */
+
+static enum dz_code find_series(struct batch *b, const struct dz_series_rec *s, int64_t *ret_id,
+                                struct dz_err *err)
+{
+    DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
+    bool row = false;
+    *ret_id = s->id;
+    if (s->id)
+        return DZ_OK;
+    DZ_TRY(dz_sq_get(b->c, DZ_SQ_SERIES_FIND, &st, err));
+    dz_sq_bind_str(st, 1, s->source);
+    dz_sq_bind_str(st, 2, s->source_id);
+    DZ_TRY(dz_sq_row(b->c, st, &row, err));
+    if (row)
+        *ret_id = sqlite3_column_int64(st, 0);
+    return DZ_OK;
+}
+
+static enum dz_code read_series(struct batch *b, int64_t id, struct dz_series_rec *ret_s,
+                                struct dz_err *err)
+{
+    DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
+    struct dz_pool pool = {.arena = b->arena};
+    bool row = false;
+    DZ_TRY(dz_sq_get(b->c, DZ_SQ_SERIES_BY_ID, &st, err));
+    dz_sq_bind_int(st, 1, id);
+    DZ_TRY(dz_sq_row(b->c, st, &row, err));
+    return row ? dz_sq_read_series(st, &pool, ret_s, err) : no_series(id, err);
+}
+
+/* Another series that has the name already would fail half-way. */
+static enum dz_code series_name_free(struct batch *b, const struct dz_series_rec *s, int64_t id,
+                                     struct dz_err *err)
+{
+    struct dz_series_rec by_name = *s;
+    int64_t other;
+    by_name.id = 0;
+    DZ_TRY(find_series(b, &by_name, &other, err));
+    if (other && other != id)
+        return dz_fail(err, DZ_CONFLICT, "series %lld has this source and id already",
+                       (long long)other);
+    return DZ_OK;
+}
+
+static enum dz_code write_series(struct batch *b, const struct dz_series_rec *s, int64_t *id,
+                                 struct dz_err *err)
+{
+    sqlite3_stmt *st = NULL;
+    DZ_TRY(get_write(b, *id ? DZ_SQ_SERIES_SET : DZ_SQ_SERIES_ADD, &st, err));
+    const dz_str texts[] = {s->source, s->source_id, s->title, s->description, s->authors,
+                            s->lang,   s->status,    s->url,   s->new_release};
+    for (int i = 0; i < (int)DZ_LEN(texts); i++)
+        dz_sq_bind_str(st, i + 1, texts[i]);
+    dz_sq_bind_int(st, 10, s->right_to_left);
+    dz_sq_bind_int(st, 11, b->now_s);
+    if (*id)
+        dz_sq_bind_int(st, 12, *id);
+    DZ_TRY(dz_sq_run(b->c, st, err));
+    if (!*id)
+        *id = sqlite3_last_insert_rowid(b->c->db);
+    return note_change(b, *id, err);
+}
+
+static enum dz_code put_series(struct batch *b, const struct dz_series_rec *s, int64_t *ret_id,
+                               struct dz_err *err)
+{
+    int64_t id;
+    struct dz_series_rec now = *s;
+    DZ_TRY(find_series(b, s, &id, err));
+    if (id) {
+        struct dz_series_rec old;
+        DZ_TRY(read_series(b, id, &old, err));
+        bool same = old.right_to_left == now.right_to_left;
+        dz_str *mine[] = {&now.source, &now.source_id, &now.title, &now.description, &now.authors,
+                          &now.lang,   &now.status,    &now.url,   &now.new_release};
+        const dz_str was[] = {old.source, old.source_id, old.title, old.description, old.authors,
+                              old.lang,   old.status,    old.url,   old.new_release};
+        for (size_t i = 0; i < DZ_LEN(was); i++) {
+            if (mine[i]->n == 0)
+                *mine[i] = was[i];
+            same = same && dz_str_eq(*mine[i], was[i]);
+        }
+        if (same) {
+            *ret_id = id;
+            return DZ_OK;
+        }
+        DZ_TRY(series_name_free(b, &now, id, err));
+    }
+    DZ_TRY(write_series(b, &now, &id, err));
+    *ret_id = id;
+    return DZ_OK;
+}
+
+enum dz_code dz_sq_put_series(void *batch, const struct dz_series_rec *s, int64_t *ret_id,
+                              struct dz_err *err)
+{
+    DZ_TRY(call_begin(batch, err));
+    return call_end(batch, put_series(batch, s, ret_id, err));
+}
+
+/* ---- chapters ---------------------------------------------------------------------------------- */
+
+/* The stored chapter; id 0: there is none. */
+static enum dz_code read_old(struct batch *b, int64_t series_id, const struct dz_chapter_rec *c,
+                             struct dz_chapter_rec *ret_old, struct dz_err *err)
+{
+    DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
+    struct dz_pool pool = {.arena = b->arena};
+    bool row = false;
+    if (c->id) {
+        DZ_TRY(dz_sq_get(b->c, DZ_SQ_CHAPTER_BY_ID, &st, err));
+        dz_sq_bind_int(st, 1, c->id);
+        dz_sq_bind_int(st, 2, series_id);
+    } else {
+        DZ_TRY(dz_sq_get(b->c, DZ_SQ_CHAPTER_BY_SOURCE, &st, err));
+        dz_sq_bind_int(st, 1, series_id);
+        dz_sq_bind_str(st, 2, c->source_id);
+    }
+    DZ_TRY(dz_sq_row(b->c, st, &row, err));
+    if (row)
+        return dz_sq_read_chapter(st, &pool, ret_old, err);
+    if (c->id)
+        return dz_fail(err, DZ_NOT_FOUND, "no chapter %lld in series %lld", (long long)c->id,
+                       (long long)series_id);
+    *ret_old = (struct dz_chapter_rec){0};
+    return DZ_OK;
+}
+
+static bool same_page(const struct dz_page_rec *a, const struct dz_page_rec *b)
+{
+    return a->number == b->number && a->mtime_s == b->mtime_s && dz_str_eq(a->name, b->name) &&
+           same_blob(&a->blob, &b->blob);
+}
+
+static bool same_chapter(const struct dz_chapter_rec *old, const struct dz_sq_pages *pages,
+                         const struct dz_chapter_rec *now)
+{
+    const dz_str was[] = {old->source_id, old->key,        old->number, old->volume, old->title,
+                          old->links,     old->meta_extra, old->extra,  old->origin};
+    const dz_str is[] = {now->source_id, now->key,        now->number, now->volume, now->title,
+                         now->links,     now->meta_extra, now->extra,  now->origin};
+    for (size_t i = 0; i < DZ_LEN(was); i++)
+        if (!dz_str_eq(was[i], is[i]))
+            return false;
+    if ((old->title.p == NULL) != (now->title.p == NULL) || old->sort != now->sort ||
+        old->volume_cover != now->volume_cover || old->page_count != now->page_count ||
+        pages->n != now->pages_n)
+        return false;
+    for (size_t i = 0; i < now->pages_n; i++)
+        if (!same_page(&pages->v[i], &now->pages[i]))
+            return false;
+    return true;
+}
+
+/* The names that the series keeps unique, before the first write. */
+static enum dz_code names_free(struct batch *b, int64_t series_id, int64_t id,
+                               const struct dz_chapter_rec *c, struct dz_err *err)
+{
+    struct dz_chapter_rec by_source = {.source_id = c->source_id}, other;
+    DZ_TRY(read_old(b, series_id, &by_source, &other, err));
+    if (other.id && other.id != id)
+        return dz_fail(err, DZ_CONFLICT, "chapter %lld of the series has this source id already",
+                       (long long)other.id);
+    DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
+    bool row = false;
+    DZ_TRY(dz_sq_get(b->c, DZ_SQ_CHAPTER_KEY, &st, err));
+    dz_sq_bind_int(st, 1, series_id);
+    dz_sq_bind_str(st, 2, c->key);
+    DZ_TRY(dz_sq_row(b->c, st, &row, err));
+    if (!row || sqlite3_column_int64(st, 0) == id)
+        return DZ_OK;
+    const char *holder = (const char *)sqlite3_column_text(st, 1);
+    return dz_fail(err, DZ_CONFLICT, "another chapter has the key %.*s already: %.100s",
+                   (int)(c->key.n < 60 ? c->key.n : 60), c->key.p, holder ? holder : "");
+}
+
+static enum dz_code bind_chapter(sqlite3_stmt *st, int64_t series_id,
+                                 const struct dz_chapter_rec *c, int64_t now_s, int64_t id)
+{
+    dz_sq_bind_int(st, 1, series_id);
+    dz_sq_bind_str(st, 2, c->source_id);
+    dz_sq_bind_str(st, 3, c->key);
+    sqlite3_bind_double(st, 4, c->sort);
+    dz_sq_bind_str(st, 5, c->number);
+    dz_sq_bind_str(st, 6, c->volume);
+    if (c->title.p)
+        dz_sq_bind_str(st, 7, c->title);
+    else
+        sqlite3_bind_null(st, 7);
+    dz_sq_bind_int(st, 8, c->volume_cover);
+    dz_sq_bind_int(st, 9, c->page_count);
+    dz_sq_bind_str(st, 10, c->links);
+    dz_sq_bind_str(st, 11, c->meta_extra);
+    dz_sq_bind_str(st, 12, c->extra);
+    dz_sq_bind_str(st, 13, c->origin);
+    dz_sq_bind_str(st, 14, c->origin_stamp);
+    dz_sq_bind_int(st, 15, now_s);
+    if (id)
+        dz_sq_bind_int(st, 16, id);
+    return DZ_OK;
+}
+
+static enum dz_code count_chapter(struct batch *b, int64_t series_id, struct dz_err *err)
+{
+    sqlite3_stmt *st = NULL;
+    DZ_TRY(dz_sq_get(b->c, DZ_SQ_SERIES_MORE, &st, err));
+    dz_sq_bind_int(st, 1, series_id);
+    dz_sq_bind_int(st, 2, DZ_SERIES_CHAPTERS_MAX);
+    DZ_TRY(dz_sq_run(b->c, st, err));
+    if (sqlite3_changes(b->c->db) > 0)
+        return DZ_OK;
+    DZ_TRY(need_series(b, series_id, err));
+    return dz_fail(err, DZ_TOO_LARGE, "series %lld has %u chapters, and no more are taken",
+                   (long long)series_id, DZ_SERIES_CHAPTERS_MAX);
+}
+
+static enum dz_code write_chapter(struct batch *b, int64_t series_id,
+                                  const struct dz_chapter_rec *c, int64_t *id, struct dz_err *err)
+{
+    sqlite3_stmt *st = NULL;
+    if (!*id)
+        DZ_TRY(count_chapter(b, series_id, err));
+    DZ_TRY(get_write(b, *id ? DZ_SQ_CHAPTER_SET : DZ_SQ_CHAPTER_ADD, &st, err));
+    DZ_TRY(bind_chapter(st, series_id, c, b->now_s, *id));
+    DZ_TRY(dz_sq_run(b->c, st, err));
+    if (!*id)
+        *id = sqlite3_last_insert_rowid(b->c->db);
+    return DZ_OK;
+}
+
+static enum dz_code page_del(struct batch *b, int64_t chapter_id, uint32_t number, int64_t blob_id,
+                             struct dz_err *err)
+{
+    DZ_TRY(write_ints(b, DZ_SQ_PAGE_DEL, chapter_id, number, err));
+    return blob_unref(b, blob_id, err);
+}
+
+/* `which` adds the page or sets it; old_blob is the reference that it gives back. */
+static enum dz_code page_write(struct batch *b, enum dz_sq_statement which, int64_t chapter_id,
+                               int64_t old_blob, const struct dz_page_rec *p, struct dz_err *err)
+{
+    sqlite3_stmt *st = NULL;
+    int64_t blob_id;
+    DZ_TRY(blob_swap(b, old_blob, &p->blob, &blob_id, err));
+    DZ_TRY(get_write(b, which, &st, err));
+    dz_sq_bind_int(st, 1, chapter_id);
+    dz_sq_bind_int(st, 2, p->number);
+    dz_sq_bind_int(st, 3, blob_id);
+    dz_sq_bind_int(st, 4, p->mtime_s);
+    dz_sq_bind_str(st, 5, p->name);
+    return dz_sq_run(b->c, st, err);
+}
+
+/* Both lists ascend by number: one walk over them finds what to take out, to put in and to replace. */
+static enum dz_code write_pages(struct batch *b, int64_t chapter_id, const struct dz_sq_pages *old,
+                                const struct dz_chapter_rec *c, struct dz_err *err)
+{
+    size_t i = 0, k = 0;
+    while (i < old->n || k < c->pages_n) {
+        const struct dz_page_rec *was = i < old->n ? &old->v[i] : NULL;
+        const struct dz_page_rec *is = k < c->pages_n ? &c->pages[k] : NULL;
+        if (!is || (was && was->number < is->number)) {
+            DZ_TRY(page_del(b, chapter_id, was->number, old->blob_ids[i], err));
+            i++;
+        } else if (!was || is->number < was->number) {
+            DZ_TRY(page_write(b, DZ_SQ_PAGE_ADD, chapter_id, 0, is, err));
+            k++;
+        } else {
+            if (!same_page(was, is))
+                DZ_TRY(page_write(b, DZ_SQ_PAGE_SET, chapter_id, old->blob_ids[i], is, err));
+            i++;
+            k++;
+        }
+    }
+    return DZ_OK;
+}
+
+static enum dz_code set_stamp(struct batch *b, int64_t id, dz_str stamp, struct dz_err *err)
+{
+    sqlite3_stmt *st = NULL;
+    DZ_TRY(get_write(b, DZ_SQ_CHAPTER_SET_STAMP, &st, err));
+    dz_sq_bind_int(st, 1, id);
+    dz_sq_bind_str(st, 2, stamp);
+    return dz_sq_run(b->c, st, err);
+}
+
+static enum dz_code put_chapter(struct batch *b, int64_t series_id, const struct dz_chapter_rec *c,
+                                int64_t *ret_id, bool *ret_changed, struct dz_err *err)
+{
+    DZ_AUTO(dz_sq_pages_done) struct dz_sq_pages pages = {0};
+    struct dz_pool pool = {.arena = b->arena};
+    struct dz_chapter_rec old;
+    DZ_TRY(read_old(b, series_id, c, &old, err));
+    if (old.id)
+        DZ_TRY(dz_sq_read_pages(b->c, old.id, &pool, &pages, err));
+    int64_t id = old.id;
+    bool changed = !id || !same_chapter(&old, &pages, c);
+    if (changed) {
+        DZ_TRY(names_free(b, series_id, id, c, err));
+        DZ_TRY(write_chapter(b, series_id, c, &id, err));
+        DZ_TRY(write_pages(b, id, &pages, c, err));
+        DZ_TRY(note_change(b, series_id, err));
+    } else if (!dz_str_eq(old.origin_stamp, c->origin_stamp)) {
+        DZ_TRY(set_stamp(b, id, c->origin_stamp, err));
+    }
+    *ret_id = id;
+    *ret_changed = changed;
+    return DZ_OK;
+}
+
+enum dz_code dz_sq_put_chapter(void *batch, int64_t series_id, const struct dz_chapter_rec *c,
+                               int64_t *ret_id, bool *ret_changed, struct dz_err *err)
+{
+    DZ_TRY(call_begin(batch, err));
+    return call_end(batch, put_chapter(batch, series_id, c, ret_id, ret_changed, err));
+}
+
+static enum dz_code del_chapter(struct batch *b, int64_t id, struct dz_err *err)
+{
+    DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
+    DZ_AUTO(dz_sq_pages_done) struct dz_sq_pages pages = {0};
+    struct dz_pool pool = {.arena = b->arena};
+    const struct dz_chapter_rec no_pages = {0};
+    bool row = false;
+    DZ_TRY(dz_sq_get(b->c, DZ_SQ_CHAPTER_OWNER, &st, err));
+    dz_sq_bind_int(st, 1, id);
+    DZ_TRY(dz_sq_row(b->c, st, &row, err));
+    if (!row)
+        return dz_fail(err, DZ_NOT_FOUND, "no chapter %lld in the catalog", (long long)id);
+    int64_t series_id = sqlite3_column_int64(st, 0);
+    sqlite3_reset(st);
+    DZ_TRY(dz_sq_read_pages(b->c, id, &pool, &pages, err));
+    DZ_TRY(write_pages(b, id, &pages, &no_pages, err));
+    DZ_TRY(write_ints(b, DZ_SQ_CHAPTER_DEL, id, 0, err));
+    DZ_TRY(write_ints(b, DZ_SQ_SERIES_FEWER, series_id, 0, err));
+    return note_change(b, series_id, err);
+}
+
+enum dz_code dz_sq_del_chapter(void *batch, int64_t chapter_id, struct dz_err *err)
+{
+    DZ_TRY(call_begin(batch, err));
+    return call_end(batch, del_chapter(batch, chapter_id, err));
+}
+
+/* ---- assets, shelves, blobs -------------------------------------------------------------------- */
+
+/* ret_blob_id 0: there is no such asset. */
+static enum dz_code read_asset(struct batch *b, int64_t series_id, dz_str name,
+                               struct dz_asset_rec *ret_f, int64_t *ret_blob_id, struct dz_err *err)
+{
+    DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
+    struct dz_pool pool = {.arena = b->arena};
+    bool row = false;
+    DZ_TRY(dz_sq_get(b->c, DZ_SQ_ASSET, &st, err));
+    dz_sq_bind_int(st, 1, series_id);
+    dz_sq_bind_str(st, 2, name);
+    DZ_TRY(dz_sq_row(b->c, st, &row, err));
+    if (row)
+        return dz_sq_read_asset(st, &pool, ret_f, ret_blob_id, err);
+    *ret_blob_id = 0;
+    return DZ_OK;
+}
+
+static enum dz_code put_asset(struct batch *b, int64_t series_id, const struct dz_asset_rec *f,
+                              bool *ret_changed, struct dz_err *err)
+{
+    struct dz_asset_rec old;
+    int64_t old_blob, blob_id;
+    DZ_TRY(read_asset(b, series_id, f->name, &old, &old_blob, err));
+    if (old_blob && old.mtime_s == f->mtime_s && same_blob(&old.blob, &f->blob)) {
+        *ret_changed = false;
+        return DZ_OK;
+    }
+    DZ_TRY(need_series(b, series_id, err));
+    DZ_TRY(blob_swap(b, old_blob, &f->blob, &blob_id, err));
+    sqlite3_stmt *st = NULL;
+    DZ_TRY(get_write(b, DZ_SQ_ASSET_SET, &st, err));
+    dz_sq_bind_int(st, 1, series_id);
+    dz_sq_bind_str(st, 2, f->name);
+    dz_sq_bind_int(st, 3, blob_id);
+    dz_sq_bind_int(st, 4, f->mtime_s);
+    DZ_TRY(dz_sq_run(b->c, st, err));
+    DZ_TRY(note_change(b, series_id, err));
+    *ret_changed = true;
+    return DZ_OK;
+}
+
+enum dz_code dz_sq_put_asset(void *batch, int64_t series_id, const struct dz_asset_rec *f,
+                             bool *ret_changed, struct dz_err *err)
+{
+    DZ_TRY(call_begin(batch, err));
+    return call_end(batch, put_asset(batch, series_id, f, ret_changed, err));
+}
+
+static enum dz_code del_asset(struct batch *b, int64_t series_id, dz_str name, struct dz_err *err)
+{
+    struct dz_asset_rec old;
+    int64_t old_blob;
+    DZ_TRY(read_asset(b, series_id, name, &old, &old_blob, err));
+    if (!old_blob)
+        return dz_fail(err, DZ_NOT_FOUND, "no file %.*s in series %lld",
+                       (int)(name.n < 120 ? name.n : 120), name.p, (long long)series_id);
+    sqlite3_stmt *st = NULL;
+    DZ_TRY(get_write(b, DZ_SQ_ASSET_DEL, &st, err));
+    dz_sq_bind_int(st, 1, series_id);
+    dz_sq_bind_str(st, 2, name);
+    DZ_TRY(dz_sq_run(b->c, st, err));
+    DZ_TRY(blob_unref(b, old_blob, err));
+    return note_change(b, series_id, err);
+}
+
+enum dz_code dz_sq_del_asset(void *batch, int64_t series_id, dz_str name, struct dz_err *err)
+{
+    DZ_TRY(call_begin(batch, err));
+    return call_end(batch, del_asset(batch, series_id, name, err));
+}
+
+/* A shelf that moves changes the series that it leaves as well. */
+static enum dz_code put_shelf(struct batch *b, dz_str name, int64_t series_id, struct dz_err *err)
+{
+    DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
+    bool row = false;
+    DZ_TRY(need_series(b, series_id, err));
+    DZ_TRY(dz_sq_get(b->c, DZ_SQ_SHELF, &st, err));
+    dz_sq_bind_str(st, 1, name);
+    DZ_TRY(dz_sq_row(b->c, st, &row, err));
+    int64_t old = row ? sqlite3_column_int64(st, 0) : 0;
+    sqlite3_reset(st);
+    if (old == series_id)
+        return DZ_OK;
+    sqlite3_stmt *set = NULL;
+    DZ_TRY(get_write(b, DZ_SQ_SHELF_SET, &set, err));
+    dz_sq_bind_str(set, 1, name);
+    dz_sq_bind_int(set, 2, series_id);
+    DZ_TRY(dz_sq_run(b->c, set, err));
+    if (old)
+        DZ_TRY(note_change(b, old, err));
+    return note_change(b, series_id, err);
+}
+
+enum dz_code dz_sq_put_shelf(void *batch, dz_str name, int64_t series_id, struct dz_err *err)
+{
+    DZ_TRY(call_begin(batch, err));
+    return call_end(batch, put_shelf(batch, name, series_id, err));
+}
+
+static enum dz_code drop_blob(struct batch *b, const struct dz_sha256 *sha, struct dz_err *err)
+{
+    DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
+    char hex[65] = {0};
+    bool row = false;
+    dz_hex(sha->b, sizeof(sha->b), hex);
+    DZ_TRY(dz_sq_get(b->c, DZ_SQ_BLOB_REFS, &st, err));
+    dz_sq_bind_sha(st, 1, sha);
+    DZ_TRY(dz_sq_row(b->c, st, &row, err));
+    if (!row)
+        return dz_fail(err, DZ_NOT_FOUND, "no blob %s in the catalog", hex);
+    if (sqlite3_column_int64(st, 0) > 0)
+        return dz_fail(err, DZ_CONFLICT, "blob %s is still used", hex);
+    sqlite3_reset(st);
+    sqlite3_stmt *del = NULL;
+    DZ_TRY(dz_sq_get(b->c, DZ_SQ_BLOB_DEL, &del, err));
+    dz_sq_bind_sha(del, 1, sha);
+    return dz_sq_run(b->c, del,
+                     err); /* one statement: refused by a foreign key it leaves nothing */
+}
+
+enum dz_code dz_sq_drop_blob(void *batch, const struct dz_sha256 *sha, struct dz_err *err)
+{
+    DZ_TRY(call_begin(batch, err));
+    return call_end(batch, drop_blob(batch, sha, err));
+}
