@@ -1,6 +1,6 @@
 /*
  * store: blobs. Put, get, stat, delete, list; one const table of functions a driver, one wrapper in front of them where
- * limits, asserts, timing and counters live once.
+ * limits, the check of digests and counters live once.
  *
  * A blob is immutable and named by the SHA-256 of its bytes. Every call may block on disk or network: call it from a
  * worker or a command, never from a loop's thread (dz_store_open_file of the files driver excepted: one open(2)).
