@@ -1,0 +1,452 @@
+/*
+ * http_int: the inside of the HTTP room.
+ *
+ * A lane is what one loop has: its listeners, its connections, its pools of buffers and requests, its counters; all of
+ * it belongs to that loop's thread. A connection is a small struct that owns bytes only while a request is incomplete,
+ * being answered or not yet written. A request object belongs to the lane and is lent to a connection from the moment
+ * its request is complete until the reply is handed over.
+ *
+ * Three layers: parse, chunk, cond, range, negotiate, route are pure functions over bytes; respond turns what a handler
+ * says into a dz_http_answer, which knows nothing of HTTP/1.1 framing on the wire; conn is the HTTP/1.1 machine on a
+ * wire, and the only one that writes. A second protocol or an encrypted wire replaces conn or wire, and nothing else.
+ */
+#pragma once
+
+#include "http/http.h"
+
+#include <pthread.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+/* ---- limits that no setting moves ------------------------------------------------------------------------------- */
+
+#define HTTP_SCRATCH_BYTES                                                                         \
+    ((size_t)16 * 1024)      /* one read; a request that fits needs no buffer of its own */
+#define HTTP_FIELDS_MAX 100  /* header fields of a request; one more is 431 */
+#define HTTP_SEGMENTS_MAX 16 /* path segments that routes can tell apart */
+#define HTTP_RANGES_MAX 16   /* ranges in one request; more: Range is ignored */
+#define HTTP_RANGE_GAP 80    /* ranges closer than this are joined: the part head costs more */
+#define HTTP_CHUNK_EXTENSION_MAX 4096              /* bytes of chunk extensions in one body */
+#define HTTP_UNUSED_BODY_MAX ((uint64_t)64 * 1024) /* body of a method that gives it no meaning */
+#define HTTP_BATCH_BYTES ((size_t)64 * 1024)       /* small answers gathered for one write */
+#define HTTP_SMALL_BYTES ((size_t)4 * 1024) /* an answer up to this size is copied into the batch */
+#define HTTP_FILE_TURN_BYTES                                                                       \
+    ((uint64_t)1024 * 1024) /* most that one connection sends of a file in one turn */
+#define HTTP_MIN_RATE 256   /* bytes a second below which a body or an answer counts as stalled */
+#define HTTP_LINGER_MS 2000 /* how long unread bytes are drained after an error answer */
+#define HTTP_LINGER_BYTES ((uint32_t)16 * 1024 * 1024)
+#define HTTP_ARENA_BYTES ((size_t)16 * 1024 * 1024) /* a request's arena */
+#define HTTP_LINES_BYTES ((size_t)256 * 1024)       /* header lines of an answer */
+#define HTTP_COMPRESS_MIN 500                       /* shorter texts leave as they are */
+
+/* ---- request head (parse.c) ------------------------------------------------------------------------------------- */
+
+/* Fields that the server looks at itself: found while parsing, so that nobody searches for them again. */
+enum dz_http_known {
+    KNOWN_HOST,
+    KNOWN_CONNECTION,
+    KNOWN_CONTENT_LENGTH,
+    KNOWN_TRANSFER_ENCODING,
+    KNOWN_EXPECT,
+    KNOWN_IF_MATCH,
+    KNOWN_IF_NONE_MATCH,
+    KNOWN_IF_MODIFIED_SINCE,
+    KNOWN_IF_UNMODIFIED_SINCE,
+    KNOWN_IF_RANGE,
+    KNOWN_RANGE,
+    KNOWN_ACCEPT,
+    KNOWN_ACCEPT_ENCODING,
+    KNOWN_ORIGIN,
+    KNOWN_X_FORWARDED_FOR,
+    KNOWN_X_FORWARDED_PROTO,
+    KNOWN_COUNT
+};
+#define KNOWN_BIT(k) (1u << (k))
+
+struct dz_http_head {
+    enum dz_http_method method;
+    uint8_t version_minor;
+    bool chunked, has_length, keep_alive, expect_continue;
+    bool escaped; /* raw_path holds '%' */
+    uint64_t length;
+    dz_str method_text, target, host, raw_path, query;
+    uint32_t known;             /* bits of KNOWN_BIT */
+    uint32_t repeated;          /* those that came more than once */
+    uint8_t first[KNOWN_COUNT]; /* place of the first one in fields */
+    size_t fields_n;
+    size_t n;        /* bytes of the whole head, empty line included */
+    int status;      /* of HTTP_BAD */
+    const char *why; /* of HTTP_BAD: what is wrong, for people */
+};
+
+enum dz_http_parsed { HTTP_WHOLE, HTTP_MORE, HTTP_BAD };
+
+/* One request head at the start of `in`; fields has HTTP_FIELDS_MAX places. RFC 9112 with every choice made for
+ * refusing. A line is judged only when its end is there, so the answer does not depend on how the bytes arrived. */
+enum dz_http_parsed dz_http_parse_head(dz_str in, size_t head_max, struct dz_http_head *ret_h,
+                                       struct dz_http_field *fields);
+bool dz_http_is_token(dz_str s);
+bool dz_http_is_field_value(dz_str s);
+/* One "%XX" decoding of s (valid already) into dst, which holds s.n bytes; returns the length. */
+size_t dz_http_percent_decode(dz_str s, char *dst);
+/* Next element of a comma-separated list, blanks trimmed, empty ones skipped; commas in quoted strings do not count. */
+bool dz_http_list_next(dz_str *list, dz_str *ret_item);
+/* Next "name=value" of a query, both as sent. */
+bool dz_http_param_next(dz_str *query, dz_str *ret_name, dz_str *ret_value);
+
+/* ---- chunked bodies (chunk.c) ----------------------------------------------------------------------------------- */
+
+struct dz_http_chunked {
+    uint8_t state;
+    uint8_t digits;
+    uint64_t left;      /* of this chunk */
+    uint32_t extension; /* bytes so far */
+    uint32_t trailer;   /* bytes so far */
+    uint32_t trailer_max;
+    int status; /* of HTTP_BAD */
+    const char *why;
+};
+void dz_http_chunked_init(struct dz_http_chunked *c, uint32_t trailer_max);
+/* Takes bytes from `in` up to the end of the body (*ret_used) and appends the decoded ones to out, whose max is the
+ * body limit. */
+enum dz_http_parsed dz_http_chunked_feed(struct dz_http_chunked *c, dz_str in, struct dz_buf *out,
+                                         size_t *ret_used);
+
+/* ---- conditions and ranges (cond.c, range.c) --------------------------------------------------------------------- */
+
+struct dz_http_selected { /* the representation that a 200 would carry */
+    dz_str etag;
+    int64_t last_modified_s;
+    uint64_t bytes;
+    bool ranges;
+};
+struct dz_http_request;
+/* RFC 9110 13.2.2 but for Range: 0 to go on, 304 or 412. GET and HEAD only. */
+int dz_http_check_conditions(const struct dz_http_request *q, const struct dz_http_selected *s);
+/* Whether Range counts (13.1.5, 14.2): GET, ranges offered, If-Range absent or true. */
+bool dz_http_range_counts(const struct dz_http_request *q, const struct dz_http_selected *s);
+
+struct dz_http_range {
+    uint64_t at, n;
+};
+/* Ranges of a Range field over `bytes`: the number (1..HTTP_RANGES_MAX) in order to be sent, 0: ignore the field,
+ * -1: none can be satisfied (416). */
+int dz_http_ranges(dz_str field, uint64_t bytes, struct dz_http_range ret[HTTP_RANGES_MAX]);
+
+/* ---- routes (route.c) ---------------------------------------------------------------------------------------------- */
+
+struct dz_http_routes;
+struct dz_http_routes *dz_http_routes_new(const struct dz_http_route *rows,
+                                          size_t n); /* asserts on a bad pattern */
+void dz_http_routes_free(struct dz_http_routes **t);
+struct dz_http_path {
+    dz_str text;                     /* decoded, starts with '/' */
+    size_t segments_n;               /* HTTP_SEGMENTS_MAX + 1: more */
+    uint32_t end[HTTP_SEGMENTS_MAX]; /* where each ends in text; real slashes only */
+};
+/* text of raw: itself, or decoded into dst when `escaped`. */
+void dz_http_path_split(dz_str raw, bool escaped, char *dst, struct dz_http_path *ret_path);
+/* The row for method, or NULL with the methods that the path has (0: no row has that path). */
+const struct dz_http_route *dz_http_routes_find(const struct dz_http_routes *t,
+                                                enum dz_http_method method,
+                                                const struct dz_http_path *path,
+                                                dz_str capture[DZ_HTTP_CAPTURES_MAX],
+                                                unsigned *ret_allowed);
+unsigned dz_http_routes_methods(const struct dz_http_routes *t); /* of all rows */
+void dz_http_put_methods(struct dz_buf *b, unsigned methods);    /* "GET, HEAD, OPTIONS" */
+
+/* ---- trusted proxies (proxy.c) ------------------------------------------------------------------------------------ */
+
+struct dz_http_trust {
+    size_t n;
+    struct dz_http_net {
+        unsigned char address[16]; /* IPv4 as ::ffff:a.b.c.d */
+        unsigned bits;
+    } net[];
+};
+DZ_MUST enum dz_code dz_http_trust_new(const char *const *cidrs, struct dz_http_trust **ret_t,
+                                       struct dz_err *err);
+bool dz_http_trusts(const struct dz_http_trust *t, const unsigned char address[16]);
+/* Text "1.2.3.4", "1.2.3.4:80", "::1", "[::1]:80" to an address; *ret_text is the address part. */
+bool dz_http_address(dz_str s, unsigned char ret_address[16], dz_str *ret_text);
+/* Who asked, by the X-Forwarded-For fields of a trusted peer: the right-most address that is not trusted. */
+dz_str dz_http_forwarded_for(const struct dz_http_trust *t, const struct dz_http_request *q,
+                             dz_str peer);
+
+/* ---- prepared responses (prepared.c) ------------------------------------------------------------------------------- */
+
+/* What stands before the text of a prepared header block. Offsets count from the start of the block's text, which is
+ * Content-Length, Content-Type, other lines of the entity, lines that a 304 repeats, and the empty line. */
+struct dz_http_prepared {
+    uint32_t magic;
+    uint16_t status;
+    bool ranges;
+    bool no_body; /* 204, 304 */
+    uint64_t bytes;
+    int64_t last_modified_s;
+    uint32_t after_length, after_type, common; /* where the next group starts */
+    uint32_t text_n;
+    uint32_t etag_at, etag_n;
+    uint32_t type_at, type_n;
+};
+/* The facts and the text of a body made by dz_http_prepare; NULL when it was not. */
+const struct dz_http_prepared *dz_http_prepared_of(const struct dz_body *b, const char **ret_text);
+/* One header line; CR, LF and NUL in the value become blanks. */
+void dz_http_put_header(struct dz_buf *b, dz_str name, dz_str value);
+void dz_http_put_length(struct dz_buf *b, uint64_t bytes);
+/* The lines of a meta: what describes the content (its type is a line of its own), and what a 304 repeats. */
+void dz_http_put_entity(struct dz_buf *b, const struct dz_http_meta *m);
+void dz_http_put_common(struct dz_buf *b, const struct dz_http_meta *m);
+bool dz_http_has_body(int status); /* not 1xx, 204, 304 */
+const char *dz_http_reason(int status);
+
+/* ---- compression (compress.c) -------------------------------------------------------------------------------------- */
+
+bool dz_http_is_text_type(dz_str content_type);
+/* out is initialised by this; false when it failed or did not get smaller. */
+bool dz_http_compress(enum dz_http_encoding how, dz_str in, struct dz_buf *out);
+
+/* ---- lane ----------------------------------------------------------------------------------------------------------- */
+
+struct dz_http_in {          /* request bytes */
+    struct dz_http_in *next; /* in the pool */
+    size_t cap, at, n;       /* p[at..n) is not parsed yet */
+    bool pooled;             /* a scratch buffer of the lane */
+    char p[];
+};
+
+struct dz_http_upload { /* a request whose body is on its way or lies here */
+    struct dz_http_chunked chunk;
+    bool chunked;
+    uint64_t left; /* of a body with a length */
+    struct dz_buf body;
+    uint64_t seen; /* bytes since the last look at the rate */
+    size_t head_n;
+    char head[];
+};
+
+struct dz_http_request {
+    struct dz_http_req pub;
+    struct dz_http_head head;
+    struct dz_http_conn *conn;
+    struct dz_http_request *next; /* in the pool */
+    int64_t begin_ns;
+    bool in_handler, deferred, replied, close;
+    struct dz_arena *arena;
+    struct dz_buf lines; /* header lines of the answer */
+    struct dz_http_field fields[HTTP_FIELDS_MAX];
+};
+
+struct dz_http_row_counters {
+    _Atomic uint64_t by_status[6];
+    _Atomic uint64_t bucket[DZ_HTTP_BUCKETS + 1];
+    _Atomic uint64_t sum_ns;
+};
+struct dz_http_counters { /* written by the lane's thread only, read by any */
+    _Atomic uint64_t open, total, refused, bytes_in, bytes_out, parse_errors, timeouts;
+    struct dz_http_row_counters *rows; /* routes_n + 1 */
+};
+static inline void dz_http_count(_Atomic uint64_t *counter, uint64_t n)
+{
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
+                          memory_order_relaxed);
+}
+void dz_http_counters_init(struct dz_http_counters *c, size_t routes_n);
+void dz_http_counters_done(struct dz_http_counters *c);
+void dz_http_count_reply(struct dz_http_row_counters *row, int status, int64_t ns);
+
+struct dz_http_status_line { /* "HTTP/1.1 200 OK\r\nDate: …\r\n" */
+    int64_t wall_s;
+    int status;
+    uint32_t n;
+    char text[96];
+};
+#define HTTP_STATUS_LINES 8 /* a small cache, by status & 7 */
+
+struct dz_http_lane {
+    struct dz_http_server *server;
+    struct dz_loop *loop;
+    void *loop_app;
+    struct dz_http_conn *conns; /* all, in a list */
+    size_t conns_n;             /* those that count towards max_connections */
+    size_t refused_n;           /* those that only hear a 503 */
+    size_t deferred_n;
+    uint64_t next_id;
+    bool stopping;
+    bool cut; /* the grace period was over */
+
+    struct dz_http_in *scratch;
+    size_t scratch_n;
+    struct dz_http_request *requests;
+    struct dz_http_conn *spare;
+    size_t spare_n;
+
+    struct dz_http_conn *batch_conn; /* whose answers are being gathered */
+    size_t batch_n;
+    char *batch; /* HTTP_BATCH_BYTES */
+
+    struct dz_http_conn *resume; /* have input left after a late reply */
+    bool resume_posted;
+    struct dz_msg resume_msg;
+
+    struct dz_http_status_line line[HTTP_STATUS_LINES];
+    struct dz_http_counters counters;
+
+    struct dz_http_acceptor *acceptors;
+    size_t acceptors_n;
+    int spare_fd; /* given up for a moment when descriptors run out */
+    struct dz_timer accept_timer, stop_timer;
+    struct dz_msg stop_msg;
+    int64_t stop_at_ms; /* end of the grace period */
+    pthread_t thread;
+    bool running;              /* thread is there */
+    struct dz_http_lane *next; /* lanes of tests */
+};
+struct dz_http_lane *dz_http_lane_new(struct dz_http_server *s, struct dz_loop *l, unsigned index);
+void dz_http_lane_free(struct dz_http_lane **lane);
+struct dz_http_request *dz_http_request_take(struct dz_http_lane *lane);
+void dz_http_request_give(struct dz_http_lane *lane, struct dz_http_request *q);
+/* First line and Date of an answer. */
+dz_str dz_http_status_line(struct dz_http_lane *lane, int status);
+
+/* ---- connections (conn.c) on a wire (wire.c, testing.c) -------------------------------------------------------------- */
+
+/* All results: bytes, 0 for the end, or a negated errno; -EAGAIN: not now. */
+struct dz_http_wire {
+    ssize_t (*recv)(struct dz_http_conn *c, void *p, size_t n);
+    /* `more`: other bytes follow at once */
+    ssize_t (*send)(struct dz_http_conn *c, const struct iovec *iov, size_t n, bool more);
+    ssize_t (*send_file)(struct dz_http_conn *c, const struct dz_file *f, uint64_t at, size_t n);
+    uint64_t (*unsent)(
+        struct dz_http_conn *c);              /* bytes that were taken but did not reach the peer */
+    bool (*readable)(struct dz_http_conn *c); /* recv would give bytes now */
+    void (*arm)(struct dz_http_conn *c, uint32_t events);
+    void (*finish)(struct dz_http_conn *c); /* no more bytes will be sent */
+    void (*close)(struct dz_http_conn *c);
+};
+extern const struct dz_http_wire dz_http_socket_wire;
+
+enum dz_http_conn_state {
+    CONN_READ,   /* waits for a request head */
+    CONN_BODY,   /* waits for the rest of a body */
+    CONN_HANDLE, /* a handler has it */
+    CONN_WRITE,  /* an answer has not left, or it is the last one */
+    CONN_LINGER, /* all is said; unread bytes are drained */
+    CONN_CLOSED, /* to be freed as soon as nobody is inside */
+};
+
+struct dz_http_conn {
+    struct dz_watch watch;
+    struct dz_timer timer;
+    const struct dz_http_wire *wire;
+    struct dz_http_lane *lane;
+    struct dz_http_conn *prev, *next, *resume_next;
+    struct dz_http_in *in;
+    struct dz_http_upload *upload;
+    struct dz_http_request *request;
+    struct dz_http_send *send;
+    void *wire_data;
+    uint64_t sent;      /* bytes given to the wire */
+    uint64_t sent_seen; /* of these, arrived at the last look at the rate */
+    uint32_t lingered;
+    uint8_t state;
+    uint8_t busy;  /* callers inside */
+    uint8_t timed; /* what the timer stands for */
+    bool close_after, linger, gone, aborted, trusted, refused, resuming;
+    uint8_t ip_n;
+    char ip[46];
+};
+_Static_assert(sizeof(struct dz_http_conn) <= 512, "an idle connection is one small struct");
+
+struct dz_http_conn *dz_http_conn_new(struct dz_http_lane *lane, const struct dz_http_wire *wire);
+void dz_http_conn_begin(struct dz_http_conn *c); /* first timer and interest */
+void dz_http_conn_event(struct dz_http_conn *c, uint32_t events);
+void dz_http_conn_stop(struct dz_http_conn *c);        /* the server stops: close when idle */
+void dz_http_conn_cut(struct dz_http_conn *c);         /* close now, whatever it does */
+void dz_http_conn_refuse_full(struct dz_http_conn *c); /* 503 and close, before any request */
+void dz_http_conns_free_spare(struct dz_http_lane *lane);
+
+/* One piece of an answer: memory, or p NULL: the file from `at`. */
+struct dz_http_piece {
+    const char *p;
+    uint64_t at, n;
+    bool
+        copy; /* when the write comes short the bytes must be copied; else they live as long as body, file or heap */
+};
+#define HTTP_PIECES_MAX (2 * HTTP_RANGES_MAX + 1)
+struct dz_http_answer {
+    int status;
+    dz_str lines;         /* header lines in the request's buffer, each with its CRLF */
+    dz_str block;         /* further lines and the empty line */
+    uint64_t bytes;       /* of the body as sent with GET */
+    struct dz_body *body; /* borrowed; block (when set) and pieces lie in it */
+    struct dz_file *file; /* borrowed */
+    char *take_heap;      /* pieces lie in it; freed by whoever is done with it */
+    size_t pieces_n;
+    struct dz_http_piece piece[HTTP_PIECES_MAX];
+};
+/* Sends it; the one way out for all answers. */
+void dz_http_answer(struct dz_http_request *q, struct dz_http_answer *a);
+/* respond.c: answers that the server makes itself, through options.error_body; `why` may be NULL. */
+void dz_http_reply_error(struct dz_http_req *r, int status, const char *why);
+void dz_http_reply_options(struct dz_http_req *r, unsigned allowed);
+/* cors.c: adds the lines that the answer to q needs. */
+void dz_http_put_cors(struct dz_http_request *q, struct dz_buf *b);
+bool dz_http_is_preflight(const struct dz_http_request *q);
+void dz_http_put_preflight(struct dz_http_request *q, unsigned allowed, struct dz_buf *b);
+
+static inline struct dz_http_request *dz_http_request_of(const struct dz_http_req *r)
+{
+    return dz_container((struct dz_http_req *)(uintptr_t)r, struct dz_http_request, pub);
+}
+static inline bool dz_http_has(const struct dz_http_request *q, enum dz_http_known k)
+{
+    return (q->head.known & KNOWN_BIT(k)) != 0;
+}
+static inline dz_str dz_http_known(const struct dz_http_request *q,
+                                   enum dz_http_known k) /* the first one */
+{
+    return dz_http_has(q, k) ? q->fields[q->head.first[k]].value : (dz_str){0};
+}
+/* Elements of a list field over all its lines; *at starts at 0 and rest empty. */
+struct dz_http_list {
+    dz_str rest;
+    size_t at; /* next field to look at */
+    bool begun;
+};
+bool dz_http_known_next(const struct dz_http_request *q, enum dz_http_known k,
+                        struct dz_http_list *it, dz_str *ret_item);
+enum dz_http_encoding dz_http_choose(const struct dz_http_request *q, unsigned offered);
+
+/* ---- server (server.c) ---------------------------------------------------------------------------------------------- */
+
+struct dz_http_limits { /* may change while running */
+    _Atomic uint32_t max_connections;
+    _Atomic int64_t header_timeout_ms, body_timeout_ms, idle_timeout_ms, graceful_timeout_ms;
+    _Atomic uint64_t max_header_bytes, max_body_bytes;
+};
+#define HTTP_LIMIT(s, name) atomic_load_explicit(&(s)->limits.name, memory_order_relaxed)
+
+struct dz_http_listener {
+    int fd;
+    bool shared; /* all lanes accept from it (UNIX sockets) */
+    unsigned lane;
+    char *unlink_path;
+};
+
+struct dz_http_server {
+    struct dz_http_options o;
+    struct dz_http_limits limits;
+    struct dz_http_routes *routes;
+    struct dz_http_trust *trust;
+    char **cors_origins; /* NULL: none */
+    bool cors_any;
+    char *cors_expose;
+    atomic_uint open; /* connections of all lanes */
+    struct dz_http_listener *listeners;
+    size_t listeners_n;
+    struct dz_http_lane **lanes;
+    unsigned lanes_n;
+    bool started;
+    struct dz_http_lane *test_lanes;
+};

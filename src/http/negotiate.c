@@ -1,0 +1,138 @@
+/*
+ * negotiate: Accept-Encoding and Accept, RFC 9110 12.5.
+ *
+ * In: the request. Out: one encoding, or whether a page is liked better than JSON. Pure, any thread. Weights are whole
+ * thousandths. identity that is not mentioned is acceptable but comes last.
+ */
+#include "http/http_int.h"
+
+/* 12.4.2: "0", "0.5", "1.000"; what is malformed counts as 1. */
+static int weight_of(dz_str params)
+{
+    while (params.n > 0) {
+        size_t semi = dz_str_chr(params, ';');
+        dz_str param = dz_str_trim(dz_str_sub(params, 0, semi));
+        params = semi == DZ_NPOS ? (dz_str){0} : dz_str_sub(params, semi + 1, params.n);
+        if (param.n < 3 || (param.p[0] | 0x20) != 'q' || param.p[1] != '=')
+            continue;
+        if (param.p[2] != '0')
+            return 1000;
+        int weight = 0, unit = 100;
+        for (size_t i = 4; i < param.n && unit > 0 && param.p[3] == '.'; i++, unit /= 10) {
+            if (param.p[i] < '0' || param.p[i] > '9')
+                return 1000;
+            weight += (param.p[i] - '0') * unit;
+        }
+        return weight;
+    }
+    return 1000;
+}
+
+static int split_weight(dz_str item, dz_str *ret_name)
+{
+    size_t semi = dz_str_chr(item, ';');
+    *ret_name = dz_str_trim(dz_str_sub(item, 0, semi));
+    return semi == DZ_NPOS ? 1000 : weight_of(dz_str_sub(item, semi + 1, item.n));
+}
+
+bool dz_http_known_next(const struct dz_http_request *q, enum dz_http_known k,
+                        struct dz_http_list *it, dz_str *ret_item)
+{
+    if (!dz_http_has(q, k))
+        return false;
+    dz_str name = q->fields[q->head.first[k]].name;
+    if (!it->begun) {
+        it->begun = true;
+        it->at = (size_t)q->head.first[k] + 1;
+        it->rest = q->fields[q->head.first[k]].value;
+    }
+    while (!dz_http_list_next(&it->rest, ret_item)) {
+        if (!(q->head.repeated & KNOWN_BIT(k)))
+            return false;
+        while (it->at < q->head.fields_n && !dz_str_eq_nocase(q->fields[it->at].name, name))
+            it->at++;
+        if (it->at == q->head.fields_n)
+            return false;
+        it->rest = q->fields[it->at++].value;
+    }
+    return true;
+}
+
+enum dz_http_encoding dz_http_choose(const struct dz_http_request *q, unsigned offered)
+{
+    /* In the order of a tie. */
+    static const struct {
+        enum dz_http_encoding encoding;
+        dz_str name;
+    } rows[] = {
+        {DZ_HTTP_BR, DZ_S("br")},
+        {DZ_HTTP_ZSTD, DZ_S("zstd")},
+        {DZ_HTTP_GZIP, DZ_S("gzip")},
+        {DZ_HTTP_IDENTITY, DZ_S("identity")},
+    };
+    if (!dz_http_has(q, KNOWN_ACCEPT_ENCODING) || !(offered & ~(unsigned)DZ_HTTP_IDENTITY))
+        return DZ_HTTP_IDENTITY;
+    int weight[DZ_LEN(rows)] = {-1, -1, -1, -1}, other = -1;
+    struct dz_http_list it = {0};
+    dz_str item, name;
+    while (dz_http_known_next(q, KNOWN_ACCEPT_ENCODING, &it, &item)) {
+        int w = split_weight(item, &name);
+        if (dz_str_eq(name, DZ_S("*")))
+            other = w;
+        if (dz_str_eq_nocase(name, DZ_S("x-gzip")))
+            name = DZ_S("gzip");
+        for (size_t i = 0; i < DZ_LEN(rows); i++)
+            if (dz_str_eq_nocase(name, rows[i].name))
+                weight[i] = w;
+    }
+    enum dz_http_encoding best = DZ_HTTP_IDENTITY;
+    int best_weight = 0;
+    for (size_t i = 0; i < DZ_LEN(rows); i++) {
+        int w = weight[i] >= 0 ? weight[i] : other;
+        if ((offered & rows[i].encoding) && w > best_weight) {
+            best = rows[i].encoding;
+            best_weight = w;
+        }
+    }
+    return best;
+}
+
+enum dz_http_encoding dz_http_choose_encoding(const struct dz_http_req *r, unsigned offered)
+{
+    return dz_http_choose(dz_http_request_of(r), offered);
+}
+
+/* How well a media range fits type/subtype: 0 not at all, 3 by name. */
+static int fit(dz_str range, dz_str type, dz_str full)
+{
+    if (dz_str_eq_nocase(range, full))
+        return 3;
+    if (dz_str_eq(range, DZ_S("*/*")))
+        return 1;
+    return range.n == type.n + 2 && dz_str_ends(range, DZ_S("/*")) &&
+                   dz_str_eq_nocase(dz_str_sub(range, 0, type.n), type)
+               ? 2
+               : 0;
+}
+
+bool dz_http_wants_html(const struct dz_http_req *r)
+{
+    const struct dz_http_request *q = dz_http_request_of(r);
+    int html = 0, html_fit = 0, json = 0, json_fit = 0;
+    struct dz_http_list it = {0};
+    dz_str item, name;
+    while (dz_http_known_next(q, KNOWN_ACCEPT, &it, &item)) {
+        int w = split_weight(item, &name);
+        int f = fit(name, DZ_S("text"), DZ_S("text/html"));
+        if (f > html_fit) {
+            html_fit = f;
+            html = w;
+        }
+        f = fit(name, DZ_S("application"), DZ_S("application/json"));
+        if (f > json_fit) {
+            json_fit = f;
+            json = w;
+        }
+    }
+    return html > json;
+}

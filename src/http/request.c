@@ -1,0 +1,64 @@
+/*
+ * request: what a handler may ask of a request.
+ *
+ * Header and query lookups over the slices that the parser left, and the arena, which belongs to the request object and
+ * is emptied, not freed, when the reply has been handed over. The loop's thread only.
+ */
+#include "http/http_int.h"
+
+dz_str dz_http_header(const struct dz_http_req *r, dz_str name)
+{
+    for (size_t i = 0; i < r->fields_n; i++)
+        if (r->fields[i].name.n == name.n && dz_str_eq_nocase(r->fields[i].name, name))
+            return r->fields[i].value;
+    return (dz_str){0};
+}
+
+struct dz_arena *dz_http_arena(struct dz_http_req *r)
+{
+    struct dz_http_request *q = dz_http_request_of(r);
+    if (!q->arena)
+        q->arena = dz_arena_new(HTTP_ARENA_BYTES);
+    return q->arena;
+}
+
+/* Form decoding: '+' is a blank; a '%' that starts no escape stands for itself. */
+static dz_str form_decode(struct dz_http_req *r, dz_str s)
+{
+    if (s.n == 0)
+        return (dz_str){"", 0};
+    char *text = dz_arena_alloc(dz_http_arena(r), s.n),
+         *decoded = dz_arena_alloc(dz_http_arena(r), s.n);
+    for (size_t i = 0; i < s.n; i++)
+        text[i] = s.p[i] == '+' ? ' ' : s.p[i];
+    return (dz_str){decoded, dz_http_percent_decode((dz_str){text, s.n}, decoded)};
+}
+
+bool dz_http_query(struct dz_http_req *r, dz_str name, dz_str *ret_value)
+{
+    dz_str rest = r->query, key, value;
+    while (dz_http_param_next(&rest, &key, &value)) {
+        bool plain = dz_str_chr(key, '%') == DZ_NPOS && dz_str_chr(key, '+') == DZ_NPOS;
+        if (!dz_str_eq(plain ? key : form_decode(r, key), name))
+            continue;
+        *ret_value = form_decode(r, value);
+        return true;
+    }
+    return false;
+}
+
+void dz_http_defer(struct dz_http_req *r)
+{
+    struct dz_http_request *q = dz_http_request_of(r);
+    dz_assert(q->in_handler);
+    if (q->deferred || q->replied)
+        return;
+    q->deferred = true;
+    q->conn->lane->deferred_n++;
+}
+
+bool dz_http_is_gone(const struct dz_http_req *r)
+{
+    const struct dz_http_request *q = dz_http_request_of(r);
+    return !q->conn || q->conn->gone;
+}

@@ -1,0 +1,380 @@
+/*
+ * respond: what a handler says, turned into an answer.
+ *
+ * In: a request and a prepared body, a file, a buffer or a text. Out: one dz_http_answer handed to the connection.
+ * Header lines are made in the request's own buffer, which keeps its memory from request to request, so that a hit
+ * allocates nothing. Runs on the loop's thread. Nothing in here knows how an answer is framed on the wire.
+ */
+#include "http/http_int.h"
+
+#define CONDITION_BITS                                                                             \
+    (KNOWN_BIT(KNOWN_IF_MATCH) | KNOWN_BIT(KNOWN_IF_NONE_MATCH) |                                  \
+     KNOWN_BIT(KNOWN_IF_MODIFIED_SINCE) | KNOWN_BIT(KNOWN_IF_UNMODIFIED_SINCE))
+
+/* The request, ready for its one reply; NULL when it has been replied to before. */
+static struct dz_http_request *begin(struct dz_http_req *r)
+{
+    struct dz_http_request *q = dz_http_request_of(r);
+    if (DZ_UNLIKELY(!q->conn || q->replied)) {
+        static struct dz_log_gate gate;
+        if (dz_log_gate_pass(&gate, 60000))
+            dz_log(&(struct dz_log_ctx){.room = "http", .what = "request", .id = r->id}, DZ_ERROR,
+                   "a handler replied twice; the second reply is dropped");
+        return NULL;
+    }
+    dz_buf_clear(&q->lines);
+    if (DZ_UNLIKELY(q->conn->lane->server->cors_origins != NULL))
+        dz_http_put_cors(q, &q->lines);
+    return q;
+}
+
+static bool is_get_or_head(const struct dz_http_request *q)
+{
+    return (q->pub.method & (DZ_HTTP_GET | DZ_HTTP_HEAD)) != 0;
+}
+
+/* An answer that lies wholly in the request's lines, with a body that may go away. */
+static void answer_lines(struct dz_http_request *q, int status, dz_str body)
+{
+    dz_buf_put(&q->lines, DZ_S("\r\n"));
+    struct dz_http_answer a;
+    a.status = status;
+    a.block = (dz_str){0};
+    a.bytes = body.n;
+    a.body = NULL;
+    a.file = NULL;
+    a.take_heap = NULL;
+    a.pieces_n = 1;
+    a.piece[0] = (struct dz_http_piece){body.p, 0, body.n, true};
+    a.lines = dz_buf_str(&q->lines);
+    dz_http_answer(q, &a);
+}
+
+/* A short text; q->lines may hold further lines already. */
+static void answer_text(struct dz_http_request *q, int status, dz_str content_type,
+                        dz_str cache_control, dz_str body)
+{
+    if (dz_http_has_body(status)) {
+        dz_http_put_length(&q->lines, body.n);
+        if (content_type.n > 0)
+            dz_http_put_header(&q->lines, DZ_S("Content-Type"), content_type);
+    }
+    if (cache_control.n > 0)
+        dz_http_put_header(&q->lines, DZ_S("Cache-Control"), cache_control);
+    answer_lines(q, status, body);
+}
+
+static void answer_error(struct dz_http_request *q, int status, const char *why)
+{
+    dz_str type = DZ_S("text/plain; charset=utf-8"), body = {0};
+    char text[256];
+    const struct dz_http_options *o = &q->conn->lane->server->o;
+    if (o->error_body)
+        o->error_body(status, &type, &body);
+    if (body.n == 0) {
+        int n = snprintf(text, sizeof(text), "%d %s%s%s\n", status, dz_http_reason(status),
+                         why ? ": " : "", why ? why : "");
+        body = (dz_str){text, (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1};
+    }
+    answer_text(q, status, type, DZ_S("no-store"), body);
+}
+
+/* ---- prepared responses and files ---------------------------------------------------------------------------------- */
+
+struct content { /* where the content of a prepared response is */
+    const struct dz_http_prepared *facts;
+    const char *text;   /* header block */
+    const char *memory; /* NULL: in the file */
+};
+
+static struct dz_http_piece part_of(const struct content *c, uint64_t at, uint64_t n)
+{
+    return (struct dz_http_piece){c->memory ? c->memory + at : NULL, at, n, false};
+}
+
+static dz_str block_from(const struct content *c, uint32_t from)
+{
+    return (dz_str){c->text + from, c->facts->text_n - from};
+}
+
+static void put_content_range(struct dz_buf *b, struct dz_http_range range, uint64_t bytes)
+{
+    dz_buf_put(b, DZ_S("Content-Range: bytes "));
+    dz_buf_put_u64(b, range.at);
+    dz_buf_putc(b, '-');
+    dz_buf_put_u64(b, range.at + range.n - 1);
+    dz_buf_putc(b, '/');
+    dz_buf_put_u64(b, bytes);
+    dz_buf_put(b, DZ_S("\r\n"));
+}
+
+static void one_part(struct dz_http_request *q, struct dz_http_answer *a, const struct content *c,
+                     struct dz_http_range range)
+{
+    put_content_range(&q->lines, range, c->facts->bytes);
+    dz_http_put_length(&q->lines, range.n);
+    a->block = block_from(c, c->facts->after_length);
+    a->bytes = range.n;
+    a->piece[0] = part_of(c, range.at, range.n);
+    a->pieces_n = 1;
+}
+
+/* RFC 9110 14.6: the part heads are made behind the header lines in the same buffer; pieces get their pointers last,
+ * when the buffer does not move any more. */
+static void many_parts(struct dz_http_request *q, struct dz_http_answer *a, const struct content *c,
+                       const struct dz_http_range *range, size_t n)
+{
+    DZ_AUTO(dz_buf_done) struct dz_buf heads;
+    dz_buf_init(&heads, HTTP_LINES_BYTES);
+    char boundary[16];
+    uint64_t random = dz_random_u64();
+    dz_hex(&random, sizeof(random), boundary);
+    size_t end[HTTP_RANGES_MAX + 1];
+    uint64_t bytes = 0;
+    for (size_t i = 0; i <= n; i++) {
+        dz_buf_put(&heads, DZ_S("\r\n--"));
+        dz_buf_put(&heads, (dz_str){boundary, sizeof(boundary)});
+        if (i == n) {
+            dz_buf_put(&heads, DZ_S("--\r\n"));
+        } else {
+            dz_buf_put(&heads, DZ_S("\r\n"));
+            if (c->facts->type_n > 0)
+                dz_http_put_header(&heads, DZ_S("Content-Type"),
+                                   (dz_str){c->text + c->facts->type_at, c->facts->type_n});
+            put_content_range(&heads, range[i], c->facts->bytes);
+            dz_buf_put(&heads, DZ_S("\r\n"));
+            bytes += range[i].n;
+        }
+        end[i] = heads.n;
+    }
+    a->bytes = bytes + heads.n;
+    dz_buf_put(&q->lines, DZ_S("Content-Type: multipart/byteranges; boundary="));
+    dz_buf_put(&q->lines, (dz_str){boundary, sizeof(boundary)});
+    dz_buf_put(&q->lines, DZ_S("\r\n"));
+    dz_http_put_length(&q->lines, a->bytes);
+    size_t lines_n = q->lines.n;
+    dz_buf_put(&q->lines, dz_buf_str(&heads));
+    a->block = block_from(c, c->facts->after_type);
+    a->pieces_n = 0;
+    for (size_t i = 0, from = 0; i <= n; from = end[i++]) {
+        a->piece[a->pieces_n++] =
+            (struct dz_http_piece){q->lines.p + lines_n + from, 0, end[i] - from, true};
+        if (i < n)
+            a->piece[a->pieces_n++] = part_of(c, range[i].at, range[i].n);
+    }
+    q->lines.n = lines_n; /* the heads stay behind the end */
+}
+
+/* 304, 412, 416, 206, or false: the whole. */
+static bool narrowed(struct dz_http_request *q, struct dz_http_answer *a, const struct content *c)
+{
+    struct dz_http_selected s = {
+        .etag = {c->text + c->facts->etag_at, c->facts->etag_n},
+        .last_modified_s = c->facts->last_modified_s,
+        .bytes = c->facts->bytes,
+        .ranges = c->facts->ranges,
+    };
+    a->status = q->head.known & CONDITION_BITS ? dz_http_check_conditions(q, &s) : 0;
+    if (a->status == 412) {
+        answer_error(q, 412, "a precondition of the request is not met");
+        a->status = 0;
+        return true;
+    }
+    if (a->status == 304) {
+        a->block = block_from(c, c->facts->common);
+        a->bytes = 0;
+        a->pieces_n = 0;
+        return true;
+    }
+    if (!dz_http_range_counts(q, &s))
+        return false;
+    struct dz_http_range range[HTTP_RANGES_MAX];
+    int n = dz_http_ranges(dz_http_known(q, KNOWN_RANGE), s.bytes, range);
+    if (n == 0)
+        return false;
+    if (n < 0) {
+        dz_buf_put(&q->lines, DZ_S("Content-Range: bytes */"));
+        dz_buf_put_u64(&q->lines, s.bytes);
+        dz_buf_put(&q->lines, DZ_S("\r\n"));
+        answer_error(q, 416, NULL);
+        a->status = 0;
+        return true;
+    }
+    a->status = 206;
+    if (n == 1)
+        one_part(q, a, c, range[0]);
+    else
+        many_parts(q, a, c, range, (size_t)n);
+    return true;
+}
+
+static void reply_content(struct dz_http_req *r, struct dz_body *prepared, struct dz_file *file)
+{
+    struct dz_http_request *q = begin(r);
+    if (!q)
+        return;
+    struct content c;
+    c.facts = dz_http_prepared_of(prepared, &c.text);
+    if (DZ_UNLIKELY(!c.facts ||
+                    (file ? file->bytes : prepared->n - prepared->head_n) < c.facts->bytes)) {
+        if (!c.facts || r->method != DZ_HTTP_HEAD) { /* a block alone is enough for HEAD */
+            answer_error(q, 500, "the stored response does not fit its content");
+            return;
+        }
+    }
+    c.memory = file ? NULL : prepared->p + prepared->head_n;
+    struct dz_http_answer a;
+    a.body = prepared;
+    a.file = file;
+    a.take_heap = NULL;
+    bool may_narrow =
+        c.facts->status == 200 && (q->head.known & (CONDITION_BITS | KNOWN_BIT(KNOWN_RANGE))) != 0;
+    if (!may_narrow || !is_get_or_head(q) || !narrowed(q, &a, &c)) {
+        a.status = c.facts->status;
+        a.block = block_from(&c, 0);
+        a.bytes = c.facts->bytes;
+        a.pieces_n = 1;
+        a.piece[0] = part_of(&c, 0, c.facts->bytes);
+    } else if (a.status == 0) {
+        return; /* an error was answered */
+    }
+    a.lines = dz_buf_str(&q->lines);
+    dz_http_answer(q, &a);
+}
+
+void dz_http_reply_prepared(struct dz_http_req *r, struct dz_body *prepared)
+{
+    reply_content(r, prepared, NULL);
+}
+
+void dz_http_reply_file(struct dz_http_req *r, struct dz_body *prepared, struct dz_file *file)
+{
+    reply_content(r, prepared, file);
+}
+
+/* ---- one-off answers ------------------------------------------------------------------------------------------------ */
+
+/* "x" becomes "x-gz" or "x-br": other bytes, another strong tag. */
+static dz_str etag_for(struct dz_http_request *q, dz_str etag, enum dz_http_encoding encoding)
+{
+    if (etag.n < 2 || etag.p[0] != '"' || encoding == DZ_HTTP_IDENTITY)
+        return etag;
+    return dz_arena_printf(dz_http_arena(&q->pub), "%.*s-%s\"", (int)etag.n - 1, etag.p,
+                           encoding == DZ_HTTP_GZIP ? "gz" : "br");
+}
+
+static void send_buf(struct dz_http_request *q, const struct dz_http_meta *m, struct dz_buf *body)
+{
+    struct dz_http_answer a;
+    a.status = m->status ? m->status : 200;
+    a.bytes = body->n;
+    a.body = NULL;
+    a.file = NULL;
+    struct dz_http_selected s = {.etag = m->etag, .last_modified_s = m->last_modified_s};
+    int condition = 0;
+    if (a.status == 200 && is_get_or_head(q) && (q->head.known & CONDITION_BITS))
+        condition = dz_http_check_conditions(q, &s);
+    if (condition == 412) {
+        answer_error(q, 412, "a precondition of the request is not met");
+        return;
+    }
+    if (condition == 304)
+        a.status = 304;
+    if (dz_http_has_body(a.status)) {
+        dz_http_put_length(&q->lines, body->n);
+        if (m->content_type.n > 0)
+            dz_http_put_header(&q->lines, DZ_S("Content-Type"), m->content_type);
+        dz_http_put_entity(&q->lines, m);
+    }
+    dz_http_put_common(&q->lines, m);
+    dz_buf_put(&q->lines, DZ_S("\r\n"));
+    a.lines = dz_buf_str(&q->lines);
+    a.block = (dz_str){0};
+    size_t n = 0;
+    a.take_heap = body->n > 0 ? dz_buf_take(body, &n) : NULL;
+    a.pieces_n = n > 0;
+    a.piece[0] = (struct dz_http_piece){a.take_heap, 0, n, false};
+    dz_http_answer(q, &a);
+}
+
+void dz_http_reply_buf(struct dz_http_req *r, const struct dz_http_meta *m, struct dz_buf *body)
+{
+    struct dz_http_request *q = begin(r);
+    DZ_AUTO(dz_buf_done) struct dz_buf plain = *body;
+    dz_buf_init(body, plain.max);
+    if (!q)
+        return;
+    if (plain.full) {
+        answer_error(q, 500, "the answer grew over its limit");
+        return;
+    }
+    struct dz_http_meta meta = *m;
+    meta.ranges = false;
+    if (m->content_encoding.n > 0 || plain.n < HTTP_COMPRESS_MIN ||
+        !dz_http_is_text_type(m->content_type) || !dz_http_has_body(m->status ? m->status : 200)) {
+        send_buf(q, &meta, &plain);
+        return;
+    }
+    meta.vary_encoding = true;
+    enum dz_http_encoding encoding =
+        dz_http_choose(q, DZ_HTTP_IDENTITY | DZ_HTTP_GZIP | DZ_HTTP_BR);
+    DZ_AUTO(dz_buf_done) struct dz_buf packed = {0};
+    if (encoding != DZ_HTTP_IDENTITY && dz_http_compress(encoding, dz_buf_str(&plain), &packed)) {
+        meta.content_encoding = encoding == DZ_HTTP_GZIP ? DZ_S("gzip") : DZ_S("br");
+        meta.etag = etag_for(q, m->etag, encoding);
+        send_buf(q, &meta, &packed);
+        return;
+    }
+    send_buf(q, &meta, &plain);
+}
+
+void dz_http_reply_text(struct dz_http_req *r, int status, dz_str content_type,
+                        dz_str cache_control, dz_str body)
+{
+    struct dz_http_request *q = begin(r);
+    if (q)
+        answer_text(q, status, content_type, cache_control, body);
+}
+
+void dz_http_reply_redirect(struct dz_http_req *r, int status, dz_str location,
+                            dz_str cache_control)
+{
+    struct dz_http_request *q = begin(r);
+    if (!q)
+        return;
+    dz_http_put_header(&q->lines, DZ_S("Location"), location);
+    answer_text(q, status, (dz_str){0}, cache_control, (dz_str){0});
+}
+
+void dz_http_reply_not_allowed(struct dz_http_req *r, unsigned allowed_methods)
+{
+    struct dz_http_request *q = begin(r);
+    if (!q)
+        return;
+    dz_buf_put(&q->lines, DZ_S("Allow: "));
+    dz_http_put_methods(&q->lines, allowed_methods);
+    dz_buf_put(&q->lines, DZ_S("\r\n"));
+    answer_error(q, 405, NULL);
+}
+
+void dz_http_reply_options(struct dz_http_req *r, unsigned allowed)
+{
+    struct dz_http_request *q = dz_http_request_of(r);
+    if (q->conn && dz_http_is_preflight(q)) {
+        dz_buf_clear(&q->lines);
+        dz_http_put_preflight(q, allowed, &q->lines);
+    } else if (!(q = begin(r))) {
+        return;
+    }
+    dz_buf_put(&q->lines, DZ_S("Allow: "));
+    dz_http_put_methods(&q->lines, allowed);
+    dz_buf_put(&q->lines, DZ_S("\r\n"));
+    answer_text(q, 200, (dz_str){0}, (dz_str){0}, (dz_str){0});
+}
+
+void dz_http_reply_error(struct dz_http_req *r, int status, const char *why)
+{
+    struct dz_http_request *q = begin(r);
+    if (q)
+        answer_error(q, status, why);
+}
