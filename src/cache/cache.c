@@ -1,8 +1,9 @@
 /*
  * cache: the one door to the cache drivers.
  *
- * Checks keys, finds the driver by its name in the settings, and passes on. Counting is the drivers' own affair, for
- * one counter shared by all threads would cost more than the lookup it counts. Any thread.
+ * Checks keys, finds the driver by its name in the settings, and passes on. Counting is the
+ * drivers' own affair, for one counter shared by all threads would cost more than the lookup it
+ * counts. Any thread.
  */
 #include "cache/cache.h"
 

@@ -1,10 +1,12 @@
 /*
- * cache: bytes inside a budget. Keys are short byte strings, values are immutable counted bodies (struct dz_body).
+ * cache: bytes inside a budget. Keys are short byte strings, values are immutable counted bodies
+ * (struct dz_body).
  *
- * Losing an entry at any time is correct; holding more than the budget is not. The memory driver is split into shards
- * with one lock each and evicts scan-resistantly (S3-FIFO: small queue, main queue, ghost of keys), so that one walk
- * over a whole archive does not push out what readers ask for. A body that was pushed out lives on, outside the budget,
- * while somebody holds it. Any thread.
+ * Losing an entry at any time is correct; holding more than the budget is not. The memory driver is
+ * split into shards with one lock each and evicts scan-resistantly (S3-FIFO: small queue, main
+ * queue, ghost of keys), so that one walk over a whole archive does not push out what readers ask
+ * for. A body that was pushed out lives on, outside the budget, while somebody holds it. Any
+ * thread.
  */
 #pragma once
 
@@ -20,7 +22,8 @@ struct dz_cache_options {
     int64_t ttl_ms;       /* 0: none */
 };
 
-/* As dz_cache_stats() last found them; bytes and entries are what is held, the others count from open on. */
+/* As dz_cache_stats() last found them; bytes and entries are what is held, the others count from
+ * open on. */
 struct dz_cache_stats {
     atomic_uint_fast64_t hits, misses, inserts, evictions, errors, bytes, entries;
 };
@@ -42,10 +45,13 @@ DZ_MUST enum dz_code dz_cache_open(const char *driver, const char *uri,
                                    const struct dz_cache_options *o, struct dz_cache **ret_c,
                                    struct dz_err *err);
 void dz_cache_close(struct dz_cache **c);
-/* True on a hit: *ret_body has one more reference, which the caller drops. Never blocks for long (memory). */
+/* True on a hit: *ret_body has one more reference, which the caller drops. Never blocks for long
+ * (memory). */
 bool dz_cache_get(struct dz_cache *c, dz_str key, struct dz_body **ret_body);
-/* Borrows body and takes its own reference when it keeps it. One that is larger than 1/8 of a shard is not kept. */
+/* Borrows body and takes its own reference when it keeps it. One that is larger than 1/8 of a shard
+ * is not kept. */
 void dz_cache_put(struct dz_cache *c, dz_str key, struct dz_body *body);
 void dz_cache_del(struct dz_cache *c, dz_str key);
-/* Brings the counters up to date (one short lock a shard) and returns them; they stay as they are until the next call. */
+/* Brings the counters up to date (one short lock a shard) and returns them; they stay as they are
+ * until the next call. */
 struct dz_cache_stats *dz_cache_stats(struct dz_cache *c);

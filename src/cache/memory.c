@@ -1,14 +1,16 @@
 /*
  * memory: the cache in this process, split into shards with a lock each, evicting by S3-FIFO.
  *
- * S3-FIFO (Yang and others, SOSP 2023): a new entry goes into the small queue, a tenth of the budget. At its end, one
- * that was asked for again meanwhile moves to the main queue, the others leave and only a mark of their key stays (the
- * ghosts). One that comes back while its ghost is there goes straight to the main queue, where entries that are asked
- * for go round again. A hit changes nothing but a count of 0 to 3, so it needs no list work: hash, lock, chain, count,
+ * S3-FIFO (Yang and others, SOSP 2023): a new entry goes into the small queue, a tenth of the
+ * budget. At its end, one that was asked for again meanwhile moves to the main queue, the others
+ * leave and only a mark of their key stays (the ghosts). One that comes back while its ghost is
+ * there goes straight to the main queue, where entries that are asked for go round again. A hit
+ * changes nothing but a count of 0 to 3, so it needs no list work: hash, lock, chain, count,
  * reference, unlock. What leaves is collected in a list and freed after the lock is given back.
  *
- * The budget counts body, key and ENTRY_COST. The tables only grow, to one bucket and one ghost for each entry that a
- * shard ever held at once. Any thread; entries belong to their shard's lock, bodies are shared and immutable.
+ * The budget counts body, key and ENTRY_COST. The tables only grow, to one bucket and one ghost for
+ * each entry that a shard ever held at once. Any thread; entries belong to their shard's lock,
+ * bodies are shared and immutable.
  */
 #include "cache/cache.h"
 
@@ -66,7 +68,7 @@ struct memory {
     struct shard *shards;
 };
 
-/* ---- ghosts ------------------------------------------------------------------------------------ */
+/* ---- ghosts --------------------------------------------------------------------------------- */
 
 /* Buckets use the low bits of the hash, shards bits 60 and up, the mark those between. */
 static uint32_t mark_of(uint64_t hash)
@@ -113,7 +115,7 @@ static bool ghost_take(struct shard *s, uint64_t hash)
     return false;
 }
 
-/* ---- one shard, under its lock ------------------------------------------------------------------- */
+/* ---- one shard, under its lock -------------------------------------------------------------- */
 
 static uint64_t cost_of(size_t key_n, const struct dz_body *body)
 {
@@ -184,7 +186,8 @@ static void evict(struct shard *s, struct entry *e, struct entry **victims)
     s->evictions++;
 }
 
-/* One step: an entry leaves, or moves on in the queues with its count lowered, so that a row of steps ends. */
+/* One step: an entry leaves, or moves on in the queues with its count lowered, so that a row of
+ * steps ends. */
 static void evict_step(struct shard *s, struct entry **victims)
 {
     struct queue *small = &s->queues[SMALL], *main_queue = &s->queues[MAIN];
@@ -210,7 +213,8 @@ static void make_room(struct shard *s, uint64_t bytes, uint64_t entries, struct 
         evict_step(s, victims);
 }
 
-/* Twice as many buckets and ghosts; the old ghosts are forgotten. Without memory it goes on with longer chains. */
+/* Twice as many buckets and ghosts; the old ghosts are forgotten. Without memory it goes on with
+ * longer chains. */
 static void grow(struct shard *s)
 {
     size_t count = s->bucket_count * 2;
@@ -238,7 +242,7 @@ static void grow(struct shard *s)
     s->bucket_count = count;
 }
 
-/* ---- the driver ------------------------------------------------------------------------------------ */
+/* ---- the driver ----------------------------------------------------------------------------- */
 
 static void free_victims(struct entry *victims)
 {

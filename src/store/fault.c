@@ -1,9 +1,10 @@
 /*
  * fault: a driver that misbehaves on demand, in front of a real one.
  *
- * The uri is "DRIVER?put=3&delay_ms=5&short=100": the third put fails, every call waits 5 ms, and what a put reads
- * comes in pieces of at most 100 bytes. Without a question mark it only passes everything on. A call that fails on
- * demand has done nothing: DZ_IO with a text that names it. Calls are counted from open on, over all threads.
+ * The uri is "DRIVER?put=3&delay_ms=5&short=100": the third put fails, every call waits 5 ms, and
+ * what a put reads comes in pieces of at most 100 bytes. Without a question mark it only passes
+ * everything on. A call that fails on demand has done nothing: DZ_IO with a text that names it.
+ * Calls are counted from open on, over all threads.
  */
 #include "store/store_int.h"
 

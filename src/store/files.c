@@ -1,11 +1,13 @@
 /*
  * files: one file a blob, data_dir/blobs/ab/cdef….
  *
- * A put writes to a temporary name in blobs/.tmp, hashes as it goes, syncs, renames, syncs the folder. A name that is
- * there therefore always stands for whole bytes that are on disk, but the name itself may not have reached the disk yet
- * when another process made it: so a put that finds its blob there still syncs the folder. The 256 folders are made at
- * open, which spares every later put the question. Nothing ever removes a blob but del: not even a put whose last sync
- * failed, because somebody else may have been promised the same bytes. Any thread; no state changes after open.
+ * A put writes to a temporary name in blobs/.tmp, hashes as it goes, syncs, renames, syncs the
+ * folder. A name that is there therefore always stands for whole bytes that are on disk, but the
+ * name itself may not have reached the disk yet when another process made it: so a put that finds
+ * its blob there still syncs the folder. The 256 folders are made at open, which spares every later
+ * put the question. Nothing ever removes a blob but del: not even a put whose last sync failed,
+ * because somebody else may have been promised the same bytes. Any thread; no state changes after
+ * open.
  */
 #include "store/files_int.h"
 
@@ -50,7 +52,8 @@ static void folder_name(unsigned first, char dst[3])
 
 /* ---- syncing -------------------------------------------------------------------------------- */
 
-/* 0 or -1 with errno. Some file systems cannot sync a folder and say EINVAL; they have nothing to offer instead. */
+/* 0 or -1 with errno. Some file systems cannot sync a folder and say EINVAL; they have nothing to
+ * offer instead. */
 static int sync_fd(int fd, bool is_folder)
 {
     if (dz_fault("fsync")) {
@@ -74,8 +77,8 @@ static enum dz_code sync_at(struct files *f, const char *name, struct dz_err *er
     return DZ_OK;
 }
 
-/* The data folder and its parent, which may have been made just now. One that may not be read cannot be synced either;
- * then it was not made by us. */
+/* The data folder and its parent, which may have been made just now. One that may not be read
+ * cannot be synced either; then it was not made by us. */
 static enum dz_code sync_above(struct files *f, const char *name, struct dz_err *err)
 {
     return faccessat(f->fd, name, R_OK, AT_EACCESS) == 0 ? sync_at(f, name, err) : DZ_OK;
@@ -88,10 +91,11 @@ enum dz_code files_sync_folder(struct files *f, unsigned char first, struct dz_e
     return sync_at(f, name, err);
 }
 
-/* ---- who writes a temporary file -------------------------------------------------------------- */
+/* ---- who writes a temporary file ------------------------------------------------------------ */
 
-/* When the process started, in clock ticks since boot: tells it from a later one with the same number, which in a
- * container is the rule (every start is process 1). False: no such process, or no /proc. */
+/* When the process started, in clock ticks since boot: tells it from a later one with the same
+ * number, which in a container is the rule (every start is process 1). False: no such process, or
+ * no /proc. */
 static bool pid_start(uint64_t pid, uint64_t *ret_start)
 {
     char path[40], text[1024];
@@ -128,7 +132,7 @@ static bool parse_temp(dz_str name, uint64_t *ret_pid, uint64_t *ret_start)
            dz_unhex(dz_str_sub(name, two + 1, name.n), random, sizeof(random), NULL) == DZ_OK;
 }
 
-/* ---- open and close ----------------------------------------------------------------------------- */
+/* ---- open and close ------------------------------------------------------------------------- */
 
 static void files_close(void *self)
 {
@@ -187,7 +191,7 @@ static enum dz_code files_open(const char *data_dir, const char *uri, void **ret
     return DZ_OK;
 }
 
-/* ---- put ------------------------------------------------------------------------------------------ */
+/* ---- put ------------------------------------------------------------------------------------ */
 
 enum dz_code files_present(struct files *f, const struct dz_blob_stat *want, bool *ret_yes,
                            struct dz_err *err)
@@ -206,8 +210,9 @@ enum dz_code files_present(struct files *f, const struct dz_blob_stat *want, boo
         *ret_yes = false;
         return DZ_OK;
     }
-    /* A fresh time tells those who collect unreferenced blobs to keep their hands off; it also shows whether the blob
-     * was deleted this very moment. Being refused the change (read-only, not the owner) does no harm. */
+    /* A fresh time tells those who collect unreferenced blobs to keep their hands off; it also
+     * shows whether the blob was deleted this very moment. Being refused the change (read-only, not
+     * the owner) does no harm. */
     *ret_yes = utimensat(f->fd, name, NULL, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT;
     return DZ_OK;
 }
@@ -312,7 +317,7 @@ static enum dz_code files_put(void *self, const struct dz_blob_stat *known, dz_s
     return adopt(f, &t.stat, ret_stat, err);
 }
 
-/* ---- reading ---------------------------------------------------------------------------------------- */
+/* ---- reading -------------------------------------------------------------------------------- */
 
 static enum dz_code open_blob(struct files *f, const struct dz_sha256 *sha, int *ret_fd,
                               struct stat *st, struct dz_err *err)
@@ -384,7 +389,8 @@ static enum dz_code files_stat(void *self, const struct dz_sha256 *sha,
     return DZ_OK;
 }
 
-/* Not synced: a blob that comes back after a power cut is one that nobody refers to, which `dozo check` finds. */
+/* Not synced: a blob that comes back after a power cut is one that nobody refers to, which `dozo
+ * check` finds. */
 static enum dz_code files_del(void *self, const struct dz_sha256 *sha, struct dz_err *err)
 {
     struct files *f = self;
@@ -395,7 +401,7 @@ static enum dz_code files_del(void *self, const struct dz_sha256 *sha, struct dz
     return DZ_OK;
 }
 
-/* ---- walking ------------------------------------------------------------------------------------------ */
+/* ---- walking -------------------------------------------------------------------------------- */
 
 static void closedirp(DIR **dir)
 {

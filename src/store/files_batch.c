@@ -1,14 +1,19 @@
 /*
  * files_batch: many blobs for the price of a few syncs.
  *
- * Each blob is written under its temporary name and the system is asked to start writing it to disk, without waiting.
- * Commit waits for all of them, renames them, and makes the names last. There are two ways to wait:
- *   - a few blobs, or any file system: each file, then each touched folder once. At most OPEN_MAX descriptors are held;
- *     past that the oldest file, which had the longest time to reach the disk, is waited for and closed.
- *   - many blobs on a file system known to do it well: syncfs(2) before the renames and after, two flushes of the disk
- *     in place of hundreds. It also waits for what others wrote there, so it is not worth it for a few.
- * A write that fails in the background is reported through a descriptor that was open before: that of the file in the
- * first way, that of the root, opened when the batch began, in the second. One owner thread.
+ * Each blob is written under its temporary name and the system is asked to start writing it to
+ * disk, without waiting. Commit waits for all of them, renames them, and makes the names last.
+ * There are two ways to wait:
+ *   - a few blobs, or any file system: each file, then each touched folder once. At most OPEN_MAX
+ *     descriptors are held; past that the oldest file, which had the longest time to reach the
+ *     disk, is waited for and closed.
+ *   - many blobs on a file system known to do it well: syncfs(2) before the renames and after, two
+ *     flushes of the disk in place of hundreds. It also waits for what others wrote there, so it is
+ *     not worth it for a few.
+ *
+ * A write that fails in the background is reported through a descriptor that was open before: that
+ * of the file in the first way, that of the root, opened when the batch began, in the second. One
+ * owner thread.
  */
 #include "store/files_int.h"
 
@@ -32,8 +37,7 @@ struct batch {
     int whole_fd;      /* for syncfs; -1: not to be used here */
     struct dz_map map; /* digest → struct files_temp */
     bool touched[256]; /* folders to sync */
-    bool
-        broken; /* a sync failed: the system says so once only, so we remember until the next commit */
+    bool broken;       /* a sync failed: the system tells once, we until the next commit */
 };
 
 static dz_str key_of(const struct dz_sha256 *sha)
@@ -41,7 +45,8 @@ static dz_str key_of(const struct dz_sha256 *sha)
     return (dz_str){(const char *)sha->b, sizeof(sha->b)};
 }
 
-/* syncfs reports writes that failed since Linux 5.8. FUSE and network file systems may not pass it on. */
+/* syncfs reports writes that failed since Linux 5.8. FUSE and network file systems may not pass it
+ * on. */
 static bool syncfs_is_safe(int fd)
 {
     struct utsname kernel;

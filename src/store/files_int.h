@@ -1,9 +1,10 @@
 /*
- * files_int: what the two halves of the files driver share: files.c (the folders, single blobs) and files_batch.c
- * (many at once).
+ * files_int: what the two halves of the files driver share: files.c (the folders, single blobs) and
+ * files_batch.c (many at once).
  *
- * Layout: ROOT is data_dir/blobs. ROOT/ab/cdef… is a blob (2 + 62 hex digits of its SHA-256), ROOT/.tmp/PID-START-RANDOM
- * is one being written by the process PID that started at START. Functions here report errors with the path.
+ * Layout: ROOT is data_dir/blobs. ROOT/ab/cdef… is a blob (2 + 62 hex digits of its SHA-256),
+ * ROOT/.tmp/PID-START-RANDOM is one being written by the process PID that started at START.
+ * Functions here report errors with the path.
  */
 #pragma once
 
@@ -19,7 +20,8 @@ struct files {
     uint64_t pid_start; /* /proc/PID/stat; 0 where there is none */
 };
 
-/* A blob under its temporary name. Zeroed with fd -1 it is none; temp_drop removes what is still there. */
+/* A blob under its temporary name. Zeroed with fd -1 it is none; temp_drop removes what is still
+ * there. */
 struct files_temp {
     struct files *f;
     int fd;

@@ -1,8 +1,9 @@
 /*
  * memory: blobs in a map. The reference answer: what the other drivers must do, without a disk.
  *
- * Nothing outlives close, and the digest is checked on every get as for a remote driver. One lock around the map; a
- * list is taken under it and told outside of it, so that its callback may use the store. Any thread.
+ * Nothing outlives close, and the digest is checked on every get as for a remote driver. One lock
+ * around the map; a list is taken under it and told outside of it, so that its callback may use the
+ * store. Any thread.
  */
 #include "store/store.h"
 

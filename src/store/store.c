@@ -1,9 +1,10 @@
 /*
  * store: the one door to the drivers.
  *
- * Every public call comes through here, is checked, counted, and goes on to the driver's table. Limits (size of a blob,
- * blobs of a batch) and the check of digests live here, so that no driver can forget them. A put's reader is wrapped in
- * a meter that counts bytes and stops at DZ_STORE_BLOB_MAX. Any thread; the only shared state are atomic counters.
+ * Every public call comes through here, is checked, counted, and goes on to the driver's table.
+ * Limits (size of a blob, blobs of a batch) and the check of digests live here, so that no driver
+ * can forget them. A put's reader is wrapped in a meter that counts bytes and stops at
+ * DZ_STORE_BLOB_MAX. Any thread; the only shared state are atomic counters.
  */
 #include "store/store_int.h"
 

@@ -1,11 +1,11 @@
 /*
- * store: blobs. Put, get, stat, delete, list; one const table of functions a driver, one wrapper in front of them where
- * limits, the check of digests and counters live once.
+ * store: blobs. Put, get, stat, delete, list; one const table of functions a driver, one wrapper in
+ * front of them where limits, the check of digests and counters live once.
  *
- * A blob is immutable and named by the SHA-256 of its bytes. Every call may block on disk or network: call it from a
- * worker or a command, never from a loop's thread (dz_store_open_file of the files driver excepted: one open(2)).
- * All calls are safe from several threads at once, and several processes may share one store. A batch belongs to one
- * thread at a time.
+ * A blob is immutable and named by the SHA-256 of its bytes. Every call may block on disk or
+ * network: call it from a worker or a command, never from a loop's thread (dz_store_open_file of
+ * the files driver excepted: one open(2)). All calls are safe from several threads at once, and
+ * several processes may share one store. A batch belongs to one thread at a time.
  */
 #pragma once
 
@@ -22,7 +22,8 @@ struct dz_blob_stat {
     int64_t mtime_s; /* when it was last put, also when its bytes were there already */
 };
 
-/* What a put needs from above: bytes piece by piece. ret_piece stays valid until the next call; n = 0 ends. */
+/* What a put needs from above: bytes piece by piece. ret_piece stays valid until the next call;
+ * n = 0 ends. */
 typedef enum dz_code dz_store_read_fn(void *arg, dz_str *ret_piece, struct dz_err *err);
 typedef enum dz_code dz_store_list_fn(void *arg, const struct dz_blob_stat *b, struct dz_err *err);
 
@@ -31,9 +32,9 @@ struct dz_store_stats {
     atomic_uint_fast64_t puts, put_bytes, reads, read_bytes, misses, errors, corrupt;
 };
 
-/* A driver. `self` is what open returned. Contracts are those of the wrappers below with the same names.
- * put: `known` is NULL, or the size and digest of what `read` will give, computed by the wrapper; a driver that has the
- * blob then need not read at all. */
+/* A driver. `self` is what open returned. Contracts are those of the wrappers below with the same
+ * names. put: `known` is NULL, or the size and digest of what `read` will give, computed by the
+ * wrapper; a driver that has the blob then need not read at all. */
 struct dz_store_driver {
     const char *name;    /* as in settings store.driver */
     bool digest_trusted; /* get does not read the digest again */
@@ -63,8 +64,9 @@ struct dz_store_driver {
 
 extern const struct dz_store_driver dz_store_files;  /* data_dir/blobs/ab/cdef… */
 extern const struct dz_store_driver dz_store_memory; /* the reference answer */
-/* uri "DRIVER?OP=N&OP2=M…": passes all to DRIVER, but the Nth call of put|get|stat|del|list fails (…=N), every call waits
- * (delay_ms=N), or reads come short (short=N bytes a piece). For tests; never listed for settings. */
+/* uri "DRIVER?OP=N&OP2=M…": passes all to DRIVER, but the Nth call of put|get|stat|del|list fails
+ * (…=N), every call waits (delay_ms=N), or reads come short (short=N bytes a piece). For tests;
+ * never listed for settings. */
 extern const struct dz_store_driver dz_store_fault;
 
 /* Driver by name, or DZ_BAD_INPUT listing the names this binary knows. */
@@ -77,20 +79,22 @@ DZ_MUST enum dz_code dz_store_open_with(const struct dz_store_driver *driver, co
 void dz_store_close(struct dz_store **s);
 const char *dz_store_name(const struct dz_store *s);
 
-/* Stores the bytes under their digest and returns it; when it is there already nothing is written again. On return the
- * bytes, the name and the folder are synced to disk. A put that fails leaves nothing that a get would find, with one
- * exception: when the disk refused only the last step, syncing the folder, the whole blob may be there (it cannot be
- * taken back, for another process may have put the same bytes). DZ_TOO_LARGE over DZ_STORE_BLOB_MAX, DZ_FULL, DZ_IO, or
- * what `read` failed with. */
+/* Stores the bytes under their digest and returns it; when it is there already nothing is written
+ * again. On return the bytes, the name and the folder are synced to disk. A put that fails leaves
+ * nothing that a get would find, with one exception: when the disk refused only the last step,
+ * syncing the folder, the whole blob may be there (it cannot be taken back, for another process may
+ * have put the same bytes). DZ_TOO_LARGE over DZ_STORE_BLOB_MAX, DZ_FULL, DZ_IO, or what `read`
+ * failed with. */
 DZ_MUST enum dz_code dz_store_put(struct dz_store *s, dz_store_read_fn *read, void *arg,
                                   struct dz_blob_stat *ret_stat, struct dz_err *err);
 DZ_MUST enum dz_code dz_store_put_bytes(struct dz_store *s, dz_str bytes,
                                         struct dz_blob_stat *ret_stat, struct dz_err *err);
 
-/* Many puts for the price of a few syncs; one chapter is a good batch. Nothing is promised of a blob of the batch (a
- * get may or may not find it) until commit returned DZ_OK; then all are synced as after dz_store_put. After a failed
- * commit some may be there, each of them whole. Commit empties the batch, which may then be used again; free drops
- * what was not committed. DZ_TOO_LARGE over DZ_STORE_BATCH_MAX. */
+/* Many puts for the price of a few syncs; one chapter is a good batch. Nothing is promised of a
+ * blob of the batch (a get may or may not find it) until commit returned DZ_OK; then all are synced
+ * as after dz_store_put. After a failed commit some may be there, each of them whole. Commit
+ * empties the batch, which may then be used again; free drops what was not committed. DZ_TOO_LARGE
+ * over DZ_STORE_BATCH_MAX. */
 struct dz_store_batch;
 DZ_MUST enum dz_code dz_store_batch_begin(struct dz_store *s, struct dz_store_batch **ret_b,
                                           struct dz_err *err);
@@ -101,32 +105,34 @@ DZ_MUST enum dz_code dz_store_batch_put_bytes(struct dz_store_batch *b, dz_str b
 DZ_MUST enum dz_code dz_store_batch_commit(struct dz_store_batch *b, struct dz_err *err);
 void dz_store_batch_free(struct dz_store_batch **b); /* before the store is closed */
 
-/* Whole blob; the caller unrefs. The digest is checked on every read of a driver that is not `files`, and there by
- * `dozo check`. DZ_NOT_FOUND, DZ_TOO_LARGE over bytes_max, DZ_CORRUPT, DZ_IO, DZ_UNAVAILABLE. */
+/* Whole blob; the caller unrefs. The digest is checked on every read of a driver that is not
+ * `files`, and there by `dozo check`. DZ_NOT_FOUND, DZ_TOO_LARGE over bytes_max, DZ_CORRUPT, DZ_IO,
+ * DZ_UNAVAILABLE. */
 DZ_MUST enum dz_code dz_store_get(struct dz_store *s, const struct dz_sha256 *sha,
                                   uint64_t bytes_max, struct dz_body **ret_body,
                                   struct dz_err *err);
 DZ_MUST enum dz_code dz_store_stat(struct dz_store *s, const struct dz_sha256 *sha,
                                    struct dz_blob_stat *ret_stat, struct dz_err *err);
-/* Reads all of it and compares the digest, in little memory where the driver has files. DZ_OK, DZ_CORRUPT,
- * DZ_NOT_FOUND, or what reading failed with. */
+/* Reads all of it and compares the digest, in little memory where the driver has files. DZ_OK,
+ * DZ_CORRUPT, DZ_NOT_FOUND, or what reading failed with. */
 DZ_MUST enum dz_code dz_store_verify(struct dz_store *s, const struct dz_sha256 *sha,
                                      struct dz_err *err);
 /* Gone or never there are both DZ_OK: deleting is idempotent. */
 DZ_MUST enum dz_code dz_store_del(struct dz_store *s, const struct dz_sha256 *sha,
                                   struct dz_err *err);
-/* Every blob once, in any order; fn's failure ends it and is returned. fn may use the store, also delete. What is not
- * ours (other files in the folders) is passed over. */
+/* Every blob once, in any order; fn's failure ends it and is returned. fn may use the store, also
+ * delete. What is not ours (other files in the folders) is passed over. */
 DZ_MUST enum dz_code dz_store_list(struct dz_store *s, dz_store_list_fn *fn, void *arg,
                                    struct dz_err *err);
 
-/* A read-only descriptor for sendfile, the caller closes it; DZ_UNSUPPORTED when the driver has no files. One open and
- * one fstat; may be called on a loop's thread. */
+/* A read-only descriptor for sendfile, the caller closes it; DZ_UNSUPPORTED when the driver has no
+ * files. One open and one fstat; may be called on a loop's thread. */
 DZ_MUST enum dz_code dz_store_open_file(struct dz_store *s, const struct dz_sha256 *sha,
                                         int *ret_fd, uint64_t *ret_bytes, struct dz_err *err);
 
-/* Removes unfinished temporary files of puts that died: not those younger than older_than_s, nor those of a process that
- * lives on this machine. Where several machines share the folder, the age alone must tell: an hour is safe. */
+/* Removes unfinished temporary files of puts that died: not those younger than older_than_s, nor
+ * those of a process that lives on this machine. Where several machines share the folder, the age
+ * alone must tell: an hour is safe. */
 DZ_MUST enum dz_code dz_store_sweep(struct dz_store *s, int64_t older_than_s, uint64_t *ret_removed,
                                     struct dz_err *err);
 

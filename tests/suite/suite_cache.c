@@ -1,6 +1,6 @@
 /*
- * suite_cache: the same cases against every cache driver. How well one chooses what to drop is its own affair and is in
- * tests/unit/cache/.
+ * suite_cache: the same cases against every cache driver. How well one chooses what to drop is its
+ * own affair and is in tests/unit/cache/.
  */
 #include "test.h"
 

@@ -1,8 +1,9 @@
 /*
- * suite_store: the same cases against every store driver, and against fault in front of each with no fault set.
+ * suite_store: the same cases against every store driver, and against fault in front of each with
+ * no fault set.
  *
- * Each case opens a fresh store (files: in a folder of its own, removed afterwards). What only one driver
- * does is in tests/unit/store/.
+ * Each case opens a fresh store (files: in a folder of its own, removed afterwards). What only one
+ * driver does is in tests/unit/store/.
  */
 #include "test.h"
 

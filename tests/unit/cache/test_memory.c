@@ -1,9 +1,9 @@
 /*
  * test_memory: the memory cache's budget, limits, threads, and how well it chooses.
  *
- * The last is measured against a plain LRU of as many entries, written here with a clock a key: the same accesses go to
- * both, and a miss puts the key. Sequences come from a fixed seed; only the hash key of the process differs from run to
- * run, which moves the figures by a fraction of a percent.
+ * The last is measured against a plain LRU of as many entries, written here: the same accesses go
+ * to both, and a miss puts the key. Sequences come from a fixed seed; only the hash key of the
+ * process differs from run to run, which moves the figures by a fraction of a percent.
  */
 #include "test.h"
 
@@ -34,7 +34,7 @@ static struct dz_cache *open_cache(uint64_t max_bytes, uint64_t max_entries)
     return c;
 }
 
-/* ---- budget ---------------------------------------------------------------------------------- */
+/* ---- budget --------------------------------------------------------------------------------- */
 
 static void hold_budget(uint64_t max_bytes, uint64_t max_entries, size_t body_max, uint64_t seed)
 {
@@ -143,7 +143,7 @@ static void test_survives_eviction(void **state)
     }
 }
 
-/* ---- hit ratio --------------------------------------------------------------------------------- */
+/* ---- hit ratio ------------------------------------------------------------------------------ */
 
 enum { KEYS = 20000, ENTRIES = 1000, ACCESSES = 400000 };
 
@@ -278,7 +278,7 @@ static void test_hit_ratio(void **state)
     assert_true(r.ours >= r.lru);
 }
 
-/* ---- threads ------------------------------------------------------------------------------------- */
+/* ---- threads -------------------------------------------------------------------------------- */
 
 struct hammer {
     struct dz_cache *c;

@@ -1,5 +1,6 @@
 /*
- * place: a folder of its own for a test, and helpers that look into the files store's layout behind its back.
+ * place: a folder of its own for a test, and helpers that look into the files store's layout behind
+ * its back.
  */
 #pragma once
 

@@ -1,9 +1,10 @@
 /*
  * test_crash: a store whose writer is killed, or whose disk refuses, at every single step.
  *
- * The test runs itself again as a worker that puts a few blobs, with DZ_FAULT set to the Nth write, sync or rename, for
- * N from 1 until the worker gets through. After each: only whole blobs can be found, what was acknowledged is there,
- * a refused put left no temporary behind, a killed one leaves what a sweep removes, and a second run completes the work.
+ * The test runs itself again as a worker that puts a few blobs, with DZ_FAULT set to the Nth write,
+ * sync or rename, for N from 1 until the worker gets through. After each: only whole blobs can be
+ * found, what was acknowledged is there, a refused put left no temporary behind, a killed one
+ * leaves what a sweep removes, and a second run completes the work.
  */
 #include "place.h"
 
@@ -39,7 +40,7 @@ static int blobs_of(const char *how)
     return strcmp(how, "many") == 0 ? MANY : BLOBS;
 }
 
-/* ---- the worker: writes one byte to stdout for each blob it was promised ---------------------- */
+/* ---- the worker: writes one byte to stdout for each blob it was promised -------------------- */
 
 static enum dz_code work_single(struct dz_store *s, struct dz_err *err)
 {
@@ -80,7 +81,7 @@ static int work(const char *how, const char *dir)
     return code == DZ_IO && strstr(err.text, dir) ? 1 : 2;
 }
 
-/* ---- the test --------------------------------------------------------------------------------- */
+/* ---- the test ------------------------------------------------------------------------------- */
 
 /* Returns the wait status. */
 static int run_worker(const struct place *p, const char *how, const char *fault, size_t *ret_acked)

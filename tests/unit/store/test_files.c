@@ -1,5 +1,6 @@
 /*
- * test_files: what only the files driver does: its layout, foreign files, damage, sweeping, full disks, refusals.
+ * test_files: what only the files driver does: its layout, foreign files, damage, sweeping, full
+ * disks, refusals.
  */
 #include "place.h"
 

@@ -1,5 +1,6 @@
 /*
- * test_wrapper: what the wrapper adds to every driver (limits, digests, counters), and the fault driver.
+ * test_wrapper: what the wrapper adds to every driver (limits, digests, counters), and the fault
+ * driver.
  */
 #include "place.h"
 
