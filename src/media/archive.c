@@ -21,8 +21,8 @@
 #include <pthread.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <zlib.h>
 
-#define CHUNK_BYTES (64 * 1024)
 #define INDEX_BYTES_MAX (16 * DZ_MIB) /* read from the file to find one entry's header */
 #define RATIO_FREE_BYTES (16 * DZ_MIB)
 #define EMPTY_BLOCKS_MAX 65536 /* in a row, without a byte of data */
@@ -35,27 +35,18 @@ const struct dz_archive_limits dz_archive_limits_default = {
     .name_bytes_max = 4096,
 };
 
-/* Where libarchive's bytes come from: a file or memory. */
-struct source {
-    int fd; /* -1: memory */
-    const char *memory;
-    uint64_t bytes, at;
-    uint64_t may_read; /* what is left until a call has read too much */
-    bool read_too_much;
-    int io_errno;
-    char chunk[CHUNK_BYTES];
-};
-
 struct dz_archive {
     struct archive *la;
     struct archive_entry *entry; /* libarchive's; the one that was returned last or is pending */
-    struct source source;
+    struct archive_source source;
     struct dz_archive_limits limits;
     uint64_t entries, total_bytes;
     struct dz_buf name;   /* of the current entry */
     struct dz_err failed; /* of the archive as a whole; code DZ_OK: none */
     int pending;          /* libarchive's answer for the header that open() looked at */
-    bool has_pending, is_zip, has_data; /* has_data: of the current entry, not yet read */
+    bool has_pending, at_end, is_zip, is_rar, is_rar5;
+    struct archive_rar rar;
+    bool has_data; /* of the current entry, not yet read */
 };
 
 /* ---- locale ---------------------------------------------------------------------------------- */
@@ -84,8 +75,9 @@ static void leave_utf8(locale_t before)
 
 static la_ssize_t source_read(struct archive *la, void *ctx, const void **ret_p)
 {
-    struct source *s = ctx;
-    size_t n = s->bytes - s->at < CHUNK_BYTES ? (size_t)(s->bytes - s->at) : CHUNK_BYTES;
+    struct archive_source *s = ctx;
+    size_t n =
+        s->bytes - s->at < ARCHIVE_CHUNK_BYTES ? (size_t)(s->bytes - s->at) : ARCHIVE_CHUNK_BYTES;
     if (n > s->may_read) {
         s->read_too_much = true;
         archive_set_error(la, EFBIG, "too much to read");
@@ -110,9 +102,23 @@ static la_ssize_t source_read(struct archive *la, void *ctx, const void **ret_p)
     return (la_ssize_t)n;
 }
 
+size_t archive_source_peek(const struct archive_source *s, uint64_t at, char *dst, size_t n)
+{
+    if (at >= s->bytes)
+        return 0;
+    if (n > s->bytes - at)
+        n = (size_t)(s->bytes - at);
+    if (s->fd < 0) {
+        memcpy(dst, s->memory + at, n);
+        return n;
+    }
+    ssize_t got = pread(s->fd, dst, n, (off_t)at);
+    return got > 0 ? (size_t)got : 0;
+}
+
 static la_int64_t source_seek(struct archive *la, void *ctx, la_int64_t offset, int whence)
 {
-    struct source *s = ctx;
+    struct archive_source *s = ctx;
     int64_t base = whence == SEEK_SET ? 0 : (int64_t)(whence == SEEK_CUR ? s->at : s->bytes), to;
     if (__builtin_add_overflow(base, offset, &to) || to < 0 || (uint64_t)to > s->bytes) {
         archive_set_error(la, EINVAL, "an offset points outside the file");
@@ -125,7 +131,7 @@ static la_int64_t source_seek(struct archive *la, void *ctx, la_int64_t offset, 
 static la_int64_t source_skip(struct archive *la, void *ctx, la_int64_t n)
 {
     (void)la;
-    struct source *s = ctx;
+    struct archive_source *s = ctx;
     uint64_t left = s->bytes - s->at, step = n < 0 ? 0 : (uint64_t)n;
     if (step > left)
         step = left;
@@ -149,23 +155,21 @@ static dz_str shown_name(const struct dz_archive *a)
     return media_short(dz_buf_str(&a->name));
 }
 
+static bool begins_with(const struct dz_archive *a, dz_str magic)
+{
+    char head[16];
+    dz_str seen = {head, archive_source_peek(&a->source, 0, head, sizeof(head))};
+    return dz_str_starts(seen, magic);
+}
+
 /* Words for "no format said this is mine". */
-static const char *unknown_text(const struct dz_archive *a, dz_str head)
+static const char *unknown_text(const struct dz_archive *a)
 {
     if (a->source.bytes == 0)
         return "empty file";
-    if (dz_str_starts(head, DZ_S("PK\3\4")))
+    if (begins_with(a, DZ_S("PK\3\4")))
         return "zip archive without its table of contents (truncated?)";
     return "not an archive that can be read";
-}
-
-static dz_str source_head(struct dz_archive *a)
-{
-    size_t n = a->source.bytes < 16 ? (size_t)a->source.bytes : 16;
-    if (a->source.fd < 0)
-        return (dz_str){a->source.memory, n};
-    ssize_t got = pread(a->source.fd, a->source.chunk, n, 0);
-    return (dz_str){a->source.chunk, got > 0 ? (size_t)got : 0};
 }
 
 /* Fills `e` from what libarchive says about a call that did not succeed. in_entry: while an entry's
@@ -190,7 +194,7 @@ static enum dz_code explain(struct dz_archive *a, bool in_entry, struct dz_err *
         return dz_fail(e, DZ_PARSE, "archive is damaged after %.*s: %.*s", DZ_STR_FMT(name),
                        DZ_STR_FMT(text));
     if (archive_format(a->la) == 0)
-        return dz_fail(e, DZ_PARSE, "%s", unknown_text(a, source_head(a)));
+        return dz_fail(e, DZ_PARSE, "%s", unknown_text(a));
     return dz_fail(e, DZ_PARSE, "archive is damaged: %.*s", DZ_STR_FMT(text));
 }
 
@@ -210,7 +214,7 @@ void dz_archive_close(struct dz_archive **a)
     dz_freep(a);
 }
 
-static struct archive *make_reader(struct source *s)
+static struct archive *make_reader(struct archive_source *s)
 {
     struct archive *la = archive_read_new();
     if (la == NULL)
@@ -258,11 +262,17 @@ static enum dz_code start(struct dz_archive *take_a, const struct dz_archive_lim
     leave_utf8(before);
     if (rc == ARCHIVE_OK || rc == ARCHIVE_WARN)
         rc = next_header(a);
+    if (archive_format(a->la) == 0 && begins_with(a, DZ_S("PK\5\6")))
+        rc = ARCHIVE_EOF; /* a zip without entries, which libarchive does not know */
     if (rc != ARCHIVE_OK && rc != ARCHIVE_WARN && rc != ARCHIVE_EOF)
         return explain(a, false, err);
     a->pending = rc;
     a->has_pending = true;
-    a->is_zip = (archive_format(a->la) & ARCHIVE_FORMAT_BASE_MASK) == ARCHIVE_FORMAT_ZIP;
+    int format = archive_format(a->la) & ARCHIVE_FORMAT_BASE_MASK;
+    a->is_zip = format == ARCHIVE_FORMAT_ZIP;
+    a->is_rar5 = format == ARCHIVE_FORMAT_RAR_V5;
+    a->rar.is_known = a->rar.needs_end = a->is_rar5;
+    a->is_rar = a->is_rar5 || format == ARCHIVE_FORMAT_RAR;
     *ret_a = dz_take(&a);
     return DZ_OK;
 }
@@ -325,10 +335,12 @@ static bool put_zeros(struct dz_buf *out, uint64_t n)
     return !out->full;
 }
 
-/* All blocks of the current entry, to out or, when out is NULL, to nowhere. */
+/* All blocks of the current entry, which is a regular file, to out or, when out is NULL, to
+ * nowhere. */
 static enum dz_code read_blocks(struct dz_archive *a, struct dz_buf *out, struct dz_err *err)
 {
     uint64_t at = 0, empty = 0;
+    uint32_t sum = 0;
     for (;;) {
         const void *p;
         size_t n;
@@ -356,6 +368,8 @@ static enum dz_code read_blocks(struct dz_archive *a, struct dz_buf *out, struct
             continue;
         if (put_zeros(out, hole))
             dz_buf_put(out, (dz_str){p, n});
+        if (a->rar.has_sum)
+            sum = (uint32_t)crc32_z(sum, p, n);
         if (out->full) {
             dz_str name = shown_name(a);
             return dz_fail(err, DZ_TOO_LARGE, "%.*s is over the %zu bytes there is room for",
@@ -368,6 +382,10 @@ static enum dz_code read_blocks(struct dz_archive *a, struct dz_buf *out, struct
                        DZ_STR_FMT(name), (unsigned long long)at,
                        (long long)archive_entry_size(a->entry));
     }
+    if (out != NULL && a->rar.has_sum && sum != a->rar.sum) {
+        dz_str name = shown_name(a);
+        return dz_fail(err, DZ_PARSE, "%.*s is damaged: wrong checksum", DZ_STR_FMT(name));
+    }
     return DZ_OK;
 }
 
@@ -376,7 +394,8 @@ static enum dz_code read_entry(struct dz_archive *a, struct dz_buf *out, struct 
     locale_t before = enter_utf8();
     a->source.may_read = UINT64_MAX;
     a->has_data = false;
-    enum dz_code code = read_blocks(a, out, err);
+    bool is_regular = archive_entry_filetype(a->entry) == AE_IFREG;
+    enum dz_code code = is_regular ? read_blocks(a, out, err) : DZ_OK;
     leave_utf8(before);
     return code;
 }
@@ -430,6 +449,9 @@ static enum dz_code take_entry(struct dz_archive *a, struct dz_archive_entry *re
         return dz_fail(err, DZ_PARSE, "%.*s is encrypted", DZ_STR_FMT(shown));
     int64_t bytes = archive_entry_size_is_set(a->entry) ? archive_entry_size(a->entry) : -1;
     a->has_data = true;
+    if (a->is_rar)
+        archive_rar_entry(&a->source, a->is_rar5, (uint64_t)archive_read_header_position(a->la),
+                          &a->rar);
     *ret_e = (struct dz_archive_entry){
         .name = name,
         .bytes = bytes >= 0 ? (uint64_t)bytes : UINT64_MAX,
@@ -449,9 +471,19 @@ enum dz_code dz_archive_next(struct dz_archive *a, bool *ret_has, struct dz_arch
     if (a->has_data && !a->is_zip && read_entry(a, NULL, &a->failed) != DZ_OK)
         return give_up(a, err);
     a->has_data = false;
+    if (a->at_end) {
+        *ret_has = false;
+        return DZ_OK;
+    }
     int rc = a->has_pending ? a->pending : next_header(a);
     a->has_pending = false;
     if (rc == ARCHIVE_EOF) {
+        if (a->is_rar && archive_rar_is_cut(&a->source, a->is_rar5, &a->rar)) {
+            dz_str name = a->entries > 0 ? shown_name(a) : DZ_S("its head");
+            dz_fail(&a->failed, DZ_PARSE, "archive ends after %.*s (truncated)", DZ_STR_FMT(name));
+            return give_up(a, err);
+        }
+        a->at_end = true;
         *ret_has = false;
         return DZ_OK;
     }

@@ -227,6 +227,8 @@ enum dz_code image_avif_size(dz_str s, uint32_t *ret_width, uint32_t *ret_height
         return DZ_OK;
     }
     meta = dz_str_sub(meta, 4, meta.n); /* version and flags */
+    if (box_find(s, DZ_S("mdat")).p == NULL && box_find(meta, DZ_S("idat")).p == NULL)
+        return dz_fail(err, DZ_PARSE, "AVIF ends before the picture (truncated)");
     dz_str iprp = box_find(meta, DZ_S("iprp"));
     dz_str ipco = box_find(iprp, DZ_S("ipco"));
     uint32_t item = 0, width = 0, height = 0;

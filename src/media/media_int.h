@@ -61,3 +61,32 @@ dz_str media_short(dz_str name);
 
 /* A name as stored in an archive, as UTF-8 in out (cleared first). */
 void archive_name_decode(dz_str raw, struct dz_buf *out);
+
+/* Where an archive's bytes come from: a file or memory. */
+#define ARCHIVE_CHUNK_BYTES (64 * 1024)
+struct archive_source {
+    int fd; /* -1: memory */
+    const char *memory;
+    uint64_t bytes, at;
+    uint64_t may_read; /* what is left until a call has read too much */
+    bool read_too_much;
+    int io_errno;
+    char chunk[ARCHIVE_CHUNK_BYTES];
+};
+/* Up to n bytes at `at`; how many there are. Reading on is not disturbed. */
+size_t archive_source_peek(const struct archive_source *s, uint64_t at, char *dst, size_t n);
+
+/* What is known of a RAR file beside what libarchive says. Zeroed at the start. */
+struct archive_rar {
+    bool is_known;    /* of the current entry: its header was found */
+    bool has_sum;     /* and tells this sum of the unpacked bytes */
+    bool needs_end;   /* of the archive: it must finish with an end block */
+    uint32_t sum;     /* CRC-32 */
+    uint64_t next_at; /* behind the current entry */
+};
+/* Looks for the entry whose blocks begin at `at`. */
+void archive_rar_entry(const struct archive_source *s, bool is_rar5, uint64_t at,
+                       struct archive_rar *rar);
+/* After the last entry: whether the end of the archive is missing. */
+bool archive_rar_is_cut(const struct archive_source *s, bool is_rar5,
+                        const struct archive_rar *rar);

@@ -218,11 +218,11 @@ static uint64_t whole_part(dz_str number)
 }
 
 /* Steps over the marker word again, as in "c001-c003"; a range's second number may repeat it. */
-static size_t skip_repeated_word(dz_str s, size_t at)
+static size_t skip_repeated_word(dz_str s, size_t at, enum kind kind)
 {
     for (size_t i = 0; i < DZ_LEN(words); i++) {
         dz_str word = dz_str_of(words[i].word);
-        if (!dz_str_eq_nocase(dz_str_sub(s, at, at + word.n), word))
+        if (words[i].kind != kind || !dz_str_eq_nocase(dz_str_sub(s, at, at + word.n), word))
             continue;
         size_t to = at + word.n + (char_at(s, at + word.n) == '.');
         to = skip_blanks(s, to);
@@ -234,14 +234,14 @@ static size_t skip_repeated_word(dz_str s, size_t at)
 
 /* The second half of "001-003", "5 ~ 7", "c001-c003", or of "10-5" for 10.5; the first half is in
  * dst already. */
-static size_t read_range(dz_str s, size_t at, struct number *dst)
+static size_t read_range(dz_str s, size_t at, enum kind kind, struct number *dst)
 {
     size_t dash = skip_blanks(s, at);
     if (char_at(s, dash) != '-' && char_at(s, dash) != '~')
         return at;
     size_t second = skip_blanks(s, dash + 1);
     bool is_spaced = dash > at || second > dash + 1;
-    size_t digits = skip_repeated_word(s, second);
+    size_t digits = skip_repeated_word(s, second, kind);
     struct number last = {.n = 0};
     size_t end = read_decimal(s, digits, &last);
     if (end == 0 || is_word(char_at(s, end)))
@@ -262,7 +262,7 @@ static size_t read_range(dz_str s, size_t at, struct number *dst)
 
 /* A whole number expression: decimals, one letter ("12a"), version ("10v2", left out), range. 0:
  * none at `at`. */
-static size_t read_number(dz_str s, size_t at, struct number *ret_number)
+static size_t read_number(dz_str s, size_t at, enum kind kind, struct number *ret_number)
 {
     struct number number = {.n = 0};
     size_t end = read_decimal(s, at, &number);
@@ -278,7 +278,7 @@ static size_t read_number(dz_str s, size_t at, struct number *ret_number)
         end++;
     }
     if (!is_letter(char_at(s, end)))
-        end = read_range(s, end, &number);
+        end = read_range(s, end, kind, &number);
     *ret_number = number;
     return end;
 }
@@ -312,7 +312,7 @@ static bool match_season_letter(dz_str s, size_t at, struct mark *ret_season,
     chapter.from = e++;
     e += (char_at(s, e) | 0x20) == 'p';
     e += char_at(s, e) == '.';
-    chapter.to = read_number(s, skip_blanks(s, e), &chapter.number);
+    chapter.to = read_number(s, skip_blanks(s, e), CHAPTER, &chapter.number);
     if (chapter.to == 0)
         return false;
     *ret_season = season;
@@ -334,7 +334,7 @@ static bool match_word(dz_str s, size_t at, struct mark *ret_m)
             digits += char_at(s, digits) == '#' || char_at(s, digits) == '-';
         }
         struct mark m = {.kind = words[i].kind, .from = at, .is_letter = words[i].tight};
-        m.to = read_number(s, digits, &m.number);
+        m.to = read_number(s, digits, m.kind, &m.number);
         if (m.to == 0 || is_letter(char_at(s, m.to)))
             continue;
         enum kind ignored;
@@ -351,7 +351,7 @@ static bool match_counter(dz_str s, size_t at, struct mark *ret_m)
     if (starts_at(s, at, DZ_S("第")) || starts_at(s, at, DZ_S("제")))
         digits = skip_blanks(s, at + 3);
     struct mark m = {.from = at};
-    size_t end = read_number(s, digits, &m.number);
+    size_t end = read_number(s, digits, NONE, &m.number);
     if (end == 0)
         return false;
     m.to = skip_counter(s, end, &m.kind);
@@ -487,7 +487,7 @@ static size_t plain_number(dz_str s, size_t at, struct number *ret_number)
         digits++;
     if (digits - at > PLAIN_DIGITS_MAX)
         return 0;
-    size_t end = read_number(s, at, ret_number);
+    size_t end = read_number(s, at, NONE, ret_number);
     return end != 0 && !is_word(char_at(s, end)) ? end : 0;
 }
 
