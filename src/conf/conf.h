@@ -35,10 +35,12 @@ struct dz_conf_shelf {
     int64_t every_ms;                                 /* 0: crawl.every */
 };
 
-struct dz_conf_source { /* one sections of `sources` besides its plain keys; options stay text until the source reads them */
+struct dz_conf_source { /* one section of `sources` besides its plain keys; options stay text until the source reads them */
     char *id;
     bool enabled;
-    struct dz_pairs options; /* every scalar key as text, lists joined by "\n" */
+    /* Every key but enabled, as text: numbers and booleans in one form ("yes" is "true", 90 is "90s"), lists joined by
+     * "\n", pairs as lines of "name: value". Common keys (rate, hosts …) only where they were given. */
+    struct dz_pairs options;
 };
 
 #define DZ_CONF_UNLIMITED UINT64_MAX /* "inf" */
@@ -48,7 +50,7 @@ struct dz_conf {
     char *file; /* where it was read; NULL: none */
 
     struct dz_strs listen;
-    char *data_dir; /* as given, made absolute */
+    char *data_dir; /* made absolute, from the working folder; no slash at the end */
     struct {
         enum dz_level level;
         enum dz_log_format format;
@@ -143,13 +145,14 @@ void dz_conf_unref(struct dz_conf **c);
  * auth.allow_anonymous; the message names both settings. DZ_BAD_INPUT. */
 DZ_MUST enum dz_code dz_conf_check_serve(const struct dz_conf *c, struct dz_err *err);
 
-/* Effective settings as YAML that loads back to the same; secrets as "***". */
+/* Effective settings as YAML that loads back to the same; secrets, also passwords inside URIs, as "***". */
 void dz_conf_dump(const struct dz_conf *c, struct dz_buf *out);
 void dz_conf_dump_json(const struct dz_conf *c, struct dz_buf *out);
 /* docs/settings.md: every row with type, default, bounds, environment name and help. */
 void dz_conf_docs(struct dz_buf *out);
 
-/* Which settings differ between two; a name a line, and whether any of them needs a restart (listen, data_dir,
- * http.threads, drivers …). For reload on SIGHUP. */
+/* Which settings differ between two, a name a line: all of them into ret_changed, those that need a restart (listen,
+ * data_dir, http.threads, drivers …) into ret_needs_restart; both may be NULL. Returns whether any needs a restart. For
+ * reload on SIGHUP. */
 bool dz_conf_diff(const struct dz_conf *a, const struct dz_conf *b, struct dz_buf *ret_changed,
                   struct dz_buf *ret_needs_restart);
