@@ -235,6 +235,8 @@ static enum dz_code file_failed(const char *path, enum dz_code code, const struc
     if (code == DZ_TOO_LARGE)
         (void)dz_fail(&e, DZ_TOO_LARGE, "%.160s: larger than 1MiB, which settings may not be",
                       path);
+    else
+        (void)dz_wrap(&e, code, "the settings cannot be read");
     if (report) {
         dz_buf_put(report, dz_str_of(e.text));
         dz_buf_putc(report, '\n');

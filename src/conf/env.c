@@ -194,6 +194,21 @@ static dz_str common_name(struct conf_load *l, const char *id, const struct conf
                     dz_arena_printf(l->tmp, "sources.%s.%.*s", id, DZ_STR_FMT(conf_row_key(row))));
 }
 
+/* The one row whose name ends as the variable's does: DOZO_TOKEN means auth.token. */
+static const struct conf_row *tail_row(struct conf_load *l, dz_str name)
+{
+    const struct conf_row *only = NULL;
+    for (size_t i = 0; i < conf_rows_n; i++) {
+        if (conf_rows[i].where != CONF_TOP ||
+            !dz_str_eq(env_name(l, conf_row_key(&conf_rows[i])), name))
+            continue;
+        if (only)
+            return NULL;
+        only = &conf_rows[i];
+    }
+    return only;
+}
+
 static void unknown_variable(struct conf_load *l, const struct variable *v, struct conf_at at)
 {
     struct conf_nearest nearest = {.wanted = v->name};
@@ -213,7 +228,10 @@ static void unknown_variable(struct conf_load *l, const struct variable *v, stru
             if (conf_rows[r].where == CONF_SOURCE &&
                 dz_str_eq(conf_row_source_id(&conf_rows[r]), DZ_S("*")))
                 conf_nearest_offer(&nearest, common_name(l, conf_source_ids[i], &conf_rows[r]));
-    if (conf_nearest_good(&nearest))
+    const struct conf_row *row = conf_nearest_good(&nearest) ? NULL : tail_row(l, v->name);
+    if (row)
+        nearest.best = env_name(l, dz_str_of(row->name));
+    if (row || conf_nearest_good(&nearest))
         conf_fault(l, at, "", "unknown variable; did you mean %.*s?", DZ_STR_FMT(nearest.best));
     else
         conf_fault(l, at, "",

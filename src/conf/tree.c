@@ -92,6 +92,26 @@ static bool is_child_section_slip(dz_str section, dz_str key)
     return nearest.distance <= 2 && conf_nearest_good(&nearest);
 }
 
+static void fault_no_section(struct conf_load *l, const struct conf_node *n, struct conf_at at,
+                             const char *path)
+{
+    dz_str first = DZ_S("enabled"); /* what a source has */
+    size_t start = 0;
+    (void)conf_child_next(dz_str_of(path), &start, &first);
+    bool glued = n->kind == CONF_SCALAR && dz_str_chr(n->text, ':') != DZ_NPOS;
+    conf_fault(l, at, path, "expected a section such as { %.*s: … }, found %s%s", DZ_STR_FMT(first),
+               n->kind == CONF_SEQ ? "a list" : "a single value",
+               glued ? " (is a blank missing behind a colon?)" : "");
+}
+
+static bool is_source(dz_str id)
+{
+    for (size_t i = 0; conf_source_ids[i]; i++)
+        if (dz_str_eq(id, dz_str_of(conf_source_ids[i])))
+            return true;
+    return false;
+}
+
 static void read_section(struct conf_load *l, const struct conf_node *map, const char *section,
                          const char *file)
 {
@@ -111,12 +131,13 @@ static void read_section(struct conf_load *l, const struct conf_node *map, const
             if (n->kind == CONF_MAP)
                 read_section(l, n, path, file);
             else if (!conf_node_is_null(n))
-                conf_fault(l, at, path, "expected a section with keys of its own, found %s",
-                           n->kind == CONF_SEQ ? "a list" : "a single value");
+                fault_no_section(l, n, at, path);
         } else if (strcmp(section, "sources") == 0 &&
                    (n->kind == CONF_MAP || conf_node_is_null(n)) &&
                    !is_child_section_slip(dz_str_of(section), n->key)) {
             conf_set_source(l, n, at);
+        } else if (strcmp(section, "sources") == 0 && is_source(n->key)) {
+            fault_no_section(l, n, at, path);
         } else {
             unknown_key(l, section, n->key, at, path);
         }

@@ -106,12 +106,16 @@ static enum dz_code parser_problem(const yaml_parser_t *p, dz_str yaml, uint32_t
         hint = "; is a comma, a bracket or a quote missing?";
     else if (dz_str_starts(words, DZ_S("could not find expected ':'")))
         hint = "; a key needs a colon and a blank behind it";
+    else if (dz_str_starts(words, DZ_S("found character that cannot start any token")))
+        return dz_fail(err, DZ_BAD_INPUT,
+                       "a text that begins with @, %% or a backtick; put it in quotes");
     else if (dz_str_find(words, DZ_S("unexpected end of stream")) != DZ_NPOS)
         hint = "; is a closing quote missing?";
     else if (dz_str_starts(words, DZ_S("did not find expected key")) ||
              dz_str_starts(words, DZ_S("did not find expected <document start>")) ||
              dz_str_starts(words, DZ_S("did not find expected '-' indicator")))
-        hint = "; does the indentation fit the lines above?";
+        hint = "; does the indentation fit the lines above? (a text that begins with a bracket or "
+               "a quote must be in quotes as a whole)";
     if (p->context && p->context_mark.line + 1 != line)
         return dz_fail(err, DZ_BAD_INPUT, "not YAML: %s %s that began on line %zu%s", problem,
                        p->context, p->context_mark.line + 1, hint);

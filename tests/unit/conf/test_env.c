@@ -93,6 +93,8 @@ static void faults(void **state)
     expect(
         ENV("DOZO_SOURCES_VIZ_COM_RATES=1/second"),
         "DOZO_SOURCES_VIZ_COM_RATES: unknown variable; did you mean DOZO_SOURCES_VIZ_COM_RATE?\n");
+    expect(ENV("DOZO_SECRET_KEY=1"),
+           "DOZO_SECRET_KEY: unknown variable; did you mean DOZO_UPLOADS_SECRET_KEY?\n");
     expect(ENV("DOZO_SOMETHING_ELSE=1"),
            "DOZO_SOMETHING_ELSE: unknown variable; DOZO_ stands before the names of settings, as "
            "in DOZO_HTTP_MAX_HEADER\n");

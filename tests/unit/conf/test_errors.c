@@ -51,8 +51,13 @@ static void wrong_kinds(void **state)
     expect("just words", ":1: expected settings such as \"data_dir: ./data\", found a single text "
                          "(is a colon missing?)");
     expect("- a\n", ":1: expected settings such as \"data_dir: ./data\", found a list");
-    expect("http: 5", ":1: http: expected a section with keys of its own, found a single value");
-    expect("http: [a]", ":1: http: expected a section with keys of its own, found a list");
+    expect("http: 5", ":1: http: expected a section such as { threads: … }, found a single value");
+    expect("http: [a]", ":1: http: expected a section such as { threads: … }, found a list");
+    expect("http:\n  max_body:16KiB\n",
+           ":1: http: expected a section such as { threads: … }, found a single value (is a blank "
+           "missing behind a colon?)");
+    expect("sources: { viz.com: off }",
+           ":1: sources.viz.com: expected a section such as { enabled: … }, found a single value");
     expect("http: { threads: [1] }", ":1: http.threads: expected a whole number, found a list");
     expect("http: { threads: }",
            ":1: http.threads: has no value; remove the line for the default (0)");
@@ -307,7 +312,9 @@ static void not_yaml(void **state)
            "on line 1; is a closing quote missing?");
     expect("http:\n    threads: 1\n  max_body: 1\n",
            ":3: not YAML: did not find expected key while parsing a block mapping that began on "
-           "line 1; does the indentation fit the lines above?");
+           "line 1; does the indentation fit the lines above? (a text that begins with a bracket "
+           "or a quote must be in quotes as a whole)");
+    expect("a: @x\n", ":1: a text that begins with @, % or a backtick; put it in quotes");
     expect("a: &x 1\nb: *x\n", ":2: an alias (\"*x\"), which settings do not take; a text that "
                                "begins with \"*\" needs quotes");
     expect("http: { allowed_hosts: [*.example.org] }",
