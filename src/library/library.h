@@ -45,8 +45,9 @@ struct dz_view *dz_view_ref(struct dz_view *v);
 void dz_view_unref(struct dz_view **v);
 const struct dz_snapshot *dz_view_series(const struct dz_view *v, int64_t id);      /* NULL: none */
 const struct dz_view_shelf *dz_view_shelf_of(const struct dz_view *v, dz_str name); /* NULL: none */
-/* contracts/komizip.md 2.1: a host of the settings (port ignored, case kept) wins; else, when there is exactly one shelf
- * and it names no hosts of that kind, the text before the first '.' compared with cdn, api and i. */
+/* contracts/komizip.md 2.1: a host of the settings (port ignored, case kept) wins; else, when there is exactly one shelf,
+ * whether the settings name hosts for it or not, the text before the first '.' compared with cdn, api and i. That text
+ * is of the header as sent: "api.evil.example:1" and "api" are the api, "API.komi.zip" and "api:8491" are nobody. */
 struct dz_view_host dz_view_host_of(const struct dz_view *v, dz_str host);
 
 /* ---- library -------------------------------------------------------------------------------------------------------------- */
@@ -57,14 +58,17 @@ struct dz_library_options {
     void (*publish)(void *arg, struct dz_view *take_view); /* keeper thread; a new view */
     void *arg;
 };
-/* Opens catalog and store of the settings, builds all snapshots. No keeper thread yet. */
+/* Opens catalog and store of the settings. Builds no view and starts no thread, so that a check comes up on a catalog
+ * that cannot be shown and an import does not pay for what it does not need. */
 DZ_MUST enum dz_code dz_library_open(struct dz_conf *conf, struct dz_library **ret_l,
                                      struct dz_err *err);
 void dz_library_close(struct dz_library **l); /* joins the keeper */
 /* First view, then the keeper starts; publish is called for every later view. */
 DZ_MUST enum dz_code dz_library_start(struct dz_library *l, const struct dz_library_options *o,
                                       struct dz_err *err);
-struct dz_view *dz_library_view(struct dz_library *l); /* one more reference */
+/* The current view with one more reference. Before dz_library_start it is built by the first call, from one thread; NULL
+ * when the catalog cannot be read (dz_library_healthy says why). Never NULL after dz_library_start. */
+struct dz_view *dz_library_view(struct dz_library *l);
 void dz_library_poke(struct dz_library *l);            /* look for changes now; any thread, cheap */
 void dz_library_set_conf(struct dz_library *l,
                          struct dz_conf *conf); /* after a reload: shelves are laid anew */
@@ -113,11 +117,19 @@ struct dz_import_result {
 };
 /* Folders of images, trees of them, and archives. Each chapter is whole or not there: blobs are put and synced first, then one
  * batch. A second run finishes what a killed one began. A broken input is reported through event, counted and skipped;
- * DZ_OK then too: look at result.errors. Blocking. */
+ * DZ_OK then too: look at result.errors. *ret_result is written also when the run as a whole fails. Blocking.
+ *
+ * What is what: an archive is one chapter, also with several folders inside; a folder with images directly inside is one
+ * chapter, its sub-folders are further ones. The series is options.series, else ComicInfo's, else, for a single archive,
+ * what its name says, else the nearest folder above that is more than a volume or chapter ("Vol 2", "Season 1"). A
+ * chapter is known again by the path it came from, whichever path was given; one whose size and time did not change is
+ * passed over unread. Holds data_dir/run/import.lock shared: DZ_UNAVAILABLE while a repair runs. */
 DZ_MUST enum dz_code dz_library_import(struct dz_library *l, const char *const *paths, size_t n,
                                        const struct dz_import_options *o,
                                        struct dz_import_result *ret_result, struct dz_err *err);
-/* contracts/komizip.md sections 2.3 and 4: chapters.json and the image folder, byte-true. options.shelf must be set. */
+/* contracts/komizip.md sections 2.3 and 4: chapters.json and the image folder, byte-true. options.shelf must be set; its
+ * series is the one that the settings name for it, else ("komizip", shelf). A chapters.json that cannot be read is an error before
+ * anything is stored. Nothing is deleted: pages and chapters that are gone from the input stay. */
 DZ_MUST enum dz_code dz_library_import_komizip(struct dz_library *l, const char *chapters_json,
                                                const char *cdn_folder,
                                                const struct dz_import_options *o,
@@ -139,6 +151,8 @@ struct dz_check_result {
 };
 /* Catalog against store, both ways: rows without bytes, wrong sizes, damaged bytes, counts, bytes without rows. Repair: counts are
  * mended, leftovers removed, a chapter with lost or damaged pages is marked for a new import or crawl (its stamp is cleared) and the page rows
- * that cannot be served are taken out of it. Takes the import lock when it repairs: DZ_UNAVAILABLE while an import runs. Blocking. */
+ * that cannot be served are taken out of it; damaged bytes are moved to data_dir/damaged. Takes data_dir/run/import.lock alone when it
+ * repairs: DZ_UNAVAILABLE while an import runs. Whoever else puts blobs before naming them in the catalog has to hold that
+ * lock shared. *ret_result is written also when the check as a whole fails. Blocking. */
 DZ_MUST enum dz_code dz_library_check(struct dz_library *l, const struct dz_check_options *o,
                                       struct dz_check_result *ret_result, struct dz_err *err);

@@ -1,0 +1,313 @@
+/*
+ * library: opens catalog and store, keeps the current view, and runs the keeper.
+ *
+ * The keeper is one thread. It sleeps until somebody pokes it, at most POLL_MS, asks the catalog what changed since the
+ * view it has, builds the next view and hands it to the subscriber. A catalog that cannot be read leaves the view as
+ * it is, and dz_library_healthy() says why. dz_library_view() may be called from any thread; before the keeper runs it
+ * builds the first view itself. Opening builds nothing: commands that only write or check need no view, and `check`
+ * must come up on a catalog that cannot be shown.
+ */
+#include <malloc.h>
+#include <signal.h>
+
+#include "library/library_int.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define POLL_MS 1000
+#define FAILED_AGAIN_MS 30000 /* how often a series that could not be read is tried again */
+#define SCRATCH_BYTES_MAX DZ_GIB
+#define TRIM_PAGES 20000 /* after so many pages were built, freed memory goes back to the system */
+
+static const char *driver_name(enum dz_driver driver)
+{
+    static const char *const names[] = {
+        [DZ_DRIVER_SQLITE] = "sqlite", [DZ_DRIVER_POSTGRES] = "postgres",
+        [DZ_DRIVER_FILES] = "files",   [DZ_DRIVER_MONGODB] = "mongodb",
+        [DZ_DRIVER_MEMORY] = "memory", [DZ_DRIVER_REDIS] = "redis",
+    };
+    return names[driver];
+}
+
+static enum dz_code open_parts(struct dz_library *l, struct dz_err *err)
+{
+    struct dz_conf *c = l->conf;
+    DZ_TRY(dz_mkdirs(c->data_dir, 0755, err));
+    DZ_TRY(dz_catalog_open(driver_name(c->catalog.driver), c->data_dir, c->catalog.uri, &l->catalog,
+                           err));
+    DZ_TRY(dz_store_open(driver_name(c->store.driver), c->data_dir, c->store.uri, &l->store, err));
+    l->files = library_files_new(l->store, 0);
+    return DZ_OK;
+}
+
+enum dz_code dz_library_open(struct dz_conf *conf, struct dz_library **ret_l, struct dz_err *err)
+{
+    DZ_AUTO(dz_library_close) struct dz_library *l = dz_new(struct dz_library);
+    pthread_mutex_init(&l->lock, NULL);
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&l->wake, &attr);
+    pthread_condattr_destroy(&attr);
+    l->conf = dz_conf_ref(conf);
+    l->scratch = dz_arena_new(SCRATCH_BYTES_MAX);
+    DZ_TRY(open_parts(l, err));
+    *ret_l = dz_take(&l);
+    return DZ_OK;
+}
+
+void dz_library_close(struct dz_library **pl)
+{
+    struct dz_library *l = *pl;
+    if (!l)
+        return;
+    if (l->runs) {
+        pthread_mutex_lock(&l->lock);
+        l->stop = true;
+        pthread_cond_signal(&l->wake);
+        pthread_mutex_unlock(&l->lock);
+        pthread_join(l->keeper, NULL);
+    }
+    dz_view_unref(&l->view);
+    library_files_free(&l->files);
+    dz_store_close(&l->store);
+    dz_catalog_close(&l->catalog);
+    dz_conf_unref(&l->conf);
+    dz_arena_free(&l->scratch);
+    free(l->failed);
+    pthread_cond_destroy(&l->wake);
+    pthread_mutex_destroy(&l->lock);
+    free(l);
+    *pl = NULL;
+}
+
+/* ---- the keeper ---------------------------------------------------------------------------------------------------- */
+
+static void set_trouble(struct dz_library *l, const char *text)
+{
+    pthread_mutex_lock(&l->lock);
+    (void)snprintf(l->trouble, sizeof(l->trouble), "%s", text);
+    pthread_mutex_unlock(&l->lock);
+}
+
+/* What the next view must not take over: what changed, and what could not be read last time. */
+static enum dz_code ask_changes(struct dz_library *l, bool lay_anew, int64_t **ret_ids,
+                                size_t *ret_n, uint64_t *ret_seq, struct dz_err *err)
+{
+    int64_t *ids = NULL;
+    size_t n = 0;
+    uint64_t seq = 0;
+    DZ_TRY(dz_catalog_changes(l->catalog, l->seq, l->scratch, &ids, &n, &seq, err));
+    bool is_due = dz_mono_ns() / 1000000 >= l->failed_again_ms;
+    if (l->failed_n > 0 && (is_due || lay_anew || n > 0)) {
+        int64_t *both = dz_arena_alloc(l->scratch, (n + l->failed_n + 1) * sizeof(*both));
+        if (n > 0)
+            memcpy(both, ids, n * sizeof(*ids));
+        memcpy(both + n, l->failed, l->failed_n * sizeof(*both));
+        ids = both;
+        n += l->failed_n;
+    }
+    if (n > 0)
+        qsort(ids, n, sizeof(*ids), library_id_cmp);
+    *ret_ids = ids;
+    *ret_n = n;
+    *ret_seq = seq;
+    return DZ_OK;
+}
+
+/* Looks once; *ret_view stays NULL when nothing changed. */
+static enum dz_code look(struct dz_library *l, struct dz_view **ret_view, struct dz_err *err)
+{
+    pthread_mutex_lock(&l->lock);
+    DZ_AUTO(dz_conf_unref) struct dz_conf *conf = dz_conf_ref(l->conf);
+    DZ_AUTO(dz_view_unref) struct dz_view *old = l->view ? dz_view_ref(l->view) : NULL;
+    bool lay_anew = l->lay_anew;
+    l->lay_anew = false;
+    pthread_mutex_unlock(&l->lock);
+
+    dz_arena_reset(l->scratch);
+    struct library_view_job job = {.catalog = l->catalog, .conf = conf, .old = old};
+    int64_t *ids = NULL;
+    size_t n = 0;
+    uint64_t seq = 0;
+    struct dz_view *view = NULL;
+    enum dz_code code = ask_changes(l, lay_anew, &ids, &n, &seq, err);
+    if (code == DZ_OK && old && n == 0 && !lay_anew && seq == l->seq)
+        return DZ_OK;
+    if (code == DZ_OK) {
+        if (seq < l->seq) /* the database was put back to an older one */
+            job.old = NULL;
+        job.changed = ids;
+        job.changed_n = n;
+        code = library_view_build(&job, &view, err);
+    }
+    if (code != DZ_OK) {
+        free(job.failed);
+        pthread_mutex_lock(&l->lock);
+        l->lay_anew |= lay_anew;
+        pthread_mutex_unlock(&l->lock);
+        return code;
+    }
+    free(l->failed);
+    l->failed = job.failed;
+    l->failed_n = job.failed_n;
+    l->failed_again_ms = dz_mono_ns() / 1000000 + FAILED_AGAIN_MS;
+    l->seq = seq;
+    set_trouble(l, job.failed_n > 0 ? job.trouble.text : "");
+    if (job.pages_built >= TRIM_PAGES)
+        malloc_trim(0);
+    *ret_view = view;
+    return DZ_OK;
+}
+
+/* Makes view the current one; takes its reference. */
+static void set_view(struct dz_library *l, struct dz_view *take_view)
+{
+    pthread_mutex_lock(&l->lock);
+    struct dz_view *old = l->view;
+    l->view = take_view;
+    pthread_mutex_unlock(&l->lock);
+    dz_view_unref(&old);
+}
+
+static void look_and_tell(struct dz_library *l)
+{
+    struct dz_view *view = NULL;
+    struct dz_err err = {0};
+    if (look(l, &view, &err) != DZ_OK) {
+        set_trouble(l, err.text);
+        return;
+    }
+    if (l->failed_n == 0)
+        set_trouble(l, "");
+    if (!view)
+        return;
+    set_view(l, dz_view_ref(view));
+    if (l->publish)
+        l->publish(l->publish_arg, view);
+    else
+        dz_view_unref(&view);
+}
+
+/* Waits for a poke or the next poll; false: stop. */
+static bool wait_turn(struct dz_library *l)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += POLL_MS / 1000;
+    pthread_mutex_lock(&l->lock);
+    while (!l->stop && !l->poked)
+        if (pthread_cond_timedwait(&l->wake, &l->lock, &until) == ETIMEDOUT)
+            break;
+    l->poked = false;
+    bool go_on = !l->stop;
+    pthread_mutex_unlock(&l->lock);
+    return go_on;
+}
+
+static void *keep(void *arg)
+{
+    struct dz_library *l = arg;
+    while (wait_turn(l))
+        look_and_tell(l);
+    return NULL;
+}
+
+static enum dz_code first_view(struct dz_library *l, struct dz_err *err)
+{
+    if (l->view)
+        return DZ_OK;
+    struct dz_view *view = NULL;
+    DZ_TRY(look(l, &view, err));
+    set_view(l, view);
+    return DZ_OK;
+}
+
+enum dz_code dz_library_start(struct dz_library *l, const struct dz_library_options *o,
+                              struct dz_err *err)
+{
+    dz_assert(!l->runs);
+    if (o->conf && o->conf != l->conf)
+        dz_library_set_conf(l, o->conf);
+    l->publish = o->publish;
+    l->publish_arg = o->arg;
+    DZ_TRY(first_view(l, err));
+    /* Signals are for the thread that asked for them. */
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int native = pthread_create(&l->keeper, NULL, keep, l);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (native != 0)
+        return dz_fail_errno(err, DZ_UNAVAILABLE, native, "start a thread");
+    l->runs = true;
+    return DZ_OK;
+}
+
+/* ---- asking --------------------------------------------------------------------------------------------------------------- */
+
+struct dz_view *dz_library_view(struct dz_library *l)
+{
+    if (!l->runs) {
+        struct dz_err err = {0};
+        if (first_view(l, &err) != DZ_OK) {
+            set_trouble(l, err.text);
+            return NULL;
+        }
+    }
+    pthread_mutex_lock(&l->lock);
+    struct dz_view *v = dz_view_ref(l->view);
+    pthread_mutex_unlock(&l->lock);
+    return v;
+}
+
+void dz_library_poke(struct dz_library *l)
+{
+    pthread_mutex_lock(&l->lock);
+    l->poked = true;
+    pthread_cond_signal(&l->wake);
+    pthread_mutex_unlock(&l->lock);
+}
+
+void dz_library_set_conf(struct dz_library *l, struct dz_conf *conf)
+{
+    pthread_mutex_lock(&l->lock);
+    struct dz_conf *old = l->conf;
+    l->conf = dz_conf_ref(conf);
+    l->lay_anew = l->poked = true;
+    pthread_cond_signal(&l->wake);
+    pthread_mutex_unlock(&l->lock);
+    dz_conf_unref(&old);
+}
+
+struct dz_store *dz_library_store(struct dz_library *l)
+{
+    return l->store;
+}
+
+struct dz_catalog *dz_library_catalog(struct dz_library *l)
+{
+    return l->catalog;
+}
+
+bool dz_library_healthy(struct dz_library *l, char *ret_text)
+{
+    pthread_mutex_lock(&l->lock);
+    bool healthy = l->trouble[0] == '\0';
+    memcpy(ret_text, l->trouble, sizeof(((struct dz_err *)NULL)->text));
+    pthread_mutex_unlock(&l->lock);
+    return healthy;
+}
+
+enum dz_code dz_library_file(struct dz_library *l, const struct dz_sha256 *sha,
+                             struct dz_file **ret_file, struct dz_err *err)
+{
+    return library_files_get(l->files, sha, ret_file, err);
+}
+
+enum dz_code dz_library_body(struct dz_library *l, const struct dz_sha256 *sha,
+                             struct dz_body **ret_body, struct dz_err *err)
+{
+    return dz_store_get(l->store, sha, DZ_STORE_BLOB_MAX, ret_body, err);
+}

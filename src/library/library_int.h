@@ -1,0 +1,90 @@
+/*
+ * library_int: what the files of this room share.
+ *
+ * library.c owns struct dz_library and the keeper thread; view.c makes views; files.c is the cache of open blobs; lock.c
+ * is the lock that keeps imports and repairs apart; words.c turns names from outside into ids, keys and titles.
+ */
+#pragma once
+
+#include "library/library.h"
+
+#include <pthread.h>
+
+struct library_files;
+
+struct dz_library {
+    struct dz_catalog *catalog;
+    struct dz_store *store;
+    struct library_files *files;
+
+    pthread_mutex_t lock; /* guards what follows up to `keeper` */
+    pthread_cond_t wake;
+    struct dz_conf *conf;
+    struct dz_view *view; /* NULL until the first was built */
+    bool poked, lay_anew, stop;
+    char trouble[sizeof(((struct dz_err *)NULL)->text) + 16]; /* "" when the last look worked */
+
+    pthread_t keeper;
+    bool runs;
+    void (*publish)(void *arg, struct dz_view *take_view);
+    void *publish_arg;
+
+    /* Keeper only (before it starts: whoever builds the first view). */
+    struct dz_arena *scratch;
+    uint64_t seq; /* of the catalog, as far as the view shows it */
+    int64_t *failed; /* series that could not be read; tried again */
+    size_t failed_n;
+    int64_t failed_again_ms;
+};
+
+/* ---- view.c ------------------------------------------------------------------------------------------------ */
+
+int library_id_cmp(const void *a, const void *b); /* int64_t, for qsort and bsearch */
+
+struct library_view_job {
+    struct dz_catalog *catalog;
+    struct dz_conf *conf;
+    const struct dz_view *old; /* NULL: everything is built */
+    const int64_t *changed;    /* series not to be taken from old; ascending */
+    size_t changed_n;
+    /* Out: series that could not be read and are shown as they were, with the first one's error. */
+    int64_t *failed; /* heap, the caller frees */
+    size_t failed_n;
+    struct dz_err trouble;
+    uint64_t pages_built;
+};
+/* An error is one of the whole catalog; that of one series is only told in the job. */
+DZ_MUST enum dz_code library_view_build(struct library_view_job *job, struct dz_view **ret_view,
+                                        struct dz_err *err);
+
+/* ---- files.c ------------------------------------------------------------------------------------------------- */
+
+/* max 0: as many as the process's limit of descriptors lets, at most 1,024. */
+struct library_files *library_files_new(struct dz_store *store, size_t max);
+void library_files_free(struct library_files **f);
+DZ_MUST enum dz_code library_files_get(struct library_files *f, const struct dz_sha256 *sha,
+                                       struct dz_file **ret_file, struct dz_err *err);
+size_t library_files_count(struct library_files *f); /* descriptors held now */
+
+/* ---- lock.c --------------------------------------------------------------------------------------------------- */
+
+/* data_dir/run/import.lock, shared by imports, exclusive for a repair; never waits. DZ_UNAVAILABLE. */
+DZ_MUST enum dz_code library_lock(const char *data_dir, bool exclusive, int *ret_fd,
+                                  struct dz_err *err);
+
+/* ---- words.c -------------------------------------------------------------------------------------------------- */
+
+/* Bytes of a file system or an archive as a text that fits a catalog field: UTF-8 stays as it is; else bad bytes become
+ * U+FFFD and a short digest of the bytes is appended, so that two names stay two. So is one over DZ_TEXT_MAX. */
+dz_str library_text(struct dz_arena *a, dz_str bytes);
+/* At most max bytes of UTF-8, cut between characters. */
+dz_str library_clip(dz_str s, size_t max);
+/* Identity of a series name: ASCII lower case, blanks trimmed and runs of them made one. */
+dz_str library_fold(struct dz_arena *a, dz_str name);
+/* What a URL may use of a name: letters, digits, '.', '_' and non-ASCII; never '-', '/' or "vol", which the CDN
+ * paths give a meaning (contracts/komizip.md 2.3). May be empty. */
+dz_str library_slug(struct dz_arena *a, dz_str name);
+/* Natural order of paths, folder by folder. */
+int library_path_cmp(dz_str a, dz_str b);
+/* The number at the front of "10.5", "1-3", "12a". False: there is none. */
+bool library_number(dz_str s, double *ret_x);
