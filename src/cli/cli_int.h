@@ -1,0 +1,96 @@
+/*
+ * cli_int: what the commands share: options, messages, settings, the progress line.
+ *
+ * A command begins with
+ *     struct dz_args a;
+ *     int status;
+ *     if (!dz_args_begin(&dz_cmd_NAME, argc, argv, &a, &status))
+ *         return status;
+ * and then asks a.value[OPT_…] by the index of the option's row, and a.operands. One thread.
+ */
+#pragma once
+
+#include "cli/cli.h"
+
+/* ---- args.c: options ------------------------------------------------------------------------- */
+
+#define DZ_OPTIONS_MAX 16
+
+struct dz_args {
+    const char *value[DZ_OPTIONS_MAX]; /* by row; NULL: not given; a switch that was given is "" */
+    const char *config;                /* --config; NULL: not given */
+    bool help;
+    const char *const *operands; /* in order, of argv */
+    size_t operands_n;
+    const char **list; /* owner of operands */
+};
+
+/* Options before, between and behind operands; "--" ends them; "--name value" and "--name=value"; "-" is an operand.
+ * DZ_BAD_INPUT for an unknown option (naming the nearest one), a missing, empty or unwanted value, an option with a value given
+ * twice. Borrowed texts; dz_args_done frees the list. */
+DZ_MUST enum dz_code dz_args_read(const struct dz_option *options, int argc, char *const *argv,
+                                  struct dz_args *ret_args, struct dz_err *err);
+void dz_args_done(struct dz_args *a);
+/* The same for a command, with its words: false means that --help was printed or the use is wrong, and the command
+ * returns *ret_status. */
+DZ_MUST bool dz_args_begin(const struct dz_command *cmd, int argc, char *const *argv,
+                           struct dz_args *ret_args, int *ret_status);
+/* Says what is wrong and where the help is; returns DZ_EXIT_USAGE. */
+int dz_usage_error(const struct dz_command *cmd, const char *fmt, ...) DZ_PRINTF(2, 3);
+/* The text of `dozo NAME --help`. */
+void dz_help_put(const struct dz_command *cmd, struct dz_buf *out);
+
+/* The name nearest to a mistyped one, NULL when none is near. name_at gives the i-th name, NULL after the last. */
+const char *dz_nearest(dz_str typed, const char *(*name_at)(const void *table, size_t i),
+                       const void *table);
+
+/* ---- say.c: words for people ----------------------------------------------------------------- */
+
+/* Appends text of anybody: control characters, bytes that are no UTF-8, and what would turn the direction of text as \xNN. Stops so
+ * that no more than `columns` are taken, cut texts end in "..."; SIZE_MAX: no limit. Wide characters count 2, combining ones
+ * 0. Returns the columns taken. */
+size_t dz_text_put(struct dz_buf *out, dz_str text, size_t columns);
+/* "102.4 MiB" */
+void dz_bytes_put(struct dz_buf *out, uint64_t n);
+/* "1 chapter", "12 chapters" */
+void dz_count_put(struct dz_buf *out, uint64_t n, const char *one, const char *many);
+
+/* "dozo import: words" and a newline on stderr, in one write, made safe by dz_text_put. */
+void dz_say(const struct dz_command *cmd, const char *fmt, ...) DZ_PRINTF(2, 3);
+/* Writes a finished text to stdout; a failure shows in dz_cli_main's exit status. */
+void dz_print(const struct dz_buf *b);
+
+/* ---- settings -------------------------------------------------------------------------------- */
+
+/* Loads settings (path NULL: ./dozo.yaml or defaults, and the environment) and starts the log on stderr. On failure
+ * every fault is said, and the command returns DZ_EXIT_FAILED. The caller unrefs. */
+DZ_MUST bool dz_settings_load(const struct dz_command *cmd, const char *path,
+                              struct dz_conf **ret_conf);
+
+/* ---- progress.c: one line that is drawn over ------------------------------------------------- */
+
+struct dz_progress_state {
+    uint64_t done, total; /* total 0: not known */
+    uint64_t rate;        /* a second; 0: not known yet */
+    bool is_bytes;        /* else plain counts */
+    const char *name;     /* what is being worked on; NULL: none */
+};
+/* The line for a terminal of so many columns; never more than columns - 1 wide, so that no terminal wraps it. Pure. */
+void dz_progress_line(const struct dz_progress_state *s, size_t columns, bool colour,
+                      struct dz_buf *out);
+
+/* On a terminal one line, drawn at most ten times a second. Elsewhere (no terminal, TERM=dumb) a plain line for each
+ * dz_progress_step, at most one a second, without escape codes. Off: nothing. */
+struct dz_progress {
+    enum { DZ_PROGRESS_OFF, DZ_PROGRESS_PLAIN, DZ_PROGRESS_BAR } mode;
+    bool colour, shown;
+    int64_t start_ns, drawn_ns, plain_ns;
+    uint64_t start_done; /* what was done before the first call does not count for the rate */
+    bool started;
+    struct dz_progress_state state;
+};
+void dz_progress_begin(struct dz_progress *p, bool is_bytes, bool off);
+void dz_progress_set(struct dz_progress *p, uint64_t done, uint64_t total, const char *name);
+void dz_progress_step(struct dz_progress *p, const char *name); /* one of many is finished */
+void dz_progress_clear(
+    struct dz_progress *p); /* before anything else is written; the next set draws again */

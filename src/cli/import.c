@@ -1,0 +1,362 @@
+/*
+ * import: folders, archives and the files of the komizip service into the library.
+ *
+ * In: paths and options. Out: a library that holds them, a line of progress, words about what could not be used, and a
+ * summary. The library does the work on this thread and tells it event by event. SIGINT and SIGTERM only set a flag
+ * that the library looks at after each page; a second one ends the process at once, which loses nothing either. A
+ * running server is told at the end, so that readers see the new chapters now and not at its next look.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+
+#include "cli/cli_int.h"
+#include "crawl/crawl.h"
+#include "library/library.h"
+
+#define JSON_BYTES_MAX (16 * DZ_MIB)
+#define JSON_NOTES_MAX 10000u
+#define SHELF_NAME_MAX 63u
+
+enum { OPT_SERIES, OPT_SHELF, OPT_JSON, OPT_QUIET };
+static const struct dz_option options[] = {
+    [OPT_SERIES] = {"series", "NAME", "one series for everything, whatever names say"},
+    [OPT_SHELF] = {"shelf", "NAME", "publish the series under /shelf/NAME/"},
+    [OPT_JSON] = {"json", NULL, "the result as one JSON object on stdout"},
+    [OPT_QUIET] = {"quiet", NULL, "no progress and no summary, only what went wrong"},
+    {NULL, NULL, NULL},
+};
+
+struct note { /* kept for --json */
+    enum { NOTE_WARNING, NOTE_ERROR } kind;
+    char *path, *entry, *text;
+};
+
+struct run {
+    const struct dz_args *args;
+    struct dz_progress progress;
+    bool quiet, json;
+    struct note *notes;
+    size_t notes_n, notes_cap;
+};
+
+static atomic_bool stop;
+
+static void on_signal(int signal)
+{
+    (void)signal;
+    atomic_store(&stop, true);
+}
+
+static void catch_signals(void)
+{
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART | (int)SA_RESETHAND};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+/* ---- events ---------------------------------------------------------------------------------- */
+
+static const char *last_part(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash && slash[1] != '\0' ? slash + 1 : path;
+}
+
+static void keep_note(struct run *r, int kind, const struct dz_import_event *e)
+{
+    if (!r->json || r->notes_n >= JSON_NOTES_MAX)
+        return;
+    if (r->notes_n == r->notes_cap) {
+        r->notes_cap = r->notes_cap ? r->notes_cap * 2 : 16;
+        r->notes = dz_realloc(r->notes, r->notes_cap * sizeof(*r->notes));
+    }
+    r->notes[r->notes_n++] = (struct note){
+        .kind = kind,
+        .path = dz_strdup(e->path ? e->path : ""),
+        .entry = e->entry ? dz_strdup(e->entry) : NULL,
+        .text = dz_strdup(e->text ? e->text : ""),
+    };
+}
+
+static void say_note(struct run *r, const char *severity, const struct dz_import_event *e)
+{
+    dz_progress_clear(&r->progress);
+    const char *path = e->path ? e->path : "";
+    const char *text = e->text ? e->text : "cannot be used";
+    if (e->entry)
+        dz_say(&dz_cmd_import, "%s%s: %s: %s", severity, path, e->entry, text);
+    else
+        dz_say(&dz_cmd_import, "%s%s: %s", severity, path, text);
+}
+
+static void on_event(void *arg, const struct dz_import_event *e)
+{
+    struct run *r = arg;
+    const char *name = last_part(e->path ? e->path : "");
+    switch (e->kind) {
+    case DZ_IMPORT_ERROR:
+        keep_note(r, NOTE_ERROR, e);
+        say_note(r, "", e);
+        break;
+    case DZ_IMPORT_WARNING:
+        keep_note(r, NOTE_WARNING, e);
+        if (!r->quiet)
+            say_note(r, "warning: ", e);
+        break;
+    case DZ_IMPORT_CHAPTER:
+    case DZ_IMPORT_SKIPPED:
+        dz_progress_step(&r->progress, name);
+        break;
+    case DZ_IMPORT_PLAN:
+    case DZ_IMPORT_PAGE:
+        break;
+    }
+    dz_progress_set(&r->progress, e->done, e->total, name);
+}
+
+/* ---- result ---------------------------------------------------------------------------------- */
+
+static void put_summary(struct dz_buf *b, const struct dz_import_result *res, int64_t spent_ms)
+{
+    uint64_t chapters = res->chapters_new + res->chapters_changed + res->chapters_same;
+    dz_count_put(b, chapters, "chapter", "chapters");
+    const struct {
+        uint64_t n;
+        const char *what;
+    } parts[] = {{res->chapters_new, "new"},
+                 {res->chapters_changed, "changed"},
+                 {res->chapters_same, "unchanged"}};
+    bool first = true;
+    for (size_t i = 0; i < DZ_LEN(parts); i++) {
+        if (parts[i].n == 0)
+            continue;
+        dz_buf_put(b, first ? DZ_S(" (") : DZ_S(", "));
+        dz_buf_put_u64(b, parts[i].n);
+        dz_buf_putf(b, " %s", parts[i].what);
+        first = false;
+    }
+    if (!first)
+        dz_buf_putc(b, ')');
+    dz_buf_put(b, DZ_S(", "));
+    dz_count_put(b, res->pages, "page", "pages");
+    dz_buf_put(b, DZ_S(", "));
+    if (res->assets > 0) {
+        dz_count_put(b, res->assets, "other file", "other files");
+        dz_buf_put(b, DZ_S(", "));
+    }
+    dz_bytes_put(b, res->bytes);
+    dz_buf_putf(b, " in %.1f s", (double)spent_ms / 1000);
+    if (res->errors > 0) {
+        dz_buf_put(b, DZ_S("; "));
+        dz_count_put(b, res->errors, "error", "errors");
+    }
+    if (res->warnings > 0) {
+        dz_buf_put(b, DZ_S("; "));
+        dz_count_put(b, res->warnings, "warning", "warnings");
+    }
+    dz_buf_putc(b, '\n');
+}
+
+static void put_notes(struct dz_json *j, const struct run *r, const char *key, int kind)
+{
+    dz_json_key(j, dz_str_of(key));
+    dz_json_array(j);
+    for (size_t i = 0; i < r->notes_n; i++) {
+        const struct note *n = &r->notes[i];
+        if ((int)n->kind != kind)
+            continue;
+        dz_json_object(j);
+        dz_json_key(j, DZ_S("path"));
+        dz_json_str(j, dz_str_of(n->path));
+        if (n->entry) {
+            dz_json_key(j, DZ_S("entry"));
+            dz_json_str(j, dz_str_of(n->entry));
+        }
+        dz_json_key(j, DZ_S("text"));
+        dz_json_str(j, dz_str_of(n->text));
+        dz_json_end(j);
+    }
+    dz_json_end(j);
+}
+
+static void put_json(struct dz_buf *b, const struct run *r, const struct dz_import_result *res,
+                     int64_t spent_ms, enum dz_code code, const struct dz_err *err)
+{
+    const struct {
+        const char *key;
+        uint64_t n;
+    } figures[] = {
+        {"series", res->series},
+        {"chapters_new", res->chapters_new},
+        {"chapters_changed", res->chapters_changed},
+        {"chapters_unchanged", res->chapters_same},
+        {"pages", res->pages},
+        {"assets", res->assets},
+        {"bytes", res->bytes},
+        {"warnings", res->warnings},
+        {"errors", res->errors},
+        {"duration_ms", (uint64_t)spent_ms},
+    };
+    struct dz_json j;
+    dz_json_init(&j, b, DZ_JSON_INDENT4, false);
+    dz_json_object(&j);
+    dz_json_key(&j, DZ_S("ok"));
+    dz_json_bool(&j, code == DZ_OK && res->errors == 0);
+    for (size_t i = 0; i < DZ_LEN(figures); i++) {
+        dz_json_key(&j, dz_str_of(figures[i].key));
+        dz_json_int(&j, (int64_t)figures[i].n);
+    }
+    if (code != DZ_OK) {
+        dz_json_key(&j, DZ_S("failure"));
+        dz_json_str(&j, dz_str_of(err->text));
+    }
+    put_notes(&j, r, "error_list", NOTE_ERROR);
+    put_notes(&j, r, "warning_list", NOTE_WARNING);
+    dz_json_end(&j);
+    dz_buf_putc(b, '\n');
+}
+
+static void finish(struct run *r, const struct dz_import_result *res, int64_t spent_ms,
+                   enum dz_code code, const struct dz_err *err)
+{
+    dz_progress_clear(&r->progress);
+    if (code == DZ_CANCELLED)
+        dz_say(&dz_cmd_import,
+               "stopped; finished chapters are kept, the same command goes on from here");
+    else if (code != DZ_OK)
+        dz_say(&dz_cmd_import, "%s", err->text);
+    struct dz_buf out DZ_AUTO(dz_buf_done);
+    dz_buf_init(&out, JSON_BYTES_MAX);
+    if (r->json)
+        put_json(&out, r, res, spent_ms, code, err);
+    else if (!r->quiet && code == DZ_OK)
+        put_summary(&out, res, spent_ms);
+    dz_print(&out);
+}
+
+/* ---- the command ----------------------------------------------------------------------------- */
+
+static enum dz_code import(struct run *r, struct dz_library *l, struct dz_import_result *ret_result,
+                           struct dz_err *err)
+{
+    const struct dz_args *a = r->args;
+    struct dz_import_options o = {
+        .series = a->value[OPT_SERIES],
+        .shelf = a->value[OPT_SHELF],
+        .event = on_event,
+        .arg = r,
+        .stop = &stop,
+    };
+    if (strcmp(a->operands[0], "komizip") == 0)
+        return dz_library_import_komizip(l, a->operands[1], a->operands[2], &o, ret_result, err);
+    return dz_library_import(l, a->operands, a->operands_n, &o, ret_result, err);
+}
+
+static int import_with(struct run *r, struct dz_conf *conf)
+{
+    DZ_AUTO(dz_library_close) struct dz_library *l = NULL;
+    struct dz_err err = {0};
+    if (dz_library_open(conf, &l, &err) != DZ_OK) {
+        dz_say(&dz_cmd_import, "%s", err.text);
+        return DZ_EXIT_FAILED;
+    }
+    catch_signals();
+    dz_progress_begin(&r->progress, true, r->quiet);
+    int64_t begin_ns = dz_mono_ns();
+    struct dz_import_result result = {0};
+    enum dz_code code = import(r, l, &result, &err);
+    if (result.chapters_new + result.chapters_changed + result.assets + result.series > 0)
+        dz_bus_tell_changed(conf->data_dir);
+    finish(r, &result, (dz_mono_ns() - begin_ns) / 1000000, code, &err);
+    return code == DZ_OK && result.errors == 0 ? DZ_EXIT_OK : DZ_EXIT_FAILED;
+}
+
+/* The rule of the settings' shelf names, so that a shelf can get settings later. */
+static bool is_shelf_name(const char *s)
+{
+    size_t n = strlen(s);
+    if (n == 0 || n > SHELF_NAME_MAX || s[0] == '-' || s[0] == '_')
+        return false;
+    for (size_t i = 0; i < n; i++)
+        if (!(s[i] >= 'a' && s[i] <= 'z') && !(s[i] >= '0' && s[i] <= '9') && s[i] != '-' &&
+            s[i] != '_')
+            return false;
+    return true;
+}
+
+/* DZ_EXIT_OK, or what is wrong with the use was said. */
+static int check_use(const struct dz_args *a)
+{
+    const char *shelf = a->value[OPT_SHELF];
+    if (a->operands_n == 0)
+        return dz_usage_error(&dz_cmd_import, "what is to be imported?");
+    for (size_t i = 0; i < a->operands_n; i++)
+        if (a->operands[i][0] == '\0')
+            return dz_usage_error(&dz_cmd_import, "a path is empty");
+    if (shelf && !is_shelf_name(shelf))
+        return dz_usage_error(&dz_cmd_import,
+                              "--shelf \"%.100s\": small letters, digits, - and _, at most %u, "
+                              "beginning with a letter or digit",
+                              shelf, SHELF_NAME_MAX);
+    if (strcmp(a->operands[0], "komizip") != 0)
+        return DZ_EXIT_OK;
+    if (a->operands_n != 3)
+        return dz_usage_error(
+            &dz_cmd_import,
+            "komizip needs CHAPTERS_JSON and CDN_FOLDER (a folder of that name: ./komizip)");
+    if (!shelf)
+        return dz_usage_error(&dz_cmd_import, "komizip needs --shelf NAME");
+    return DZ_EXIT_OK;
+}
+
+static void forget_notes(struct run *r)
+{
+    for (size_t i = 0; i < r->notes_n; i++) {
+        free(r->notes[i].path);
+        free(r->notes[i].entry);
+        free(r->notes[i].text);
+    }
+    dz_freep(&r->notes);
+}
+
+static int run_import(int argc, char **argv)
+{
+    struct dz_args a;
+    int status;
+    if (!dz_args_begin(&dz_cmd_import, argc, argv, &a, &status))
+        return status;
+    status = check_use(&a);
+    struct dz_conf *conf = NULL;
+    if (status == DZ_EXIT_OK && !dz_settings_load(&dz_cmd_import, a.config, &conf))
+        status = DZ_EXIT_FAILED;
+    if (status == DZ_EXIT_OK) {
+        struct run r = {
+            .args = &a, .quiet = a.value[OPT_QUIET] != NULL, .json = a.value[OPT_JSON] != NULL};
+        status = import_with(&r, conf);
+        forget_notes(&r);
+    }
+    dz_conf_unref(&conf);
+    dz_args_done(&a);
+    return status;
+}
+
+const struct dz_command dz_cmd_import = {
+    .name = "import",
+    .summary = "take folders of images and comic archives into the library",
+    .usage = "import PATH… [--series NAME] [--shelf NAME]\n"
+             "import komizip CHAPTERS_JSON CDN_FOLDER --shelf NAME",
+    .help =
+        "Takes folders of images, trees of them, and archives (CBZ, ZIP, CBR, CB7, CBT) into the\n"
+        "library. Titles and numbers come from ComicInfo.xml where there is one, else from names.\n"
+        "Importing the same again changes nothing. What is broken is named and does not stop the\n"
+        "rest. Ctrl-C ends after the page at hand; the same command goes on from there.\n"
+        "\n"
+        "The second form takes over the data files of a komizip service, byte for byte. A folder\n"
+        "that is called komizip: dozo import ./komizip\n"
+        "\n"
+        "Exit status: 0 all fine, 1 something could not be imported (the rest was), 2 wrong use.",
+    .options = options,
+    .run = run_import,
+};
