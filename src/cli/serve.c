@@ -192,6 +192,20 @@ static void say_listening(const char *address)
         dz_log(&ctx, DZ_INFO, "listening on %s", address);
 }
 
+/* Where a person looks first; shelves by path, since their host names may not resolve here. */
+static void say_where(const struct front *f, const char *address)
+{
+    if (strncmp(address, "unix:", 5) == 0)
+        return;
+    printf("  read     http://%s/\n", address);
+    struct dz_view *v = dz_library_view(f->library);
+    for (size_t i = 0; i < v->shelves_n; i++)
+        printf("  shelf    http://%s/shelf/%s/v1/chapters\n", address, v->shelves[i].name);
+    dz_view_unref(&v);
+    printf("  health   http://%s/healthz\n  metrics  http://%s/metrics\n", address, address);
+    fflush(stdout);
+}
+
 static enum dz_code open_front(struct front *f, struct dz_err *err)
 {
     struct dz_conf *c = f->conf;
@@ -229,10 +243,12 @@ static enum dz_code start_front(struct front *f, struct dz_err *err)
         long cores = sysconf(_SC_NPROCESSORS_ONLN);
         loops = cores < 1 ? 1 : cores > 64 ? 64 : (unsigned)cores;
     }
-    char address[128];
+    char address[128], shown[128] = "unix:";
     for (size_t i = 0; i < f->conf->listen.n; i++) {
         DZ_TRY(dz_http_listen(f->server, f->conf->listen.v[i], loops, address, err));
         say_listening(address);
+        if (strncmp(shown, "unix:", 5) == 0)
+            memcpy(shown, address, sizeof shown);
     }
     DZ_TRY(dz_http_start(f->server, loops, err));
 
@@ -245,6 +261,7 @@ static enum dz_code start_front(struct front *f, struct dz_err *err)
         DZ_TRY(dz_back_supervise(f->control, f->back_argv, &f->back, err));
     f->was_healthy = true;
     dz_timer_set(f->control, &f->watch, 0, on_watch);
+    say_where(f, shown);
     return DZ_OK;
 }
 
@@ -300,7 +317,7 @@ static int run_front(struct dz_conf *conf, const char *config_path, bool with_ba
     if (code == DZ_OK) {
         dz_loop_run(f.control);
     } else {
-        fprintf(stderr, "dozo serve: %s\n", err.text);
+        dz_say(&dz_cmd_serve, "%s", err.text);
         status = DZ_EXIT_FAILED;
     }
     close_front(&f);
@@ -308,3 +325,50 @@ static int run_front(struct dz_conf *conf, const char *config_path, bool with_ba
     pthread_mutex_destroy(&f.lock);
     return status;
 }
+
+/* ---- the command ------------------------------------------------------------------------------ */
+
+enum { OPT_ROLE };
+static const struct dz_option options[] = {
+    [OPT_ROLE] =
+        {"role", "ROLE",
+         "front or back alone, for a second machine; without it the front starts the back"},
+    {NULL, NULL, NULL},
+};
+
+static int run(int argc, char **argv)
+{
+    struct dz_args a;
+    int status;
+    if (!dz_args_begin(&dz_cmd_serve, argc, argv, &a, &status))
+        return status;
+    const char *role = a.value[OPT_ROLE];
+    bool back = role && strcmp(role, "back") == 0;
+    if (role && !back && strcmp(role, "front") != 0) {
+        status = dz_usage_error(&dz_cmd_serve, "--role is \"front\" or \"back\", not \"%s\"", role);
+    } else if (a.operands_n > 0) {
+        status =
+            dz_usage_error(&dz_cmd_serve, "takes no operands, but was given \"%s\"", a.operands[0]);
+    } else {
+        struct dz_conf *conf = NULL;
+        status = DZ_EXIT_FAILED;
+        if (dz_settings_load(&dz_cmd_serve, a.config, &conf))
+            status = back ? dz_back_main(conf, a.config) : run_front(conf, a.config, role == NULL);
+        dz_conf_unref(&conf);
+    }
+    dz_args_done(&a);
+    return status;
+}
+
+const struct dz_command dz_cmd_serve = {
+    .name = "serve",
+    .summary = "serve the library over HTTP",
+    .usage = "serve [--config FILE] [--role ROLE]",
+    .help =
+        "Serves the reader, the shelves and the operator's pages on the addresses of the setting\n"
+        "`listen`, and says \"listening on ADDRESS\" for each on standard output.\n"
+        "\n"
+        "SIGTERM and SIGINT finish what has begun and end; SIGHUP reads the settings again.",
+    .options = options,
+    .run = run,
+};
