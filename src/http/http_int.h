@@ -261,7 +261,7 @@ struct dz_http_status_line { /* "HTTP/1.1 200 OK\r\nDate: …\r\n" */
     uint32_t n;
     char text[96];
 };
-#define HTTP_STATUS_LINES 8 /* a small cache, by status & 7 */
+#define HTTP_STATUS_LINES 16 /* a small cache, by status modulo its size */
 
 struct dz_http_lane {
     struct dz_http_server *server;
@@ -358,13 +358,31 @@ struct dz_http_conn {
 };
 _Static_assert(sizeof(struct dz_http_conn) <= 512, "an idle connection is one small struct");
 
+enum { TIMED_NOT, TIMED_IDLE, TIMED_HEAD, TIMED_BODY, TIMED_WRITE, TIMED_LINGER };
+
 struct dz_http_conn *dz_http_conn_new(struct dz_http_lane *lane, const struct dz_http_wire *wire);
-void dz_http_conn_begin(struct dz_http_conn *c); /* first timer and interest */
+void dz_http_conn_begin(struct dz_http_conn *c); /* first timer */
 void dz_http_conn_event(struct dz_http_conn *c, uint32_t events);
 void dz_http_conn_stop(struct dz_http_conn *c);        /* the server stops: close when idle */
 void dz_http_conn_cut(struct dz_http_conn *c);         /* close now, whatever it does */
 void dz_http_conn_refuse_full(struct dz_http_conn *c); /* 503 and close, before any request */
 void dz_http_conns_free_spare(struct dz_http_lane *lane);
+/* The end of a connection, whatever it was doing. Frees it unless somebody is inside or a handler has it. */
+void dz_http_drop(struct dz_http_conn *c);
+/* Where a connection came to rest: chooses its timer and interest, ends it when all is said. It may be freed. */
+void dz_http_settle(struct dz_http_conn *c);
+void dz_http_input_free(struct dz_http_lane *lane, struct dz_http_in **in);
+
+/* ---- requests of a connection (serve.c) --------------------------------------------------------------------------- */
+
+void dz_http_run(struct dz_http_conn *c); /* serves what the input holds, then settles */
+/* Answers with an error and closes; what is unread is drained, so that the client gets to see it. q NULL: none yet. */
+void dz_http_refuse(struct dz_http_conn *c, struct dz_http_request *q, int status, const char *why);
+void dz_http_feed_chunked(struct dz_http_conn *c); /* takes the chunked body that the input holds */
+void dz_http_body_whole(struct dz_http_conn *c);   /* the body has come: to the handler */
+void dz_http_upload_free(struct dz_http_upload **up);
+
+/* ---- answers (write.c) ---------------------------------------------------------------------------------------------- */
 
 /* One piece of an answer: memory, or p NULL: the file from `at`. */
 struct dz_http_piece {
@@ -385,8 +403,15 @@ struct dz_http_answer {
     size_t pieces_n;
     struct dz_http_piece piece[HTTP_PIECES_MAX];
 };
-/* Sends it; the one way out for all answers. */
+/* serve.c: the one way out for all answers. */
 void dz_http_answer(struct dz_http_request *q, struct dz_http_answer *a);
+void dz_http_write_answer(struct dz_http_request *q, struct dz_http_answer *a, bool close);
+/* Writes pieces behind whatever waits already; what the wire does not take is kept. a NULL: all are copied. */
+void dz_http_write_or_keep(struct dz_http_conn *c, struct dz_http_piece *piece, size_t n,
+                           struct dz_http_answer *a);
+bool dz_http_write_rest(struct dz_http_conn *c); /* false: the wire is broken */
+void dz_http_flush_batch(struct dz_http_lane *lane);
+void dz_http_sends_free(struct dz_http_conn *c);
 /* respond.c: answers that the server makes itself, through options.error_body; `why` may be NULL. */
 void dz_http_reply_error(struct dz_http_req *r, int status, const char *why);
 void dz_http_reply_options(struct dz_http_req *r, unsigned allowed);

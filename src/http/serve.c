@@ -1,0 +1,386 @@
+/*
+ * serve: requests from a connection's input to their handlers, and the replies back.
+ *
+ * In: bytes that a connection has read. Out: calls of handlers, in order, one at a time a connection; a body is gathered
+ * first. A handler replies at once or later; a late reply that leaves unparsed input posts the connection to the lane's
+ * resume list instead of running the next handler inside somebody else's. The lane's thread only.
+ */
+#include "http/http_int.h"
+
+/* ---- answers ---------------------------------------------------------------------------------------------------- */
+
+static bool will_close(const struct dz_http_request *q)
+{
+    return !q->head.keep_alive || q->close || q->conn->lane->stopping;
+}
+
+static void account(struct dz_http_request *q, int status, uint64_t bytes)
+{
+    const struct dz_http_server *s = q->conn->lane->server;
+    int64_t ns = dz_mono_ns() - q->begin_ns;
+    size_t row = q->pub.route ? (size_t)(q->pub.route - s->o.routes) : s->o.routes_n;
+    dz_http_count_reply(&q->conn->lane->counters.rows[row], status, ns);
+    if (s->o.access)
+        s->o.access(s->o.app, &q->pub, status, bytes, ns);
+}
+
+static void release(struct dz_http_request *q)
+{
+    struct dz_http_conn *c = q->conn;
+    if (q->deferred)
+        c->lane->deferred_n--;
+    if (c->request == q)
+        c->request = NULL;
+    dz_http_upload_free(&c->upload);
+    dz_http_request_give(c->lane, q);
+}
+
+static void resume_all(struct dz_loop *l, struct dz_msg *m)
+{
+    (void)l;
+    struct dz_http_lane *lane = dz_container(m, struct dz_http_lane, resume_msg);
+    lane->resume_posted = false;
+    while (lane->resume) {
+        struct dz_http_conn *c = lane->resume;
+        lane->resume = c->resume_next;
+        c->resuming = false;
+        if (c->state == CONN_READ && c->in)
+            dz_http_run(c);
+    }
+}
+
+/* After a reply that came when its handler had returned. */
+static void after_late_reply(struct dz_http_conn *c)
+{
+    struct dz_http_lane *lane = c->lane;
+    if (c->gone)
+        c->state = CONN_CLOSED;
+    if (c->state == CONN_READ && !c->send && c->in && c->in->at < c->in->n) {
+        if (!c->resuming) {
+            c->resuming = true;
+            c->resume_next = lane->resume;
+            lane->resume = c;
+        }
+        if (!lane->resume_posted) {
+            lane->resume_posted = true;
+            lane->resume_msg.fn = resume_all;
+            dz_loop_post(lane->loop, &lane->resume_msg);
+        }
+        return;
+    }
+    dz_http_settle(c);
+}
+
+void dz_http_answer(struct dz_http_request *q, struct dz_http_answer *a)
+{
+    struct dz_http_conn *c = q->conn;
+    q->replied = true;
+    if (q->pub.method == DZ_HTTP_HEAD || !dz_http_has_body(a->status))
+        a->pieces_n = 0;
+    bool close = will_close(q);
+    c->busy++;
+    if (!c->gone)
+        dz_http_write_answer(q, a, close);
+    free(a->take_heap);
+    if (close)
+        c->close_after = true;
+    if (!c->gone)
+        c->state = close || c->send ? CONN_WRITE : CONN_READ;
+    account(q, a->status, a->pieces_n > 0 ? a->bytes : 0);
+    c->busy--;
+    if (q->in_handler)
+        return; /* the caller of the handler goes on */
+    release(q);
+    after_late_reply(c);
+}
+
+/* ---- requests to handlers --------------------------------------------------------------------------------------- */
+
+static void fill(struct dz_http_request *q)
+{
+    struct dz_http_conn *c = q->conn;
+    struct dz_http_lane *lane = c->lane;
+    struct dz_http_req *r = &q->pub;
+    *r = (struct dz_http_req){
+        .id = ++lane->next_id,
+        .method = q->head.method ? q->head.method : DZ_HTTP_OTHER,
+        .method_text = q->head.method_text,
+        .target = q->head.target,
+        .raw_path = q->head.raw_path,
+        .path = q->head.raw_path,
+        .query = q->head.query,
+        .host = q->head.host,
+        .fields = q->fields,
+        .fields_n = q->head.fields_n,
+        .client_ip = {c->ip, c->ip_n},
+        .version_minor = q->head.version_minor,
+        .conn = c,
+        .loop = lane->loop,
+        .app = lane->server->o.app,
+        .loop_app = lane->loop_app,
+    };
+    if (!c->trusted)
+        return;
+    if (dz_http_has(q, KNOWN_X_FORWARDED_FOR))
+        r->client_ip = dz_http_forwarded_for(lane->server->trust, q, r->client_ip);
+    struct dz_http_list it = {0};
+    dz_str item;
+    /* The last one is the proxy's own word. */
+    while (dz_http_known_next(q, KNOWN_X_FORWARDED_PROTO, &it, &item))
+        r->https = dz_str_eq_nocase(item, DZ_S("https"));
+}
+
+/* The row of the request, with captures; NULL with what the path allows. */
+static const struct dz_http_route *route(struct dz_http_request *q, unsigned *ret_allowed)
+{
+    struct dz_http_req *r = &q->pub;
+    const struct dz_http_routes *t = q->conn->lane->server->routes;
+    *ret_allowed = 0;
+    if (r->raw_path.p[0] != '/') { /* "*" */
+        *ret_allowed = dz_http_routes_methods(t);
+        return NULL;
+    }
+    struct dz_http_path path;
+    char *decoded = q->head.escaped ? dz_arena_alloc(dz_http_arena(r), r->raw_path.n + 1) : NULL;
+    dz_http_path_split(r->raw_path, q->head.escaped, decoded, &path);
+    r->path = path.text;
+    if (DZ_UNLIKELY(dz_http_is_preflight(q)))
+        return dz_http_routes_find(t, (enum dz_http_method)0, &path, r->capture, ret_allowed);
+    return dz_http_routes_find(t, r->method, &path, r->capture, ret_allowed);
+}
+
+static void reply_unrouted(struct dz_http_req *r, unsigned allowed)
+{
+    const struct dz_http_server *s = r->conn->lane->server;
+    if (r->method == DZ_HTTP_OTHER)
+        dz_http_reply_error(r, 501, "this method is not known here");
+    else if (r->method == DZ_HTTP_OPTIONS && (allowed || r->raw_path.p[0] == '*'))
+        dz_http_reply_options(r, allowed);
+    else if (allowed)
+        dz_http_reply_not_allowed(r, allowed);
+    else if (s->o.fallback)
+        s->o.fallback(r);
+    else
+        dz_http_reply_error(r, 404, NULL);
+}
+
+/* Hands a complete request to its handler; afterwards the state says what became of it. */
+static void handle(struct dz_http_conn *c, struct dz_http_request *q, dz_str body)
+{
+    c->state = CONN_HANDLE;
+    c->request = q;
+    c->timed = TIMED_NOT;
+    q->in_handler = true;
+    q->begin_ns = dz_mono_ns();
+    fill(q);
+    q->pub.body = body;
+    unsigned allowed;
+    q->pub.route = route(q, &allowed);
+    if (DZ_LIKELY(q->pub.route))
+        q->pub.route->handler(&q->pub);
+    else
+        reply_unrouted(&q->pub, allowed);
+    if (DZ_UNLIKELY(!q->replied && !q->deferred)) {
+        static struct dz_log_gate gate;
+        if (dz_log_gate_pass(&gate, 60000))
+            dz_log(&(struct dz_log_ctx){.room = "http", .what = "request", .id = q->pub.id},
+                   DZ_ERROR, "the handler of route %s neither replied nor deferred",
+                   q->pub.route ? q->pub.route->name : "none");
+        dz_http_reply_error(&q->pub, 500, NULL);
+    }
+    q->in_handler = false;
+    if (!q->replied)
+        return;
+    release(q);
+    if (c->gone)
+        c->state = CONN_CLOSED;
+}
+
+void dz_http_refuse(struct dz_http_conn *c, struct dz_http_request *q, int status, const char *why)
+{
+    if (!q) {
+        q = dz_http_request_take(c->lane);
+        memset(&q->head, 0, sizeof(q->head));
+    }
+    q->conn = c;
+    q->close = true;
+    c->state = CONN_HANDLE;
+    c->request = q;
+    c->linger = true;
+    q->in_handler = true;
+    q->begin_ns = dz_mono_ns();
+    q->head.version_minor = 1;
+    fill(q);
+    if (status == 408)
+        dz_http_count(&c->lane->counters.timeouts, 1);
+    else if (status != 503)
+        dz_http_count(&c->lane->counters.parse_errors, 1);
+    dz_http_reply_error(&q->pub, status, why);
+    q->in_handler = false;
+    release(q);
+    if (c->gone)
+        c->state = CONN_CLOSED;
+    if (c->in)
+        c->in->at = c->in->n;
+}
+
+void dz_http_upload_free(struct dz_http_upload **up)
+{
+    struct dz_http_upload *gone = dz_take(up);
+    if (!gone)
+        return;
+    dz_buf_done(&gone->body);
+    dz_freep(&gone);
+}
+
+/* ---- bodies ----------------------------------------------------------------------------------------------------- */
+
+static uint64_t body_limit(const struct dz_http_request *q)
+{
+    const struct dz_http_server *s = q->conn->lane->server;
+    uint64_t max = HTTP_LIMIT(s, max_body_bytes);
+    bool unused =
+        (q->head.method & (DZ_HTTP_GET | DZ_HTTP_HEAD | DZ_HTTP_OPTIONS | DZ_HTTP_DELETE)) != 0;
+    return unused && max > HTTP_UNUSED_BODY_MAX ? HTTP_UNUSED_BODY_MAX : max;
+}
+
+/* Answers a request that no body can make right (405, 501) without waiting for the body, and closes: what follows may
+ * be a body or not, as far as the client knows. */
+static bool refused_unread(struct dz_http_conn *c, struct dz_http_request *q)
+{
+    unsigned allowed;
+    fill(q);
+    const struct dz_http_route *row = route(q, &allowed);
+    if (row || (!allowed && q->pub.method != DZ_HTTP_OTHER) || q->pub.method == DZ_HTTP_OPTIONS)
+        return false;
+    q->close = true;
+    c->linger = true;
+    handle(c, q, (dz_str){0});
+    return true;
+}
+
+void dz_http_body_whole(struct dz_http_conn *c)
+{
+    struct dz_http_upload *up = c->upload;
+    struct dz_http_request *q = dz_http_request_take(c->lane);
+    /* The same bytes were parsed before, from another place. */
+    enum dz_http_parsed got =
+        dz_http_parse_head((dz_str){up->head, up->head_n}, up->head_n, &q->head, q->fields);
+    dz_assert(got == HTTP_WHOLE);
+    q->conn = c;
+    handle(c, q, dz_buf_str(&up->body));
+}
+
+void dz_http_feed_chunked(struct dz_http_conn *c)
+{
+    struct dz_http_upload *up = c->upload;
+    size_t used = 0;
+    dz_str rest = {c->in->p + c->in->at, c->in->n - c->in->at};
+    enum dz_http_parsed got = dz_http_chunked_feed(&up->chunk, rest, &up->body, &used);
+    if (got == HTTP_BAD) {
+        dz_http_refuse(c, NULL, up->chunk.status, up->chunk.why);
+        return;
+    }
+    c->in->at += used;
+    up->seen += used;
+    if (got == HTTP_WHOLE)
+        dz_http_body_whole(c);
+}
+
+static void begin_upload(struct dz_http_conn *c, struct dz_http_request *q, dz_str head)
+{
+    struct dz_http_upload *up = dz_alloc(sizeof(*up) + head.n);
+    memset(up, 0, sizeof(*up));
+    up->head_n = head.n;
+    memcpy(up->head, head.p, head.n);
+    up->chunked = q->head.chunked;
+    uint64_t limit = q->head.chunked ? body_limit(q) : q->head.length;
+    dz_buf_init(&up->body, (size_t)limit);
+    if (up->chunked)
+        dz_http_chunked_init(&up->chunk, (uint32_t)HTTP_LIMIT(c->lane->server, max_header_bytes));
+    up->left = q->head.length;
+    c->upload = up;
+    c->state = CONN_BODY;
+    c->timed = TIMED_NOT;
+    bool ask = q->head.expect_continue && c->in->at == c->in->n;
+    dz_http_request_give(c->lane, q);
+    if (ask) {
+        dz_http_flush_batch(c->lane);
+        struct dz_http_piece piece = {"HTTP/1.1 100 Continue\r\n\r\n", 0, 25, true};
+        if (!c->gone)
+            dz_http_write_or_keep(c, &piece, 1, NULL);
+        return;
+    }
+    if (up->chunked) {
+        dz_http_feed_chunked(c);
+        return;
+    }
+    dz_buf_put(&up->body, (dz_str){c->in->p + c->in->at, c->in->n - c->in->at});
+    up->left -= c->in->n - c->in->at;
+    c->in->at = c->in->n;
+}
+
+/* The head is parsed and taken off the input; its body is here, on its way, or not wanted. */
+static void head_whole(struct dz_http_conn *c, struct dz_http_request *q, dz_str head)
+{
+    struct dz_http_in *in = c->in;
+    if (DZ_LIKELY(!q->head.chunked && q->head.length == 0)) {
+        handle(c, q, (dz_str){0});
+        return;
+    }
+    if (q->head.length > body_limit(q)) {
+        dz_http_refuse(c, q, 413, "the body is too big");
+        return;
+    }
+    if (refused_unread(c, q))
+        return;
+    if (!q->head.chunked && in->n - in->at >= q->head.length) {
+        dz_str body = {in->p + in->at, (size_t)q->head.length};
+        in->at += body.n;
+        handle(c, q, body);
+        return;
+    }
+    begin_upload(c, q, head);
+}
+
+/* One request off the input; false: it is not whole yet. */
+static bool next_request(struct dz_http_conn *c)
+{
+    struct dz_http_in *in = c->in;
+    if (!in || in->at == in->n)
+        return false;
+    struct dz_http_lane *lane = c->lane;
+    struct dz_http_request *q = dz_http_request_take(lane);
+    dz_str rest = {in->p + in->at, in->n - in->at};
+    enum dz_http_parsed got =
+        dz_http_parse_head(rest, HTTP_LIMIT(lane->server, max_header_bytes), &q->head, q->fields);
+    if (got == HTTP_MORE) {
+        dz_http_request_give(lane, q);
+        return false;
+    }
+    q->conn = c;
+    if (got == HTTP_BAD) {
+        dz_http_refuse(c, q, q->head.status, q->head.why);
+        return true;
+    }
+    in->at += q->head.n;
+    head_whole(c, q, dz_str_sub(rest, 0, q->head.n));
+    return true;
+}
+
+void dz_http_run(struct dz_http_conn *c)
+{
+    struct dz_http_lane *lane = c->lane;
+    bool outermost = !lane->batch_conn;
+    c->busy++;
+    if (outermost)
+        lane->batch_conn = c;
+    while (c->state == CONN_READ && !c->send && next_request(c)) {
+    }
+    if (outermost) {
+        dz_http_flush_batch(lane);
+        lane->batch_conn = NULL;
+    }
+    c->busy--;
+    dz_http_settle(c);
+}
