@@ -184,8 +184,9 @@ static enum dz_code explain(struct dz_archive *a, bool in_entry, struct dz_err *
     if (a->source.read_too_much)
         return dz_fail(e, DZ_TOO_LARGE, "archive has an index of over %llu bytes",
                        (unsigned long long)INDEX_BYTES_MAX);
-    /* libarchive has no error code of its own for this */
-    if (archive_read_has_encrypted_entries(a->la) > 0 ||
+    /* libarchive has no error code of its own for this, and its test must not be called before a
+     * format was found: it follows a stray pointer then */
+    if ((archive_format(a->la) != 0 && archive_read_has_encrypted_entries(a->la) > 0) ||
         dz_str_find(text, DZ_S("ncrypt")) != DZ_NPOS)
         return dz_fail(e, DZ_PARSE, "archive is encrypted");
     if (in_entry)

@@ -152,7 +152,8 @@ static void on_error(void *ctx, xmlErrorPtr e)
     text = media_short(line_end == DZ_NPOS ? text : dz_str_sub(text, 0, line_end));
     struct parse *p = ctx;
     if (p->err.code == DZ_OK)
-        dz_fail(&p->err, DZ_PARSE, "ComicInfo.xml line %d: %.*s", e->line, DZ_STR_FMT(text));
+        dz_fail(&p->err, DZ_PARSE, "ComicInfo.xml line %d: %.*s",
+                e->line > 0 ? e->line : xmlSAX2GetLineNumber(p->xml), DZ_STR_FMT(text));
 }
 
 static const struct _xmlSAXHandler handler = {
@@ -181,7 +182,13 @@ static void run(struct parse *p, dz_str xml)
     *p->xml->sax = handler;
     p->xml->userData = p;
     xmlCtxtUseOptions(p->xml, XML_PARSE_NONET | XML_PARSE_NOWARNING);
+    /* Bytes that cannot be decoded are not reported to the parser's handler but to this thread's,
+     * which prints them by default. */
+    xmlStructuredErrorFunc thread_handler = xmlStructuredError;
+    void *thread_ctx = xmlStructuredErrorContext;
+    xmlSetStructuredErrorFunc(p, on_error);
     xmlParseDocument(p->xml);
+    xmlSetStructuredErrorFunc(thread_ctx, thread_handler);
     if (!p->xml->wellFormed && p->err.code == DZ_OK)
         dz_fail(&p->err, DZ_PARSE, "ComicInfo.xml is not well-formed XML");
     if (p->xml->myDoc != NULL)

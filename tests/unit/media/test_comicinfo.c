@@ -138,6 +138,9 @@ static void says_what_is_wrong(void **state)
     refuses(DZ_S("<ComicInfo><Series>a & b</Series></ComicInfo>"), DZ_PARSE, "line 1");
     refuses(DZ_S("<ComicInfo><Series>&nbsp;</Series></ComicInfo>"), DZ_PARSE, "nbsp");
     refuses(DZ_S("<ComicInfo><Series>caf\xe9</Series></ComicInfo>"), DZ_PARSE, "UTF-8");
+    refuses(DZ_S("<?xml version='1.0' encoding='Shift_JIS'?>\n"
+                 "<ComicInfo><Series>\xff\xff</Series></ComicInfo>"),
+            DZ_PARSE, "conversion failed");
 }
 
 static void refuses_doctype(void **state)
