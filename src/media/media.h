@@ -59,7 +59,7 @@ struct dz_archive;
 struct dz_archive_entry {
     dz_str name;   /* UTF-8 with '/', as in the archive; valid until the next call. Never used as a path on disk. */
     uint64_t bytes; /* as declared; UINT64_MAX when not told */
-    bool is_file;
+    bool is_file; /* false for folders, symbolic and hard links, devices: they have no bytes here */
 };
 /* zip, cbz, rar, cbr, 7z, cb7, tar, cbt and compressed tar, by content, not by name. DZ_NOT_FOUND, DZ_PARSE ("not an
  * archive that can be read", "encrypted"), DZ_IO. Names that are not UTF-8 are read as CP932 or CP437, whichever fits. */
@@ -73,7 +73,9 @@ void dz_archive_close(struct dz_archive **a);
  * the entry and the limit. */
 DZ_MUST enum dz_code dz_archive_next(struct dz_archive *a, bool *ret_has, struct dz_archive_entry *ret_e,
                                      struct dz_err *err);
-/* Bytes of the current entry, whole, appended to out (whose max also counts). Not called: the entry is skipped. */
+/* Bytes of the current entry, whole, appended to out (whose max also counts); at most once for an entry. Not called: the
+ * entry is skipped. After an error out is as it was; where only this entry is wrong the next can still be read, and an
+ * error of the whole archive (a limit, damage) is repeated by every further call. */
 DZ_MUST enum dz_code dz_archive_read(struct dz_archive *a, struct dz_buf *out, struct dz_err *err);
 
 /* Entries that are never pages: __MACOSX/, names with a component that starts with a dot, Thumbs.db, desktop.ini, @eaDir. */
