@@ -11,7 +11,7 @@
 
 #include "base/base.h"
 
-struct dz_strs { /* a list of texts, NUL-terminated each */
+struct dz_strs { /* a list of texts, NUL-terminated each; v[n] is NULL where it is a plain setting */
     char **v;
     size_t n;
 };

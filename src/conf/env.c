@@ -209,6 +209,21 @@ static const struct conf_row *tail_row(struct conf_load *l, dz_str name)
     return only;
 }
 
+/* Whether a variable can only be meant for us: DOZO_HTTP_… is, DOZO_HOME of somebody's script is not. */
+static bool names_section(struct conf_load *l, dz_str name)
+{
+    for (size_t i = 0; i < conf_rows_n; i++) {
+        dz_str row = dz_str_of(conf_rows[i].name);
+        size_t dot = dz_str_chr(row, '.');
+        if (dot == DZ_NPOS)
+            continue;
+        dz_str section = env_name(l, dz_str_sub(row, 0, dot));
+        if (dz_str_starts(name, section) && name.n > section.n && name.p[section.n] == '_')
+            return true;
+    }
+    return false;
+}
+
 static void unknown_variable(struct conf_load *l, const struct variable *v, struct conf_at at)
 {
     struct conf_nearest nearest = {.wanted = v->name};
@@ -233,7 +248,7 @@ static void unknown_variable(struct conf_load *l, const struct variable *v, stru
         nearest.best = env_name(l, dz_str_of(row->name));
     if (row || conf_nearest_good(&nearest))
         conf_fault(l, at, "", "unknown variable; did you mean %.*s?", DZ_STR_FMT(nearest.best));
-    else
+    else if (names_section(l, v->name))
         conf_fault(l, at, "",
                    "unknown variable; DOZO_ stands before the names of settings, as in "
                    "DOZO_HTTP_MAX_HEADER");

@@ -400,6 +400,7 @@ static void set_list(struct conf_load *l, const struct conf_row *row, void *base
             conf_fault(l, here, item, "%s is listed twice", conf_show(l, i->text));
         list.v[list.n++] = text;
     }
+    list.v[list.n] = NULL;
     if (l->faults == before)
         store_list(l, row, base, list);
 }

@@ -29,8 +29,8 @@ static void every_type(void **state)
             "DOZO_SOURCES_LIVE_48_CN_ENABLED=off", "DOZO_SOURCES_LIVE_48_CN_RATE=3/second",
             "DOZO_SOURCES_VIZ_COM_HOSTS=a.b, c.d", "DOZO_SOURCES_VIZ_COM_HEADERS={Referer: x}",
             "DOZO_SOURCES_MY_SITE_DEEP_OPTION=b", "DOZO_SOURCES_MY_SITE_NEW_ONE=c",
-            "DOZO_SOURCES_DIR=/a,/b", "DOZO_REQUIRE=postgres", "DOZONOT=x", "NOEQUALS",
-            "DOZO_HTTP_MAX_HEADER=nonsense"));
+            "DOZO_SOURCES_DIR=/a,/b", "DOZO_REQUIRE=postgres", "DOZO_BIN=/x", "DOZONOT=x",
+            "NOEQUALS", "DOZO_HTTP_MAX_HEADER=nonsense"));
     assert_int_equal(c->http.max_header_bytes, 32 * DZ_KIB);
     assert_int_equal(c->http.threads, 2);
     assert_int_equal(c->listen.n, 2);
@@ -95,9 +95,10 @@ static void faults(void **state)
         "DOZO_SOURCES_VIZ_COM_RATES: unknown variable; did you mean DOZO_SOURCES_VIZ_COM_RATE?\n");
     expect(ENV("DOZO_SECRET_KEY=1"),
            "DOZO_SECRET_KEY: unknown variable; did you mean DOZO_UPLOADS_SECRET_KEY?\n");
-    expect(ENV("DOZO_SOMETHING_ELSE=1"),
-           "DOZO_SOMETHING_ELSE: unknown variable; DOZO_ stands before the names of settings, as "
-           "in DOZO_HTTP_MAX_HEADER\n");
+    expect(
+        ENV("DOZO_HTTP_SOMETHING_ELSE=1"),
+        "DOZO_HTTP_SOMETHING_ELSE: unknown variable; DOZO_ stands before the names of settings, as "
+        "in DOZO_HTTP_MAX_HEADER\n");
     expect(ENV("DOZO_HTTP_THREADS=many"), "DOZO_HTTP_THREADS: http.threads: \"many\" is not a "
                                           "whole number; expected 0 to 1024, such as 0\n");
     expect(ENV("DOZO_HTTP_THREADS="), "DOZO_HTTP_THREADS: http.threads: \"\" is not a whole "
@@ -126,8 +127,9 @@ static void faults(void **state)
            "expected memory:// or redis://[user:password@]host[:port][/db], such as "
            "\"redis://localhost:6379/15\"\n");
     expect(ENV("DOZO_DATA_DIR=\xFF"), "DOZO_DATA_DIR: is not UTF-8\n");
-    expect(ENV("DOZO_\xFF=1"), "DOZO_?: unknown variable; DOZO_ stands before the names of "
-                               "settings, as in DOZO_HTTP_MAX_HEADER\n");
+    expect(ENV("DOZO_HTTP_\xFF=1"),
+           "DOZO_HTTP_?: unknown variable; DOZO_ stands before the names of "
+           "settings, as in DOZO_HTTP_MAX_HEADER\n");
     expect(ENV("DOZO_AUTH_TOKEN=a", "DOZO_AUTH_TOKEN_FILE=/b"),
            "DOZO_AUTH_TOKEN_FILE: auth.token_file: DOZO_AUTH_TOKEN is set too; use only one of the "
            "two\n");
