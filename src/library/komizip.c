@@ -350,7 +350,8 @@ static enum dz_code walk(struct komi *k, const char *path, const struct above *u
         struct dz_buf name DZ_AUTO(dz_buf_done);
         dz_buf_init(&name, 64 * DZ_KIB);
         dz_buf_put(&name, dz_str_of(path));
-        dz_buf_putc(&name, '/');
+        if (path[1] != '\0')
+            dz_buf_putc(&name, '/');
         dz_buf_put(&name, dz_str_of(e->d_name));
         if (code == DZ_OK)
             code = walk_entry(k, dz_buf_cstr(&name), up, err);
@@ -416,9 +417,11 @@ static enum dz_code load_folder(struct komi *k, struct dz_err *err)
         return dz_fail_errno(err, DZ_NOT_FOUND, errno, "open the folder %s", k->folder);
     k->root = dz_arena_dup(k->arena, strcmp(real, "/") == 0 ? DZ_S("") : dz_str_of(real));
     free(real);
-    DZ_TRY(walk_entry(k, *k->root ? k->root : "/", NULL, err));
-    if (k->files_n == 1 && strcmp(k->files[0]->path, k->root) == 0)
-        return dz_fail(err, DZ_BAD_INPUT, "%s is a file; want the folder of images", k->folder);
+    const char *top = *k->root ? k->root : "/";
+    struct stat st;
+    if (stat(top, &st) < 0 || !S_ISDIR(st.st_mode))
+        return dz_fail(err, DZ_BAD_INPUT, "%s is no folder; want the folder of images", k->folder);
+    DZ_TRY(walk_entry(k, top, NULL, err));
     for (size_t i = 0; i < k->files_n; i++)
         read_page_name(k, k->files[i]);
     sort_files(k);
