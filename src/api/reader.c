@@ -69,7 +69,7 @@ static void put_cover(struct dz_buf *b, const struct dz_snapshot *s, bool lazy)
         PUT(b, "<span class=\"cover\"></span>");
         return;
     }
-    PUT(b, "<img class=\"cover\" alt=\"\" decoding=\"async\"");
+    PUT(b, "<img class=\"cover\" alt=\"\"");
     if (lazy)
         PUT(b, " loading=\"lazy\"");
     put_size(b, s->cover);
@@ -420,7 +420,7 @@ static void put_where(struct dz_buf *b, const struct reading *g)
 static void put_img(struct dz_buf *b, const struct reading *g, const struct dz_snap_page *p,
                     bool lazy)
 {
-    PUT(b, "<img decoding=\"async\"");
+    PUT(b, "<img");
     dz_buf_put(b, lazy ? DZ_S(" loading=\"lazy\"") : DZ_S(" loading=\"eager\""));
     put_size(b, p);
     PUT(b, " alt=\"Page ");
