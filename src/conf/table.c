@@ -69,7 +69,7 @@ const struct conf_row conf_rows[] = {
      .help = "Origins that get CORS headers; an empty list sends none, * is any."},
     {"http.force_https", CONF_BOOL, AT(http.force_https), .preset = "false", .help = "Send requests over http to https with 307."},
     {"http.access_log", CONF_TEXT, AT(http.access_log), .preset = "off", .shape = &conf_access_log,
-     .help = "One line a request: off, on (into the log) or the path of a file."},
+     .help = "One line a request: off, on (standard output) or the path of a file."},
 
     {"catalog.driver", CONF_WORD, AT(catalog.driver), .flags = CONF_RESTART, .preset = "sqlite", .words = catalog_drivers,
      .help = "Where series, chapters and jobs are kept. sqlite is data_dir/dozo.db."},
