@@ -43,7 +43,8 @@ static void say_faults(const struct dz_buf *report)
         dz_buf_putc(&out, '\n');
         dz_cursor_next(&c);
     }
-    (void)!fwrite(out.p, 1, out.n, stderr);
+    if (out.n > 0)
+        (void)!fwrite(out.p, 1, out.n, stderr);
 }
 
 static void put_check_json(struct dz_buf *out, const char *file, const struct dz_buf *report)

@@ -17,6 +17,7 @@
 #define JSON_BYTES_MAX (16 * DZ_MIB)
 #define JSON_NOTES_MAX 10000u
 #define SHELF_NAME_MAX 63u
+#define NAME_BYTES_MAX (64 * DZ_KIB)
 
 enum { OPT_SERIES, OPT_SHELF, OPT_JSON, OPT_QUIET };
 static const struct dz_option options[] = {
@@ -91,10 +92,22 @@ static void say_note(struct run *r, const char *severity, const struct dz_import
         dz_say(&dz_cmd_import, "%s%s: %s", severity, path, text);
 }
 
+/* "chapter.cbz/004.png" */
+static void show_progress(struct run *r, const struct dz_import_event *e)
+{
+    struct dz_buf name DZ_AUTO(dz_buf_done);
+    dz_buf_init(&name, NAME_BYTES_MAX);
+    dz_buf_put(&name, dz_str_of(last_part(e->path ? e->path : "")));
+    if (e->entry) {
+        dz_buf_putc(&name, '/');
+        dz_buf_put(&name, dz_str_of(last_part(e->entry)));
+    }
+    dz_progress_set(&r->progress, e->done, e->total, dz_buf_cstr(&name));
+}
+
 static void on_event(void *arg, const struct dz_import_event *e)
 {
     struct run *r = arg;
-    const char *name = last_part(e->path ? e->path : "");
     switch (e->kind) {
     case DZ_IMPORT_ERROR:
         keep_note(r, NOTE_ERROR, e);
@@ -107,13 +120,13 @@ static void on_event(void *arg, const struct dz_import_event *e)
         break;
     case DZ_IMPORT_CHAPTER:
     case DZ_IMPORT_SKIPPED:
-        dz_progress_step(&r->progress, name);
+        dz_progress_step(&r->progress, e->path ? e->path : "");
         break;
     case DZ_IMPORT_PLAN:
     case DZ_IMPORT_PAGE:
         break;
     }
-    dz_progress_set(&r->progress, e->done, e->total, name);
+    show_progress(r, e);
 }
 
 /* ---- result ---------------------------------------------------------------------------------- */
@@ -139,14 +152,17 @@ static void put_summary(struct dz_buf *b, const struct dz_import_result *res, in
     }
     if (!first)
         dz_buf_putc(b, ')');
-    dz_buf_put(b, DZ_S(", "));
-    dz_count_put(b, res->pages, "page", "pages");
-    dz_buf_put(b, DZ_S(", "));
-    if (res->assets > 0) {
-        dz_count_put(b, res->assets, "other file", "other files");
+    /* What was stored; silent when all was there already. */
+    if (res->pages + res->assets + res->bytes > 0 || chapters != res->chapters_same) {
         dz_buf_put(b, DZ_S(", "));
+        dz_count_put(b, res->pages, "page", "pages");
+        dz_buf_put(b, DZ_S(", "));
+        if (res->assets > 0) {
+            dz_count_put(b, res->assets, "other file", "other files");
+            dz_buf_put(b, DZ_S(", "));
+        }
+        dz_bytes_put(b, res->bytes);
     }
-    dz_bytes_put(b, res->bytes);
     dz_buf_putf(b, " in %.1f s", (double)spent_ms / 1000);
     if (res->errors > 0) {
         dz_buf_put(b, DZ_S("; "));

@@ -48,8 +48,10 @@ static enum dz_code read_line(struct secret *ret_secret, struct dz_err *err)
         ssize_t got = read(STDIN_FILENO, &c, 1);
         if (got < 0 && errno == EINTR && !interrupted)
             continue;
-        if (got < 0 || interrupted)
-            return dz_fail(err, DZ_CANCELLED, "not read");
+        if (interrupted)
+            return dz_fail(err, DZ_CANCELLED, "interrupted");
+        if (got < 0)
+            return dz_fail_errno(err, DZ_IO, errno, "cannot read the password");
         if (got == 0 || c == '\n')
             break;
         if (n < sizeof(ret_secret->p) - 1)

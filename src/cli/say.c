@@ -131,5 +131,6 @@ void dz_say(const struct dz_command *cmd, const char *fmt, ...)
 
 void dz_print(const struct dz_buf *b)
 {
-    (void)!fwrite(b->p, 1, b->n, stdout);
+    if (b->n > 0)
+        (void)!fwrite(b->p, 1, b->n, stdout);
 }

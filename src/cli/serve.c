@@ -332,7 +332,7 @@ enum { OPT_ROLE };
 static const struct dz_option options[] = {
     [OPT_ROLE] =
         {"role", "ROLE",
-         "front or back alone, for a second machine; without it the front starts the back"},
+         "front or back alone; without it the front starts the back"},
     {NULL, NULL, NULL},
 };
 
