@@ -236,6 +236,8 @@ int dz_back_main(struct dz_conf *conf, const char *config_path)
 {
     struct back b = {.conf = conf, .config_path = config_path, .lock_fd = -1, .retry_ms = RETRY_MS};
     b.link.fd = -1;
+    prctl(PR_SET_NAME,
+          "dozo-back"); /* executed through /proc/self/exe it would be "exe" to ps and top */
     /* The supervisor asked the kernel for a signal at its end, which nobody else does. */
     int death_signal = 0;
     if (prctl(PR_GET_PDEATHSIG, &death_signal) == 0 && death_signal != 0)
