@@ -1,10 +1,12 @@
 /*
- * bodies: the answers of a shelf, made once per change: X-Metadata, X-Chapters and the list of /v1/chapters.
+ * bodies: the answers of a shelf, made once per change: X-Metadata, X-Chapters and the list of
+ * /v1/chapters.
  *
- * In: a loaded series and the shelf's link templates. Out: texts in the snapshot's arena and list bodies of their own,
- * identity, gzip and br, byte for byte as contracts/komizip.md 2.3, 2.6 and 4 show them: key order, Python's separators
- * in the list and none in headers, everything outside ASCII as \uXXXX. Runs on whichever thread builds the snapshot.
- * Odd: a chapter's `links` are passed on as they are stored, and templates only add the names that it lacks.
+ * In: a loaded series and the shelf's link templates. Out: texts in the snapshot's arena and list
+ * bodies of their own, identity, gzip and br, byte for byte as contracts/komizip.md 2.3, 2.6 and 4
+ * show them: key order, Python's separators in the list and none in headers, everything outside
+ * ASCII as \uXXXX. Runs on whichever thread builds the snapshot. Odd: a chapter's `links` are
+ * passed on as they are stored, and templates only add the names that it lacks.
  */
 #include "catalog/catalog_int.h"
 
@@ -29,7 +31,8 @@ static void maker_done(struct maker *m)
     dz_buf_done(&m->source);
 }
 
-/* Every member of the stored object, in place; notes which templates are named and where the chapter came from. */
+/* Every member of the stored object, in place; notes which templates are named and where the
+ * chapter came from. */
 static enum dz_code put_stored(struct maker *m, struct dz_json *j, dz_str object, bool links,
                                struct dz_err *err)
 {
@@ -54,8 +57,8 @@ static enum dz_code put_stored(struct maker *m, struct dz_json *j, dz_str object
     }
 }
 
-/* The template with its names filled in, percent-encoded but for an address that stands at the front. False: it wants
- * an address and none is known. */
+/* The template with its names filled in, percent-encoded but for an address that stands at the
+ * front. False: it wants an address and none is known. */
 static bool fill(struct maker *m, dz_str template, dz_str chapter)
 {
     static const dz_str want_chapter = {"{chapter}", 9}, want_source = {"{source_url}", 12};
@@ -87,7 +90,8 @@ static enum dz_code put_links(struct maker *m, struct dz_json *j, const struct d
     dz_buf_clear(&m->source);
     dz_json_key(j, DZ_S("links"));
     dz_json_object(j);
-    /* A chapter that brought links but none to its source has no known source: the series' address would be wrong. */
+    /* A chapter that brought links but none to its source has no known source: the series' address
+     * would be wrong. */
     if (c->links.n > 0)
         DZ_TRY(put_stored(m, j, c->links, true, err));
     else
@@ -144,19 +148,6 @@ static enum dz_code broken_chapter(const struct dz_chapter_rec *c, struct dz_err
     return dz_wrap(err, code, "chapter %.*s", (int)(c->key.n < 60 ? c->key.n : 60), c->key.p);
 }
 
-/* Header values allow no DEL, and JSON leaves it as it is; inside a string both spellings mean the same. */
-static void put_header_safe(struct dz_buf *out, dz_str json)
-{
-    for (;;) {
-        size_t n = dz_str_chr(json, 0x7f);
-        dz_buf_put(out, dz_str_sub(json, 0, n));
-        if (n == DZ_NPOS)
-            return;
-        dz_buf_put(out, DZ_S("\\u007f"));
-        json = dz_str_sub(json, n + 1, json.n);
-    }
-}
-
 static enum dz_code too_large(struct dz_err *err)
 {
     return dz_fail(err, DZ_TOO_LARGE, "the chapter list is larger than %llu MiB",
@@ -166,9 +157,8 @@ static enum dz_code too_large(struct dz_err *err)
 static enum dz_code make_headers(struct maker *m, struct dz_snapshot *s,
                                  struct dz_snap_chapter *chapters, struct dz_err *err)
 {
-    DZ_AUTO(dz_buf_done) struct dz_buf json, safe;
+    DZ_AUTO(dz_buf_done) struct dz_buf json;
     dz_buf_init(&json, BODY_MAX);
-    dz_buf_init(&safe, BODY_MAX);
     struct dz_pool pool = {.arena = s->arena};
     struct dz_json j;
     for (size_t i = 0; i < m->full->chapters_n; i++) {
@@ -178,9 +168,7 @@ static enum dz_code make_headers(struct maker *m, struct dz_snapshot *s,
         enum dz_code code = put_chapter(m, &j, c, err);
         if (code != DZ_OK)
             return broken_chapter(c, err, code);
-        dz_buf_clear(&safe);
-        put_header_safe(&safe, dz_buf_str(&json));
-        DZ_TRY(dz_pool_str(&pool, dz_buf_str(&safe), &chapters[i].x_metadata, err));
+        DZ_TRY(dz_pool_str(&pool, dz_buf_str(&json), &chapters[i].x_metadata, err));
     }
     dz_buf_clear(&json);
     dz_json_init(&j, &json, DZ_JSON_COMPACT, true);
@@ -188,11 +176,9 @@ static enum dz_code make_headers(struct maker *m, struct dz_snapshot *s,
     for (size_t i = 0; i < m->full->chapters_n; i++)
         dz_json_str(&j, m->full->chapters[i].key);
     dz_json_end(&j);
-    dz_buf_clear(&safe);
-    put_header_safe(&safe, dz_buf_str(&json));
-    if (json.full || safe.full)
+    if (json.full)
         return too_large(err);
-    return dz_pool_str(&pool, dz_buf_str(&safe), &s->x_chapters, err);
+    return dz_pool_str(&pool, dz_buf_str(&json), &s->x_chapters, err);
 }
 
 /* contracts/komizip.md 2.6. */
@@ -249,7 +235,7 @@ static struct dz_body *gzip(dz_str s)
 /* Quality by size: a rebuild must not keep readers of the change waiting. */
 static struct dz_body *brotli(dz_str s)
 {
-    int quality = s.n <= 16 * DZ_KIB ? 11 : s.n <= 256 * DZ_KIB ? 9 : 5;
+    int quality = s.n <= 4 * DZ_KIB ? 11 : s.n <= 256 * DZ_KIB ? 9 : 5;
     size_t n = BrotliEncoderMaxCompressedSize(s.n);
     DZ_AUTO(dz_freep) void *room = dz_alloc(n);
     if (!BrotliEncoderCompress(quality, BROTLI_DEFAULT_WINDOW, BROTLI_MODE_TEXT, s.n,

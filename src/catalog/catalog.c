@@ -1,9 +1,10 @@
 /*
  * catalog: the wrappers in front of the drivers: limits, asserts, and the choice of the driver.
  *
- * In: calls of library and of commands. Out: the driver's answer. Whatever comes from outside is checked here, once, for
- * every driver: lengths, characters, numbers, JSON. Any thread; a batch only on the thread that began it. Odd: times of
- * files are clipped to the years that an HTTP date can say, because a file from 1601 is no reason to refuse a chapter.
+ * In: calls of library and of commands. Out: the driver's answer. Whatever comes from outside is
+ * checked here, once, for every driver: lengths, characters, numbers, JSON. Any thread; a batch
+ * only on the thread that began it. Odd: times of files are clipped to the years that an HTTP date
+ * can say, because a file from 1601 is no reason to refuse a chapter.
  */
 #include "catalog/catalog_int.h"
 
@@ -20,7 +21,8 @@ struct dz_batch {
     pthread_t owner;
 };
 
-/* ---- checks ------------------------------------------------------------------------------------ */
+/* ---- checks ------------------------------------------------------------------------------------
+ */
 
 enum text_rule { BYTES, UTF8 }; /* BYTES: names from file systems, which need not be UTF-8 */
 
@@ -163,7 +165,8 @@ static int64_t clip_mtime(int64_t s)
     return s < 0 ? 0 : s > MTIME_MAX ? MTIME_MAX : s;
 }
 
-/* ---- reading ----------------------------------------------------------------------------------- */
+/* ---- reading -----------------------------------------------------------------------------------
+ */
 
 static const struct dz_catalog_driver *driver_of(const char *name)
 {
@@ -262,7 +265,8 @@ enum dz_code dz_catalog_verify(struct dz_catalog *c, bool repair, dz_problem_fn 
     return c->driver->verify(c->self, repair, fn, arg, ret_left, err);
 }
 
-/* ---- writing ----------------------------------------------------------------------------------- */
+/* ---- writing -----------------------------------------------------------------------------------
+ */
 
 enum dz_code dz_batch_begin(struct dz_catalog *c, struct dz_batch **ret_b, struct dz_err *err)
 {

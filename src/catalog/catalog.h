@@ -1,11 +1,13 @@
 /*
- * catalog: what we know. Series, chapters, pages, assets, volumes, shelves and blob records; numbered migrations; queries;
- * write batches; and the snapshot, an immutable picture of one series that readers are served from.
+ * catalog: what we know. Series, chapters, pages, assets, shelves and blob records;
+ * numbered migrations; queries; write batches; and the snapshot, an immutable picture of one series
+ * that readers are served from.
  *
- * Every call may block on the database: workers and commands only. One struct dz_catalog may be used from several
- * threads (it locks inside; SQLite: WAL, a connection for writing and one for reading). A batch belongs to the thread that
- * began it. Records returned live in the arena that was given. The catalog never touches the store: it counts references
- * to blobs, and `dozo check` compares both.
+ * Every call may block on the database: workers and commands only. One struct dz_catalog may be
+ * used from several threads (it locks inside; SQLite: WAL, a connection for writing and one for
+ * reading). A batch belongs to the thread that began it. Records returned live in the arena that
+ * was given. The catalog never touches the store: it counts references to blobs, and `dozo check`
+ * compares both.
  */
 #pragma once
 
@@ -13,9 +15,11 @@
 
 struct dz_catalog;
 
-/* ---- records ------------------------------------------------------------------------------------------------------- */
+/* ---- records --------------------------------------------------------------------------------- */
 
-/* Limits of what comes from outside, checked by the batch functions: DZ_TOO_LARGE naming the field. */
+/* Limits of what comes from outside, checked by the batch functions: DZ_TOO_LARGE naming the field.
+ * Texts hold no zero byte and are UTF-8, DZ_BAD_INPUT otherwise; only source_id, names of pages and
+ * assets, origin and origin_stamp may be any bytes, as file names are. */
 #define DZ_TEXT_MAX 4096u              /* titles, names, keys, ids */
 #define DZ_LONG_TEXT_MAX (256u * 1024) /* descriptions, JSON members */
 #define DZ_CHAPTER_PAGES_MAX 20000u
@@ -32,15 +36,15 @@ struct dz_blob_rec {
 
 struct dz_page_rec {
     uint32_t number; /* from 1, ascending, gaps allowed */
-    int64_t mtime_s; /* Last-Modified */
+    int64_t mtime_s; /* Last-Modified; stored clipped to 1970..9999 */
     struct dz_blob_rec blob;
     dz_str name; /* file name it came with, without folders */
 };
 
 struct dz_chapter_rec {
     int64_t id; /* ours; 0 on write: found by (series, source_id) or new */
-    dz_str
-        source_id; /* unique in the series: the source's id, or the origin's relative path for imports */
+    /* Unique in the series: the source's id, or the origin's relative path for imports. */
+    dz_str source_id;
     dz_str key;  /* what URLs use, unique in the series: "407", "207.5", "v2"; no '/', not empty */
     double sort; /* numeric order, ascending = reading order; ties by key, natural */
     dz_str number; /* chapter number as text; n = 0: none */
@@ -52,15 +56,15 @@ struct dz_chapter_rec {
     dz_str meta_extra;   /* JSON object text of unknown members of `metadata`; n = 0: none */
     dz_str extra;  /* JSON object text of unknown members beside metadata and links; n = 0: none */
     dz_str origin; /* where it was imported from, for people and for skipping; n = 0: none */
-    dz_str
-        origin_stamp; /* size, mtime and importer version: the same stamp means nothing changed */
+    /* Size, mtime and importer version: the same stamp means nothing changed. */
+    dz_str origin_stamp;
     int64_t created_s, updated_s; /* set by the catalog */
     const struct dz_page_rec *pages;
     size_t pages_n;
 };
 
-struct
-    dz_asset_rec { /* a file of a shelf that is no page: vol1.jpg and whatever else lay in the folder */
+/* A file of a shelf that is no page: vol1.jpg and whatever else lay in the folder. */
+struct dz_asset_rec {
     dz_str name; /* relative, '/' allowed, no ".." component */
     int64_t mtime_s;
     struct dz_blob_rec blob;
@@ -68,8 +72,8 @@ struct
 
 struct dz_series_rec {
     int64_t id; /* ours; 0 on write: found by (source, source_id) or new */
-    dz_str source,
-        source_id; /* "viz.com" / "komi-cant-communicate"; "local" / folder name for imports */
+    /* "viz.com" and "komi-cant-communicate"; "local" and the folder's name for imports. */
+    dz_str source, source_id;
     dz_str title, description, authors /* joined ", " */, lang, status, url;
     dz_str new_release; /* n = 0: never known */
     bool right_to_left;
@@ -93,7 +97,7 @@ struct dz_catalog_counts {
     uint64_t series, chapters, pages, assets, blobs, blob_bytes, shelves;
 };
 
-/* ---- driver table --------------------------------------------------------------------------------------------------- */
+/* ---- driver table ---------------------------------------------------------------------------- */
 
 /* A batch: everything in it becomes visible at once at commit, or not at all. */
 struct dz_batch;
@@ -135,14 +139,15 @@ struct dz_catalog_driver {
     enum dz_code (*del_asset)(void *batch, int64_t series_id, dz_str name, struct dz_err *err);
     enum dz_code (*put_shelf)(void *batch, dz_str name, int64_t series_id, struct dz_err *err);
     enum dz_code (*drop_blob)(void *batch, const struct dz_sha256 *sha, struct dz_err *err);
-    enum dz_code (*commit)(void *batch, uint64_t *ret_seq,
-                           struct dz_err *err); /* frees the batch, also on failure */
+    /* Frees the batch, also on failure. */
+    enum dz_code (*commit)(void *batch, uint64_t *ret_seq, struct dz_err *err);
     void (*rollback)(void *batch);
 };
-extern const struct dz_catalog_driver
-    dz_catalog_sqlite; /* data_dir/dozo.db, or uri (":memory:" for tests) */
+/* data_dir/dozo.db, or the file that uri names; ":memory:" for tests, where reads wait until a batch
+ * has ended: a thread that has one open must not read. */
+extern const struct dz_catalog_driver dz_catalog_sqlite;
 
-/* ---- reading ----------------------------------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 /* Opens, runs missing migrations in one transaction each (a copy of the SQLite file is taken first:
  * dozo.db.before-migration-N), refuses a database that is newer than this binary. */
@@ -157,15 +162,17 @@ DZ_MUST enum dz_code dz_catalog_series_find(struct dz_catalog *c, dz_str source,
 /* One series with all its chapters, pages and assets, from one read transaction. DZ_NOT_FOUND. */
 DZ_MUST enum dz_code dz_catalog_load(struct dz_catalog *c, int64_t series_id, struct dz_arena *a,
                                      struct dz_series_full *ret_full, struct dz_err *err);
-/* origin_stamp of one chapter, for skipping unchanged imports; n = 0 when there is no such chapter. */
+/* origin_stamp of one chapter, for skipping unchanged imports; n = 0 when there is no such chapter.
+ */
 DZ_MUST enum dz_code dz_catalog_chapter_stamp(struct dz_catalog *c, int64_t series_id,
                                               dz_str source_id, struct dz_arena *a,
                                               dz_str *ret_stamp, struct dz_err *err);
 DZ_MUST enum dz_code dz_catalog_shelves(struct dz_catalog *c, struct dz_arena *a,
                                         struct dz_shelf_rec **ret_v, size_t *ret_n,
                                         struct dz_err *err);
-/* Series changed (or gone) after sequence number `since`, each once; ret_seq is the newest number. Cheap when nothing
- * changed: meant to be polled. A change of shelves counts as a change of their series. */
+/* Series changed (or gone) after sequence number `since`, each once; ret_seq is the newest number.
+ * Cheap when nothing changed: meant to be polled. A change of shelves counts as a change of their
+ * series. */
 DZ_MUST enum dz_code dz_catalog_changes(struct dz_catalog *c, uint64_t since, struct dz_arena *a,
                                         int64_t **ret_ids, size_t *ret_n, uint64_t *ret_seq,
                                         struct dz_err *err);
@@ -174,22 +181,27 @@ DZ_MUST enum dz_code dz_catalog_counts(struct dz_catalog *c, struct dz_catalog_c
 /* Every blob row once with its reference count. */
 DZ_MUST enum dz_code dz_catalog_blobs(struct dz_catalog *c, dz_blob_row_fn *fn, void *arg,
                                       struct dz_err *err);
-/* The catalog's own soundness: database integrity, foreign keys, reference counts that do not match pages and assets.
- * Each problem goes to fn as a line; with `repair` counts are mended. ret_left: problems that remain. */
+/* The catalog's own soundness: database integrity, foreign keys, reference counts that do not match
+ * pages and assets. Each problem goes to fn as a line; with `repair` counts are mended. ret_left:
+ * problems that remain. */
 DZ_MUST enum dz_code dz_catalog_verify(struct dz_catalog *c, bool repair, dz_problem_fn *fn,
                                        void *arg, uint64_t *ret_left, struct dz_err *err);
 
-/* ---- writing ------------------------------------------------------------------------------------------------------------ */
+/* ---- writing --------------------------------------------------------------------------------- */
 
-/* Waits for other writers up to 30 s: then DZ_UNAVAILABLE "another dozo process is writing". */
+/* Waits for other writers up to 30 s: then DZ_UNAVAILABLE "another dozo process is writing". A call
+ * below that is refused for what it was given leaves the batch as it was; one that fails half-way
+ * (a disk error) breaks it: every later call and the commit then say DZ_CONFLICT, and nothing is
+ * kept. */
 DZ_MUST enum dz_code dz_batch_begin(struct dz_catalog *c, struct dz_batch **ret_b,
                                     struct dz_err *err);
-/* New or updated series; empty optional texts leave what is stored. */
+/* New or updated series; empty texts leave what is stored. With an id, that series, which then may
+ * change its source. */
 DZ_MUST enum dz_code dz_batch_series(struct dz_batch *b, const struct dz_series_rec *s,
                                      int64_t *ret_id, struct dz_err *err);
-/* The chapter with exactly these pages: new, replaced, or left alone when equal (ret_changed false; equal leaves no
- * change number either, though a new origin_stamp alone is stored silently). Blob rows and counts follow. DZ_CONFLICT when
- * another chapter of the series has the key. */
+/* The chapter with exactly these pages: new, replaced, or left alone when equal (ret_changed false;
+ * equal leaves no change number either, though a new origin_stamp alone is stored silently). Blob
+ * rows and counts follow. DZ_CONFLICT when another chapter of the series has the key. */
 DZ_MUST enum dz_code dz_batch_chapter(struct dz_batch *b, int64_t series_id,
                                       const struct dz_chapter_rec *c, int64_t *ret_id,
                                       bool *ret_changed, struct dz_err *err);
@@ -210,9 +222,10 @@ DZ_MUST enum dz_code dz_batch_blob_drop(struct dz_batch *b, const struct dz_sha2
 DZ_MUST enum dz_code dz_batch_commit(struct dz_batch **b, uint64_t *ret_seq, struct dz_err *err);
 void dz_batch_rollback(struct dz_batch **b); /* also a DZ_AUTO handler */
 
-/* ---- snapshot -------------------------------------------------------------------------------------------------------------- */
+/* ---- snapshot -------------------------------------------------------------------------------- */
 
-/* How a shelf words its links (settings shelves[].links): name → template with {source_url} and {chapter}. */
+/* How a shelf words its links (settings shelves[].links): name → template with {source_url} and
+ * {chapter}. */
 struct dz_link_template {
     dz_str name, text;
 };
@@ -233,8 +246,8 @@ struct dz_snap_chapter {
     bool title_null, volume_cover;
     uint32_t page_count;
     int64_t created_s, updated_s;
-    dz_str
-        x_metadata; /* compact ASCII JSON, contracts/komizip.md 2.3; only when shelf bodies were asked for */
+    dz_str x_metadata; /* compact ASCII JSON, contracts/komizip.md 2.3; only when shelf bodies were
+                          asked for */
     const struct dz_snap_page *pages; /* by number */
     size_t pages_n;
 };
@@ -257,17 +270,20 @@ struct dz_snapshot {
     size_t assets_n;
     const struct dz_snap_page
         *cover; /* asset of the newest volume, else first page of the first chapter; NULL: none */
-    bool has_shelf;    /* the next ones are made */
-    dz_str x_chapters; /* compact JSON array of keys, newest first */
-    struct dz_body *list
-        [DZ_SNAP_ENCODINGS]; /* body of /v1/chapters; NULL: not worth encoding (under 500 bytes) */
-    char list_etag[16];      /* hex of its digest, NUL-terminated, without quotes */
+    bool has_shelf;                          /* the next ones are made */
+    dz_str x_chapters;                       /* compact JSON array of keys, newest first */
+    struct dz_body *list[DZ_SNAP_ENCODINGS]; /* body of /v1/chapters; NULL: not worth encoding
+                                                (under 500 bytes) */
+    char list_etag[16];                      /* hex of its digest, NUL-terminated, without quotes */
     struct dz_arena *arena;
     struct dz_map by_key, by_id, by_asset; /* by_id: key is the 8 bytes of id */
 };
 
-/* Builds one from a loaded series: pure, copies everything. With `shelf` the ready-made bodies of contracts/komizip.md
- * 2.3 and 2.6 are made: links come from the record, else from templates. */
+/* Builds one from a loaded series: pure, copies everything. With `shelf` the ready-made bodies of
+ * contracts/komizip.md 2.3 and 2.6 are made. A chapter's own links stand first and as they are;
+ * templates add the names that it lacks. {source_url} is the chapter's link "source" or "viz", or
+ * the series' url when the chapter brought no links at all; a template that wants it when there is
+ * none is left out. */
 DZ_MUST enum dz_code dz_snapshot_build(const struct dz_series_full *full, bool shelf,
                                        const struct dz_link_template *links, size_t links_n,
                                        struct dz_snapshot **ret_snap, struct dz_err *err);
@@ -279,7 +295,9 @@ const struct dz_snap_chapter *dz_snapshot_chapter(const struct dz_snapshot *s, d
 const struct dz_snap_chapter *dz_snapshot_chapter_by_id(const struct dz_snapshot *s, int64_t id);
 const struct dz_snap_page *dz_snapshot_page(const struct dz_snap_chapter *c, uint32_t number);
 const struct dz_snap_asset *dz_snapshot_asset(const struct dz_snapshot *s, dz_str name);
-/* A CDN file name: "407-01.jpg" → its page (NN two digits, no longer than needed; extension jpg for any type, or the
- * type's own), else an asset of that exact name. ret_chapter: the chapter named before the first '-', when stored. */
+/* A CDN file name: "407-01.jpg" → its page (NN two digits, no longer than needed; extension jpg for
+ * any type, or the type's own), else an asset of that exact name. ret_chapter (may be NULL): the
+ * chapter named before the first '-', or NULL when none of that key is stored; untouched when the
+ * name is unknown. */
 const struct dz_snap_page *dz_snapshot_cdn(const struct dz_snapshot *s, dz_str name,
                                            const struct dz_snap_chapter **ret_chapter);

@@ -1,8 +1,9 @@
 /*
  * catalog_int: what the files of this room share and nobody else sees.
  *
- * The open catalog behind the wrappers, texts packed into an arena, JSON texts that are passed on member by member, and
- * the ready-made bodies of a shelf. Nothing here locks: each piece belongs to the thread that builds with it.
+ * The open catalog behind the wrappers, texts packed into an arena, JSON texts that are passed on
+ * member by member, and the ready-made bodies of a shelf. Nothing here locks: each piece belongs to
+ * the thread that builds with it.
  */
 #pragma once
 
@@ -13,18 +14,21 @@ struct dz_catalog {
     void *self;
 };
 
-/* ---- texts packed into an arena ---------------------------------------------------------------- */
+/* ---- texts packed into an arena ----------------------------------------------------------------
+ */
 
-/* A million short names would lose eight bytes each to the arena's rounding; here they lie side by side. */
+/* A million short names would lose eight bytes each to the arena's rounding; here they lie side by
+ * side. */
 struct dz_pool {
     struct dz_arena *arena;
     char *at;
-    size_t left;
+    size_t left, chunk;
 };
 /* Copies s; a NULL p stays NULL. DZ_TOO_LARGE over the arena's limit. */
 DZ_MUST enum dz_code dz_pool_str(struct dz_pool *p, dz_str s, dz_str *ret_s, struct dz_err *err);
 
-/* ---- media types ------------------------------------------------------------------------------- */
+/* ---- media types -------------------------------------------------------------------------------
+ */
 
 /* A page's type and the extension that CDN names may carry for it besides "jpg". */
 struct dz_page_type {
@@ -32,10 +36,12 @@ struct dz_page_type {
 };
 const struct dz_page_type *dz_page_type_of(dz_str mime); /* static; NULL when it has no row */
 
-/* ---- JSON texts -------------------------------------------------------------------------------- */
+/* ---- JSON texts --------------------------------------------------------------------------------
+ */
 
-/* The members of a stored JSON object, one by one, in their order. The text is parsed here and not by a library because
- * numbers must leave as they came (1.0, 1e5, 30 digits). DZ_BAD_INPUT with line and column for whatever is no JSON. */
+/* The members of a stored JSON object, one by one, in their order. The text is parsed here and not
+ * by a library because numbers must leave as they came (1.0, 1e5, 30 digits). DZ_BAD_INPUT with
+ * line and column for whatever is no JSON. */
 struct dz_members {
     struct dz_cursor at;
     struct dz_buf key, scratch;
@@ -43,8 +49,8 @@ struct dz_members {
 };
 void dz_members_init(struct dz_members *m, dz_str object);
 void dz_members_done(struct dz_members *m); /* a DZ_AUTO handler */
-/* ret_more false: the end, and the other outputs are untouched. ret_key lives until the next call; ret_value is the raw
- * text inside the object. */
+/* ret_more false: the end, and the other outputs are untouched. ret_key lives until the next call;
+ * ret_value is the raw text inside the object. */
 DZ_MUST enum dz_code dz_members_next(struct dz_members *m, bool *ret_more, dz_str *ret_key,
                                      dz_str *ret_value, struct dz_err *err);
 /* Writes one raw value in the writer's style and alphabet; numbers as they stand. */
@@ -56,10 +62,11 @@ bool dz_members_string(dz_str value, struct dz_buf *out);
 DZ_MUST enum dz_code dz_members_check(dz_str text, const dz_str *reserved, size_t n,
                                       struct dz_err *err);
 
-/* ---- ready-made bodies ------------------------------------------------------------------------- */
+/* ---- ready-made bodies -------------------------------------------------------------------------
+ */
 
-/* Fills x_metadata of `chapters` (same order and count as in full), and x_chapters, list and list_etag of s; texts go to
- * s->arena. DZ_TOO_LARGE, DZ_CORRUPT for stored JSON that is none. */
+/* Fills x_metadata of `chapters` (same order and count as in full), and x_chapters, list and
+ * list_etag of s; texts go to s->arena. DZ_TOO_LARGE, DZ_CORRUPT for stored JSON that is none. */
 DZ_MUST enum dz_code dz_bodies_make(const struct dz_series_full *full,
                                     const struct dz_link_template *links, size_t links_n,
                                     struct dz_snapshot *s, struct dz_snap_chapter *chapters,

@@ -1,10 +1,11 @@
 /*
  * json_text: stored JSON objects, read member by member and written again in another style.
  *
- * In: texts of `links`, `meta_extra` and `extra`, from outside or from the database. Out: their members in order, and each
- * value through the JSON writer. Strings are decoded and written anew, so that escapes and separators follow the writer;
- * numbers are passed on as the bytes they were, which no reader that turns them into a double could promise. RFC 8259,
- * strictly: no lone surrogates, no trailing text. Any thread; scratch memory belongs to the caller's struct.
+ * In: texts of `links`, `meta_extra` and `extra`, from outside or from the database. Out: their
+ * members in order, and each value through the JSON writer. Strings are decoded and written anew,
+ * so that escapes and separators follow the writer; numbers are passed on as the bytes they were,
+ * which no reader that turns them into a double could promise. RFC 8259, strictly: no lone
+ * surrogates, no trailing text. Any thread; scratch memory belongs to the caller's struct.
  */
 #include "catalog/catalog_int.h"
 

@@ -1,10 +1,11 @@
 /*
  * migrations: the schema, step by step, and the way from an older file to this binary's.
  *
- * In: the write connection of a database that was just opened. Out: the same database at the newest number, or untouched
- * and an error that says why. Each step is one transaction with its row in schema_version. Before an existing file is
- * changed a copy of it is made while the write lock is held, so that the copy is exactly what the step began with.
- * Odd: the copy is taken through a second connection, because VACUUM INTO does not run inside a transaction.
+ * In: the write connection of a database that was just opened. Out: the same database at the newest
+ * number, or untouched and an error that says why. Each step is one transaction with its row in
+ * schema_version. Before an existing file is changed a copy of it is made while the write lock is
+ * held, so that the copy is exactly what the step began with. Odd: the copy is taken through a
+ * second connection, because VACUUM INTO does not run inside a transaction.
  */
 #include "catalog/sqlite_int.h"
 
@@ -86,7 +87,7 @@ const char *const dz_migrations[] = {
     " name TEXT PRIMARY KEY NOT NULL,"
     " series_id INTEGER NOT NULL REFERENCES series (id)"
     ") STRICT, WITHOUT ROWID;"
-    /* One row a series, no reference to it: the row outlives the series and tells that it is gone. */
+    /* One row a series, no reference to it: the row outlives the series and so tells its end. */
     "CREATE TABLE change ("
     " series_id INTEGER PRIMARY KEY,"
     " seq INTEGER NOT NULL"
@@ -149,7 +150,8 @@ enum dz_code dz_migrate_check(struct dz_sq_conn *c, size_t known, struct dz_err 
 static enum dz_code vacuum_into(struct dz_sqlite *d, const char *path, struct dz_err *err)
 {
     struct dz_sq_conn from = {0};
-    enum dz_code code = dz_sq_open_conn(d, true, &from, err);
+    /* Not a reader: query_only refuses VACUUM INTO as well. */
+    enum dz_code code = dz_sq_open_conn(d, false, &from, err);
     sqlite3_stmt *st = NULL;
     if (code == DZ_OK &&
         (sqlite3_prepare_v2(from.db, "VACUUM INTO ?1", -1, &st, NULL) != SQLITE_OK ||
@@ -214,7 +216,8 @@ static enum dz_code apply(struct dz_sq_conn *c, const char *sql, size_t number, 
     return code == DZ_OK ? DZ_OK : dz_wrap(err, code, "migration %zu", number);
 }
 
-/* Another process may have migrated since the last look: everything is asked again under the lock. */
+/* Another process may have migrated since the last look: everything is asked again under the lock.
+ */
 static enum dz_code migrate_one(struct dz_sqlite *d, const char *const *list, size_t n,
                                 bool *copied, bool *ret_done, struct dz_err *err)
 {

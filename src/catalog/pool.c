@@ -1,13 +1,14 @@
 /*
  * pool: short texts side by side in an arena, and the table of page types.
  *
- * In: slices that die soon (columns of a statement, another arena). Out: copies that live as long as the arena. One owner
- * thread. The pool takes chunks from the arena and never gives them back; the tail of a chunk that is too short for the
- * next text is lost, so a long text gets a piece of its own.
+ * In: slices that die soon (columns of a statement, another arena). Out: copies that live as long
+ * as the arena. One owner thread. The pool takes growing chunks from the arena and never gives them
+ * back; the tail of a chunk that is too short for the next text is lost, so a long text gets a
+ * piece of its own.
  */
 #include "catalog/catalog_int.h"
 
-enum { CHUNK = 16 * 1024, OWN_PIECE = 1024 };
+enum { CHUNK_MIN = 512, CHUNK_MAX = 16 * 1024 };
 
 enum dz_code dz_pool_str(struct dz_pool *p, dz_str s, dz_str *ret_s, struct dz_err *err)
 {
@@ -16,16 +17,18 @@ enum dz_code dz_pool_str(struct dz_pool *p, dz_str s, dz_str *ret_s, struct dz_e
         return DZ_OK;
     }
     if (s.n > p->left) {
-        size_t n = s.n > OWN_PIECE ? s.n : CHUNK;
+        if (p->chunk < CHUNK_MAX)
+            p->chunk = p->chunk ? p->chunk * 2 : CHUNK_MIN;
+        bool own = s.n > p->chunk / 4;
         void *piece;
-        DZ_TRY(dz_arena_try(p->arena, n, &piece, err));
-        if (n == s.n) {
+        DZ_TRY(dz_arena_try(p->arena, own ? s.n : p->chunk, &piece, err));
+        if (own) {
             memcpy(piece, s.p, s.n);
             *ret_s = (dz_str){piece, s.n};
             return DZ_OK;
         }
         p->at = piece;
-        p->left = n;
+        p->left = p->chunk;
     }
     memcpy(p->at, s.p, s.n);
     *ret_s = (dz_str){p->at, s.n};

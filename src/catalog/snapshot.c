@@ -1,10 +1,11 @@
 /*
  * snapshot: the immutable picture of one series that readers are served from.
  *
- * In: a loaded series (borrowed) and, for a shelf, its link templates. Out: one counted object; all records and texts lie
- * in its arena, the pages of all chapters in one array, the three maps and the list bodies beside it. Built by one thread,
- * then only read, by any; the last unref frees all. Odd: chapters_n + 2 large pieces and no small ones, because a catalog
- * of a million pages is held this way and rebuilt while the old picture still serves.
+ * In: a loaded series (borrowed) and, for a shelf, its link templates. Out: one counted object; all
+ * records and texts lie in its arena, the pages of all chapters in one array, the three maps and
+ * the list bodies beside it. Built by one thread, then only read, by any; the last unref frees all.
+ * Odd: chapters_n + 2 large pieces and no small ones, because a catalog of a million pages is held
+ * this way and rebuilt while the old picture still serves.
  */
 #include "catalog/catalog_int.h"
 

@@ -1,10 +1,11 @@
 /*
  * sqlite: the SQLite driver: connections, statements, and everything that reads.
  *
- * In: a path, ids. Out: records in the caller's arena. One connection writes, under a lock (sqlite_write.c); up to four
- * read, opened when they are first needed; one only watches for changes. WAL: readers see the last commit and never wait
- * for the writer. Any thread; a connection serves one at a time. ":memory:" is a database of SQLite's memdb that all
- * connections of one struct dz_sqlite share; it has no WAL, so a commit there waits until running reads have ended.
+ * In: a path, ids. Out: records in the caller's arena. One connection writes, under a lock
+ * (sqlite_write.c); up to four read, opened when they are first needed; one only watches for
+ * changes. WAL: readers see the last commit and never wait for the writer. Any thread; a connection
+ * serves one at a time. ":memory:" is a database of SQLite's memdb that all connections of one
+ * struct dz_sqlite share; it has no WAL, so reads there wait until a batch has ended.
  */
 #include "catalog/sqlite_int.h"
 
@@ -14,7 +15,8 @@
 
 enum { WRITE_WAIT_MS = 30000, JOURNAL_BYTES = 64 * 1024 * 1024 };
 
-/* ---- connections and statements ---------------------------------------------------------------- */
+/* ---- connections and statements ----------------------------------------------------------------
+ */
 
 static enum dz_code code_of(int extended)
 {
@@ -207,7 +209,8 @@ void dz_sq_bind_sha(sqlite3_stmt *st, int at, const struct dz_sha256 *sha)
     dz_assert(rc == SQLITE_OK);
 }
 
-/* ---- rows -------------------------------------------------------------------------------------- */
+/* ---- rows --------------------------------------------------------------------------------------
+ */
 
 /* Borrowed from the statement until its next step. */
 static dz_str column(sqlite3_stmt *st, int at)
@@ -338,7 +341,8 @@ enum dz_code dz_sq_read_pages(struct dz_sq_conn *c, int64_t chapter_id, struct d
     }
 }
 
-/* ---- reading ----------------------------------------------------------------------------------- */
+/* ---- reading -----------------------------------------------------------------------------------
+ */
 
 /* A reader inside one transaction; done gives it back. */
 struct reading {
@@ -576,7 +580,8 @@ static enum dz_code shelves(void *self, struct dz_arena *a, struct dz_shelf_rec 
     return DZ_OK;
 }
 
-/* Both questions inside one transaction: else a commit between them would be counted and not listed. */
+/* Both questions inside one transaction: else a commit between them would be counted and not
+ * listed. */
 static enum dz_code ask_changes(struct dz_sq_conn *c, uint64_t since, struct dz_arena *a,
                                 int64_t **ret_ids, size_t *ret_n, uint64_t *ret_newest,
                                 struct dz_err *err)
@@ -675,7 +680,8 @@ static enum dz_code blobs(void *self, dz_blob_row_fn *fn, void *arg, struct dz_e
     }
 }
 
-/* ---- open and close ---------------------------------------------------------------------------- */
+/* ---- open and close ----------------------------------------------------------------------------
+ */
 
 static void close_all(void *self)
 {

@@ -1,9 +1,9 @@
 /*
  * sqlite_int: what the files of the SQLite driver share.
  *
- * A connection with its prepared statements, the open database, and the few helpers through which every statement is
- * stepped, so that error texts and injected faults live once. A connection is used by one thread at a time; the locks of
- * struct dz_sqlite see to that.
+ * A connection with its prepared statements, the open database, and the few helpers through which
+ * every statement is stepped, so that error texts and injected faults live once. A connection is
+ * used by one thread at a time; the locks of struct dz_sqlite see to that.
  */
 #pragma once
 
@@ -98,7 +98,8 @@ struct dz_sqlite {
     bool reader_busy[DZ_SQ_READERS];
 };
 
-/* ---- connections ------------------------------------------------------------------------------- */
+/* ---- connections -------------------------------------------------------------------------------
+ */
 
 DZ_MUST enum dz_code dz_sq_open_conn(const struct dz_sqlite *d, bool reader, struct dz_sq_conn *c,
                                      struct dz_err *err);
@@ -108,7 +109,8 @@ DZ_MUST enum dz_code dz_sq_reader_take(struct dz_sqlite *d, struct dz_sq_conn **
                                        struct dz_err *err);
 void dz_sq_reader_put(struct dz_sqlite *d, struct dz_sq_conn *c);
 
-/* ---- statements -------------------------------------------------------------------------------- */
+/* ---- statements --------------------------------------------------------------------------------
+ */
 
 /* What the last failed call of this connection means: code, text with the file's name. */
 enum dz_code dz_sq_fail(struct dz_sq_conn *c, struct dz_err *err);
@@ -129,13 +131,15 @@ void dz_sq_bind_int(sqlite3_stmt *st, int at, int64_t n);
 void dz_sq_bind_str(sqlite3_stmt *st, int at, dz_str s); /* borrowed until the reset; never NULL */
 void dz_sq_bind_sha(sqlite3_stmt *st, int at, const struct dz_sha256 *sha);
 
-/* ---- rows -------------------------------------------------------------------------------------- */
+/* ---- rows --------------------------------------------------------------------------------------
+ */
 
 DZ_MUST enum dz_code dz_sq_read_series(sqlite3_stmt *st, struct dz_pool *pool,
                                        struct dz_series_rec *ret_s, struct dz_err *err);
 DZ_MUST enum dz_code dz_sq_read_chapter(sqlite3_stmt *st, struct dz_pool *pool,
                                         struct dz_chapter_rec *ret_c, struct dz_err *err);
-/* Rows of DZ_SQ_PAGES into the caller's growing array (heap). blob_ids is filled alongside when it is not NULL. */
+/* Rows of DZ_SQ_PAGES into the caller's growing array (heap). blob_ids is filled alongside when it
+ * is not NULL. */
 struct dz_sq_pages {
     struct dz_page_rec *v;
     int64_t *blob_ids;
@@ -154,7 +158,8 @@ DZ_MUST enum dz_code dz_sq_read_blob(sqlite3_stmt *st, int at, struct dz_pool *p
 DZ_MUST enum dz_code dz_sq_str(sqlite3_stmt *st, int at, struct dz_pool *pool, dz_str *ret_s,
                                struct dz_err *err);
 
-/* ---- driver functions in other files: contracts in catalog.h ------------------------------------ */
+/* ---- driver functions in other files: contracts in catalog.h ------------------------------------
+ */
 
 DZ_MUST enum dz_code dz_sq_begin(void *self, void **ret_batch, struct dz_err *err);
 DZ_MUST enum dz_code dz_sq_put_series(void *batch, const struct dz_series_rec *s, int64_t *ret_id,
@@ -178,12 +183,14 @@ void dz_sq_write_end(struct dz_sqlite *d); /* rolls back what is still open */
 DZ_MUST enum dz_code dz_sq_verify(void *self, bool repair, dz_problem_fn *fn, void *arg,
                                   uint64_t *ret_left, struct dz_err *err);
 
-/* ---- migrations -------------------------------------------------------------------------------- */
+/* ---- migrations --------------------------------------------------------------------------------
+ */
 
 /* Number i + 1 is dz_migrations[i]. Never edit one that was released: add the next. */
 extern const char *const dz_migrations[];
 extern const size_t dz_migrations_n;
-/* Before anything is changed: DZ_BAD_INPUT for a database of another program, DZ_UNSUPPORTED for one of a newer dozo. */
+/* Before anything is changed: DZ_BAD_INPUT for a database of another program, DZ_UNSUPPORTED for
+ * one of a newer dozo. */
 DZ_MUST enum dz_code dz_migrate_check(struct dz_sq_conn *c, size_t known, struct dz_err *err);
 /* Brings the database of d->write up to number n. */
 DZ_MUST enum dz_code dz_migrate(struct dz_sqlite *d, const char *const *list, size_t n,

@@ -1,11 +1,13 @@
 /*
  * sqlite_write: batches of the SQLite driver.
  *
- * In: records that catalog.c has checked. Out: one transaction, begun with BEGIN IMMEDIATE so that two writers meet at its
- * start and not half-way. Pages are compared with what is stored and only what differs is written; reference counts of
- * blobs and the change row of the series follow inside the same transaction. A batch belongs to the thread that began it,
- * which holds the writer's lock until the end. Odd: a call that fails after its first write leaves half of it in the
- * transaction, so the batch is then broken and can only be rolled back; a call that is refused before leaves it usable.
+ * In: records that catalog.c has checked. Out: one transaction, begun with BEGIN IMMEDIATE so that
+ * two writers meet at its start and not half-way. Pages are compared with what is stored and only
+ * what differs is written; reference counts of blobs and the change row of the series follow inside
+ * the same transaction. A batch belongs to the thread that began it, which holds the writer's lock
+ * until the end. Odd: a call that fails after its first write leaves half of it in the transaction,
+ * so the batch is then broken and can only be rolled back; a call that is refused before leaves it
+ * usable.
  */
 #include "catalog/sqlite_int.h"
 
@@ -24,7 +26,8 @@ struct batch {
     bool broken;
 };
 
-/* ---- begin and end ----------------------------------------------------------------------------- */
+/* ---- begin and end -----------------------------------------------------------------------------
+ */
 
 enum dz_code dz_sq_write_begin(struct dz_sqlite *d, struct dz_err *err)
 {
@@ -113,7 +116,8 @@ static enum dz_code call_end(struct batch *b, enum dz_code code)
     return code;
 }
 
-/* ---- small steps ------------------------------------------------------------------------------- */
+/* ---- small steps -------------------------------------------------------------------------------
+ */
 
 /* The statement that is about to write. */
 static enum dz_code get_write(struct batch *b, enum dz_sq_statement which, sqlite3_stmt **ret_st,
@@ -222,7 +226,8 @@ static enum dz_code need_series(struct batch *b, int64_t series_id, struct dz_er
     return row ? DZ_OK : no_series(series_id, err);
 }
 
-/* ---- series ------------------------------------------------------------------------------------ */
+/* ---- series ------------------------------------------------------------------------------------
+ */
 
 static enum dz_code find_series(struct batch *b, const struct dz_series_rec *s, int64_t *ret_id,
                                 struct dz_err *err)
@@ -323,7 +328,8 @@ enum dz_code dz_sq_put_series(void *batch, const struct dz_series_rec *s, int64_
     return call_end(batch, put_series(batch, s, ret_id, err));
 }
 
-/* ---- chapters ---------------------------------------------------------------------------------- */
+/* ---- chapters ----------------------------------------------------------------------------------
+ */
 
 /* The stored chapter; id 0: there is none. */
 static enum dz_code read_old(struct batch *b, int64_t series_id, const struct dz_chapter_rec *c,
@@ -476,7 +482,8 @@ static enum dz_code page_write(struct batch *b, enum dz_sq_statement which, int6
     return dz_sq_run(b->c, st, err);
 }
 
-/* Both lists ascend by number: one walk over them finds what to take out, to put in and to replace. */
+/* Both lists ascend by number: one walk over them finds what to take out, to put in and to replace.
+ */
 static enum dz_code write_pages(struct batch *b, int64_t chapter_id, const struct dz_sq_pages *old,
                                 const struct dz_chapter_rec *c, struct dz_err *err)
 {
@@ -567,7 +574,8 @@ enum dz_code dz_sq_del_chapter(void *batch, int64_t chapter_id, struct dz_err *e
     return call_end(batch, del_chapter(batch, chapter_id, err));
 }
 
-/* ---- assets, shelves, blobs -------------------------------------------------------------------- */
+/* ---- assets, shelves, blobs --------------------------------------------------------------------
+ */
 
 /* ret_blob_id 0: there is no such asset. */
 static enum dz_code read_asset(struct batch *b, int64_t series_id, dz_str name,

@@ -1,0 +1,226 @@
+/*
+ * test_crash: a process that dies or fails anywhere in a batch leaves the catalog as it was before.
+ *
+ * The test runs itself again as a child with DZ_FAULT set, once for every query that the child
+ * makes, until a child comes through. Without fault injection in the build there is nothing to
+ * test.
+ */
+#include "catalog/test_records.h"
+
+#ifndef DZ_FAULTS
+
+int main(void)
+{
+    return 77;
+}
+
+#else
+
+enum { DONE = 0, FAILED = 3 };
+
+static int set_up(void **state)
+{
+    static char folder[64];
+    struct dz_catalog *c = NULL;
+    make_folder(folder);
+    must(dz_catalog_open("sqlite", folder, "", &c, err));
+    put_one(c, "s", "1", 1, 3, 1);
+    dz_catalog_close(&c);
+    *state = folder;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    drop_folder(*state);
+    return 0;
+}
+
+/* ---- what the children do ----------------------------------------------------------------------
+ */
+
+/* One batch with every kind of write in it. */
+static enum dz_code change_all(struct dz_catalog *c, struct dz_err *err)
+{
+    struct dz_page_rec v[64], w[64];
+    int64_t id, chapter_id;
+    bool changed;
+    DZ_AUTO(dz_batch_rollback) struct dz_batch *b = NULL;
+    struct dz_series_rec s = series_of("s");
+    s.title = DZ_S("A new title");
+    struct dz_chapter_rec first = chapter_of("1", 1, pages_of(v, 2, 2), 2);
+    struct dz_chapter_rec second = chapter_of("2", 2, pages_of(w, 3, 3), 3);
+    struct dz_asset_rec a = {.name = DZ_S("vol1.jpg"), .blob = blob_of(2)};
+    struct dz_sha256 dropped = blob_of(1).sha;
+    DZ_TRY(dz_batch_begin(c, &b, err));
+    DZ_TRY(dz_batch_series(b, &s, &id, err));
+    DZ_TRY(dz_batch_chapter(b, id, &first, &chapter_id, &changed, err));
+    DZ_TRY(dz_batch_chapter(b, id, &second, &chapter_id, &changed, err));
+    DZ_TRY(dz_batch_asset(b, id, &a, &changed, err));
+    DZ_TRY(dz_batch_shelf(b, DZ_S("komi"), id, err));
+    DZ_TRY(dz_batch_blob_drop(b, &dropped, err));
+    return dz_batch_commit(&b, NULL, err);
+}
+
+static enum dz_code read_all(struct dz_catalog *c, struct dz_err *err)
+{
+    DZ_AUTO(dz_arena_free) struct dz_arena *a = dz_arena_new(DZ_MIB);
+    DZ_AUTO(dz_snapshot_unref) struct dz_snapshot *s = NULL;
+    int64_t *ids, id;
+    size_t n;
+    uint64_t seq, left;
+    struct dz_catalog_counts counts;
+    struct dz_series_full full;
+    struct dz_shelf_rec *shelves;
+    dz_str stamp;
+    DZ_TRY(dz_catalog_series_ids(c, a, &ids, &n, err));
+    DZ_TRY(dz_catalog_series_find(c, DZ_S("local"), DZ_S("s"), &id, err));
+    DZ_TRY(dz_catalog_changes(c, 0, a, &ids, &n, &seq, err));
+    DZ_TRY(dz_catalog_counts(c, &counts, err));
+    DZ_TRY(dz_catalog_shelves(c, a, &shelves, &n, err));
+    DZ_TRY(dz_catalog_chapter_stamp(c, id, DZ_S("1"), a, &stamp, err));
+    DZ_TRY(dz_catalog_verify(c, true, NULL, NULL, &left, err));
+    DZ_TRY(dz_catalog_load(c, id, a, &full, err));
+    return dz_snapshot_build(&full, true, NULL, 0, &s, err);
+}
+
+static int child(const char *mode, const char *folder)
+{
+    struct dz_catalog *c = NULL;
+    struct dz_err err = {0};
+    enum dz_code code = dz_catalog_open("sqlite", folder, "", &c, &err);
+    if (code == DZ_OK && strcmp(mode, "open") != 0)
+        code = strcmp(mode, "write") == 0 ? change_all(c, &err) : read_all(c, &err);
+    dz_catalog_close(&c);
+    return code == DZ_OK ? DONE : FAILED;
+}
+
+/* ---- what must hold afterwards -----------------------------------------------------------------
+ */
+
+/* The state before the batch or the one after it, sound in either case. */
+static void assert_state(const char *folder, bool after)
+{
+    DZ_AUTO(dz_arena_free) struct dz_arena *a = dz_arena_new(DZ_MIB);
+    struct dz_catalog *c = NULL;
+    struct dz_series_full full;
+    struct dz_catalog_counts counts;
+    int64_t id, *ids;
+    size_t n;
+    uint64_t left, seq;
+    must(dz_catalog_open("sqlite", folder, "", &c, err));
+    must(dz_catalog_verify(c, false, NULL, NULL, &left, err));
+    assert_int_equal(left, 0);
+    must(dz_catalog_series_find(c, DZ_S("local"), DZ_S("s"), &id, err));
+    must(dz_catalog_load(c, id, a, &full, err));
+    must(dz_catalog_counts(c, &counts, err));
+    must(dz_catalog_changes(c, 0, a, &ids, &n, &seq, err));
+    assert_int_equal(seq, after ? 2 : 1);
+    assert_int_equal(full.chapters_n, after ? 2 : 1);
+    assert_int_equal(full.chapters[full.chapters_n - 1].pages_n, after ? 2 : 3);
+    assert_int_equal(full.assets_n, after ? 1 : 0);
+    assert_int_equal(counts.shelves, after ? 1 : 0);
+    assert_int_equal(counts.blobs, after ? 4 : 3);
+    assert_true(dz_str_eq(full.series.title, after ? DZ_S("A new title") : DZ_S("s")));
+    dz_catalog_close(&c);
+}
+
+static int run_child(const char *mode, const char *folder, const char *fault)
+{
+    return wait_for(start_self(mode, folder, "DZ_FAULT", fault));
+}
+
+static bool was_killed(int status)
+{
+    return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+}
+
+static void killed_in_a_batch(void **state)
+{
+    char fault[32];
+    assert_true(was_killed(run_child("write", *state, "commit:1:kill")));
+    assert_state(*state, false);
+    unsigned n = 1;
+    for (;; n += n < 8 ? 1 : 5) {
+        snprintf(fault, sizeof(fault), "query:%u:kill", n);
+        int status = run_child("write", *state, fault);
+        if (!was_killed(status)) {
+            assert_true(WIFEXITED(status));
+            assert_int_equal(WEXITSTATUS(status), DONE);
+            break;
+        }
+        assert_state(*state, false);
+    }
+    assert_true(n > 30);
+    assert_state(*state, true);
+}
+
+static void each_query_fails_once(void **state)
+{
+    char fault[32];
+    assert_int_equal(WEXITSTATUS(run_child("write", *state, "commit:1")), FAILED);
+    assert_state(*state, false);
+    for (unsigned n = 1;; n++) {
+        snprintf(fault, sizeof(fault), "query:%u", n);
+        int status = run_child("write", *state, fault);
+        assert_true(WIFEXITED(status));
+        if (WEXITSTATUS(status) == DONE)
+            break;
+        assert_int_equal(WEXITSTATUS(status), FAILED); /* and no leak, no abort */
+        if (n % 8 == 0)
+            assert_state(*state, false);
+    }
+    assert_state(*state, true);
+}
+
+static void reading_fails_cleanly(void **state)
+{
+    static const char *const ops[] = {"query", "alloc"};
+    char fault[32];
+    for (size_t i = 0; i < DZ_LEN(ops); i++)
+        for (unsigned n = 1;; n++) {
+            snprintf(fault, sizeof(fault), "%s:%u", ops[i], n);
+            int status = run_child("read", *state, fault);
+            assert_true(WIFEXITED(status));
+            if (WEXITSTATUS(status) == DONE)
+                break;
+            assert_int_equal(WEXITSTATUS(status), FAILED);
+        }
+    assert_state(*state, false);
+}
+
+static void killed_while_a_catalog_is_made(void **state)
+{
+    char folder[64], fault[32];
+    (void)state;
+    for (unsigned n = 1;; n++) {
+        make_folder(folder);
+        snprintf(fault, sizeof(fault), "query:%u:kill", n);
+        int status = run_child("open", folder, fault);
+        struct dz_catalog *c = NULL;
+        must(dz_catalog_open("sqlite", folder, "", &c, err));
+        put_one(c, "s", "1", 1, 1, 1);
+        dz_catalog_close(&c);
+        drop_folder(folder);
+        if (!was_killed(status)) {
+            assert_int_equal(WEXITSTATUS(status), DONE);
+            assert_true(n > 3);
+            return;
+        }
+    }
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 3)
+        return child(argv[1], argv[2]);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(killed_in_a_batch, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(each_query_fails_once, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(reading_fails_cleanly, set_up, tear_down),
+        cmocka_unit_test(killed_while_a_catalog_is_made),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+#endif

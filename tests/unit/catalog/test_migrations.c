@@ -1,0 +1,268 @@
+/*
+ * test_migrations: from an older file to this binary's, with a copy first; and the files that are
+ * refused.
+ */
+#include "catalog/sqlite_int.h"
+#include "catalog/test_records.h"
+
+#include <fcntl.h>
+
+struct fixture {
+    char folder[64];
+    char path[96];
+    char copy[128]; /* before migration 2 */
+    struct dz_arena *a;
+};
+
+static int set_up(void **state)
+{
+    struct fixture *f = dz_new(struct fixture);
+    make_folder(f->folder);
+    snprintf(f->path, sizeof(f->path), "%s/dozo.db", f->folder);
+    snprintf(f->copy, sizeof(f->copy), "%s.before-migration-2", f->path);
+    f->a = dz_arena_new(8 * DZ_MIB);
+    *state = f;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *f = *state;
+    drop_folder(f->folder);
+    dz_arena_free(&f->a);
+    free(f);
+    return 0;
+}
+
+static struct dz_catalog *open_at(const struct fixture *f, const char *path)
+{
+    struct dz_catalog *c = NULL;
+    must(dz_catalog_open("sqlite", f->folder, path, &c, err));
+    return c;
+}
+
+static struct dz_sqlite *self_of(struct dz_catalog *c)
+{
+    return c->self;
+}
+
+static size_t chapters_in(struct fixture *f, struct dz_catalog *c)
+{
+    int64_t id;
+    struct dz_series_full full;
+    must(dz_catalog_series_find(c, DZ_S("local"), DZ_S("s"), &id, err));
+    must(dz_catalog_load(c, id, f->a, &full, err));
+    return full.chapters_n;
+}
+
+static int64_t ask(struct dz_catalog *c, const char *sql)
+{
+    sqlite3_stmt *st = NULL;
+    assert_int_equal(sqlite3_prepare_v2(self_of(c)->write.db, sql, -1, &st, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_step(st), SQLITE_ROW);
+    int64_t n = sqlite3_column_int64(st, 0);
+    sqlite3_finalize(st);
+    return n;
+}
+
+static void write_file(const char *path, const char *bytes, size_t n)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    assert_true(fd >= 0);
+    must(dz_write_all(fd, (dz_str){bytes, n}, err));
+    close(fd);
+}
+
+static void a_new_file_needs_no_copy(void **state)
+{
+    struct fixture *f = *state;
+    struct dz_catalog *c = open_at(f, "");
+    assert_int_equal(ask(c, "SELECT max(number) FROM schema_version"), dz_migrations_n);
+    assert_int_equal(ask(c, "SELECT count(*) FROM schema_version"), dz_migrations_n);
+    put_one(c, "s", "1", 1, 2, 1);
+    dz_catalog_close(&c);
+    c = open_at(f, "");
+    assert_int_equal(chapters_in(f, c), 1);
+    dz_catalog_close(&c);
+    assert_int_equal(access(f->copy, F_OK), -1);
+}
+
+static void the_folder_is_made(void **state)
+{
+    struct fixture *f = *state;
+    char deep[128];
+    struct dz_catalog *c = NULL;
+    snprintf(deep, sizeof(deep), "%s/a", f->folder);
+    must(dz_catalog_open("sqlite", deep, "", &c, err));
+    dz_catalog_close(&c);
+    drop_folder(deep);
+}
+
+static void the_connections_are_strict_and_durable(void **state)
+{
+    struct fixture *f = *state;
+    struct dz_catalog *c = open_at(f, "");
+    assert_int_equal(ask(c, "PRAGMA foreign_keys"), 1);
+    assert_int_equal(ask(c, "PRAGMA synchronous"), 2);
+    assert_int_equal(ask(c, "PRAGMA trusted_schema"), 0);
+    assert_int_equal(ask(c, "PRAGMA cell_size_check"), 1);
+    assert_int_equal(ask(c, "SELECT journal_mode = 'wal' FROM pragma_journal_mode"), 1);
+    assert_int_equal(ask(c, "SELECT count(*) FROM pragma_table_list WHERE schema = 'main' AND "
+                            "name NOT LIKE 'sqlite_%' AND strict = 0"),
+                     0);
+    dz_catalog_close(&c);
+}
+
+static const char *later_list[3];
+static const char *const *later(void)
+{
+    later_list[0] = dz_migrations[0];
+    later_list[1] = "ALTER TABLE series ADD COLUMN note TEXT NOT NULL DEFAULT 'none'";
+    later_list[2] = "CREATE TABLE job (id INTEGER PRIMARY KEY) STRICT";
+    return later_list;
+}
+
+static void an_old_file_is_copied_and_migrated(void **state)
+{
+    struct fixture *f = *state;
+    struct dz_catalog *c = open_at(f, "");
+    put_one(c, "s", "1", 1, 2, 1);
+    chmod(f->path, 0640);
+    must(dz_migrate(self_of(c), later(), 3, err));
+    assert_int_equal(ask(c, "SELECT max(number) FROM schema_version"), 3);
+    assert_int_equal(ask(c, "SELECT count(*) FROM series WHERE note = 'none'"), 1);
+    assert_int_equal(ask(c, "SELECT count(*) FROM job"), 0);
+    assert_int_equal(chapters_in(f, c), 1);
+    must(dz_migrate(self_of(c), later(), 3, err)); /* nothing left to do */
+    dz_catalog_close(&c);
+
+    /* The copy is a whole catalog of the old number, with the rights of the original. */
+    struct stat st;
+    assert_int_equal(stat(f->copy, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0640);
+    struct dz_catalog *old = open_at(f, f->copy);
+    assert_int_equal(ask(old, "SELECT max(number) FROM schema_version"), 1);
+    assert_int_equal(chapters_in(f, old), 1);
+    dz_catalog_close(&old);
+    char other[160];
+    snprintf(other, sizeof(other), "%s/dozo.db.before-migration-3", f->folder);
+    assert_int_equal(access(other, F_OK), -1);
+    snprintf(other, sizeof(other), "%s.tmp", f->copy);
+    assert_int_equal(access(other, F_OK), -1);
+
+    /* And this binary refuses what it does not know, without touching it. */
+    const char *text = refused(dz_catalog_open("sqlite", f->folder, "", &c, err), DZ_UNSUPPORTED);
+    assert_non_null(strstr(text, f->path));
+    assert_non_null(strstr(text, "newer dozo (schema 3, this one knows 1)"));
+}
+
+static void a_failing_migration_leaves_the_file_as_it_was(void **state)
+{
+    struct fixture *f = *state;
+    const char *const list[] = {dz_migrations[0], "CREATE TABLE job (id INTEGER PRIMARY KEY); "
+                                                  "INSERT INTO nowhere VALUES (1)"};
+    struct dz_catalog *c = open_at(f, "");
+    put_one(c, "s", "1", 1, 2, 1);
+    const char *text = refused(dz_migrate(self_of(c), list, 2, err), DZ_INTERNAL);
+    assert_non_null(strstr(text, "migration 2: "));
+    assert_non_null(strstr(text, "nowhere"));
+    assert_int_equal(ask(c, "SELECT max(number) FROM schema_version"), 1);
+    assert_int_equal(ask(c, "SELECT count(*) FROM sqlite_schema WHERE name = 'job'"), 0);
+    put_one(c, "s", "2", 2, 2, 1);
+    assert_int_equal(chapters_in(f, c), 2);
+    dz_catalog_close(&c);
+    assert_int_equal(access(f->copy, F_OK), 0);
+}
+
+static void without_a_copy_nothing_is_migrated(void **state)
+{
+    struct fixture *f = *state;
+    struct dz_catalog *c = open_at(f, "");
+    put_one(c, "s", "1", 1, 2, 1);
+    mkdir(f->copy, 0700); /* the copy's name is taken by a folder */
+    struct dz_err err = {0};
+    assert_int_not_equal(dz_migrate(self_of(c), later(), 3, &err), DZ_OK);
+    assert_non_null(strstr(err.text, "the copy before migration 2: "));
+    assert_int_equal(ask(c, "SELECT max(number) FROM schema_version"), 1);
+    rmdir(f->copy);
+    must(dz_migrate(self_of(c), later(), 3, err));
+    dz_catalog_close(&c);
+}
+
+static void what_is_no_catalog_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct dz_catalog *c = NULL;
+    static char garbage[8192];
+    memset(garbage, 'x', sizeof(garbage));
+    write_file(f->path, garbage, sizeof(garbage));
+    const char *text = refused(dz_catalog_open("sqlite", f->folder, "", &c, err), DZ_CORRUPT);
+    assert_non_null(strstr(text, f->path));
+    assert_non_null(strstr(text, "not a database"));
+
+    unlink(f->path);
+    sqlite3 *db = NULL;
+    assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "CREATE TABLE t (x)", NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+    text = refused(dz_catalog_open("sqlite", f->folder, "", &c, err), DZ_BAD_INPUT);
+    assert_non_null(strstr(text, "not one of dozo"));
+
+    unlink(f->path);
+    mkdir(f->path, 0700);
+    text = refused(dz_catalog_open("sqlite", f->folder, "", &c, err), DZ_IO);
+    assert_non_null(strstr(text, f->path));
+    rmdir(f->path);
+    assert_null(c);
+}
+
+static void a_damaged_catalog_says_so(void **state)
+{
+    struct fixture *f = *state;
+    struct dz_catalog *c = open_at(f, "");
+    for (unsigned i = 0; i < 20; i++) {
+        char key[8];
+        snprintf(key, sizeof(key), "%u", i);
+        put_one(c, "s", key, i, 60, i * 60);
+    }
+    dz_catalog_close(&c);
+    static char garbage[4096];
+    memset(garbage, 0xa5, sizeof(garbage));
+    struct stat st;
+    int fd = open(f->path, O_WRONLY);
+    assert_int_equal(fstat(fd, &st), 0);
+    assert_true(st.st_size > 20 * 4096);
+    for (off_t at = 3 * 4096; at < st.st_size; at += 4096) /* all but the schema */
+        assert_int_equal(pwrite(fd, garbage, sizeof(garbage), at), sizeof(garbage));
+    close(fd);
+    struct dz_err err = {0};
+    enum dz_code code = dz_catalog_open("sqlite", f->folder, "", &c, &err);
+    if (code == DZ_OK) {
+        int64_t *ids;
+        size_t n;
+        struct dz_series_full full;
+        code = dz_catalog_series_ids(c, f->a, &ids, &n, &err);
+        if (code == DZ_OK)
+            code = dz_catalog_load(c, 1, f->a, &full, &err);
+    }
+    assert_int_equal(code, DZ_CORRUPT);
+    assert_non_null(strstr(err.text, f->path));
+    assert_non_null(strstr(err.text, "dozo check"));
+    dz_catalog_close(&c);
+}
+
+int main(void)
+{
+#define CASE(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        CASE(a_new_file_needs_no_copy),
+        CASE(the_folder_is_made),
+        CASE(the_connections_are_strict_and_durable),
+        CASE(an_old_file_is_copied_and_migrated),
+        CASE(a_failing_migration_leaves_the_file_as_it_was),
+        CASE(without_a_copy_nothing_is_migrated),
+        CASE(what_is_no_catalog_is_refused),
+        CASE(a_damaged_catalog_says_so),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,186 @@
+/*
+ * test_processes: several processes on one catalog: opening, writing and watching at once.
+ *
+ * The test runs itself again as a child; parent and child share nothing but the folder.
+ */
+#include "catalog/sqlite_int.h"
+#include "catalog/test_records.h"
+
+enum { ROUNDS = 25 };
+
+static int set_up(void **state)
+{
+    static char folder[64];
+    make_folder(folder);
+    *state = folder;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    drop_folder(*state);
+    return 0;
+}
+
+/* One batch a chapter; all writers use the same three blobs. */
+static void write_chapters(const char *folder, const char *series)
+{
+    struct dz_catalog *c = NULL;
+    must(dz_catalog_open("sqlite", folder, "", &c, err));
+    for (unsigned i = 1; i <= ROUNDS; i++) {
+        char key[16];
+        snprintf(key, sizeof(key), "%u", i);
+        put_one(c, series, key, i, 3, 1);
+    }
+    dz_catalog_close(&c);
+}
+
+static enum dz_code check_refs(void *arg, const struct dz_blob_rec *b, uint64_t refs,
+                               struct dz_err *err)
+{
+    (void)b;
+    (void)err;
+    assert_int_equal(refs, 3 * ROUNDS);
+    ++*(unsigned *)arg;
+    return DZ_OK;
+}
+
+static void three_make_and_write_one_catalog(void **state)
+{
+    pid_t first = start_self("write", *state, NULL, NULL);
+    pid_t second = start_self("write", *state, NULL, NULL);
+    write_chapters(*state, "parent");
+    assert_int_equal(wait_for(first), 0);
+    assert_int_equal(wait_for(second), 0);
+
+    struct dz_catalog *c = NULL;
+    struct dz_catalog_counts k;
+    uint64_t left;
+    unsigned blobs = 0;
+    must(dz_catalog_open("sqlite", *state, "", &c, err));
+    must(dz_catalog_counts(c, &k, err));
+    assert_int_equal(k.series, 3);
+    assert_int_equal(k.chapters, 3 * ROUNDS);
+    assert_int_equal(k.pages, 9 * ROUNDS);
+    assert_int_equal(k.blobs, 3);
+    must(dz_catalog_blobs(c, check_refs, &blobs, err));
+    assert_int_equal(blobs, 3);
+    must(dz_catalog_verify(c, false, NULL, NULL, &left, err));
+    assert_int_equal(left, 0);
+    dz_catalog_close(&c);
+}
+
+static void a_change_elsewhere_is_seen(void **state)
+{
+    DZ_AUTO(dz_arena_free) struct dz_arena *a = dz_arena_new(DZ_MIB);
+    struct dz_catalog *c = NULL;
+    int64_t *ids, mine;
+    size_t n;
+    uint64_t seq, later;
+    must(dz_catalog_open("sqlite", *state, "", &c, err));
+    mine = put_one(c, "mine", "1", 1, 1, 1);
+    must(dz_catalog_changes(c, 0, a, &ids, &n, &seq, err));
+    assert_int_equal(n, 1);
+    assert_int_equal(ids[0], mine);
+    for (unsigned i = 0; i < 3; i++) {
+        must(dz_catalog_changes(c, seq, a, &ids, &n, &later, err));
+        assert_int_equal(n, 0);
+        assert_int_equal(later, seq);
+    }
+    assert_int_equal(wait_for(start_self("write", *state, NULL, NULL)), 0);
+    must(dz_catalog_changes(c, seq, a, &ids, &n, &later, err));
+    assert_int_equal(n, 1);
+    assert_int_not_equal(ids[0], mine);
+    assert_int_equal(later, seq + ROUNDS);
+    must(dz_catalog_changes(c, later, a, &ids, &n, &seq, err));
+    assert_int_equal(n, 0);
+    dz_catalog_close(&c);
+}
+
+/* Polls all the while: each change of the other process is told, and numbers only grow. */
+static void polling_while_another_writes(void **state)
+{
+    DZ_AUTO(dz_arena_free) struct dz_arena *a = dz_arena_new(DZ_MIB);
+    struct dz_catalog *c = NULL;
+    int64_t *ids;
+    size_t n, told = 0;
+    uint64_t seq = 0, later;
+    int status;
+    must(dz_catalog_open("sqlite", *state, "", &c, err));
+    pid_t pid = start_self("write", *state, NULL, NULL);
+    bool alive = true;
+    while (alive) {
+        alive = waitpid(pid, &status, WNOHANG) == 0;
+        must(dz_catalog_changes(c, seq, a, &ids, &n, &later, err));
+        assert_true(later >= seq);
+        assert_true((n > 0) == (later > seq));
+        told += n;
+        seq = later;
+        dz_arena_reset(a);
+    }
+    assert_int_equal(status, 0);
+    assert_int_equal(seq, ROUNDS);
+    assert_true(told >= 1 && told <= ROUNDS);
+    dz_catalog_close(&c);
+}
+
+static void a_writer_that_waits_too_long_is_told_why(void **state)
+{
+    struct dz_catalog *holder = NULL, *waiter = NULL;
+    struct dz_batch *b = NULL, *none = NULL;
+    must(dz_catalog_open("sqlite", *state, "", &holder, err));
+    must(dz_catalog_open("sqlite", *state, "", &waiter, err));
+    sqlite3_busy_timeout(((struct dz_sqlite *)waiter->self)->write.db, 20);
+    must(dz_batch_begin(holder, &b, err));
+    const char *text = refused(dz_batch_begin(waiter, &none, err), DZ_UNAVAILABLE);
+    assert_non_null(strstr(text, "another dozo process is writing"));
+    assert_null(none);
+    dz_batch_rollback(&b);
+    must(dz_batch_begin(waiter, &none, err));
+    dz_batch_rollback(&none);
+    dz_catalog_close(&holder);
+    dz_catalog_close(&waiter);
+}
+
+static void *begin_too(void *arg)
+{
+    struct dz_batch *b = NULL;
+    struct dz_err err = {0};
+    enum dz_code code = dz_batch_begin(arg, &b, &err);
+    return code == DZ_UNAVAILABLE && strstr(err.text, "another thread") ? NULL : arg;
+}
+
+static void threads_take_turns(void **state)
+{
+    struct dz_catalog *c = NULL;
+    struct dz_batch *b = NULL;
+    pthread_t t;
+    void *wrong;
+    must(dz_catalog_open("sqlite", *state, "", &c, err));
+    ((struct dz_sqlite *)c->self)->write_wait_ms = 20;
+    must(dz_batch_begin(c, &b, err));
+    assert_int_equal(pthread_create(&t, NULL, begin_too, c), 0);
+    pthread_join(t, &wrong);
+    assert_null(wrong);
+    dz_batch_rollback(&b);
+    dz_catalog_close(&c);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 3) {
+        char series[32];
+        snprintf(series, sizeof(series), "child-%ld", (long)getpid());
+        write_chapters(argv[2], series);
+        return 0;
+    }
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(three_make_and_write_one_catalog, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_change_elsewhere_is_seen, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(polling_while_another_writes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_writer_that_waits_too_long_is_told_why, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(threads_take_turns, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
