@@ -270,6 +270,8 @@ static enum dz_code start(struct dz_archive *take_a, const struct dz_archive_lim
     a->pending = rc;
     a->has_pending = true;
     int format = archive_format(a->la) & ARCHIVE_FORMAT_BASE_MASK;
+    if (rc == ARCHIVE_EOF && format == ARCHIVE_FORMAT_TAR) /* what is left of a lost download */
+        return dz_fail(err, DZ_PARSE, "not an archive: it holds nothing but zeros");
     a->is_zip = format == ARCHIVE_FORMAT_ZIP;
     a->is_rar5 = format == ARCHIVE_FORMAT_RAR_V5;
     a->rar.is_known = a->rar.needs_end = a->is_rar5;

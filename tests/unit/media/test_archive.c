@@ -189,6 +189,8 @@ static void says_what_is_wrong(void **state)
     assert_int_equal(dz_archive_open(DATA_DIR, limits, &a, &err), DZ_PARSE);
     assert_null(a);
     expect(DZ_S(""), DZ_PARSE, "empty file");
+    static const char zeros[20 * 512]; /* to tar: its end, and nothing before it */
+    expect((dz_str){zeros, sizeof(zeros)}, DZ_PARSE, "nothing but zeros");
     expect(DZ_S("this is a text, no archive"), DZ_PARSE, "not an archive");
     expect(DZ_S("PK\3\4 and no more than this"), DZ_PARSE, "truncated");
     expect_file("page.jpg", DZ_PARSE, "not an archive");
