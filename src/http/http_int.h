@@ -475,3 +475,9 @@ struct dz_http_server {
     bool started;
     struct dz_http_lane *test_lanes;
 };
+
+/* ---- tests (testing.c) ----------------------------------------------------------------------------------------------- */
+
+struct dz_http_test_conn;
+/* As dz_http_test_feed, but does not wait for late replies. */
+void dz_http_test_push(struct dz_http_test_conn *c, dz_str bytes, bool eof);

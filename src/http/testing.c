@@ -159,18 +159,23 @@ static bool pump(struct dz_http_test_conn *t)
     return true;
 }
 
-void dz_http_test_feed(struct dz_http_test_conn *t, dz_str bytes, bool eof)
+void dz_http_test_push(struct dz_http_test_conn *t, dz_str bytes, bool eof)
 {
     dz_buf_put(&t->in, bytes);
     t->eof |= eof;
+    while (pump(t)) {
+    }
+}
+
+void dz_http_test_feed(struct dz_http_test_conn *t, dz_str bytes, bool eof)
+{
     int64_t until_ms = dz_mono_ns() / 1000000 + WAIT_MS;
-    for (;;) {
+    dz_http_test_push(t, bytes, eof);
+    while (t->conn && (t->conn->state == CONN_HANDLE || t->conn->resuming) &&
+           dz_mono_ns() / 1000000 < until_ms) {
+        dz_loop_turn(t->lane->loop, t->conn->resuming ? 0 : 10);
         while (pump(t)) {
         }
-        if (!t->conn || (t->conn->state != CONN_HANDLE && !t->conn->resuming) ||
-            dz_mono_ns() / 1000000 >= until_ms)
-            return;
-        dz_loop_turn(t->lane->loop, t->conn->resuming ? 0 : 10);
     }
 }
 
