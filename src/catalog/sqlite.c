@@ -469,16 +469,30 @@ static enum dz_code load_chapters(struct dz_sq_conn *c, int64_t series_id, struc
     return DZ_OK;
 }
 
+static int by_id(const void *x, const void *y)
+{
+    const struct dz_chapter_rec *const *a = x, *const *b = y;
+    return ((*a)->id > (*b)->id) - ((*a)->id < (*b)->id);
+}
+
+/* In the order of the table, which a cold disk reads several times faster than newest first. */
 static enum dz_code load_pages(struct dz_sq_conn *c, struct dz_pool *pool,
                                struct dz_series_full *full, struct dz_err *err)
 {
     DZ_AUTO(dz_sq_pages_done) struct dz_sq_pages pages = {0};
+    DZ_AUTO(dz_freep) struct dz_chapter_rec **order = NULL;
+    if (full->chapters_n == 0)
+        return DZ_OK;
+    order = dz_alloc(full->chapters_n * sizeof(struct dz_chapter_rec *));
+    for (size_t i = 0; i < full->chapters_n; i++)
+        order[i] = &full->chapters[i];
+    qsort(order, full->chapters_n, sizeof(struct dz_chapter_rec *), by_id);
     for (size_t i = 0; i < full->chapters_n; i++) {
-        DZ_TRY(dz_sq_read_pages(c, full->chapters[i].id, pool, &pages, err));
+        DZ_TRY(dz_sq_read_pages(c, order[i]->id, pool, &pages, err));
         void *copy;
         DZ_TRY(arena_copy(pool->arena, pages.v, pages.n * sizeof(*pages.v), &copy, err));
-        full->chapters[i].pages = copy;
-        full->chapters[i].pages_n = pages.n;
+        order[i]->pages = copy;
+        order[i]->pages_n = pages.n;
     }
     return DZ_OK;
 }
