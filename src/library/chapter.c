@@ -1,10 +1,11 @@
 /*
  * chapter: the pages of one folder or archive, into the store.
  *
- * In: a unit of the plan. Out: page records in natural order of their whole names, ComicInfo when there is one, and the
- * bytes in the reader's store batch, not committed. One page is in memory at a time. A page that is no whole image is
- * told and left out; an archive that is damaged, encrypted or over a limit gives nothing at all, because nobody can
- * say what is missing. An archive is one chapter, also when it holds several folders.
+ * In: a unit of the plan. Out: page records in natural order of their whole names, ComicInfo when
+ * there is one, and the bytes in the reader's store batch, not committed. One page is in memory at
+ * a time. A page that is no whole image is told and left out; an archive that is damaged, encrypted
+ * or over a limit gives nothing at all, because nobody can say what is missing. An archive is one
+ * chapter, also when it holds several folders.
  */
 #include "library/import_int.h"
 
@@ -47,7 +48,7 @@ static void tell_progress(struct reading *g, const char *entry, uint64_t bytes)
     tell(g, DZ_IMPORT_PAGE, entry, NULL);
 }
 
-/* ---- pages ------------------------------------------------------------------------------------------------------- */
+/* ---- pages ----------------------------------------------------------------------------------- */
 
 static dz_str base_name(dz_str path)
 {
@@ -107,9 +108,10 @@ static void take_info(struct reading *g, const char *entry, dz_str folder)
     g->info_folder = dz_arena_str(g->c->arena, folder);
 }
 
-/* ---- archives ---------------------------------------------------------------------------------------------------------- */
+/* ---- archives -------------------------------------------------------------------------------- */
 
-/* At the root, or in a folder of the root: that one counts only when all pages lie in the same folder. */
+/* At the root, or in a folder of the root: that one counts only when all pages lie in the same
+ * folder. */
 static bool is_info(const struct reading *g, dz_str name, dz_str *ret_folder)
 {
     size_t slash = dz_str_chr(name, '/');
@@ -185,7 +187,7 @@ static enum dz_code read_archive(struct reading *g, bool *ret_whole, struct dz_e
     }
 }
 
-/* ---- folders ------------------------------------------------------------------------------------------------------------- */
+/* ---- folders --------------------------------------------------------------------------------- */
 
 /* One file of the folder into r->page; false: told. */
 static bool read_file(struct reading *g, const char *name, uint64_t bytes_max, int kind)
@@ -224,7 +226,7 @@ static enum dz_code read_folder(struct reading *g, struct dz_err *err)
     return DZ_OK;
 }
 
-/* ---- the whole ------------------------------------------------------------------------------------------------------------- */
+/* ---- the whole ------------------------------------------------------------------------------- */
 
 static int cmp_pages(const void *a, const void *b)
 {

@@ -1,10 +1,11 @@
 /*
  * check: the catalog against the store, both ways.
  *
- * In: all blob rows, then all blobs (in this order: an import that runs meanwhile puts before it names), then all
- * series. Out: a line for each thing that is wrong, saying where and what to do, and with `repair` a catalog that names
- * nothing it cannot serve. A repair only takes out: page rows without good bytes, blobs that nobody names. Bytes that
- * are damaged are moved to data_dir/damaged, for they may be the only copy. It holds the import lock alone, because a blob
+ * In: all blob rows, then all blobs (in this order: an import that runs meanwhile puts before it
+ * names), then all series. Out: a line for each thing that is wrong, saying where and what to do,
+ * and with `repair` a catalog that names nothing it cannot serve. A repair only takes out: page
+ * rows without good bytes, blobs that nobody names. Bytes that are damaged are moved to
+ * data_dir/damaged, for they may be the only copy. It holds the import lock alone, because a blob
  * that nobody names yet may belong to a running import. One thread; 64 bytes a blob.
  */
 #include <fcntl.h>
@@ -52,7 +53,7 @@ static void tell(struct check *k, bool repaired, const char *text)
         k->o->problem(k->o->arg, repaired, text);
 }
 
-/* ---- the catalog itself -------------------------------------------------------------------------------------------- */
+/* ---- the catalog itself ---------------------------------------------------------------------- */
 
 static void keep_line(void *arg, const char *text)
 {
@@ -97,7 +98,7 @@ static enum dz_code check_catalog(struct check *k, struct dz_err *err)
     return DZ_OK;
 }
 
-/* ---- rows and blobs ------------------------------------------------------------------------------------------------- */
+/* ---- rows and blobs -------------------------------------------------------------------------- */
 
 static enum dz_code add_row(void *arg, const struct dz_blob_rec *b, uint64_t refs,
                             struct dz_err *err)
@@ -195,7 +196,7 @@ static enum dz_code check_blobs(struct check *k, struct dz_err *err)
     return DZ_OK;
 }
 
-/* ---- pages and assets --------------------------------------------------------------------------------------------------- */
+/* ---- pages and assets ------------------------------------------------------------------------ */
 
 static const char *words_of(enum state s)
 {
@@ -292,8 +293,7 @@ static enum dz_code strip_chapter(struct check *k, const struct dz_series_rec *s
 static enum dz_code check_chapter(struct check *k, const struct dz_series_rec *s,
                                   const struct dz_chapter_rec *c, struct dz_err *err)
 {
-    struct dz_page_rec *good = dz_alloc((c->pages_n + 1) * sizeof(*good));
-    DZ_AUTO(dz_freep) struct dz_page_rec *owner = good;
+    DZ_AUTO(dz_freep) struct dz_page_rec *good = dz_alloc((c->pages_n + 1) * sizeof(*good));
     size_t n = 0;
     for (size_t i = 0; i < c->pages_n; i++) {
         enum state state = GOOD;
@@ -353,7 +353,7 @@ static enum dz_code check_series(struct check *k, struct dz_err *err)
     return DZ_OK;
 }
 
-/* ---- taking out ------------------------------------------------------------------------------------------------------------ */
+/* ---- taking out ------------------------------------------------------------------------------ */
 
 static enum dz_code copy_out(int from, int to, struct dz_err *err)
 {
@@ -374,7 +374,8 @@ static enum dz_code copy_out(int from, int to, struct dz_err *err)
     return DZ_OK;
 }
 
-/* Damaged bytes to data_dir/damaged/DIGEST. *ret_moved false: the store does not give them out, so they stay there. */
+/* Damaged bytes to data_dir/damaged/DIGEST. *ret_moved false: the store does not give them out,
+ * so they stay there. */
 static enum dz_code put_aside(struct check *k, const struct dz_sha256 *sha, bool *ret_moved,
                               struct dz_err *err)
 {
@@ -425,14 +426,14 @@ static enum dz_code drop_rows(struct check *k, const struct dz_sha256 *shas, siz
     return DZ_OK;
 }
 
-/* After the bad pages are out: moves damaged bytes aside, then removes what nobody names, rows before blobs. */
+/* After the bad pages are out: moves damaged bytes aside, then removes what nobody names, rows
+ * before blobs. */
 static enum dz_code clean_up(struct check *k, struct dz_err *err)
 {
-    struct row *before = k->rows;
+    DZ_AUTO(dz_freep) struct row *before = k->rows;
     size_t before_n = k->n, n = 0;
     k->rows = NULL;
     k->n = k->cap = 0;
-    DZ_AUTO(dz_freep) struct row *owner = before;
     for (size_t i = 0; i < before_n; i++) {
         struct row *r = &before[i];
         bool moved = false;
@@ -461,7 +462,7 @@ static enum dz_code clean_up(struct check *k, struct dz_err *err)
     return DZ_OK;
 }
 
-/* ---- the whole ---------------------------------------------------------------------------------------------------------------- */
+/* ---- the whole ------------------------------------------------------------------------------- */
 
 static enum dz_code run(struct check *k, struct dz_err *err)
 {
@@ -475,6 +476,7 @@ enum dz_code dz_library_check(struct dz_library *l, const struct dz_check_option
                               struct dz_check_result *ret_result, struct dz_err *err)
 {
     struct check k = {.l = l, .o = o};
+    *ret_result = k.result;
     DZ_AUTO(dz_closep) int lock = -1;
     pthread_mutex_lock(&l->lock);
     DZ_AUTO(dz_conf_unref) struct dz_conf *conf = dz_conf_ref(l->conf);

@@ -1,11 +1,12 @@
 /*
  * files: open blobs, so that a hot page costs no open(2).
  *
- * In: a digest. Out: a counted descriptor for sendfile. Several shards, each a fixed array of slots under one lock, found by
- * the digest's own bytes (they are as good as a hash) and given up in CLOCK order. A miss opens outside the lock; others
- * that want the same blob wait for that one open instead of doing it again. A descriptor is used for at most VALID_MS:
- * a repair may have replaced a damaged file, whose old bytes an open descriptor would show for ever. Any thread; what
- * was given out stays open until its user lets go, also when the cache has forgotten it.
+ * In: a digest. Out: a counted descriptor for sendfile. Several shards, each a fixed array of slots
+ * under one lock, found by the digest's own bytes (they are as good as a hash) and given up in
+ * CLOCK order. A miss opens outside the lock; others that want the same blob wait for that one open
+ * instead of doing it again. A descriptor is used for at most VALID_MS: a repair may have replaced
+ * a damaged file, whose old bytes an open descriptor would show for ever. Any thread; what was
+ * given out stays open until its user lets go, also when the cache has forgotten it.
  */
 #include <sys/resource.h>
 

@@ -1,13 +1,15 @@
 /*
  * import: folders and archives into the library.
  *
- * In: paths. Out: series of the source "local", a chapter a unit of the plan. The order of steps makes it safe to be
- * killed: the pages of a chapter are put and synced, then one batch of the catalog makes the chapter visible, whole. What
- * a killed run leaves is at most blobs that nobody names, which the next run finds again or `check` removes.
+ * In: paths. Out: series of the source "local", a chapter a unit of the plan. The order of steps
+ * makes it safe to be killed: the pages of a chapter are put and synced, then one batch of the
+ * catalog makes the chapter visible, whole. What a killed run leaves is at most blobs that nobody
+ * names, which the next run finds again or `check` removes.
  *
- * What a chapter is: the file or folder it came from (its origin). Read again, from whatever given path, it replaces itself, or is
- * passed over when size and time say that nothing changed. Without a known origin it is the one with the same relative
- * name in the same series, unless that one's own file is still there: then they are two.
+ * What a chapter is: the file or folder it came from (its origin). Read again, from whatever given
+ * path, it replaces itself, or is passed over when size and time say that nothing changed. Without
+ * a known origin it is the one with the same relative name in the same series, unless that one's
+ * own file is still there: then they are two.
  */
 #include <unistd.h>
 
@@ -29,7 +31,7 @@ struct import {
     struct chapter chapter;
 };
 
-/* ---- telling --------------------------------------------------------------------------------------------------------- */
+/* ---- telling --------------------------------------------------------------------------------- */
 
 void import_tell(struct import_teller *t, int kind, const char *path, const char *entry,
                  const char *text)
@@ -51,7 +53,7 @@ bool import_stopped(const struct import_teller *t)
     return t->o->stop && atomic_load(t->o->stop);
 }
 
-/* ---- where a chapter belongs -------------------------------------------------------------------------------------------- */
+/* ---- where a chapter belongs ----------------------------------------------------------------- */
 
 /* A chapter on its way into the catalog. */
 struct placing {
@@ -75,9 +77,11 @@ static dz_str series_title(const struct import *im, const struct plan_unit *u)
     return library_clip(title, DZ_TEXT_MAX);
 }
 
-/* The origin is bytes made text: only one that was text from the start can be asked for. */
+/* An origin whose name had to be made text cannot be asked for; then nothing may be replaced. */
 static bool is_still_there(dz_str origin)
 {
+    if (dz_str_find(origin, DZ_S("\xef\xbf\xbd")) != DZ_NPOS)
+        return true;
     DZ_AUTO(dz_freep) char *path = dz_str_dup(origin);
     return access(path, F_OK) == 0;
 }
@@ -112,7 +116,7 @@ static void find_place(struct import *im, struct placing *p)
     p->mine = dz_map_get(&p->s->by_source_id, p->rec.source_id);
 }
 
-/* ---- number, key, order ------------------------------------------------------------------------------------------------------ */
+/* ---- number, key, order ---------------------------------------------------------------------- */
 
 /* "003" → "3"; texts that only begin with digits too. */
 static dz_str plain_number(dz_str s)
@@ -193,10 +197,10 @@ static double sort_of(const struct placing *p)
     return p->mine ? p->mine->sort : p->s->sort_max + 1;
 }
 
-/* ---- storing ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- storing --------------------------------------------------------------------------------- */
 
-/* What ComicInfo says of the series fills what is not known yet; the first chapter that says it wins. False: nothing
- * new. */
+/* What ComicInfo says of the series fills what is not known yet; the first chapter that says it
+ * wins. False: nothing new. */
 static bool fill_series(const struct import *im, struct placing *p)
 {
     const struct dz_comicinfo *info = &im->chapter.info;
@@ -236,7 +240,8 @@ static void fill_rec(struct import *im, struct placing *p)
     p->rec.pages_n = c->pages_n;
 }
 
-/* One batch: the series when it is new or knows more, the chapter, and its old place when it moved. */
+/* One batch: the series when it is new or knows more, the chapter, and its old place when it
+ * moved. */
 static enum dz_code store(struct import *im, struct placing *p, bool *ret_changed,
                           struct dz_err *err)
 {
@@ -327,7 +332,7 @@ static enum dz_code place_chapter(struct import *im, const struct plan_unit *u, 
     return DZ_OK;
 }
 
-/* ---- running ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- running --------------------------------------------------------------------------------- */
 
 /* Known by its origin, with the same stamp, and not asked for under another series name. */
 static bool is_unchanged(struct import *im, const struct plan_unit *u)
@@ -436,6 +441,7 @@ enum dz_code dz_library_import(struct dz_library *l, const char *const *paths, s
                                struct dz_import_result *ret_result, struct dz_err *err)
 {
     struct import im = {.l = l, .o = o};
+    *ret_result = im.result;
     DZ_AUTO(dz_closep) int lock = -1;
     pthread_mutex_lock(&l->lock);
     DZ_AUTO(dz_conf_unref) struct dz_conf *conf = dz_conf_ref(l->conf);
@@ -448,7 +454,7 @@ enum dz_code dz_library_import(struct dz_library *l, const char *const *paths, s
     im.reader.teller = &im.teller;
     dz_buf_init(&im.reader.page, IMPORT_PAGE_BYTES_MAX);
     im.chapter.arena = dz_arena_new(4 * DZ_GIB);
-    plan_init(&im.plan);
+    plan_init(&im.plan, conf->data_dir);
     enum dz_code code = run(&im, paths, n, conf, err);
     *ret_result = im.result; /* also what a failed run has done is worth telling */
     known_done(&im.known);

@@ -1,9 +1,10 @@
 /*
  * import_int: what the files of the import share.
  *
- * plan.c walks the given paths and says what is a chapter; known.c is what the catalog holds already of earlier imports;
- * chapter.c reads the pages of one folder or archive into the store; import.c runs the whole and decides ids, keys and
- * orders; komizip.c is the other importer. One thread, one run, freed at its end.
+ * plan.c walks the given paths and says what is a chapter; known.c is what the catalog holds
+ * already of earlier imports; chapter.c reads the pages of one folder or archive into the store;
+ * import.c runs the whole and decides ids, keys and orders; komizip.c is the other importer. One
+ * thread, one run, freed at its end.
  */
 #pragma once
 
@@ -19,7 +20,7 @@
 #define PLAN_ENTRIES_MAX 1000000u
 #define PLAN_BYTES_MAX (16 * DZ_GIB) /* memory for names: a million of the longest paths fit */
 
-/* ---- telling ------------------------------------------------------------------------------------------------ */
+/* ---- telling --------------------------------------------------------------------------------- */
 
 struct import_teller {
     const struct dz_import_options *o;
@@ -30,7 +31,7 @@ void import_tell(struct import_teller *t, int kind, const char *path, const char
                  const char *text);
 bool import_stopped(const struct import_teller *t);
 
-/* ---- plan.c -------------------------------------------------------------------------------------------------- */
+/* ---- plan.c ---------------------------------------------------------------------------------- */
 
 struct plan_file { /* an image in a folder */
     char *name;    /* as on disk */
@@ -41,11 +42,11 @@ struct plan_file { /* an image in a folder */
 /* One folder of images or one archive: one chapter. Texts are UTF-8; "" when not said. */
 struct plan_unit {
     bool is_archive;
-    char *path;  /* absolute, bytes of the file system */
-    char *shown; /* the given path, or below it: for messages */
-    dz_str origin;    /* path as a text */
-    dz_str source_id; /* relative to the folder that names the series */
-    dz_str name;      /* last component, without an archive's extension */
+    char *path;                           /* absolute, bytes of the file system */
+    char *shown;                          /* the given path, or below it: for messages */
+    dz_str origin;                        /* path as a text */
+    dz_str source_id;                     /* relative to the folder that names the series */
+    dz_str name;                          /* last component, without an archive's extension */
     dz_str series, volume, number, title; /* by the names of the file and its folders */
     uint32_t position, siblings;          /* from 1, among the units with the same series name */
     struct plan_file *files;              /* a folder's images, natural order */
@@ -58,13 +59,14 @@ struct plan_unit {
 
 struct plan {
     struct dz_arena *arena;
+    const char *data_dir;
     struct plan_unit **units;
     size_t n, cap;
     uint64_t bytes;
     size_t entries;
     struct dz_map units_seen; /* device and inode */
 };
-void plan_init(struct plan *p);
+void plan_init(struct plan *p, const char *data_dir); /* data_dir is never entered */
 void plan_done(struct plan *p);
 /* Adds what lies at or below a path, in natural order. What cannot be used is told. */
 void plan_add(struct plan *p, const char *given, struct import_teller *t);
@@ -73,7 +75,7 @@ void plan_finish(struct plan *p); /* positions, after the last path */
 bool plan_link_stays(const char *root, const char *path, const char *shown,
                      struct import_teller *t);
 
-/* ---- known.c --------------------------------------------------------------------------------------------------- */
+/* ---- known.c --------------------------------------------------------------------------------- */
 
 struct known_series;
 struct known_chapter {
@@ -86,8 +88,8 @@ struct known_chapter {
 struct known_series {
     struct dz_series_rec rec; /* rec.id 0: not stored yet */
     struct dz_map by_source_id, by_key, by_number;
-    bool restarts;      /* chapter numbers begin again in each volume */
-    double volume_min;  /* the lowest volume with numbered chapters; 0: none yet */
+    bool restarts;     /* chapter numbers begin again in each volume */
+    double volume_min; /* the lowest volume with numbered chapters; 0: none yet */
     double sort_max;
     bool touched; /* by this run */
 };
@@ -110,7 +112,7 @@ void known_put(struct known *k, struct known_series *s, const struct dz_chapter_
 void known_forget(struct known *k, struct known_chapter *c);
 struct dz_sha256 known_pages_digest(const struct dz_page_rec *pages, size_t n);
 
-/* ---- chapter.c --------------------------------------------------------------------------------------------------- */
+/* ---- chapter.c ------------------------------------------------------------------------------- */
 
 struct chapter {
     struct dz_arena *arena;
@@ -128,12 +130,13 @@ struct chapter_reader {
     struct import_teller *teller;
 };
 void chapter_reader_done(struct chapter_reader *r);
-/* Reads and puts the pages of a unit; they are in the store when r->batch is committed. *ret_usable false: told why,
- * nothing is to be stored. An error is one of the store, or DZ_CANCELLED. */
+/* Reads and puts the pages of a unit; they are in the store when r->batch is committed.
+ * *ret_usable false: told why, nothing is to be stored. An error is one of the store, or
+ * DZ_CANCELLED. */
 DZ_MUST enum dz_code chapter_read(struct chapter_reader *r, const struct plan_unit *u,
                                   struct chapter *c, bool *ret_usable, struct dz_err *err);
 
-/* ---- import.c --------------------------------------------------------------------------------------------------------- */
+/* ---- import.c -------------------------------------------------------------------------------- */
 
 /* Points shelf `name` to a series when it does not yet. */
 DZ_MUST enum dz_code import_put_shelf(struct dz_catalog *c, const char *name, int64_t series_id,

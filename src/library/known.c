@@ -1,9 +1,10 @@
 /*
  * known: what earlier imports left in the catalog, as far as the next one has to know it.
  *
- * In: the imported series of the catalog, once at the start, and each chapter as it is stored. Out: lookups by series
- * name, by the chapter's id in its series, by its key, and by origin: the absolute path it came from, which is how the same file
- * is known again under another spelling or from another given path. Kept in one arena until the run ends; one thread.
+ * In: the imported series of the catalog, once at the start, and each chapter as it is stored. Out:
+ * lookups by series name, by the chapter's id in its series, by its key, and by origin: the
+ * absolute path it came from, which is how the same file is known again under another spelling or
+ * from another given path. Kept in one arena until the run ends; one thread.
  */
 #include "library/import_int.h"
 

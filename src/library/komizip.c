@@ -1,10 +1,12 @@
 /*
- * komizip: the data files of the service that is replaced, byte-true (contracts/komizip.md 2.3 and 4).
+ * komizip: the data files of the service that is replaced, byte-true (contracts/komizip.md 2.3 and
+ * 4).
  *
- * In: chapters.json and the image folder. Out: one series on the named shelf. chapters.json is read and checked whole before
- * anything is stored; members that are not known are kept as JSON text. A file "{chapter}-{NN}.{ext}" of a stored chapter is a
- * page; every other file is an asset under its own name, so that any address that worked still does. Bytes are never
- * judged: a file that is no image is kept, and told. The type is the one of the extension, as clients know it. Nothing is
+ * In: chapters.json and the image folder. Out: one series on the named shelf. chapters.json is read
+ * and checked whole before anything is stored; members that are not known are kept as JSON text. A
+ * file "{chapter}-{NN}.{ext}" of a stored chapter is a page; every other file is an asset under its
+ * own name, so that any address that worked still does. Bytes are never judged: a file that is no
+ * image is kept, and told. The type is the one of the extension, as clients know it. Nothing is
  * ever deleted: a page whose file is gone stays.
  */
 #include <dirent.h>
@@ -53,7 +55,9 @@ struct komi {
     struct dz_arena *arena; /* of the run */
     struct dz_arena *piece; /* of one chapter or batch of assets */
     const char *json_path, *folder;
-    char *root; /* the folder, absolute and resolved */
+    char *root;     /* the folder, absolute and resolved */
+    dev_t data_dev; /* data_dir, which is never entered */
+    ino_t data_ino;
     struct kchapter *chapters;
     size_t chapters_n;
     struct dz_map by_key;
@@ -65,7 +69,7 @@ struct komi {
     struct dz_buf bytes;
 };
 
-/* ---- chapters.json ------------------------------------------------------------------------------------------------ */
+/* ---- chapters.json --------------------------------------------------------------------------- */
 
 static enum dz_code bad(struct komi *k, struct dz_err *err, dz_str key, const char *words)
 {
@@ -272,7 +276,7 @@ static enum dz_code load_json(struct komi *k, struct dz_err *err)
     return code;
 }
 
-/* ---- the folder ------------------------------------------------------------------------------------------------------ */
+/* ---- the folder ------------------------------------------------------------------------------ */
 
 /* Folders from the root to the one at hand, against links that lead back. */
 struct above {
@@ -320,7 +324,7 @@ static enum dz_code walk_entry(struct komi *k, const char *path, const struct ab
         add_kfile(k, path, &st);
         return DZ_OK;
     }
-    if (!S_ISDIR(st.st_mode))
+    if (!S_ISDIR(st.st_mode) || (st.st_dev == k->data_dev && st.st_ino == k->data_ino))
         return DZ_OK;
     for (const struct above *a = up; a; a = a->up)
         if (a->dev == st.st_dev && a->ino == st.st_ino)
@@ -362,7 +366,8 @@ static enum dz_code walk(struct komi *k, const char *path, const struct above *u
     return code;
 }
 
-/* The contract's page name: NN in two digits, no longer than needed; an extension that a page is asked for with. */
+/* The contract's page name: NN in two digits, no longer than needed; an extension that a page is
+ * asked for with. */
 static void read_page_name(struct komi *k, struct kfile *f)
 {
     size_t dash = dz_str_chr(f->name, '-'), dot = dz_str_rchr(f->name, '.');
@@ -446,7 +451,7 @@ static enum dz_code load_folder(struct komi *k, struct dz_err *err)
     return DZ_OK;
 }
 
-/* ---- files into the store ------------------------------------------------------------------------------------------------ */
+/* ---- files into the store -------------------------------------------------------------------- */
 
 struct pieces {
     int fd;
@@ -512,7 +517,7 @@ static enum dz_code put_file(struct komi *k, const struct kfile *f, struct dz_bl
     return DZ_OK;
 }
 
-/* ---- chapters ---------------------------------------------------------------------------------------------------------------- */
+/* ---- chapters -------------------------------------------------------------------------------- */
 
 static dz_str stamp_of(struct komi *k, const struct kchapter *c)
 {
@@ -602,7 +607,7 @@ static enum dz_code import_chapter(struct komi *k, struct kchapter *c, struct dz
     return DZ_OK;
 }
 
-/* ---- assets -------------------------------------------------------------------------------------------------------------------- */
+/* ---- assets ---------------------------------------------------------------------------------- */
 
 static enum dz_code import_assets(struct komi *k, struct kfile *const *files, size_t n,
                                   struct dz_err *err)
@@ -633,7 +638,7 @@ static enum dz_code import_assets(struct komi *k, struct kfile *const *files, si
     return DZ_OK;
 }
 
-/* ---- the whole ------------------------------------------------------------------------------------------------------------------ */
+/* ---- the whole ------------------------------------------------------------------------------- */
 
 static const struct dz_conf_shelf *shelf_of(const struct dz_conf *conf, const char *name)
 {
@@ -709,6 +714,11 @@ static enum dz_code put_series(struct komi *k, struct dz_err *err)
 
 static enum dz_code run(struct komi *k, const struct dz_conf *conf, struct dz_err *err)
 {
+    struct stat own;
+    if (stat(conf->data_dir, &own) == 0) {
+        k->data_dev = own.st_dev;
+        k->data_ino = own.st_ino;
+    }
     DZ_TRY(load_json(k, err));
     DZ_TRY(load_folder(k, err));
     DZ_TRY(find_series(k, conf, err));
@@ -734,6 +744,7 @@ enum dz_code dz_library_import_komizip(struct dz_library *l, const char *chapter
                                        struct dz_import_result *ret_result, struct dz_err *err)
 {
     struct komi k = {.l = l, .o = o, .json_path = chapters_json, .folder = cdn_folder};
+    *ret_result = k.result;
     DZ_AUTO(dz_closep) int lock = -1;
     pthread_mutex_lock(&l->lock);
     DZ_AUTO(dz_conf_unref) struct dz_conf *conf = dz_conf_ref(l->conf);

@@ -1,11 +1,12 @@
 /*
  * library: opens catalog and store, keeps the current view, and runs the keeper.
  *
- * The keeper is one thread. It sleeps until somebody pokes it, at most POLL_MS, asks the catalog what changed since the
- * view it has, builds the next view and hands it to the subscriber. A catalog that cannot be read leaves the view as
- * it is, and dz_library_healthy() says why. dz_library_view() may be called from any thread; before the keeper runs it
- * builds the first view itself. Opening builds nothing: commands that only write or check need no view, and `check`
- * must come up on a catalog that cannot be shown.
+ * The keeper is one thread. It sleeps until somebody pokes it, at most POLL_MS, asks the catalog
+ * what changed since the view it has, builds the next view and hands it to the subscriber. A
+ * catalog that cannot be read leaves the view as it is, and dz_library_healthy() says why.
+ * dz_library_view() may be called from any thread; before the keeper runs it builds the first view
+ * itself. Opening builds nothing: commands that only write or check need no view, and `check` must
+ * come up on a catalog that cannot be shown.
  */
 #include <malloc.h>
 #include <signal.h>
@@ -82,7 +83,7 @@ void dz_library_close(struct dz_library **pl)
     *pl = NULL;
 }
 
-/* ---- the keeper ---------------------------------------------------------------------------------------------------- */
+/* ---- the keeper ------------------------------------------------------------------------------ */
 
 static void set_trouble(struct dz_library *l, const char *text)
 {
@@ -245,7 +246,7 @@ enum dz_code dz_library_start(struct dz_library *l, const struct dz_library_opti
     return DZ_OK;
 }
 
-/* ---- asking --------------------------------------------------------------------------------------------------------------- */
+/* ---- asking ---------------------------------------------------------------------------------- */
 
 struct dz_view *dz_library_view(struct dz_library *l)
 {

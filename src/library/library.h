@@ -1,10 +1,11 @@
 /*
- * library: what an API may ask and what a command may do: the current view of all series and shelves, bytes of a page,
- * import, check. No HTTP word in here.
+ * library: what an API may ask and what a command may do: the current view of all series and
+ * shelves, bytes of a page, import, check. No HTTP word in here.
  *
- * The view is immutable and counted. A keeper thread watches the catalog (told at once by dz_library_poke, else by polling its
- * change counter), rebuilds the snapshot of each series that changed, and hands the new view to the subscriber, which
- * posts it to its loops. A request never waits for a rebuild.
+ * The view is immutable and counted. A keeper thread watches the catalog (told at once by
+ * dz_library_poke, else by polling its change counter), rebuilds the snapshot of each series that
+ * changed, and hands the new view to the subscriber, which posts it to its loops. A request never
+ * waits for a rebuild.
  */
 #pragma once
 
@@ -14,7 +15,7 @@
 #include "media/media.h"
 #include "store/store.h"
 
-/* ---- view --------------------------------------------------------------------------------------------------------------- */
+/* ---- view ------------------------------------------------------------------------------------ */
 
 struct dz_view_shelf {
     const char *name;
@@ -26,7 +27,7 @@ struct dz_view {
     atomic_uint refs;
     uint64_t serial;
     struct dz_conf *conf;
-    struct dz_snapshot **series; /* by title, natural order */
+    struct dz_snapshot **series; /* by title, natural order; not those with nothing in them */
     size_t series_n;
     struct dz_view_shelf *shelves; /* settings' order, then imported ones by name */
     size_t shelves_n;
@@ -45,12 +46,13 @@ struct dz_view *dz_view_ref(struct dz_view *v);
 void dz_view_unref(struct dz_view **v);
 const struct dz_snapshot *dz_view_series(const struct dz_view *v, int64_t id);      /* NULL: none */
 const struct dz_view_shelf *dz_view_shelf_of(const struct dz_view *v, dz_str name); /* NULL: none */
-/* contracts/komizip.md 2.1: a host of the settings (port ignored, case kept) wins; else, when there is exactly one shelf,
- * whether the settings name hosts for it or not, the text before the first '.' compared with cdn, api and i. That text
- * is of the header as sent: "api.evil.example:1" and "api" are the api, "API.komi.zip" and "api:8491" are nobody. */
+/* contracts/komizip.md 2.1: a host of the settings (port ignored, case kept) wins; else, when
+ * there is exactly one shelf, whether the settings name hosts for it or not, the text before the
+ * first '.' compared with cdn, api and i. That text is of the header as sent:
+ * "api.evil.example:1" and "api" are the api, "API.komi.zip" and "api:8491" are nobody. */
 struct dz_view_host dz_view_host_of(const struct dz_view *v, dz_str host);
 
-/* ---- library -------------------------------------------------------------------------------------------------------------- */
+/* ---- library --------------------------------------------------------------------------------- */
 
 struct dz_library;
 struct dz_library_options {
@@ -58,36 +60,40 @@ struct dz_library_options {
     void (*publish)(void *arg, struct dz_view *take_view); /* keeper thread; a new view */
     void *arg;
 };
-/* Opens catalog and store of the settings. Builds no view and starts no thread, so that a check comes up on a catalog
- * that cannot be shown and an import does not pay for what it does not need. */
+/* Opens catalog and store of the settings. Builds no view and starts no thread, so that a check
+ * comes up on a catalog that cannot be shown and an import does not pay for what it does not
+ * need. */
 DZ_MUST enum dz_code dz_library_open(struct dz_conf *conf, struct dz_library **ret_l,
                                      struct dz_err *err);
 void dz_library_close(struct dz_library **l); /* joins the keeper */
 /* First view, then the keeper starts; publish is called for every later view. */
 DZ_MUST enum dz_code dz_library_start(struct dz_library *l, const struct dz_library_options *o,
                                       struct dz_err *err);
-/* The current view with one more reference. Before dz_library_start it is built by the first call, from one thread; NULL
- * when the catalog cannot be read (dz_library_healthy says why). Never NULL after dz_library_start. */
+/* The current view with one more reference. Before dz_library_start it is built by the first
+ * call, from one thread; NULL when the catalog cannot be read (dz_library_healthy says why).
+ * Never NULL after dz_library_start. */
 struct dz_view *dz_library_view(struct dz_library *l);
-void dz_library_poke(struct dz_library *l);            /* look for changes now; any thread, cheap */
+void dz_library_poke(struct dz_library *l); /* look for changes now; any thread, cheap */
 void dz_library_set_conf(struct dz_library *l,
                          struct dz_conf *conf); /* after a reload: shelves are laid anew */
 struct dz_store *dz_library_store(struct dz_library *l);
 struct dz_catalog *dz_library_catalog(struct dz_library *l);
-/* Whether the last look at the catalog worked; text says what failed ("" when fine; at least 256 bytes). */
+/* Whether the last look at the catalog worked; text says what failed ("" when fine; at least 256
+ * bytes). */
 bool dz_library_healthy(struct dz_library *l, char *ret_text);
 
-/* ---- bytes ------------------------------------------------------------------------------------------------------------------ */
+/* ---- bytes ----------------------------------------------------------------------------------- */
 
-/* The blob as an open file, from a bounded cache of descriptors (one probe, else one open(2)): may run on a loop. DZ_UNSUPPORTED when
- * the store has no files: then dz_library_body. DZ_NOT_FOUND, DZ_IO. The caller unrefs. */
+/* The blob as an open file, from a bounded cache of descriptors (one probe, else one open(2)):
+ * may run on a loop. DZ_UNSUPPORTED when the store has no files: then dz_library_body.
+ * DZ_NOT_FOUND, DZ_IO. The caller unrefs. */
 DZ_MUST enum dz_code dz_library_file(struct dz_library *l, const struct dz_sha256 *sha,
                                      struct dz_file **ret_file, struct dz_err *err);
 /* The whole blob in memory; blocks: workers only. */
 DZ_MUST enum dz_code dz_library_body(struct dz_library *l, const struct dz_sha256 *sha,
                                      struct dz_body **ret_body, struct dz_err *err);
 
-/* ---- import -------------------------------------------------------------------------------------------------------------------- */
+/* ---- import ---------------------------------------------------------------------------------- */
 
 struct dz_import_event {
     enum {
@@ -108,35 +114,39 @@ struct dz_import_options {
     const char *shelf;  /* NULL: none */
     void (*event)(void *arg, const struct dz_import_event *e);
     void *arg;
-    atomic_bool *
-        stop; /* set by a signal handler: ends after the page at hand with DZ_CANCELLED; may be NULL */
+    atomic_bool *stop; /* set by a signal handler: the run ends after the page at hand with
+                        * DZ_CANCELLED; may be NULL */
 };
 struct dz_import_result {
     uint64_t series, chapters_new, chapters_changed, chapters_same, pages, assets, bytes, warnings,
         errors;
 };
-/* Folders of images, trees of them, and archives. Each chapter is whole or not there: blobs are put and synced first, then one
- * batch. A second run finishes what a killed one began. A broken input is reported through event, counted and skipped;
- * DZ_OK then too: look at result.errors. *ret_result is written also when the run as a whole fails. Blocking.
+/* Folders of images, trees of them, and archives. Each chapter is whole or not there: blobs are
+ * put and synced first, then one batch. A second run finishes what a killed one began. A broken
+ * input is reported through event, counted and skipped; DZ_OK then too: look at result.errors.
+ * *ret_result is always written: what a run that failed as a whole has done counts. Blocking.
  *
- * What is what: an archive is one chapter, also with several folders inside; a folder with images directly inside is one
- * chapter, its sub-folders are further ones. The series is options.series, else ComicInfo's, else, for a single archive,
- * what its name says, else the nearest folder above that is more than a volume or chapter ("Vol 2", "Season 1"). A
- * chapter is known again by the path it came from, whichever path was given; one whose size and time did not change is
- * passed over unread. Holds data_dir/run/import.lock shared: DZ_UNAVAILABLE while a repair runs. */
+ * What is what: an archive is one chapter, also with several folders inside; a folder with
+ * images directly inside is one chapter, its sub-folders are further ones. The series is
+ * options.series, else ComicInfo's, else, for a single archive, what its name says, else the
+ * nearest folder above that is more than a volume or chapter ("Vol 2", "Season 1"). A chapter is
+ * known again by the path it came from, whichever path was given; one whose size and time did
+ * not change is passed over unread. Holds data_dir/run/import.lock shared: DZ_UNAVAILABLE while
+ * a repair runs. */
 DZ_MUST enum dz_code dz_library_import(struct dz_library *l, const char *const *paths, size_t n,
                                        const struct dz_import_options *o,
                                        struct dz_import_result *ret_result, struct dz_err *err);
-/* contracts/komizip.md sections 2.3 and 4: chapters.json and the image folder, byte-true. options.shelf must be set; its
- * series is the one that the settings name for it, else ("komizip", shelf). A chapters.json that cannot be read is an error before
- * anything is stored. Nothing is deleted: pages and chapters that are gone from the input stay. */
+/* contracts/komizip.md sections 2.3 and 4: chapters.json and the image folder, byte-true.
+ * options.shelf must be set; its series is the one that the settings name for it, else
+ * ("komizip", shelf). A chapters.json that cannot be read is an error before anything is stored.
+ * Nothing is deleted: pages and chapters that are gone from the input stay. */
 DZ_MUST enum dz_code dz_library_import_komizip(struct dz_library *l, const char *chapters_json,
                                                const char *cdn_folder,
                                                const struct dz_import_options *o,
                                                struct dz_import_result *ret_result,
                                                struct dz_err *err);
 
-/* ---- check ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- check ----------------------------------------------------------------------------------- */
 
 struct dz_check_options {
     bool repair;
@@ -149,10 +159,12 @@ struct dz_check_result {
     uint64_t blobs, bytes, problems, repaired,
         leftovers; /* leftovers: unreferenced blobs and stale temporaries, harmless */
 };
-/* Catalog against store, both ways: rows without bytes, wrong sizes, damaged bytes, counts, bytes without rows. Repair: counts are
- * mended, leftovers removed, a chapter with lost or damaged pages is marked for a new import or crawl (its stamp is cleared) and the page rows
- * that cannot be served are taken out of it; damaged bytes are moved to data_dir/damaged. Takes data_dir/run/import.lock alone when it
- * repairs: DZ_UNAVAILABLE while an import runs. Whoever else puts blobs before naming them in the catalog has to hold that
- * lock shared. *ret_result is written also when the check as a whole fails. Blocking. */
+/* Catalog against store, both ways: rows without bytes, wrong sizes, damaged bytes, counts,
+ * bytes without rows. Repair: counts are mended, leftovers removed, a chapter with lost or
+ * damaged pages is marked for a new import or crawl (its stamp is cleared) and the page rows
+ * that cannot be served are taken out of it; damaged bytes are moved to data_dir/damaged. Takes
+ * data_dir/run/import.lock alone when it repairs: DZ_UNAVAILABLE while an import runs. Whoever
+ * else puts blobs before naming them in the catalog has to hold that lock shared. *ret_result is
+ * written also when the check as a whole fails. Blocking. */
 DZ_MUST enum dz_code dz_library_check(struct dz_library *l, const struct dz_check_options *o,
                                       struct dz_check_result *ret_result, struct dz_err *err);

@@ -1,8 +1,9 @@
 /*
  * library_int: what the files of this room share.
  *
- * library.c owns struct dz_library and the keeper thread; view.c makes views; files.c is the cache of open blobs; lock.c
- * is the lock that keeps imports and repairs apart; words.c turns names from outside into ids, keys and titles.
+ * library.c owns struct dz_library and the keeper thread; view.c makes views; files.c is the cache
+ * of open blobs; lock.c is the lock that keeps imports and repairs apart; words.c turns names from
+ * outside into ids, keys and titles.
  */
 #pragma once
 
@@ -31,13 +32,13 @@ struct dz_library {
 
     /* Keeper only (before it starts: whoever builds the first view). */
     struct dz_arena *scratch;
-    uint64_t seq; /* of the catalog, as far as the view shows it */
+    uint64_t seq;    /* of the catalog, as far as the view shows it */
     int64_t *failed; /* series that could not be read; tried again */
     size_t failed_n;
     int64_t failed_again_ms;
 };
 
-/* ---- view.c ------------------------------------------------------------------------------------------------ */
+/* ---- view.c ---------------------------------------------------------------------------------- */
 
 int library_id_cmp(const void *a, const void *b); /* int64_t, for qsort and bsearch */
 
@@ -57,7 +58,7 @@ struct library_view_job {
 DZ_MUST enum dz_code library_view_build(struct library_view_job *job, struct dz_view **ret_view,
                                         struct dz_err *err);
 
-/* ---- files.c ------------------------------------------------------------------------------------------------- */
+/* ---- files.c --------------------------------------------------------------------------------- */
 
 /* max 0: as many as the process's limit of descriptors lets, at most 1,024. */
 struct library_files *library_files_new(struct dz_store *store, size_t max);
@@ -66,23 +67,25 @@ DZ_MUST enum dz_code library_files_get(struct library_files *f, const struct dz_
                                        struct dz_file **ret_file, struct dz_err *err);
 size_t library_files_count(struct library_files *f); /* descriptors held now */
 
-/* ---- lock.c --------------------------------------------------------------------------------------------------- */
+/* ---- lock.c ---------------------------------------------------------------------------------- */
 
-/* data_dir/run/import.lock, shared by imports, exclusive for a repair; never waits. DZ_UNAVAILABLE. */
+/* data_dir/run/import.lock, shared by imports, exclusive for a repair; never waits.
+ * DZ_UNAVAILABLE. */
 DZ_MUST enum dz_code library_lock(const char *data_dir, bool exclusive, int *ret_fd,
                                   struct dz_err *err);
 
-/* ---- words.c -------------------------------------------------------------------------------------------------- */
+/* ---- words.c --------------------------------------------------------------------------------- */
 
-/* Bytes of a file system or an archive as a text that fits a catalog field: UTF-8 stays as it is; else bad bytes become
- * U+FFFD and a short digest of the bytes is appended, so that two names stay two. So is one over DZ_TEXT_MAX. */
+/* Bytes of a file system or an archive as a text that fits a catalog field: UTF-8 stays as it
+ * is; else bad bytes become U+FFFD and a short digest of the bytes is appended, so that two
+ * names stay two. So is one over DZ_TEXT_MAX. */
 dz_str library_text(struct dz_arena *a, dz_str bytes);
 /* At most max bytes of UTF-8, cut between characters. */
 dz_str library_clip(dz_str s, size_t max);
 /* Identity of a series name: ASCII lower case, blanks trimmed and runs of them made one. */
 dz_str library_fold(struct dz_arena *a, dz_str name);
-/* What a URL may use of a name: letters, digits, '.', '_' and non-ASCII; never '-', '/' or "vol", which the CDN
- * paths give a meaning (contracts/komizip.md 2.3). May be empty. */
+/* What a URL may use of a name: letters, digits, '.', '_' and non-ASCII; never '-', '/' or
+ * "vol", which the CDN paths give a meaning (contracts/komizip.md 2.3). May be empty. */
 dz_str library_slug(struct dz_arena *a, dz_str name);
 /* Natural order of paths, folder by folder. */
 int library_path_cmp(dz_str a, dz_str b);

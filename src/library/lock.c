@@ -1,9 +1,10 @@
 /*
  * lock: keeps imports and a repair apart.
  *
- * In: the data folder. Out: a descriptor that holds a flock on data_dir/run/import.lock; closing it, also by dying, lets
- * go. Imports share it, for they only add; a repair removes blobs that no row names, which a running import may have put
- * a moment ago, so it wants the lock alone. Nobody waits: people should be told at once.
+ * In: the data folder. Out: a descriptor that holds a flock on data_dir/run/import.lock; closing
+ * it, also by dying, lets go. Imports share it, for they only add; a repair removes blobs that no
+ * row names, which a running import may have put a moment ago, so it wants the lock alone. Nobody
+ * waits: people should be told at once.
  */
 #include <fcntl.h>
 #include <sys/file.h>

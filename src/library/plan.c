@@ -1,12 +1,13 @@
 /*
  * plan: what is a series and what is a chapter.
  *
- * In: paths as a person gave them. Out: units, each one archive or one folder with images directly inside, with what their
- * names say. Names are asked from the unit upwards: folders that only say a volume or a chapter ("Vol 2", "Season 1")
- * are passed and give their number, folders that are chapters themselves are passed, the first other one names the
- * series. That may be a folder above the given path, so that `import "One Piece/Vol 2"` and `import "One Piece"`
- * mean the same chapters. Symbolic links count only when they stay inside the given path; no folder is entered twice.
- * Nothing is read but names, sizes and times.
+ * In: paths as a person gave them. Out: units, each one archive or one folder with images directly
+ * inside, with what their names say. Names are asked from the unit upwards: folders that only say a
+ * volume or a chapter ("Vol 2", "Season 1") are passed and give their number, folders that are
+ * chapters themselves are passed, the first other one names the series. That may be a folder above
+ * the given path, so that `import "One Piece/Vol 2"` and `import "One Piece"` mean the same
+ * chapters. Symbolic links count only when they stay inside the given path; no folder is entered
+ * twice. Nothing is read but names, sizes and times.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -48,9 +49,9 @@ struct walk {
     bool found; /* something that is a unit, or would be one if it were not known or broken */
 };
 
-void plan_init(struct plan *p)
+void plan_init(struct plan *p, const char *data_dir)
 {
-    *p = (struct plan){.arena = dz_arena_new(PLAN_BYTES_MAX)};
+    *p = (struct plan){.arena = dz_arena_new(PLAN_BYTES_MAX), .data_dir = data_dir};
     dz_map_init(&p->units_seen);
 }
 
@@ -62,7 +63,7 @@ void plan_done(struct plan *p)
     *p = (struct plan){.arena = NULL};
 }
 
-/* ---- lists ---------------------------------------------------------------------------------------------------------- */
+/* ---- lists ----------------------------------------------------------------------------------- */
 
 /* Room for one more in an arena list of items of `size` bytes. */
 static void grow(struct dz_arena *a, void *pv, size_t n, size_t *cap, size_t size)
@@ -123,7 +124,7 @@ static bool is_archive_name(dz_str name)
     return false;
 }
 
-/* ---- walking ---------------------------------------------------------------------------------------------------------- */
+/* ---- walking --------------------------------------------------------------------------------- */
 
 static char *join(struct dz_arena *a, const char *folder, const char *name)
 {
@@ -281,7 +282,7 @@ static void walk_links(struct walk *w)
     }
 }
 
-/* ---- names -------------------------------------------------------------------------------------------------------------- */
+/* ---- names ----------------------------------------------------------------------------------- */
 
 struct naming {
     dz_str series, hint, volume, number;
@@ -380,7 +381,7 @@ static void name_unit(struct walk *w, struct plan_unit *u, const struct node *ab
     u->source_id = library_text(a, dz_str_sub(path, base.n + 1, path.n));
 }
 
-/* ---- units ----------------------------------------------------------------------------------------------------------------- */
+/* ---- units ----------------------------------------------------------------------------------- */
 
 static struct plan_unit *add_unit(struct walk *w, char *path, char *shown)
 {
@@ -482,8 +483,8 @@ static void add_units(struct walk *w, struct node *n)
     }
 }
 
-/* A folder that holds nothing but one folder of images is a wrapper, as unpacking makes them, unless the inner name is
- * only a number: then the outer one is the series. */
+/* A folder that holds nothing but one folder of images is a wrapper, as unpacking makes them,
+ * unless the inner name is only a number: then the outer one is the series. */
 static struct node *look_through(struct walk *w, struct node *top)
 {
     if (top->images.n + top->archives.n + top->links.n + top->others != 0 || top->subs_n != 1 ||
@@ -496,7 +497,7 @@ static struct node *look_through(struct walk *w, struct node *top)
     return only_images && info.series.n > 0 ? inner : top;
 }
 
-/* ---- all --------------------------------------------------------------------------------------------------------------------- */
+/* ---- all ------------------------------------------------------------------------------------- */
 
 static void add_tree(struct walk *w, const char *given)
 {
@@ -537,8 +538,14 @@ void plan_add(struct plan *p, const char *given, struct import_teller *t)
     w.root = dz_arena_dup(p->arena, strcmp(real, "/") == 0 ? DZ_S("") : dz_str_of(real));
     free(real);
     dz_map_init(&w.seen);
+    struct stat own;
+    if (stat(p->data_dir, &own) == 0) /* our own blobs are nobody's pages */
+        (void)see(p, &w.seen, &own);
     if (S_ISDIR(st.st_mode)) {
         add_tree(&w, given);
+    } else if (S_ISREG(st.st_mode) && dz_media_name_is_image(dz_str_of(w.root))) {
+        import_tell(t, DZ_IMPORT_ERROR, given, NULL,
+                    "one image is no chapter; give the folder that it lies in");
     } else if (S_ISREG(st.st_mode)) {
         struct file_list one = {NULL, 0, 0};
         add_file(&w, &one, w.root, &st);

@@ -1,10 +1,11 @@
 /*
  * view: everything a reader may see at one moment.
  *
- * In: the catalog, the settings, the view before, and which series changed. Out: a new view that shares the snapshots of
- * all others, so that a change costs one series. A series on a shelf is built with that shelf's bodies and links, once for
- * each different set of links; the reader's list reuses the first of them. One series that cannot be read does not hold up
- * the rest: it stays as it was and is named in the job. Built by one thread, then immutable and shared; the last
+ * In: the catalog, the settings, the view before, and which series changed. Out: a new view that
+ * shares the snapshots of all others, so that a change costs one series. A series on a shelf is
+ * built with that shelf's bodies and links, once for each different set of links; the reader's list
+ * reuses the first of them. One series that cannot be read does not hold up the rest: it stays as
+ * it was and is named in the job. Built by one thread, then immutable and shared; the last
  * reference frees.
  */
 #include "library/library_int.h"
@@ -51,7 +52,7 @@ int library_id_cmp(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* ---- counting -------------------------------------------------------------------------------------------------- */
+/* ---- counting -------------------------------------------------------------------------------- */
 
 struct dz_view *dz_view_ref(struct dz_view *v)
 {
@@ -79,7 +80,7 @@ void dz_view_unref(struct dz_view **pv)
     free(v);
 }
 
-/* ---- asking -------------------------------------------------------------------------------------------------------- */
+/* ---- asking ---------------------------------------------------------------------------------- */
 
 const struct dz_snapshot *dz_view_series(const struct dz_view *v, int64_t id)
 {
@@ -121,12 +122,13 @@ struct dz_view_host dz_view_host_of(const struct dz_view *v, dz_str host)
     struct dz_view_host none = {DZ_HOST_NONE, NULL};
     if (v->shelves_n != 1)
         return none;
-    /* As the service that is replaced does it: the port is not cut off first, so "api:8491" is nobody's label. */
+    /* As the service that is replaced does it: the port is not cut off first, so "api:8491" is
+     * nobody's label. */
     enum dz_host_kind kind = kind_of_label(dz_str_sub(host, 0, dz_str_chr(host, '.')));
     return kind == DZ_HOST_NONE ? none : (struct dz_view_host){kind, &v->shelves[0]};
 }
 
-/* ---- shelves --------------------------------------------------------------------------------------------------------- */
+/* ---- shelves --------------------------------------------------------------------------------- */
 
 static struct target read_target(const char *series)
 {
@@ -201,7 +203,7 @@ static enum dz_code lay_shelves(struct build *b, struct dz_arena *a, struct dz_e
     return DZ_OK;
 }
 
-/* ---- series ------------------------------------------------------------------------------------------------------------ */
+/* ---- series ---------------------------------------------------------------------------------- */
 
 static const struct dz_pairs *links_of(const struct dz_view_shelf *s)
 {
@@ -241,7 +243,8 @@ static struct dz_snapshot *keep(struct view *v, int64_t id, bool shelf,
     return take_snap;
 }
 
-/* Where the old view keeps the snapshots of a series: made in the order of ids, as catalogs list them. */
+/* Where the old view keeps the snapshots of a series: made in the order of ids, as catalogs list
+ * them. */
 static size_t old_at(const struct view *old, int64_t id)
 {
     size_t low = 0, high = old->made_n;
@@ -378,7 +381,7 @@ static enum dz_code lay_one(struct build *b, int64_t id, struct dz_err *err)
     return DZ_OK;
 }
 
-/* ---- putting together ------------------------------------------------------------------------------------------------- */
+/* ---- putting together ------------------------------------------------------------------------ */
 
 static int cmp_titles(const void *a, const void *b)
 {
@@ -395,14 +398,16 @@ static void list_series(struct view *v)
         struct dz_snapshot *s = v->made[i].snap;
         if (i > 0 && v->made[i - 1].series_id == v->made[i].series_id)
             continue;
-        v->pub.series[v->pub.series_n++] = s;
+        if (s->chapters_n + s->assets_n > 0)
+            v->pub.series[v->pub.series_n++] = s;
         (void)dz_map_set(&v->pub.by_id, (dz_str){(const char *)&s->series.id, sizeof(s->series.id)},
                          s);
     }
     qsort(v->pub.series, v->pub.series_n, sizeof(struct dz_snapshot *), cmp_titles);
 }
 
-/* The snapshot a shelf shows: with its links, else (the series could not be built anew) with bodies at least. */
+/* The snapshot a shelf shows: with its links, else (the series could not be built anew) with
+ * bodies at least. */
 static struct dz_snapshot *snap_for(const struct view *v, const struct target *t,
                                     const struct dz_pairs *links)
 {

@@ -1,9 +1,10 @@
 /*
  * words: names from outside made into texts, identities, URL keys and orders.
  *
- * In: bytes of a file system, an archive or a ComicInfo.xml. Out: texts in the caller's arena that fit a catalog field. Pure
- * functions; any thread. The odd thing is what a key may not hold: a CDN path with '-' or the letters "vol" in it means a
- * file and never a chapter (contracts/komizip.md 2.3), so a key must have neither.
+ * In: bytes of a file system, an archive or a ComicInfo.xml. Out: texts in the caller's arena that
+ * fit a catalog field. Pure functions; any thread. The odd thing is what a key may not hold: a CDN
+ * path with '-' or the letters "vol" in it means a file and never a chapter (contracts/komizip.md
+ * 2.3), so a key must have neither.
  */
 #include "library/library_int.h"
 

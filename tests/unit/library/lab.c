@@ -216,7 +216,7 @@ uint64_t lab_seq(struct lab *l)
     return seq;
 }
 
-/* ---- looking ---------------------------------------------------------------------------------- */
+/* ---- looking --------------------------------------------------------------------------------- */
 
 static void put_chapter(struct dz_buf *b, const struct dz_series_full *f,
                         const struct dz_chapter_rec *c)

@@ -1,6 +1,6 @@
 /*
- * lab: what the tests of this room share: a temporary folder with a library in it, made pictures and archives, and the
- * events of an import as lines.
+ * lab: what the tests of this room share: a temporary folder with a library in it, made pictures
+ * and archives, and the events of an import as lines.
  */
 #pragma once
 
@@ -45,7 +45,8 @@ enum dz_code lab_komizip(struct lab *l, const char *json, const char *folder,
                          const struct dz_import_options *o, struct dz_err *err);
 uint64_t lab_seq(struct lab *l); /* of the catalog */
 
-/* The stored chapters in reading order, a line each: "SERIES | source_id | key | vN | number | title | pages". */
+/* The stored chapters in reading order, a line each: "SERIES | source_id | key | vN | number |
+ * title | pages". */
 const char *lab_listing(struct lab *l); /* static */
 /* One series by title; the arena is the caller's. */
 void lab_series(struct lab *l, const char *title, struct dz_arena *a, struct dz_series_full *ret);

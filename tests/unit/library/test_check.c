@@ -1,5 +1,6 @@
 /*
- * test_check: every kind of damage planted in a real library, found, told with its place, and repaired.
+ * test_check: every kind of damage planted in a real library, found, told with its place, and
+ * repaired.
  */
 #include <fcntl.h>
 #include <sqlite3.h>

@@ -1,8 +1,10 @@
 /*
- * test_crash: an import that is killed at each of its writes, syncs, renames, commits and queries, and one for which
- * each of these fails. After each: what can be seen is whole, a second run finishes the work, and a check is clean.
+ * test_crash: an import that is killed at each of its writes, syncs, renames, commits and queries,
+ * and one for which each of these fails. After each: what can be seen is whole, a second run
+ * finishes the work, and a check is clean.
  *
- * The test runs itself as the import (DZ_FAULT is read once in a process). Needs -Dfaults=true; passes over otherwise.
+ * The test runs itself as the import (DZ_FAULT is read once in a process). Needs -Dfaults=true;
+ * passes over otherwise.
  */
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -14,7 +16,7 @@
 
 static const char *self;
 
-/* ---- the import, in a process of its own ------------------------------------------------------------------- */
+/* ---- the import, in a process of its own ----------------------------------------------------- */
 
 static int run_import(const char *dir, bool komizip)
 {
@@ -68,7 +70,7 @@ static enum end spawn(struct lab *l, const char *fault, bool komizip)
     return WEXITSTATUS(status) == 0 ? DONE : FAILED;
 }
 
-/* ---- looking at what is left -------------------------------------------------------------------------------- */
+/* ---- looking at what is left ----------------------------------------------------------------- */
 
 static void on_problem(void *arg, bool repaired, const char *text)
 {
@@ -163,7 +165,8 @@ static void run_all(const char *op, bool kill, bool komizip, unsigned step)
         try_fault(&l, fault, komizip, &end);
         hits += end != DONE;
         quiet = end == DONE ? quiet + 1 : 0;
-        /* A failure may do no harm, a kill always ends the run: only then one quiet run tells that all were tried. */
+        /* A failure may do no harm, a kill always ends the run: only then one quiet run tells
+         * that all were tried. */
         if (quiet == (kill ? 1 : QUIET_MAX))
             break;
     }

@@ -113,7 +113,7 @@ static void test_no_descriptors(void **state)
     lab_done(&l);
 }
 
-/* ---- many threads -------------------------------------------------------------------------------------- */
+/* ---- many threads ---------------------------------------------------------------------------- */
 
 /* Several threads that want the same blob at once. */
 struct meeting {

@@ -1,6 +1,6 @@
 /*
- * test_import: what comes into the library and what does not: idempotence, changes, broken pieces, ComicInfo, identity
- * over several given paths, limits, shelves, stopping.
+ * test_import: what comes into the library and what does not: idempotence, changes, broken pieces,
+ * ComicInfo, identity over several given paths, limits, shelves, stopping.
  */
 #include <sys/stat.h>
 #include <unistd.h>
@@ -20,7 +20,7 @@ static bool told(const struct lab *l, const char *text)
     return strstr(l->events.p ? l->events.p : "", text) != NULL;
 }
 
-/* ---- once and again ------------------------------------------------------------------------------ */
+/* ---- once and again -------------------------------------------------------------------------- */
 
 static void test_again(void **state)
 {
@@ -106,7 +106,7 @@ static void test_change(void **state)
     lab_done(&l);
 }
 
-/* ---- one file, many ways to name it ---------------------------------------------------------------- */
+/* ---- one file, many ways to name it ---------------------------------------------------------- */
 
 static void test_same_file_other_path(void **state)
 {
@@ -187,6 +187,9 @@ static void test_rename_series(void **state)
     lab_import(&l, "wrong", NULL);
     lab_import(&l, "wrong", "Right  Name");
     assert_string_equal(lab_listing(&l), "Right  Name | c1.cbz | 1 | . | 1 | . | 2\n");
+    struct dz_view *v = dz_library_view(l.lib);
+    assert_int_equal(v->series_n, 1); /* the other one is empty now */
+    dz_view_unref(&v);
     lab_import(&l, "wrong", "right name");
     assert_int_equal(l.result.chapters_same, 1);
     lab_import(&l, "wrong", NULL);
@@ -194,7 +197,7 @@ static void test_rename_series(void **state)
     lab_done(&l);
 }
 
-/* ---- broken pieces ----------------------------------------------------------------------------------- */
+/* ---- broken pieces --------------------------------------------------------------------------- */
 
 static void test_broken(void **state)
 {
@@ -265,6 +268,39 @@ static void test_hostile_names(void **state)
     lab_done(&l);
 }
 
+/* An archive that unpacks to far more than it is: nothing of it is kept, the next one is taken. */
+static void test_bomb(void **state)
+{
+    (void)state;
+    enum { BYTES = 64 * 1024 * 1024 };
+    struct lab l;
+    DZ_AUTO(dz_freep) char *zeros = dz_zalloc(BYTES);
+    const struct lab_entry e[] = {{"1.png", PICTURE(1)}, {"2.png", {zeros, BYTES}, 0}, END};
+    lab_init(&l, NULL);
+    lab_archive(&l, "S/c1.cbz", "zip", e);
+    lab_archive(&l, "S/c2.cbz", "zip", two_pages);
+    lab_import(&l, "S", NULL);
+    assert_int_equal(l.result.errors, 1);
+    assert_true(told(&l, "error S/c1.cbz: "));
+    assert_string_equal(lab_listing(&l), "S | c2.cbz | 2 | . | 2 | . | 2\n");
+    lab_done(&l);
+}
+
+/* The library's own folder below the given path is left alone. */
+static void test_own_data(void **state)
+{
+    (void)state;
+    struct lab l;
+    lab_init(&l, NULL);
+    lab_png(&l, "data/blobs/00/x.png", 1);
+    lab_png(&l, "S/c1/1.png", 2);
+    lab_import(&l, ".", NULL);
+    assert_string_equal(lab_listing(&l), "S | c1 | 1 | . | 1 | . | 1\n");
+    lab_import(&l, "S/c1/1.png", NULL);
+    assert_true(told(&l, "error S/c1/1.png: one image is no chapter"));
+    lab_done(&l);
+}
+
 static void test_name_twice(void **state)
 {
     (void)state;
@@ -284,7 +320,7 @@ static void test_name_twice(void **state)
     lab_done(&l);
 }
 
-/* ---- ComicInfo ------------------------------------------------------------------------------------------ */
+/* ---- ComicInfo ------------------------------------------------------------------------------- */
 
 static void test_comicinfo(void **state)
 {
@@ -337,7 +373,7 @@ static void test_comicinfo(void **state)
     lab_done(&l);
 }
 
-/* ---- many ------------------------------------------------------------------------------------------------- */
+/* ---- many ------------------------------------------------------------------------------------ */
 
 static void test_many_pages(void **state)
 {
@@ -381,7 +417,7 @@ static void test_too_many_pages(void **state)
     lab_done(&l);
 }
 
-/* ---- shelves, stopping, locks ------------------------------------------------------------------------------- */
+/* ---- shelves, stopping, locks ---------------------------------------------------------------- */
 
 static void test_shelf(void **state)
 {
@@ -501,6 +537,7 @@ int main(void)
         cmocka_unit_test(test_moved_folder),   cmocka_unit_test(test_same_name_twice),
         cmocka_unit_test(test_rename_series),  cmocka_unit_test(test_broken),
         cmocka_unit_test(test_hostile_names),  cmocka_unit_test(test_name_twice),
+        cmocka_unit_test(test_own_data),       cmocka_unit_test(test_bomb),
         cmocka_unit_test(test_comicinfo),      cmocka_unit_test(test_many_pages),
         cmocka_unit_test(test_too_many_pages), cmocka_unit_test(test_shelf),
         cmocka_unit_test(test_stop),           cmocka_unit_test(test_other_writer),

@@ -1,5 +1,6 @@
 /*
- * test_komizip: chapters.json and the image folder of the service that is replaced: everything comes out as it went in.
+ * test_komizip: chapters.json and the image folder of the service that is replaced: everything
+ * comes out as it went in.
  */
 #include <jansson.h>
 #include <sys/stat.h>
@@ -18,7 +19,8 @@ static const struct dz_snapshot *shelf_snap(struct lab *l, struct dz_view **ret_
     return s->snap;
 }
 
-/* A synthetic file of the shipped one's shape: 411 chapters, four decimals, most without links.viz. */
+/* A synthetic file of the shipped one's shape: 411 chapters, four decimals, most without
+ * links.viz. */
 static json_t *make_chapters(void)
 {
     static const char *const decimals[] = {"333.2", "284.5", "246.5", "207.5"};

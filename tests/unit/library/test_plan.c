@@ -1,6 +1,7 @@
 /*
- * test_plan: what a tree of files means. Each case makes a tree, imports one path of it, and compares the chapters in
- * reading order. A name ending in an archive extension becomes an archive with one page, others a picture.
+ * test_plan: what a tree of files means. Each case makes a tree, imports one path of it, and
+ * compares the chapters in reading order. A name ending in an archive extension becomes an archive
+ * with one page, others a picture.
  */
 #include <sys/stat.h>
 #include <unistd.h>

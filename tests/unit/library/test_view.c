@@ -2,11 +2,12 @@
  * test_view: the view, its shelves and hosts, and the keeper that renews it.
  */
 #include <pthread.h>
+#include <sqlite3.h>
 #include <time.h>
 
 #include "lab.h"
 
-/* ---- making series ---------------------------------------------------------------------------------- */
+/* ---- making series --------------------------------------------------------------------------- */
 
 static int64_t put_series(struct lab *l, const char *source, const char *source_id,
                           const char *title, const char *key)
@@ -34,7 +35,7 @@ static void put_shelf(struct lab *l, const char *name, int64_t id)
     must(dz_batch_commit(&b, NULL, err));
 }
 
-/* ---- hosts ------------------------------------------------------------------------------------------------ */
+/* ---- hosts ----------------------------------------------------------------------------------- */
 
 struct host_case {
     const char *host;
@@ -115,7 +116,7 @@ static void test_imported_shelf_counts(void **state)
     lab_done(&l);
 }
 
-/* ---- shelves and sharing ---------------------------------------------------------------------------------- */
+/* ---- shelves and sharing --------------------------------------------------------------------- */
 
 static void test_shelves(void **state)
 {
@@ -163,7 +164,7 @@ static void test_shelves(void **state)
     lab_done(&l);
 }
 
-/* ---- the keeper -------------------------------------------------------------------------------------------- */
+/* ---- the keeper ------------------------------------------------------------------------------ */
 
 struct seen {
     pthread_mutex_t lock;
@@ -323,6 +324,50 @@ static void test_readers(void **state)
     dz_view_unref(&s.view);
 }
 
+static void sql(struct lab *l, const char *text)
+{
+    sqlite3 *db = NULL;
+    char *words = NULL;
+    assert_int_equal(sqlite3_open(lab_path(l, "data/dozo.db"), &db), SQLITE_OK);
+    sqlite3_busy_timeout(db, 10000);
+    if (sqlite3_exec(db, text, NULL, NULL, &words) != SQLITE_OK)
+        fail_msg("%s: %s", text, words);
+    sqlite3_close(db);
+}
+
+static void wait_healthy(struct lab *l, bool want)
+{
+    char text[256];
+    while (dz_library_healthy(l->lib, text) != want) {
+        assert_int_equal(text[0] == '\0', !want);
+        dz_library_poke(l->lib);
+        nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+    }
+}
+
+/* A catalog that cannot be read leaves the view as it is, says so, and comes back. */
+static void test_trouble(void **state)
+{
+    (void)state;
+    struct lab l;
+    struct seen s;
+    lab_init(&l, NULL);
+    (void)put_series(&l, "local", "a", "A", "1");
+    start(&l, &s);
+    sql(&l, "ALTER TABLE change RENAME TO lost");
+    wait_healthy(&l, false);
+    struct dz_view *v = dz_library_view(l.lib);
+    assert_int_equal(v->series_n, 1);
+    dz_view_unref(&v);
+    sql(&l, "ALTER TABLE lost RENAME TO change");
+    wait_healthy(&l, true);
+    (void)put_series(&l, "local", "b", "B", "1");
+    v = wait_series(&s, 2);
+    dz_view_unref(&v);
+    lab_done(&l);
+    dz_view_unref(&s.view);
+}
+
 /* A shelf whose series was deleted, and an empty library. */
 static void test_empty(void **state)
 {
@@ -347,6 +392,7 @@ int main(void)
         cmocka_unit_test(test_set_conf),
         cmocka_unit_test(test_readers),
         cmocka_unit_test(test_empty),
+        cmocka_unit_test(test_trouble),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
