@@ -33,13 +33,17 @@ static void serve_probe(struct dz_http_req *r, const struct dz_snapshot *snap, d
     struct dz_cache *cache = ((struct dz_api *)r->app)->cache;
     struct dz_body *prepared = NULL;
     if (!dz_cache_get(cache, k, &prepared)) {
-        struct dz_http_header_line lines[] = {{DZ_S("X-Chapters"), snap->x_chapters},
-                                              {DZ_S("X-Metadata"), ch->x_metadata}};
+        struct dz_http_header_line lines[2];
+        size_t n = 0;
+        if (snap->x_chapters.n <= HEADER_VALUE_MAX)
+            lines[n++] = (struct dz_http_header_line){DZ_S("X-Chapters"), snap->x_chapters};
+        if (ch->x_metadata.n <= HEADER_VALUE_MAX)
+            lines[n++] = (struct dz_http_header_line){DZ_S("X-Metadata"), ch->x_metadata};
         struct dz_http_meta m = {.content_type = DZ_S("text/html; charset=utf-8"),
                                  .cache_control = CACHE_THREE_MINUTES,
                                  .last_modified_s = -1,
                                  .extra = lines,
-                                 .extra_n = 2};
+                                 .extra_n = n};
         prepared = dz_http_prepare(&m, DZ_S(""), 0);
         dz_cache_put(cache, k, prepared);
     }
@@ -66,14 +70,15 @@ static void serve_cdn(struct dz_http_req *r, const struct dz_snapshot *snap, dz_
         return;
     }
     size_t slash = dz_str_rchr(path, '/');
-    struct object_request o = {.serial = snap->serial,
-                               .kind = KIND_CDN,
-                               .page = page,
-                               .name =
-                                   slash == DZ_NPOS ? path : dz_str_sub(path, slash + 1, path.n),
-                               .x_metadata = ch && !vol ? ch->x_metadata : (dz_str){0},
-                               .cache_control = CACHE_DAY,
-                               .missing = answer_cdn_not_found};
+    struct object_request o = {
+        .serial = snap->serial,
+        .kind = KIND_CDN,
+        .page = page,
+        .name = slash == DZ_NPOS ? path : dz_str_sub(path, slash + 1, path.n),
+        .x_metadata =
+            ch && !vol && ch->x_metadata.n <= HEADER_VALUE_MAX ? ch->x_metadata : (dz_str){0},
+        .cache_control = CACHE_DAY,
+        .missing = answer_cdn_not_found};
     serve_object(r, &o);
 }
 
