@@ -177,7 +177,7 @@ static ssize_t receive(struct dz_http_conn *c, void *p, size_t n)
 static bool has_request_bytes(const struct dz_http_conn *c)
 {
     size_t n = c->in ? c->in->n - c->in->at : 0;
-    return n > 2 || (n > 0 && c->in->p[c->in->at] != '\r');
+    return n > 0 && !dz_str_starts(DZ_S("\r\n"), (dz_str){c->in->p + c->in->at, n});
 }
 
 /* Nothing to read: the end of the input, an error, or not now. True when it was dealt with. */
@@ -205,14 +205,14 @@ static void read_head(struct dz_http_conn *c)
 {
     make_room(c);
     struct dz_http_in *in = c->in;
-    bool had = in->n > in->at;
+    size_t had = in->n - in->at;
     size_t from = in->n;
     ssize_t got = receive(c, in->p + in->n, in->cap - in->n);
     if (nothing_read(c, got))
         return;
     in->n += (size_t)got;
-    /* A line that goes on says nothing new to the parser. */
-    if (had && in->n - in->at < HTTP_LIMIT(c->lane->server, max_header_bytes) &&
+    /* A line that goes on says nothing new to the parser, but it judges the very first bytes by themselves. */
+    if (had > 2 && in->n - in->at < HTTP_LIMIT(c->lane->server, max_header_bytes) &&
         !memchr(in->p + from, '\n', (size_t)got)) {
         dz_http_settle(c);
         return;
