@@ -4,6 +4,8 @@
  */
 #include "http/http_int.h"
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+
 static bool inside(dz_str part, dz_str whole)
 {
     return part.n == 0 || (part.p >= whole.p && part.p + part.n <= whole.p + whole.n);

@@ -7,6 +7,8 @@
 
 #include <sys/mman.h>
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+
 #define FILE_BYTES 3000
 
 static struct dz_http_server *server;
