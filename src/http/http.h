@@ -36,7 +36,8 @@ struct dz_http_server;
 /* Captures of a route pattern, in order. */
 #define DZ_HTTP_CAPTURES_MAX 4
 
-/* Valid from the handler's call until its reply is sent; all slices live in the connection's buffers or its arena.
+/* Valid from the handler's call until its reply is sent (a late reply ends it at once, one from inside the handler when
+ * the handler returns); all slices live in the connection's buffers or its arena, and a deferral does not move them.
  * Owned by the loop's thread. */
 struct dz_http_req {
     uint64_t id;
@@ -148,15 +149,19 @@ struct dz_http_options {
     void (*error_body)(int status, dz_str *ret_content_type, dz_str *ret_body);
     void *app;
     void *(*loop_start)(void *app, struct dz_loop *l); /* once a loop, on the loop's thread, before it accepts; may be NULL */
-    void (*loop_stop)(void *app, void *loop_app);
+    void (*loop_stop)(void *app, void *loop_app); /* on the loop's thread, after its last turn */
 
+    /* Limits; 0 takes the default of the settings. Times count: a whole head from its first byte (from accept for the
+     * first request); a body and an answer being read, without at least 256 bytes a second; idle between requests. */
     uint32_t max_connections; /* over all loops; one more is answered 503 and closed */
     int64_t header_timeout_ms, body_timeout_ms, idle_timeout_ms, graceful_timeout_ms;
     uint64_t max_header_bytes, max_body_bytes;
     const char *const *trusted_proxies; /* CIDR texts, NULL-terminated; may be NULL */
     const char *const *cors_origins;    /* NULL: none; {"*", NULL} any */
     dz_str cors_expose;                 /* Access-Control-Expose-Headers */
-    void (*access)(void *app, const struct dz_http_req *r, int status, uint64_t bytes, int64_t ns); /* NULL: no log */
+    /* Once an answer, on the loop's thread; bytes of the body. Of a request that was refused unparsed the texts may be
+     * empty. NULL: no log. */
+    void (*access)(void *app, const struct dz_http_req *r, int status, uint64_t bytes, int64_t ns);
 };
 
 /* Everything is copied but routes and the strings behind them. */
@@ -171,7 +176,8 @@ DZ_MUST enum dz_code dz_http_start(struct dz_http_server *s, unsigned loops, str
 unsigned dz_http_loops(const struct dz_http_server *s);
 struct dz_loop *dz_http_loop(struct dz_http_server *s, unsigned i);
 /* Stops accepting, closes idle connections, lets running answers end within graceful_timeout_ms, joins, frees. Answers
- * written from now on carry Connection: close. Blocking. */
+ * written from now on carry Connection: close. Deferred requests are waited for after that too (30 s at most), so the
+ * pool that makes their answers must still run. Blocking. */
 void dz_http_stop(struct dz_http_server **s);
 /* For SIGHUP: timeouts and limits take effect for new requests. Any thread. */
 void dz_http_update(struct dz_http_server *s, const struct dz_http_options *o);
@@ -196,7 +202,8 @@ void dz_http_stats(struct dz_http_server *s, struct dz_arena *a, struct dz_http_
 /* ---- for tests: a connection without a socket ---------------------------------------------------------------------------------- */
 
 /* Feeds request bytes to a fresh connection of server s on loop l (never started) and collects what it answers. `eof`
- * says that the client half-closes afterwards. Turns the loop until the answers are whole or the connection closes. */
+ * says that the client half-closes afterwards. Turns the loop until no deferred request is open (2 s at most). The
+ * client's address is 192.0.2.1. Free the connections, then stop the server, then free the loop. */
 struct dz_http_test_conn;
 struct dz_http_test_conn *dz_http_test_open(struct dz_http_server *s, struct dz_loop *l);
 void dz_http_test_feed(struct dz_http_test_conn *c, dz_str bytes, bool eof);

@@ -8,6 +8,8 @@
  */
 #include "http/http_int.h"
 
+/* The caller bounds what it says; this only keeps the offsets in their 32 bits. */
+#define HTTP_BLOCK_BYTES ((size_t)1 << 30)
 #define MAGIC 0x445A4831u /* changes with the layout */
 
 const char *dz_http_reason(int status)
@@ -141,7 +143,7 @@ struct dz_body *dz_http_prepare(const struct dz_http_meta *m, dz_str body, uint6
     };
     facts.no_body = !dz_http_has_body(facts.status);
     DZ_AUTO(dz_buf_done) struct dz_buf text;
-    dz_buf_init(&text, HTTP_LINES_BYTES);
+    dz_buf_init(&text, HTTP_BLOCK_BYTES);
     if (!facts.no_body)
         dz_http_put_length(&text, body_bytes);
     facts.after_length = here(&text);

@@ -71,10 +71,23 @@ static void after_late_reply(struct dz_http_conn *c)
     dz_http_settle(c);
 }
 
+/* Header lines that outgrew their buffer are no answer: says so instead. */
+static void instead_of_half(struct dz_http_request *q, struct dz_http_answer *a)
+{
+    a->status = 500;
+    a->lines = DZ_S("Content-Length: 0\r\n\r\n");
+    a->block = (dz_str){0};
+    a->bytes = 0;
+    a->pieces_n = 0;
+    q->close = true;
+}
+
 void dz_http_answer(struct dz_http_request *q, struct dz_http_answer *a)
 {
     struct dz_http_conn *c = q->conn;
     q->replied = true;
+    if (DZ_UNLIKELY(q->lines.full))
+        instead_of_half(q, a);
     if (q->pub.method == DZ_HTTP_HEAD || !dz_http_has_body(a->status))
         a->pieces_n = 0;
     bool close = will_close(q);
