@@ -68,7 +68,7 @@ static void conn_free(struct dz_http_conn *c)
 {
     struct dz_http_lane *lane = c->lane;
     dz_assert(c->gone && !c->request && !c->busy);
-    dz_http_upload_free(&c->upload);
+    dz_http_upload_free(c);
     dz_http_input_free(lane, &c->in);
     if (c->resuming) {
         struct dz_http_conn **at = &lane->resume;
@@ -241,11 +241,10 @@ static void read_body(struct dz_http_conn *c)
         up->body.n += (size_t)got;
         up->left -= (size_t)got;
         up->seen += (size_t)got;
-        if (up->left == 0) {
-            c->busy++;
+        c->busy++;
+        if (dz_http_body_fits(c) && up->left == 0)
             dz_http_body_whole(c);
-            c->busy--;
-        }
+        c->busy--;
     }
     if (c->state == CONN_READ && c->in)
         dz_http_run(c);

@@ -28,7 +28,9 @@
 #define HTTP_RANGE_GAP 80    /* ranges closer than this are joined: the part head costs more */
 #define HTTP_CHUNK_EXTENSION_MAX 4096              /* bytes of chunk extensions in one body */
 #define HTTP_UNUSED_BODY_MAX ((uint64_t)64 * 1024) /* body of a method that gives it no meaning */
-#define HTTP_BATCH_BYTES ((size_t)64 * 1024)       /* small answers gathered for one write */
+#define HTTP_BODIES_BYTES                                                                          \
+    ((uint64_t)256 * 1024 * 1024)            /* of all unfinished requests of a lane; more is 503 */
+#define HTTP_BATCH_BYTES ((size_t)64 * 1024) /* small answers gathered for one write */
 #define HTTP_SMALL_BYTES ((size_t)4 * 1024) /* an answer up to this size is copied into the batch */
 #define HTTP_FILE_TURN_BYTES                                                                       \
     ((uint64_t)1024 * 1024) /* most that one connection sends of a file in one turn */
@@ -220,7 +222,8 @@ struct dz_http_upload { /* a request whose body is on its way or lies here */
     bool chunked;
     uint64_t left; /* of a body with a length */
     struct dz_buf body;
-    uint64_t seen; /* bytes since the last look at the rate */
+    size_t counted; /* of body, in the sum of the lane */
+    uint64_t seen;  /* bytes since the last look at the rate */
     size_t head_n;
     char head[];
 };
@@ -271,6 +274,7 @@ struct dz_http_lane {
     size_t conns_n;             /* those that count towards max_connections */
     size_t refused_n;           /* those that only hear a 503 */
     size_t deferred_n;
+    uint64_t bodies_bytes;
     uint64_t next_id;
     bool stopping;
     bool cut; /* the grace period was over */
@@ -380,7 +384,9 @@ void dz_http_run(struct dz_http_conn *c); /* serves what the input holds, then s
 void dz_http_refuse(struct dz_http_conn *c, struct dz_http_request *q, int status, const char *why);
 void dz_http_feed_chunked(struct dz_http_conn *c); /* takes the chunked body that the input holds */
 void dz_http_body_whole(struct dz_http_conn *c);   /* the body has come: to the handler */
-void dz_http_upload_free(struct dz_http_upload **up);
+void dz_http_upload_free(struct dz_http_conn *c);
+/* Counts what has come of the body; refuses the request when all bodies together are too much. */
+bool dz_http_body_fits(struct dz_http_conn *c);
 
 /* ---- answers (write.c) ---------------------------------------------------------------------------------------------- */
 

@@ -31,7 +31,7 @@ static void release(struct dz_http_request *q)
         c->lane->deferred_n--;
     if (c->request == q)
         c->request = NULL;
-    dz_http_upload_free(&c->upload);
+    dz_http_upload_free(c);
     dz_http_request_give(c->lane, q);
 }
 
@@ -237,16 +237,28 @@ void dz_http_refuse(struct dz_http_conn *c, struct dz_http_request *q, int statu
         c->in->at = c->in->n;
 }
 
-void dz_http_upload_free(struct dz_http_upload **up)
+/* ---- bodies ----------------------------------------------------------------------------------------------------- */
+
+void dz_http_upload_free(struct dz_http_conn *c)
 {
-    struct dz_http_upload *gone = dz_take(up);
+    struct dz_http_upload *gone = dz_take(&c->upload);
     if (!gone)
         return;
+    c->lane->bodies_bytes -= gone->counted;
     dz_buf_done(&gone->body);
     dz_freep(&gone);
 }
 
-/* ---- bodies ----------------------------------------------------------------------------------------------------- */
+bool dz_http_body_fits(struct dz_http_conn *c)
+{
+    struct dz_http_upload *up = c->upload;
+    c->lane->bodies_bytes += up->body.n - up->counted;
+    up->counted = up->body.n;
+    if (DZ_LIKELY(c->lane->bodies_bytes <= HTTP_BODIES_BYTES))
+        return true;
+    dz_http_refuse(c, NULL, 503, "too many request bodies at once");
+    return false;
+}
 
 static uint64_t body_limit(const struct dz_http_request *q)
 {
@@ -296,7 +308,7 @@ void dz_http_feed_chunked(struct dz_http_conn *c)
     }
     c->in->at += used;
     up->seen += used;
-    if (got == HTTP_WHOLE)
+    if (dz_http_body_fits(c) && got == HTTP_WHOLE)
         dz_http_body_whole(c);
 }
 
@@ -331,6 +343,7 @@ static void begin_upload(struct dz_http_conn *c, struct dz_http_request *q, dz_s
     dz_buf_put(&up->body, (dz_str){c->in->p + c->in->at, c->in->n - c->in->at});
     up->left -= c->in->n - c->in->at;
     c->in->at = c->in->n;
+    (void)dz_http_body_fits(c);
 }
 
 /* The head is parsed and taken off the input; its body is here, on its way, or not wanted. */

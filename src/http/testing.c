@@ -161,6 +161,10 @@ static bool pump(struct dz_http_test_conn *t)
 
 void dz_http_test_push(struct dz_http_test_conn *t, dz_str bytes, bool eof)
 {
+    if (t->in_at == t->in.n) {
+        dz_buf_clear(&t->in);
+        t->in_at = 0;
+    }
     dz_buf_put(&t->in, bytes);
     t->eof |= eof;
     while (pump(t)) {

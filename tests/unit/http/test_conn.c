@@ -366,6 +366,32 @@ static void limits_change(void **state)
     rig_close();
 }
 
+/* Many large bodies that never end together may not take all the memory. */
+static void bodies_have_a_sum(void **state)
+{
+    (void)state;
+    rig_open(&(struct dz_http_options){.max_body_bytes = 64 * DZ_MIB});
+    struct dz_http_test_conn *t[5];
+    char *bytes = dz_zalloc(DZ_MIB);
+    for (size_t i = 0; i < 5; i++) {
+        t[i] = open_conn();
+        dz_http_test_push(
+            t[i], DZ_S("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 67108864\r\n\r\n"),
+            false);
+        for (int k = 0; k < 63; k++)
+            dz_http_test_push(t[i], (dz_str){bytes, DZ_MIB}, false);
+        assert_int_equal(dz_http_test_closed(t[i]), i == 4);
+    }
+    assert_int_equal(status_of(dz_http_test_output(t[4])), 503);
+    assert_int_equal(status_of(ask(DZ_S(HELLO))), 200);
+    for (size_t i = 0; i < 5; i++)
+        dz_http_test_free(&t[i]);
+    assert_int_equal(
+        ask(DZ_S("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 67108864\r\n\r\nx")).n, 0);
+    free(bytes);
+    rig_close();
+}
+
 static unsigned accesses;
 static void on_access(void *app, const struct dz_http_req *r, int status, uint64_t bytes,
                       int64_t ns)
@@ -406,6 +432,7 @@ int main(void)
         cmocka_unit_test(timeouts),
         cmocka_unit_test(trickle),
         cmocka_unit_test(limits_change),
+        cmocka_unit_test(bodies_have_a_sum),
         cmocka_unit_test(access_log),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

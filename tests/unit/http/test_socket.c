@@ -302,8 +302,7 @@ static void graceful_stop(void **state)
     (void)state;
     start(&(struct dz_http_options){.graceful_timeout_ms = 60000}, 1);
     DZ_AUTO(dz_closep)
-    int idle = connect_small(0),
-        begun = connect_small(0), large = connect_small(4096);
+    int idle = connect_small(0), begun = connect_small(0), large = connect_small(4096);
     put(idle, HELLO);
     assert_int_equal(status_of(get(idle)), 200);
     put(begun,
