@@ -183,13 +183,19 @@ static void raise_file_limit(uint32_t connections)
                (unsigned long)want, connections);
 }
 
-/* The line that scripts wait for; on stdout, and in the log when that goes elsewhere. */
-static void say_listening(const char *address)
+/* The lines that scripts wait for, when all of the start went well; on stdout, and in the log when that goes elsewhere. */
+static void say_listening(const struct dz_buf *addresses)
 {
-    printf("listening on %s\n", address);
+    struct dz_cursor c;
+    dz_cursor_init(&c, dz_buf_str(addresses));
+    while (!dz_cursor_end(&c)) {
+        dz_str address = dz_cursor_until(&c, '\n');
+        printf("listening on %.*s\n", DZ_STR_FMT(address));
+        if (!isatty(STDOUT_FILENO) || !isatty(STDERR_FILENO))
+            dz_log(&ctx, DZ_INFO, "listening on %.*s", DZ_STR_FMT(address));
+        dz_cursor_next(&c);
+    }
     fflush(stdout);
-    if (!isatty(STDOUT_FILENO) || !isatty(STDERR_FILENO))
-        dz_log(&ctx, DZ_INFO, "listening on %s", address);
 }
 
 /* Where a person looks first; shelves by path, since their host names may not resolve here. */
@@ -244,9 +250,11 @@ static enum dz_code start_front(struct front *f, struct dz_err *err)
         loops = cores < 1 ? 1 : cores > 64 ? 64 : (unsigned)cores;
     }
     char address[128], shown[128] = "unix:";
+    struct dz_buf addresses DZ_AUTO(dz_buf_done);
+    dz_buf_init(&addresses, DZ_MIB);
     for (size_t i = 0; i < f->conf->listen.n; i++) {
         DZ_TRY(dz_http_listen(f->server, f->conf->listen.v[i], loops, address, err));
-        say_listening(address);
+        dz_buf_putf(&addresses, "%s\n", address);
         if (strncmp(shown, "unix:", 5) == 0)
             memcpy(shown, address, sizeof shown);
     }
@@ -261,6 +269,7 @@ static enum dz_code start_front(struct front *f, struct dz_err *err)
         DZ_TRY(dz_back_supervise(f->control, f->back_argv, &f->back, err));
     f->was_healthy = true;
     dz_timer_set(f->control, &f->watch, 0, on_watch);
+    say_listening(&addresses);
     say_where(f, shown);
     return DZ_OK;
 }
@@ -330,9 +339,7 @@ static int run_front(struct dz_conf *conf, const char *config_path, bool with_ba
 
 enum { OPT_ROLE };
 static const struct dz_option options[] = {
-    [OPT_ROLE] =
-        {"role", "ROLE",
-         "front or back alone; without it the front starts the back"},
+    [OPT_ROLE] = {"role", "ROLE", "front or back alone; without it the front starts the back"},
     {NULL, NULL, NULL},
 };
 
