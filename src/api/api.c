@@ -41,12 +41,41 @@ static void view_msg_drop(struct dz_msg *m)
     free(v);
 }
 
+struct view_drop {
+    struct dz_work work;
+    struct dz_view *view;
+};
+
+static void view_drop_run(struct dz_work *w)
+{
+    dz_view_unref(&dz_container(w, struct view_drop, work)->view);
+}
+
+static void view_drop_done(struct dz_work *w)
+{
+    free(dz_container(w, struct view_drop, work));
+}
+
+/* The last reference to a view may free the snapshots of a whole library: a worker's job, not a loop's. */
+static void drop_view(struct dz_api *a, struct dz_view *view)
+{
+    struct view_drop *d = dz_new(struct view_drop);
+    d->work.run = view_drop_run;
+    d->work.done = view_drop_done;
+    d->view = view;
+    if (dz_pool_submit(a->pool, &d->work, NULL) != DZ_OK) {
+        view_drop_run(&d->work);
+        view_drop_done(&d->work);
+    }
+}
+
 static void view_msg_arrive(struct dz_loop *l, struct dz_msg *m)
 {
     struct view_msg *v = dz_container(m, struct view_msg, msg);
     (void)l;
-    dz_view_unref(&v->to->view);
+    struct dz_view *old = v->to->view;
     v->to->view = dz_take(&v->view);
+    drop_view(v->to->api, old);
     free(v);
 }
 
@@ -77,7 +106,12 @@ static void loop_stop(void *app, void *loop_app)
 
 enum dz_code dz_api_new(const struct dz_api_options *o, struct dz_api **ret_a, struct dz_err *err)
 {
-    (void)err;
+    struct dz_view *view = dz_library_view(o->library);
+    if (!view) {
+        char text[256];
+        dz_library_healthy(o->library, text);
+        return dz_fail(err, DZ_UNAVAILABLE, "the catalog cannot be read: %s", text);
+    }
     struct dz_api *a = dz_new(struct dz_api);
     a->conf = dz_conf_ref(o->conf);
     a->library = o->library;
@@ -86,8 +120,8 @@ enum dz_code dz_api_new(const struct dz_api_options *o, struct dz_api **ret_a, s
     a->back = o->back;
     a->back_arg = o->back_arg;
     a->started_ms = dz_now_ms();
-    atomic_init(&a->access_fd, -1);
-    a->view = dz_library_view(o->library);
+    a->view = view;
+    a->access = access_new();
     pthread_mutex_init(&a->lock, NULL);
     dz_map_init(&a->flights);
     *ret_a = a;
@@ -104,8 +138,7 @@ void dz_api_free(struct dz_api **ap)
         dz_view_unref(&a->loops[i]->view);
         free(a->loops[i]);
     }
-    int access_fd = atomic_load(&a->access_fd);
-    dz_closep(&access_fd);
+    access_free(&a->access);
     dz_map_done(&a->flights);
     dz_view_unref(&a->view);
     dz_conf_unref(&a->conf);
@@ -122,7 +155,8 @@ void dz_api_wire(struct dz_api *a, struct dz_http_options *o)
     o->app = a;
     o->loop_start = loop_start;
     o->loop_stop = loop_stop;
-    o->access = atomic_load(&a->access_fd) >= 0 ? access_write : NULL;
+    o->gate = gate;
+    o->access = access_write;
     o->cors_expose = DZ_S("X-Metadata, X-Chapters, X-Ip-Country");
 }
 

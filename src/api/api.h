@@ -31,8 +31,8 @@ void dz_api_wire(struct dz_api *a, struct dz_http_options *o);
 void dz_api_set_server(struct dz_api *a,
                        struct dz_http_server *s); /* for statistics, before dz_http_start */
 
-/* http.access_log: "off", "on" (standard output) or a path. Again on SIGHUP, so that a rotated file is opened anew; turned off,
- * the old file stays open but gets no more lines. DZ_IO names the path. */
+/* http.access_log: "off", "on" (standard output) or a path; again on SIGHUP, so that a rotated file is opened anew. Control
+ * thread. DZ_IO names the path. */
 DZ_MUST enum dz_code dz_api_open_access_log(struct dz_api *a, const char *where,
                                             struct dz_err *err);
 

@@ -7,6 +7,8 @@
 
 #include <pthread.h>
 
+#define API_LOOPS_MAX 256u
+
 #define CACHE_DAY DZ_S("public, max-age=86400")
 #define CACHE_THREE_MINUTES DZ_S("public, max-age=180")
 #define CACHE_FOREVER DZ_S("public, max-age=31536000, immutable")
@@ -36,11 +38,11 @@ struct dz_api {
     void (*back)(void *arg, struct dz_back_stats *ret_stats);
     void *back_arg;
     int64_t started_ms;
-    atomic_int access_fd; /* -1: no access log */
+    struct access_log *access; /* access.c */
 
     pthread_mutex_t lock; /* view, loops, flights */
     struct dz_view *view;
-    struct api_loop *loops[256];
+    struct api_loop *loops[API_LOOPS_MAX];
     size_t loops_n;
     struct dz_map flights; /* cache key → struct flight */
 };
@@ -76,7 +78,12 @@ struct object_request {
 /* Replies from RAM, from a file, or later from a worker. */
 void serve_object(struct dz_http_req *r, const struct object_request *o);
 
+/* Before any handler: true when it has answered (gate.c). */
+bool gate(struct dz_http_req *r);
+
 void access_write(void *app, const struct dz_http_req *r, int status, uint64_t bytes, int64_t ns);
+struct access_log *access_new(void);
+void access_free(struct access_log **l);
 
 /* ---- handlers ---------------------------------------------------------------------------------------------------------- */
 

@@ -158,7 +158,10 @@ static void serve_redirect(struct dz_http_req *r, const struct dz_view_shelf *sh
         dz_buf_putc(&to, '0');
     dz_buf_put(&to, page);
     dz_buf_put(&to, DZ_S(".jpg"));
-    dz_http_reply_redirect(r, 301, dz_buf_str(&to), CACHE_DAY);
+    if (to.full)
+        answer_error(r, DZ_BAD_INPUT, NULL);
+    else
+        dz_http_reply_redirect(r, 301, dz_buf_str(&to), CACHE_DAY);
     dz_buf_done(&to);
 }
 

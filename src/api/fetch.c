@@ -212,8 +212,9 @@ static void wait_for(struct dz_http_req *r, const struct object_request *o)
         f->object = *o;
         f->object.name = (dz_str){
             f->name, o->name.n}; /* the request's own text may go before the worker is done */
-        dz_assert(o->name.n <= sizeof f->name);
-        if (o->name.n > 0)
+        if (o->name.n > sizeof f->name)
+            f->object.name.n = 0; /* then it goes without Content-Disposition */
+        else if (o->name.n > 0)
             memcpy(f->name, o->name.p, o->name.n);
         memcpy(f->key, key, key_n);
         f->key_n = key_n;
@@ -251,7 +252,12 @@ void serve_object(struct dz_http_req *r, const struct object_request *o)
     enum dz_code code = DZ_UNSUPPORTED;
     if (o->page->bytes > SMALL_BODY_MAX)
         code = dz_library_file(a->library, &o->page->sha, &file, &err);
-    if (code == DZ_OK) {
+    if (code == DZ_OK && file->bytes != o->page->bytes) {
+        dz_fail(&err, DZ_CORRUPT, "a blob has %llu bytes, the catalog says %u; run dozo check",
+                (unsigned long long)file->bytes, o->page->bytes);
+        answer_failed(r, o->missing, DZ_CORRUPT, &err);
+        dz_file_unref(&file);
+    } else if (code == DZ_OK) {
         if (!hit) {
             prepared = prepare(o, (dz_str){NULL, 0});
             dz_cache_put(a->cache, k, prepared);

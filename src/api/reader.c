@@ -98,13 +98,19 @@ static void put_button(struct dz_buf *b, const char *rel, dz_str href, dz_str wo
     PUT(b, "</a>");
 }
 
-static uint64_t page_of(struct dz_http_req *r)
+static uint64_t pages_for(uint64_t entries, uint64_t per_page)
+{
+    return entries == 0 ? 1 : (entries + per_page - 1) / per_page;
+}
+
+/* Which page of a list of so many pages is asked for; past the end it is the last. */
+static uint64_t page_of(struct dz_http_req *r, uint64_t pages)
 {
     dz_str text;
     uint64_t n = 1;
-    if (dz_http_query(r, DZ_S("page"), &text) && dz_str_u64(text, 1000000, &n, NULL) != DZ_OK)
+    if (dz_http_query(r, DZ_S("page"), &text) && dz_str_u64(text, UINT64_MAX, &n, NULL) != DZ_OK)
         n = 1;
-    return n == 0 ? 1 : n;
+    return n == 0 ? 1 : n > pages ? pages : n;
 }
 
 /* Older and newer lists: base is an address that ends in '?' or '&'. */
@@ -148,6 +154,11 @@ static bool contains_nocase(dz_str text, dz_str what)
 
 /* ---- / ------------------------------------------------------------------------------------------------------------------ */
 
+static bool is_found(const struct dz_snapshot *s, dz_str q)
+{
+    return q.n == 0 || contains_nocase(s->series.title, q);
+}
+
 static void put_nothing_yet(struct dz_buf *b)
 {
     PUT(b, "<div class=\"empty\"><h1>Nothing here yet</h1><p>Import a folder of comics, and it "
@@ -176,18 +187,22 @@ void handle_home(struct dz_http_req *r)
     dz_str q = {0};
     if (dz_http_query(r, DZ_S("q"), &q))
         q = dz_str_trim(dz_str_sub(q, 0, SEARCH_MAX));
-    uint64_t page = page_of(r), found = 0, from = (page - 1) * SERIES_PER_PAGE;
+    uint64_t found = 0, at = 0;
+    for (size_t i = 0; i < v->series_n; i++)
+        found += is_found(v->series[i], q);
+    uint64_t pages = pages_for(found, SERIES_PER_PAGE), page = page_of(r, pages);
+    uint64_t from = (page - 1) * SERIES_PER_PAGE;
 
     struct dz_buf b, cards, base;
     dz_buf_init(&b, HTML_MAX);
     dz_buf_init(&cards, HTML_MAX);
     dz_buf_init(&base, 2 * DZ_KIB);
     for (size_t i = 0; i < v->series_n; i++) {
-        if (q.n > 0 && !contains_nocase(v->series[i]->series.title, q))
+        if (!is_found(v->series[i], q))
             continue;
-        if (found >= from && found < from + SERIES_PER_PAGE)
-            put_card(&cards, v->series[i], found - from >= 12);
-        found++;
+        if (at >= from && at < from + SERIES_PER_PAGE)
+            put_card(&cards, v->series[i], at - from >= 12);
+        at++;
     }
     struct page_head h = {.title = q.n > 0 ? q : DZ_S("dozo")};
     html_open(&b, &h);
@@ -212,7 +227,7 @@ void handle_home(struct dz_http_req *r)
             dz_buf_put_url(&base, q);
             dz_buf_putc(&base, '&');
         }
-        put_pager(&b, dz_buf_str(&base), page, (found + SERIES_PER_PAGE - 1) / SERIES_PER_PAGE);
+        put_pager(&b, dz_buf_str(&base), page, pages);
     }
     PUT(&b, "</main>\n");
     html_close(&b, true);
@@ -305,7 +320,7 @@ void handle_series(struct dz_http_req *r)
     }
     dz_str order;
     bool oldest_first = dz_http_query(r, DZ_S("order"), &order) && dz_str_eq(order, DZ_S("asc"));
-    uint64_t page = page_of(r), pages = (s->chapters_n + CHAPTERS_PER_PAGE - 1) / CHAPTERS_PER_PAGE;
+    uint64_t pages = pages_for(s->chapters_n, CHAPTERS_PER_PAGE), page = page_of(r, pages);
     uint64_t from = (page - 1) * CHAPTERS_PER_PAGE;
 
     struct dz_buf b, base;

@@ -119,7 +119,8 @@ static void apply(struct front *f, struct dz_conf *fresh)
     struct dz_err err = {0};
     dz_buf_init(&changed, DZ_MIB);
     dz_buf_init(&restart, DZ_MIB);
-    if (!dz_conf_diff(f->conf, fresh, &changed, &restart))
+    (void)dz_conf_diff(f->conf, fresh, &changed, &restart);
+    if (changed.n == 0)
         dz_log(&ctx, DZ_INFO, "settings read again; nothing changed");
     log_names(&changed, DZ_INFO, "setting changed: %.*s");
     log_names(&restart, DZ_WARN, "%.*s takes effect after a restart");
@@ -179,7 +180,8 @@ static void raise_file_limit(uint32_t connections)
                    (unsigned long)want);
     }
     if (want < (rlim_t)connections + 64)
-        dz_log(&ctx, DZ_WARN, "the limit of open files (%lu) is below http.max_connections (%u)",
+        dz_log(&ctx, DZ_WARN,
+               "the limit of open files (%lu) leaves no room for files besides %u connections",
                (unsigned long)want, connections);
 }
 

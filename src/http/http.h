@@ -144,6 +144,7 @@ struct dz_http_options {
     const struct dz_http_route *routes;
     size_t routes_n;
     dz_http_handler_fn *fallback; /* no route matched; NULL: plain 404 */
+    bool (*gate)(struct dz_http_req *r); /* before any handler; true: it has replied; NULL: none */
     /* Called for 400, 405, 408, 413, 414, 417, 431, 500, 501, 503, 505 made by the server itself, to give them a
      * body; NULL: a short text. Must reply to it with dz_http_reply_text semantics through ret_. */
     void (*error_body)(int status, dz_str *ret_content_type, dz_str *ret_body);

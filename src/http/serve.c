@@ -189,7 +189,10 @@ static void handle(struct dz_http_conn *c, struct dz_http_request *q, dz_str bod
     q->pub.body = body;
     unsigned allowed;
     q->pub.route = route(q, &allowed);
-    if (DZ_LIKELY(q->pub.route))
+    bool (*before)(struct dz_http_req *) = c->lane->server->o.gate;
+    if (before && DZ_UNLIKELY(before(&q->pub)))
+        ; /* it has replied */
+    else if (DZ_LIKELY(q->pub.route))
         q->pub.route->handler(&q->pub);
     else
         reply_unrouted(&q->pub, allowed);

@@ -100,9 +100,9 @@ static void faults(void **state)
         "DOZO_HTTP_SOMETHING_ELSE: unknown variable; DOZO_ stands before the names of settings, as "
         "in DOZO_HTTP_MAX_HEADER\n");
     expect(ENV("DOZO_HTTP_THREADS=many"), "DOZO_HTTP_THREADS: http.threads: \"many\" is not a "
-                                          "whole number; expected 0 to 1024, such as 0\n");
+                                          "whole number; expected 0 to 256, such as 0\n");
     expect(ENV("DOZO_HTTP_THREADS="), "DOZO_HTTP_THREADS: http.threads: \"\" is not a whole "
-                                      "number; expected 0 to 1024, such as 0\n");
+                                      "number; expected 0 to 256, such as 0\n");
     expect(ENV("DOZO_LISTEN=a:1,b"),
            "DOZO_LISTEN: listen[1]: \"b\" has no port; expected host:port, [IPv6]:port or "
            "unix:/path, such as \"127.0.0.1:8080\"\n");

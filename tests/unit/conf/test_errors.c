@@ -90,13 +90,13 @@ static void wrong_values(void **state)
     expect("http: { max_header: 1GiB }",
            ":1: http.max_header: \"1GiB\" is too large; expected 256 to 16MiB in bytes or with "
            "KiB, MiB or GiB, such as 16KiB");
-    expect("http: { max_body: inf }", ":1: http.max_body: \"inf\" is not a size; expected 0 to "
+    expect("http: { max_body: inf }", ":1: http.max_body: \"inf\" is not a size; expected 1 to "
                                       "1024TiB in bytes or with KiB, MiB or GiB, such as 64MiB");
     expect("http: { idle_timeout: 5 minutes }",
            ":1: http.idle_timeout: \"5 minutes\" is not a duration; expected 1ms to 24h with the "
            "unit ms, s, m, h or d, such as 75s");
     expect("http: { threads: -1 }",
-           ":1: http.threads: \"-1\" is not a whole number; expected 0 to 1024, such as 0");
+           ":1: http.threads: \"-1\" is not a whole number; expected 0 to 256, such as 0");
     expect("http: { force_https: maybe }",
            ":1: http.force_https: \"maybe\" is neither true nor false");
     expect("uploads: { not_found_status: 4040 }",
@@ -367,7 +367,7 @@ static void all_faults_are_told(void **state)
 {
     (void)state;
     expect("http:\n  threads: x\n  max_heder: 1\nlisten: y\n",
-           ":2: http.threads: \"x\" is not a whole number; expected 0 to 1024, such as 0\n"
+           ":2: http.threads: \"x\" is not a whole number; expected 0 to 256, such as 0\n"
            "dozo.yaml:3: http.max_heder: unknown key; did you mean \"max_header\"?\n"
            "dozo.yaml:4: listen: \"y\" has no port; expected host:port, [IPv6]:port or unix:/path, "
            "such as \"127.0.0.1:8080\"");

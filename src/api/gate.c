@@ -1,0 +1,84 @@
+/*
+ * gate: what is decided before any route, in this order (contracts/imoog.md section 2): http.force_https sends plain requests to the same
+ * address over https, http.allowed_hosts refuses names that are not listed. Both come from the view's settings, so a reload counts at
+ * once.
+ */
+#include "api/api_int.h"
+
+static dz_str without_port(dz_str host)
+{
+    size_t bracket = dz_str_rchr(host, ']'), colon = dz_str_rchr(host, ':');
+    if (colon == DZ_NPOS || (bracket != DZ_NPOS && colon < bracket))
+        return host;
+    return dz_str_sub(host, 0, colon);
+}
+
+/* Patterns are exact names, "*.suffix" for what is below it, or "*". RFC 9110 4.2.3: host names know no case. */
+static bool is_listed(const struct dz_strs *patterns, dz_str host)
+{
+    for (size_t i = 0; i < patterns->n; i++) {
+        dz_str p = dz_str_of(patterns->v[i]);
+        if (dz_str_eq(p, DZ_S("*")) || dz_str_eq_nocase(p, host))
+            return true;
+        dz_str suffix = dz_str_sub(p, 1, p.n);
+        if (dz_str_starts(p, DZ_S("*.")) && host.n > suffix.n &&
+            dz_str_eq_nocase(dz_str_sub(host, host.n - suffix.n, host.n), suffix))
+            return true;
+    }
+    return false;
+}
+
+/* Whether "www." and the name is listed, letter by letter: a "*.suffix" does not send its bare suffix anywhere. */
+static bool is_listed_with_www(const struct dz_strs *patterns, dz_str host)
+{
+    for (size_t i = 0; i < patterns->n; i++) {
+        dz_str p = dz_str_of(patterns->v[i]);
+        if (dz_str_starts(p, DZ_S("www.")) && dz_str_eq_nocase(dz_str_sub(p, 4, p.n), host))
+            return true;
+    }
+    return false;
+}
+
+/* The same path and query under another scheme or host. */
+static void redirect(struct dz_http_req *r, dz_str scheme, dz_str prefix, dz_str host)
+{
+    struct dz_buf to;
+    dz_buf_init(&to, 64 * DZ_KIB);
+    dz_buf_put(&to, scheme);
+    dz_buf_put(&to, prefix);
+    dz_buf_put(&to, host);
+    dz_buf_put(&to, r->raw_path);
+    if (r->query.n > 0) {
+        dz_buf_putc(&to, '?');
+        dz_buf_put(&to, r->query);
+    }
+    if (to.full)
+        answer_error(r, DZ_BAD_INPUT, NULL);
+    else
+        dz_http_reply_redirect(r, 307, dz_buf_str(&to), NO_STORE);
+    dz_buf_done(&to);
+}
+
+bool gate(struct dz_http_req *r)
+{
+    const struct dz_conf *c = view_of(r)->conf;
+    if (DZ_LIKELY(!c->http.force_https && c->http.allowed_hosts.n == 1 &&
+                  strcmp(c->http.allowed_hosts.v[0], "*") == 0))
+        return false;
+    dz_str name = without_port(r->host);
+    if (c->http.force_https && !r->https) {
+        dz_str port = dz_str_sub(r->host, name.n, r->host.n);
+        bool usual = dz_str_eq(port, DZ_S(":80")) || dz_str_eq(port, DZ_S(":443"));
+        redirect(r, DZ_S("https://"), DZ_S(""), usual ? name : r->host);
+        return true;
+    }
+    if (is_listed(&c->http.allowed_hosts, name))
+        return false;
+    if (is_listed_with_www(&c->http.allowed_hosts, name)) {
+        redirect(r, r->https ? DZ_S("https://") : DZ_S("http://"), DZ_S("www."), r->host);
+        return true;
+    }
+    dz_http_reply_text(r, 400, DZ_S("text/plain; charset=utf-8"), NO_STORE,
+                       DZ_S("Invalid host header"));
+    return true;
+}
