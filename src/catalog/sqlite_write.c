@@ -6,8 +6,8 @@
  * what differs is written; reference counts of blobs and the change row of the series follow inside
  * the same transaction. A batch belongs to the thread that began it, which holds the writer's lock
  * until the end. Odd: a call that fails after its first write leaves half of it in the transaction,
- * so the batch is then broken and can only be rolled back; a call that is refused before leaves it
- * usable.
+ * and one that fails for want of memory or disk may leave no transaction; the batch is then broken
+ * and can only be rolled back. A call that is refused before leaves it usable.
  */
 #include "catalog/sqlite_int.h"
 
@@ -111,9 +111,11 @@ static enum dz_code call_begin(struct batch *b, struct dz_err *err)
     return DZ_OK;
 }
 
+/* Out of memory or disk, even in a SELECT, SQLite may end the transaction by itself: what came
+ * before is gone then, and what came after would be durable without it. */
 static enum dz_code call_end(struct batch *b, enum dz_code code)
 {
-    b->broken = code != DZ_OK && b->wrote;
+    b->broken = (code != DZ_OK && b->wrote) || sqlite3_get_autocommit(b->c->db);
     return code;
 }
 
