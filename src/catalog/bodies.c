@@ -159,7 +159,7 @@ static enum dz_code make_headers(struct maker *m, struct dz_snapshot *s,
 {
     DZ_AUTO(dz_buf_done) struct dz_buf json;
     dz_buf_init(&json, BODY_MAX);
-    struct dz_pool pool = {.arena = s->arena};
+    struct dz_text_pool pool = {.arena = s->arena};
     struct dz_json j;
     for (size_t i = 0; i < m->full->chapters_n; i++) {
         const struct dz_chapter_rec *c = &m->full->chapters[i];
@@ -168,7 +168,7 @@ static enum dz_code make_headers(struct maker *m, struct dz_snapshot *s,
         enum dz_code code = put_chapter(m, &j, c, err);
         if (code != DZ_OK)
             return broken_chapter(c, err, code);
-        DZ_TRY(dz_pool_str(&pool, dz_buf_str(&json), &chapters[i].x_metadata, err));
+        DZ_TRY(dz_text_pool_str(&pool, dz_buf_str(&json), &chapters[i].x_metadata, err));
     }
     dz_buf_clear(&json);
     dz_json_init(&j, &json, DZ_JSON_COMPACT, true);
@@ -178,7 +178,7 @@ static enum dz_code make_headers(struct maker *m, struct dz_snapshot *s,
     dz_json_end(&j);
     if (json.full)
         return too_large(err);
-    return dz_pool_str(&pool, dz_buf_str(&json), &s->x_chapters, err);
+    return dz_text_pool_str(&pool, dz_buf_str(&json), &s->x_chapters, err);
 }
 
 /* contracts/komizip.md 2.6. */

@@ -19,13 +19,14 @@ struct dz_catalog {
 
 /* A million short names would lose eight bytes each to the arena's rounding; here they lie side by
  * side. */
-struct dz_pool {
+struct dz_text_pool {
     struct dz_arena *arena;
     char *at;
     size_t left, chunk;
 };
 /* Copies s; a NULL p stays NULL. DZ_TOO_LARGE over the arena's limit. */
-DZ_MUST enum dz_code dz_pool_str(struct dz_pool *p, dz_str s, dz_str *ret_s, struct dz_err *err);
+DZ_MUST enum dz_code dz_text_pool_str(struct dz_text_pool *p, dz_str s, dz_str *ret_s,
+                                      struct dz_err *err);
 
 /* ---- media types -------------------------------------------------------------------------------
  */

@@ -10,7 +10,7 @@
 
 enum { CHUNK_MIN = 512, CHUNK_MAX = 16 * 1024 };
 
-enum dz_code dz_pool_str(struct dz_pool *p, dz_str s, dz_str *ret_s, struct dz_err *err)
+enum dz_code dz_text_pool_str(struct dz_text_pool *p, dz_str s, dz_str *ret_s, struct dz_err *err)
 {
     if (s.n == 0) {
         *ret_s = (dz_str){s.p ? "" : NULL, 0};

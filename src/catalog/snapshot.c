@@ -14,7 +14,7 @@
 #define SNAPSHOT_MAX (4 * DZ_GIB)
 
 struct builder {
-    struct dz_pool pool;
+    struct dz_text_pool pool;
     dz_str mime;         /* the last type that is not in the table, and its copy */
     const char *mime_at; /* NUL-terminated */
     uint32_t index;
@@ -70,7 +70,7 @@ static enum dz_code copy_series(struct builder *b, const struct dz_series_rec *f
     dz_str *texts[] = {&to->source, &to->source_id, &to->title, &to->description, &to->authors,
                        &to->lang,   &to->status,    &to->url,   &to->new_release};
     for (size_t i = 0; i < DZ_LEN(texts); i++)
-        DZ_TRY(dz_pool_str(&b->pool, *texts[i], texts[i], err));
+        DZ_TRY(dz_text_pool_str(&b->pool, *texts[i], texts[i], err));
     return DZ_OK;
 }
 
@@ -88,10 +88,10 @@ static enum dz_code copy_chapter(struct builder *b, const struct dz_chapter_rec 
         .pages = pages,
         .pages_n = from->pages_n,
     };
-    DZ_TRY(dz_pool_str(&b->pool, from->key, &to->key, err));
-    DZ_TRY(dz_pool_str(&b->pool, from->number, &to->number, err));
-    DZ_TRY(dz_pool_str(&b->pool, from->volume, &to->volume, err));
-    DZ_TRY(dz_pool_str(&b->pool, from->title, &to->title, err));
+    DZ_TRY(dz_text_pool_str(&b->pool, from->key, &to->key, err));
+    DZ_TRY(dz_text_pool_str(&b->pool, from->number, &to->number, err));
+    DZ_TRY(dz_text_pool_str(&b->pool, from->volume, &to->volume, err));
+    DZ_TRY(dz_text_pool_str(&b->pool, from->title, &to->title, err));
     for (size_t i = 0; i < from->pages_n; i++) {
         const struct dz_page_rec *p = &from->pages[i];
         DZ_TRY(copy_file(b, &p->blob, p->mtime_s, p->number, &pages[i], err));
@@ -130,7 +130,7 @@ static enum dz_code copy_assets(struct builder *b, const struct dz_series_full *
     struct dz_snap_asset *assets = at;
     for (size_t i = 0; i < full->assets_n; i++) {
         const struct dz_asset_rec *f = &full->assets[i];
-        DZ_TRY(dz_pool_str(&b->pool, f->name, &assets[i].name, err));
+        DZ_TRY(dz_text_pool_str(&b->pool, f->name, &assets[i].name, err));
         DZ_TRY(copy_file(b, &f->blob, f->mtime_s, 0, &assets[i].file, err));
     }
     s->assets = assets;

@@ -219,13 +219,13 @@ static dz_str column(sqlite3_stmt *st, int at)
     return (dz_str){(const char *)p, p ? (size_t)sqlite3_column_bytes(st, at) : 0};
 }
 
-enum dz_code dz_sq_str(sqlite3_stmt *st, int at, struct dz_pool *pool, dz_str *ret_s,
+enum dz_code dz_sq_str(sqlite3_stmt *st, int at, struct dz_text_pool *pool, dz_str *ret_s,
                        struct dz_err *err)
 {
-    return dz_pool_str(pool, column(st, at), ret_s, err);
+    return dz_text_pool_str(pool, column(st, at), ret_s, err);
 }
 
-static enum dz_code read_strs(sqlite3_stmt *st, struct dz_pool *pool, dz_str *const *to,
+static enum dz_code read_strs(sqlite3_stmt *st, struct dz_text_pool *pool, dz_str *const *to,
                               const int *at, size_t n, struct dz_err *err)
 {
     for (size_t i = 0; i < n; i++)
@@ -233,8 +233,8 @@ static enum dz_code read_strs(sqlite3_stmt *st, struct dz_pool *pool, dz_str *co
     return DZ_OK;
 }
 
-enum dz_code dz_sq_read_series(sqlite3_stmt *st, struct dz_pool *pool, struct dz_series_rec *ret_s,
-                               struct dz_err *err)
+enum dz_code dz_sq_read_series(sqlite3_stmt *st, struct dz_text_pool *pool,
+                               struct dz_series_rec *ret_s, struct dz_err *err)
 {
     struct dz_series_rec s = {
         .id = sqlite3_column_int64(st, 0),
@@ -250,7 +250,7 @@ enum dz_code dz_sq_read_series(sqlite3_stmt *st, struct dz_pool *pool, struct dz
     return DZ_OK;
 }
 
-enum dz_code dz_sq_read_chapter(sqlite3_stmt *st, struct dz_pool *pool,
+enum dz_code dz_sq_read_chapter(sqlite3_stmt *st, struct dz_text_pool *pool,
                                 struct dz_chapter_rec *ret_c, struct dz_err *err)
 {
     struct dz_chapter_rec c = {
@@ -269,7 +269,7 @@ enum dz_code dz_sq_read_chapter(sqlite3_stmt *st, struct dz_pool *pool,
     return DZ_OK;
 }
 
-enum dz_code dz_sq_read_blob(sqlite3_stmt *st, int at, struct dz_pool *pool,
+enum dz_code dz_sq_read_blob(sqlite3_stmt *st, int at, struct dz_text_pool *pool,
                              struct dz_blob_rec *ret_b, struct dz_err *err)
 {
     struct dz_blob_rec b = {
@@ -285,13 +285,13 @@ enum dz_code dz_sq_read_blob(sqlite3_stmt *st, int at, struct dz_pool *pool,
     const struct dz_page_type *type = dz_page_type_of(mime);
     b.mime = type ? type->mime : mime;
     if (!type)
-        DZ_TRY(dz_pool_str(pool, mime, &b.mime, err));
+        DZ_TRY(dz_text_pool_str(pool, mime, &b.mime, err));
     *ret_b = b;
     return DZ_OK;
 }
 
-enum dz_code dz_sq_read_asset(sqlite3_stmt *st, struct dz_pool *pool, struct dz_asset_rec *ret_f,
-                              int64_t *ret_blob_id, struct dz_err *err)
+enum dz_code dz_sq_read_asset(sqlite3_stmt *st, struct dz_text_pool *pool,
+                              struct dz_asset_rec *ret_f, int64_t *ret_blob_id, struct dz_err *err)
 {
     struct dz_asset_rec f = {.mtime_s = sqlite3_column_int64(st, 1)};
     DZ_TRY(dz_sq_str(st, 0, pool, &f.name, err));
@@ -315,7 +315,7 @@ static void pages_grow(struct dz_sq_pages *p)
     p->blob_ids = dz_realloc(p->blob_ids, p->cap * sizeof(*p->blob_ids));
 }
 
-enum dz_code dz_sq_read_pages(struct dz_sq_conn *c, int64_t chapter_id, struct dz_pool *pool,
+enum dz_code dz_sq_read_pages(struct dz_sq_conn *c, int64_t chapter_id, struct dz_text_pool *pool,
                               struct dz_sq_pages *p, struct dz_err *err)
 {
     DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
@@ -443,8 +443,9 @@ static int newest_first(const void *x, const void *y)
     return dz_str_natural_cmp(b->key, a->key);
 }
 
-static enum dz_code load_chapters(struct dz_sq_conn *c, int64_t series_id, struct dz_pool *pool,
-                                  struct dz_series_full *full, struct dz_err *err)
+static enum dz_code load_chapters(struct dz_sq_conn *c, int64_t series_id,
+                                  struct dz_text_pool *pool, struct dz_series_full *full,
+                                  struct dz_err *err)
 {
     DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
     DZ_AUTO(dz_freep) struct dz_chapter_rec *v = NULL;
@@ -476,7 +477,7 @@ static int by_id(const void *x, const void *y)
 }
 
 /* In the order of the table, which a cold disk reads several times faster than newest first. */
-static enum dz_code load_pages(struct dz_sq_conn *c, struct dz_pool *pool,
+static enum dz_code load_pages(struct dz_sq_conn *c, struct dz_text_pool *pool,
                                struct dz_series_full *full, struct dz_err *err)
 {
     DZ_AUTO(dz_sq_pages_done) struct dz_sq_pages pages = {0};
@@ -497,7 +498,7 @@ static enum dz_code load_pages(struct dz_sq_conn *c, struct dz_pool *pool,
     return DZ_OK;
 }
 
-static enum dz_code load_assets(struct dz_sq_conn *c, int64_t series_id, struct dz_pool *pool,
+static enum dz_code load_assets(struct dz_sq_conn *c, int64_t series_id, struct dz_text_pool *pool,
                                 struct dz_series_full *full, struct dz_err *err)
 {
     DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
@@ -522,7 +523,7 @@ static enum dz_code load_assets(struct dz_sq_conn *c, int64_t series_id, struct 
     return DZ_OK;
 }
 
-static enum dz_code load_series(struct dz_sq_conn *c, int64_t series_id, struct dz_pool *pool,
+static enum dz_code load_series(struct dz_sq_conn *c, int64_t series_id, struct dz_text_pool *pool,
                                 struct dz_series_rec *ret_s, struct dz_err *err)
 {
     DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
@@ -540,7 +541,7 @@ static enum dz_code load(void *self, int64_t series_id, struct dz_arena *a,
 {
     DZ_AUTO(reading_done) struct reading r = {0};
     struct dz_series_full full = {0};
-    struct dz_pool pool = {.arena = a};
+    struct dz_text_pool pool = {.arena = a};
     DZ_TRY(reading_begin(&r, self, err));
     DZ_TRY(load_series(r.c, series_id, &pool, &full.series, err));
     DZ_TRY(load_chapters(r.c, series_id, &pool, &full, err));
@@ -555,7 +556,7 @@ static enum dz_code chapter_stamp(void *self, int64_t series_id, dz_str source_i
 {
     DZ_AUTO(reading_done) struct reading r = {0};
     DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
-    struct dz_pool pool = {.arena = a};
+    struct dz_text_pool pool = {.arena = a};
     bool row = false;
     DZ_TRY(reading_begin(&r, self, err));
     DZ_TRY(dz_sq_get(r.c, DZ_SQ_CHAPTER_STAMP, &st, err));
@@ -574,7 +575,7 @@ static enum dz_code shelves(void *self, struct dz_arena *a, struct dz_shelf_rec 
     DZ_AUTO(reading_done) struct reading r = {0};
     DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
     DZ_AUTO(dz_freep) struct dz_shelf_rec *v = NULL;
-    struct dz_pool pool = {.arena = a};
+    struct dz_text_pool pool = {.arena = a};
     size_t n = 0, cap = 0;
     DZ_TRY(reading_begin(&r, self, err));
     DZ_TRY(dz_sq_get(r.c, DZ_SQ_SHELVES, &st, err));
@@ -684,7 +685,7 @@ static enum dz_code blobs(void *self, dz_blob_row_fn *fn, void *arg, struct dz_e
     for (;;) {
         bool row = false;
         struct dz_blob_rec b;
-        struct dz_pool pool = {.arena = a};
+        struct dz_text_pool pool = {.arena = a};
         DZ_TRY(dz_sq_row(r.c, st, &row, err));
         if (!row)
             return DZ_OK;

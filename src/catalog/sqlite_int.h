@@ -134,9 +134,9 @@ void dz_sq_bind_sha(sqlite3_stmt *st, int at, const struct dz_sha256 *sha);
 /* ---- rows --------------------------------------------------------------------------------------
  */
 
-DZ_MUST enum dz_code dz_sq_read_series(sqlite3_stmt *st, struct dz_pool *pool,
+DZ_MUST enum dz_code dz_sq_read_series(sqlite3_stmt *st, struct dz_text_pool *pool,
                                        struct dz_series_rec *ret_s, struct dz_err *err);
-DZ_MUST enum dz_code dz_sq_read_chapter(sqlite3_stmt *st, struct dz_pool *pool,
+DZ_MUST enum dz_code dz_sq_read_chapter(sqlite3_stmt *st, struct dz_text_pool *pool,
                                         struct dz_chapter_rec *ret_c, struct dz_err *err);
 /* Rows of DZ_SQ_PAGES into the caller's growing array (heap). blob_ids is filled alongside when it
  * is not NULL. */
@@ -147,15 +147,15 @@ struct dz_sq_pages {
 };
 void dz_sq_pages_done(struct dz_sq_pages *p);
 DZ_MUST enum dz_code dz_sq_read_pages(struct dz_sq_conn *c, int64_t chapter_id,
-                                      struct dz_pool *pool, struct dz_sq_pages *p,
+                                      struct dz_text_pool *pool, struct dz_sq_pages *p,
                                       struct dz_err *err);
 /* The last row of DZ_SQ_ASSETS and DZ_SQ_ASSET. */
-DZ_MUST enum dz_code dz_sq_read_asset(sqlite3_stmt *st, struct dz_pool *pool,
+DZ_MUST enum dz_code dz_sq_read_asset(sqlite3_stmt *st, struct dz_text_pool *pool,
                                       struct dz_asset_rec *ret_f, int64_t *ret_blob_id,
                                       struct dz_err *err);
-DZ_MUST enum dz_code dz_sq_read_blob(sqlite3_stmt *st, int at, struct dz_pool *pool,
+DZ_MUST enum dz_code dz_sq_read_blob(sqlite3_stmt *st, int at, struct dz_text_pool *pool,
                                      struct dz_blob_rec *ret_b, struct dz_err *err);
-DZ_MUST enum dz_code dz_sq_str(sqlite3_stmt *st, int at, struct dz_pool *pool, dz_str *ret_s,
+DZ_MUST enum dz_code dz_sq_str(sqlite3_stmt *st, int at, struct dz_text_pool *pool, dz_str *ret_s,
                                struct dz_err *err);
 
 /* ---- driver functions in other files: contracts in catalog.h ------------------------------------

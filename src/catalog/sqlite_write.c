@@ -253,7 +253,7 @@ static enum dz_code read_series(struct batch *b, int64_t id, struct dz_series_re
                                 struct dz_err *err)
 {
     DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
-    struct dz_pool pool = {.arena = b->arena};
+    struct dz_text_pool pool = {.arena = b->arena};
     bool row = false;
     DZ_TRY(dz_sq_get(b->c, DZ_SQ_SERIES_BY_ID, &st, err));
     dz_sq_bind_int(st, 1, id);
@@ -339,7 +339,7 @@ static enum dz_code read_old(struct batch *b, int64_t series_id, const struct dz
                              struct dz_chapter_rec *ret_old, struct dz_err *err)
 {
     DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
-    struct dz_pool pool = {.arena = b->arena};
+    struct dz_text_pool pool = {.arena = b->arena};
     bool row = false;
     if (c->id) {
         DZ_TRY(dz_sq_get(b->c, DZ_SQ_CHAPTER_BY_ID, &st, err));
@@ -523,7 +523,7 @@ static enum dz_code put_chapter(struct batch *b, int64_t series_id, const struct
                                 int64_t *ret_id, bool *ret_changed, struct dz_err *err)
 {
     DZ_AUTO(dz_sq_pages_done) struct dz_sq_pages pages = {0};
-    struct dz_pool pool = {.arena = b->arena};
+    struct dz_text_pool pool = {.arena = b->arena};
     struct dz_chapter_rec old;
     DZ_TRY(read_old(b, series_id, c, &old, err));
     if (old.id)
@@ -554,7 +554,7 @@ static enum dz_code del_chapter(struct batch *b, int64_t id, struct dz_err *err)
 {
     DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
     DZ_AUTO(dz_sq_pages_done) struct dz_sq_pages pages = {0};
-    struct dz_pool pool = {.arena = b->arena};
+    struct dz_text_pool pool = {.arena = b->arena};
     const struct dz_chapter_rec no_pages = {0};
     bool row = false;
     DZ_TRY(dz_sq_get(b->c, DZ_SQ_CHAPTER_OWNER, &st, err));
@@ -585,7 +585,7 @@ static enum dz_code read_asset(struct batch *b, int64_t series_id, dz_str name,
                                struct dz_asset_rec *ret_f, int64_t *ret_blob_id, struct dz_err *err)
 {
     DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
-    struct dz_pool pool = {.arena = b->arena};
+    struct dz_text_pool pool = {.arena = b->arena};
     bool row = false;
     DZ_TRY(dz_sq_get(b->c, DZ_SQ_ASSET, &st, err));
     dz_sq_bind_int(st, 1, series_id);
