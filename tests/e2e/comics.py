@@ -178,6 +178,9 @@ def files_below(folder):
 VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
 # HTML lets these stay open at the end of their parent.
 MAY_STAY_OPEN = {"html", "head", "body", "p", "li"}
+# What ends an open paragraph; a </p> behind it would be a stray one.
+BLOCKS = {"address", "article", "aside", "blockquote", "details", "div", "dl", "fieldset", "footer", "form", "h1", "h2", "h3", "header",
+          "hr", "main", "nav", "ol", "p", "pre", "section", "table", "ul"}
 
 
 class Page(html.parser.HTMLParser):
@@ -196,6 +199,9 @@ class Page(html.parser.HTMLParser):
         if len(set(names)) != len(names):
             self.faults.append(f"<{tag}> has an attribute twice: {names}")
         self.elements.append((tag, dict(attrs)))
+        self.faults += [f"<{tag} {k}=…>" for k in names if k == "style" or k.startswith("on")]
+        if tag in BLOCKS and self.open and self.open[-1] == "p":
+            self.open.pop()
         if tag not in VOID:
             self.open.append(tag)
 
