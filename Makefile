@@ -74,4 +74,4 @@ install: build
 	meson install -C $(BUILD) --no-rebuild
 
 clean:
-	rm -rf $(BUILD) $(SAN) build-clang build-tsan build-fuzz
+	rm -rf $(BUILD) $(SAN) build-clang build-tsan build-fuzz build-arena build-analyzer

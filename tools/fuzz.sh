@@ -1,10 +1,10 @@
 #!/bin/sh
-# Runs every fuzz target under libFuzzer for SECONDS each and keeps what crashes in its corpus. Usage: tools/fuzz.sh SECONDS
+# Runs every fuzz target under libFuzzer for SECONDS each; what crashes is kept in its corpus. Usage: tools/fuzz.sh SECONDS
 set -eu
 cd "$(dirname "$0")/.."
 seconds=${1:-60}
 [ -f build-fuzz/build.ninja ] || CC=clang meson setup build-fuzz -Dfuzz=libfuzzer -Dtests=false -Dbuildtype=debug \
-    -Doptimization=1 -Db_sanitize=address,undefined -Db_lundef=false
+    -Doptimization=1 -Db_sanitize=address,undefined -Db_lundef=false -Dc_args=-fsanitize=fuzzer-no-link
 ninja -C build-fuzz
 status=0
 for target in build-fuzz/tests/fuzz/fuzz_*; do
@@ -13,7 +13,11 @@ for target in build-fuzz/tests/fuzz/fuzz_*; do
     work=build-fuzz/corpus-$name
     mkdir -p "$work"
     echo "== $name, $seconds s"
-    ASAN_OPTIONS=detect_leaks=1 "$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
-        -artifact_prefix="tests/fuzz/corpus/$name/crash-" "$work" "tests/fuzz/corpus/$name" 2>&1 | tail -n 12 || status=1
+    if ! "$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
+        -artifact_prefix="tests/fuzz/corpus/$name/crash-" "$work" "tests/fuzz/corpus/$name" >"build-fuzz/$name.log" 2>&1; then
+        status=1
+        tail -n 40 "build-fuzz/$name.log"
+    fi
+    grep -E 'stat::number_of_executed_units|DONE' "build-fuzz/$name.log" || true
 done
 exit $status
