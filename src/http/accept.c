@@ -1,13 +1,15 @@
 /*
  * accept: addresses, listening sockets and the making of connections.
  *
- * In: address texts of the settings. Out: non-blocking sockets, a set a lane, whose connections become dz_http_conn. A
- * TCP address gets one listener for each lane (SO_REUSEPORT), so that the kernel deals out connections; a UNIX socket is
- * one listener that all lanes watch. The first listener is bound without SO_REUSEPORT: otherwise another server of the
- * same user on that port would go unnoticed.
+ * In: address texts of the settings. Out: non-blocking sockets, a set a lane, whose connections
+ * become dz_http_conn. A TCP address gets one listener for each lane (SO_REUSEPORT), so that the
+ * kernel deals out connections; a UNIX socket is one listener that all lanes watch. The first
+ * listener is bound without SO_REUSEPORT: otherwise another server of the same user on that port
+ * would go unnoticed.
  *
- * Running out of descriptors must not make the loop spin on a listener that stays ready: a spare descriptor is given up
- * to accept and close, and when that does not help the lane stops accepting for a moment.
+ * Running out of descriptors must not make the loop spin on a listener that stays ready: a spare
+ * descriptor is given up to accept and close, and when that does not help the lane stops accepting
+ * for a moment.
  */
 #include "http/accept.h"
 
@@ -40,7 +42,7 @@ struct dz_http_acceptor {
     struct dz_http_listener *listener; /* of the server */
 };
 
-/* ---- addresses -------------------------------------------------------------------------------------------------- */
+/* ---- addresses ------------------------------------------------------------------------------- */
 
 static void add_listener(struct dz_http_server *s, int fd, bool shared, unsigned lane)
 {
@@ -210,7 +212,7 @@ void dz_http_listeners_close(struct dz_http_server *s)
     dz_freep(&s->listeners);
 }
 
-/* ---- connections ------------------------------------------------------------------------------------------------ */
+/* ---- connections ----------------------------------------------------------------------------- */
 
 int dz_http_spare_fd(void)
 {

@@ -1,9 +1,10 @@
 /*
  * chunk: the chunked transfer coding of RFC 9112 7.1, fed in any pieces.
  *
- * In: body bytes as they come. Out: the decoded bytes appended to a buffer whose max is the body limit. Extensions and
- * trailer fields are checked for form, bounded and thrown away: nothing here uses them, and a trailer that named
- * Content-Length or Host must never be taken for a header. Any thread; the state is the caller's.
+ * In: body bytes as they come. Out: the decoded bytes appended to a buffer whose max is the body
+ * limit. Extensions and trailer fields are checked for form, bounded and thrown away: nothing here
+ * uses them, and a trailer that named Content-Length or Host must never be taken for a header. Any
+ * thread; the state is the caller's.
  */
 #include "http/http_int.h"
 

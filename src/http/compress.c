@@ -1,8 +1,9 @@
 /*
  * compress: gzip (zlib) and br (brotli) of one-off texts.
  *
- * In: whole text. Out: a new buffer, or nothing when the result is not smaller. Runs on the loop's thread, so the
- * levels are those of quick answers; what is sent often is compressed once, elsewhere, and prepared.
+ * In: whole text. Out: a new buffer, or nothing when the result is not smaller. Runs on the loop's
+ * thread, so the levels are those of quick answers; what is sent often is compressed once,
+ * elsewhere, and prepared.
  */
 #include "http/http_int.h"
 

@@ -1,9 +1,9 @@
 /*
  * cond: preconditions, RFC 9110 section 13.
  *
- * In: the parsed request and the facts of the representation that a 200 would carry. Out: go on, 304 or 412. Pure, any
- * thread. A date that cannot be read is as if the field were not there; an entity-tag list that cannot be read matches
- * nothing from the faulty place on.
+ * In: the parsed request and the facts of the representation that a 200 would carry. Out: go on,
+ * 304 or 412. Pure, any thread. A date that cannot be read is as if the field were not there; an
+ * entity-tag list that cannot be read matches nothing from the faulty place on.
  */
 #include "http/http_int.h"
 
@@ -25,7 +25,8 @@ static bool etags_match(dz_str a, dz_str b, bool strong)
     return dz_str_eq(opaque(a), opaque(b));
 }
 
-/* One entity-tag off the front of a list, commas and blanks before it too; false at the end or where none is. */
+/* One entity-tag off the front of a list, commas and blanks before it too; false at the end or
+ * where none is. */
 static bool etag_next(dz_str *list, dz_str *ret_etag)
 {
     size_t at = 0;

@@ -1,10 +1,10 @@
 /*
  * conn: the life of an HTTP/1.1 connection.
  *
- * In: readiness of a wire and timers. Out: bytes for serve.c, interest, time-outs, the end. A connection moves between
- * the states of enum dz_http_conn_state; dz_http_settle() is the one place that looks at where it came to rest and
- * chooses input buffer, timer and interest for it. Nothing frees a connection while `busy` is set. The lane's thread
- * only.
+ * In: readiness of a wire and timers. Out: bytes for serve.c, interest, time-outs, the end. A
+ * connection moves between the states of enum dz_http_conn_state; dz_http_settle() is the one place
+ * that looks at where it came to rest and chooses input buffer, timer and interest for it. Nothing
+ * frees a connection while `busy` is set. The lane's thread only.
  */
 #include "http/http_int.h"
 
@@ -14,7 +14,7 @@
 #define SCRATCH_MAX 64
 #define OWN_INPUT_MIN ((size_t)1024)
 
-/* ---- life ------------------------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 struct dz_http_conn *dz_http_conn_new(struct dz_http_lane *lane, const struct dz_http_wire *wire)
 {
@@ -105,7 +105,8 @@ void dz_http_conns_free_spare(struct dz_http_lane *lane)
     }
 }
 
-/* Gives the wire back and forgets what was to be written; the request of a handler stays until it is replied to. */
+/* Gives the wire back and forgets what was to be written; the request of a handler stays until it
+ * is replied to. */
 static void hang_up(struct dz_http_conn *c)
 {
     if (c->gone)
@@ -135,7 +136,7 @@ void dz_http_drop(struct dz_http_conn *c)
         conn_free(c);
 }
 
-/* ---- reading ------------------------------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 /* Room for more behind what is there; the parser refuses long before the limit is passed. */
 static void make_room(struct dz_http_conn *c)
@@ -211,7 +212,8 @@ static void read_head(struct dz_http_conn *c)
     if (nothing_read(c, got))
         return;
     in->n += (size_t)got;
-    /* A line that goes on says nothing new to the parser, but it judges the very first bytes by themselves. */
+    /* A line that goes on says nothing new to the parser, but it judges the very first bytes by
+     * themselves. */
     if (had > 2 && in->n - in->at < HTTP_LIMIT(c->lane->server, max_header_bytes) &&
         !memchr(in->p + from, '\n', (size_t)got)) {
         dz_http_settle(c);
@@ -283,7 +285,8 @@ static void on_writable(struct dz_http_conn *c)
 void dz_http_conn_event(struct dz_http_conn *c, uint32_t events)
 {
     if (c->state == CONN_HANDLE) {
-        /* Level-triggered: look away until the reply is there. A half-closed client still waits for it. */
+        /* Level-triggered: look away until the reply is there. A half-closed client still waits for
+         * it. */
         if (events & (EPOLLERR | EPOLLHUP))
             hang_up(c);
         else
@@ -311,7 +314,7 @@ void dz_http_conn_event(struct dz_http_conn *c, uint32_t events)
     }
 }
 
-/* ---- rest -------------------------------------------------------------------------------------------------------------- */
+/* ---- rest ------------------------------------------------------------------------------------ */
 
 /* A waiting connection keeps no more input bytes than it has. */
 static void tidy_input(struct dz_http_conn *c)

@@ -1,9 +1,10 @@
 /*
- * cors: header lines for browsers that ask from another origin (the Fetch standard's CORS protocol).
+ * cors: header lines for browsers that ask from another origin (the Fetch standard's CORS
+ * protocol).
  *
- * In: a request and the origins of the settings. Out: lines appended to an answer. No credentials are ever allowed. With
- * a list of origins every answer varies by Origin, also one to a request without it: a cache in between must not hand
- * an answer without the lines to a browser.
+ * In: a request and the origins of the settings. Out: lines appended to an answer. No credentials
+ * are ever allowed. With a list of origins every answer varies by Origin, also one to a request
+ * without it: a cache in between must not hand an answer without the lines to a browser.
  */
 #include "http/http_int.h"
 

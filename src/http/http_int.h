@@ -1,14 +1,16 @@
 /*
  * http_int: the inside of the HTTP room.
  *
- * A lane is what one loop has: its listeners, its connections, its pools of buffers and requests, its counters; all of
- * it belongs to that loop's thread. A connection is a small struct that owns bytes only while a request is incomplete,
- * being answered or not yet written. A request object belongs to the lane and is lent to a connection from the moment
- * its request is complete until the reply is handed over.
+ * A lane is what one loop has: its listeners, its connections, its pools of buffers and requests,
+ * its counters; all of it belongs to that loop's thread. A connection is a small struct that owns
+ * bytes only while a request is incomplete, being answered or not yet written. A request object
+ * belongs to the lane and is lent to a connection from the moment its request is complete until the
+ * reply is handed over.
  *
- * Three layers: parse, chunk, cond, range, negotiate, route are pure functions over bytes; respond turns what a handler
- * says into a dz_http_answer, which knows nothing of HTTP/1.1 framing on the wire; conn is the HTTP/1.1 machine on a
- * wire, and the only one that writes. A second protocol or an encrypted wire replaces conn or wire, and nothing else.
+ * Three layers: parse, chunk, cond, range, negotiate, route are pure functions over bytes; respond
+ * turns what a handler says into a dz_http_answer, which knows nothing of HTTP/1.1 framing on the
+ * wire; conn is the HTTP/1.1 machine on a wire, and the only one that writes. A second protocol or
+ * an encrypted wire replaces conn or wire, and nothing else.
  */
 #pragma once
 
@@ -18,7 +20,7 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
-/* ---- limits that no setting moves ------------------------------------------------------------------------------- */
+/* ---- limits that no setting moves ------------------------------------------------------------ */
 
 #define HTTP_SCRATCH_BYTES                                                                         \
     ((size_t)16 * 1024)      /* one read; a request that fits needs no buffer of its own */
@@ -41,9 +43,10 @@
 #define HTTP_LINES_BYTES ((size_t)256 * 1024)       /* header lines of an answer */
 #define HTTP_COMPRESS_MIN 500                       /* shorter texts leave as they are */
 
-/* ---- request head (parse.c) ------------------------------------------------------------------------------------- */
+/* ---- request head (parse.c) ------------------------------------------------------------------ */
 
-/* Fields that the server looks at itself: found while parsing, so that nobody searches for them again. */
+/* Fields that the server looks at itself: found while parsing, so that nobody searches for them
+ * again. */
 enum dz_http_known {
     KNOWN_HOST,
     KNOWN_CONNECTION,
@@ -83,20 +86,22 @@ struct dz_http_head {
 
 enum dz_http_parsed { HTTP_WHOLE, HTTP_MORE, HTTP_BAD };
 
-/* One request head at the start of `in`; fields has HTTP_FIELDS_MAX places. RFC 9112 with every choice made for
- * refusing. A line is judged only when its end is there, so the answer does not depend on how the bytes arrived. */
+/* One request head at the start of `in`; fields has HTTP_FIELDS_MAX places. RFC 9112 with every
+ * choice made for refusing. A line is judged only when its end is there, so the answer does not
+ * depend on how the bytes arrived. */
 enum dz_http_parsed dz_http_parse_head(dz_str in, size_t head_max, struct dz_http_head *ret_h,
                                        struct dz_http_field *fields);
 bool dz_http_is_token(dz_str s);
 bool dz_http_is_field_value(dz_str s);
 /* One "%XX" decoding of s (valid already) into dst, which holds s.n bytes; returns the length. */
 size_t dz_http_percent_decode(dz_str s, char *dst);
-/* Next element of a comma-separated list, blanks trimmed, empty ones skipped; commas in quoted strings do not count. */
+/* Next element of a comma-separated list, blanks trimmed, empty ones skipped; commas in quoted
+ * strings do not count. */
 bool dz_http_list_next(dz_str *list, dz_str *ret_item);
 /* Next "name=value" of a query, both as sent. */
 bool dz_http_param_next(dz_str *query, dz_str *ret_name, dz_str *ret_value);
 
-/* ---- chunked bodies (chunk.c) ----------------------------------------------------------------------------------- */
+/* ---- chunked bodies (chunk.c) ---------------------------------------------------------------- */
 
 struct dz_http_chunked {
     uint8_t state;
@@ -109,12 +114,12 @@ struct dz_http_chunked {
     const char *why;
 };
 void dz_http_chunked_init(struct dz_http_chunked *c, uint32_t trailer_max);
-/* Takes bytes from `in` up to the end of the body (*ret_used) and appends the decoded ones to out, whose max is the
- * body limit. */
+/* Takes bytes from `in` up to the end of the body (*ret_used) and appends the decoded ones to out,
+ * whose max is the body limit. */
 enum dz_http_parsed dz_http_chunked_feed(struct dz_http_chunked *c, dz_str in, struct dz_buf *out,
                                          size_t *ret_used);
 
-/* ---- conditions and ranges (cond.c, range.c) --------------------------------------------------------------------- */
+/* ---- conditions and ranges (cond.c, range.c) ------------------------------------------------- */
 
 struct dz_http_selected { /* the representation that a 200 would carry */
     dz_str etag;
@@ -131,11 +136,11 @@ bool dz_http_range_counts(const struct dz_http_request *q, const struct dz_http_
 struct dz_http_range {
     uint64_t at, n;
 };
-/* Ranges of a Range field over `bytes`: the number (1..HTTP_RANGES_MAX) in order to be sent, 0: ignore the field,
- * -1: none can be satisfied (416). */
+/* Ranges of a Range field over `bytes`: the number (1..HTTP_RANGES_MAX) in order to be sent, 0:
+ * ignore the field, -1: none can be satisfied (416). */
 int dz_http_ranges(dz_str field, uint64_t bytes, struct dz_http_range ret[HTTP_RANGES_MAX]);
 
-/* ---- routes (route.c) ---------------------------------------------------------------------------------------------- */
+/* ---- routes (route.c) ------------------------------------------------------------------------ */
 
 struct dz_http_routes;
 struct dz_http_routes *dz_http_routes_new(const struct dz_http_route *rows,
@@ -157,7 +162,7 @@ const struct dz_http_route *dz_http_routes_find(const struct dz_http_routes *t,
 unsigned dz_http_routes_methods(const struct dz_http_routes *t); /* of all rows */
 void dz_http_put_methods(struct dz_buf *b, unsigned methods);    /* "GET, HEAD, OPTIONS" */
 
-/* ---- trusted proxies (proxy.c) ------------------------------------------------------------------------------------ */
+/* ---- trusted proxies (proxy.c) --------------------------------------------------------------- */
 
 struct dz_http_trust {
     size_t n;
@@ -171,14 +176,16 @@ DZ_MUST enum dz_code dz_http_trust_new(const char *const *cidrs, struct dz_http_
 bool dz_http_trusts(const struct dz_http_trust *t, const unsigned char address[16]);
 /* Text "1.2.3.4", "1.2.3.4:80", "::1", "[::1]:80" to an address; *ret_text is the address part. */
 bool dz_http_address(dz_str s, unsigned char ret_address[16], dz_str *ret_text);
-/* Who asked, by the X-Forwarded-For fields of a trusted peer: the right-most address that is not trusted. */
+/* Who asked, by the X-Forwarded-For fields of a trusted peer: the right-most address that is not
+ * trusted. */
 dz_str dz_http_forwarded_for(const struct dz_http_trust *t, const struct dz_http_request *q,
                              dz_str peer);
 
-/* ---- prepared responses (prepared.c) ------------------------------------------------------------------------------- */
+/* ---- prepared responses (prepared.c) --------------------------------------------------------- */
 
-/* What stands before the text of a prepared header block. Offsets count from the start of the block's text, which is
- * Content-Length, Content-Type, other lines of the entity, lines that a 304 repeats, and the empty line. */
+/* What stands before the text of a prepared header block. Offsets count from the start of the
+ * block's text, which is Content-Length, Content-Type, other lines of the entity, lines that a 304
+ * repeats, and the empty line. */
 struct dz_http_prepared {
     uint32_t magic;
     uint16_t status;
@@ -196,19 +203,20 @@ const struct dz_http_prepared *dz_http_prepared_of(const struct dz_body *b, cons
 /* One header line; CR, LF and NUL in the value become blanks. */
 void dz_http_put_header(struct dz_buf *b, dz_str name, dz_str value);
 void dz_http_put_length(struct dz_buf *b, uint64_t bytes);
-/* The lines of a meta: what describes the content (its type is a line of its own), and what a 304 repeats. */
+/* The lines of a meta: what describes the content (its type is a line of its own), and what a 304
+ * repeats. */
 void dz_http_put_entity(struct dz_buf *b, const struct dz_http_meta *m);
 void dz_http_put_common(struct dz_buf *b, const struct dz_http_meta *m);
 bool dz_http_has_body(int status); /* not 1xx, 204, 304 */
 const char *dz_http_reason(int status);
 
-/* ---- compression (compress.c) -------------------------------------------------------------------------------------- */
+/* ---- compression (compress.c) ---------------------------------------------------------------- */
 
 bool dz_http_is_text_type(dz_str content_type);
 /* out is initialised by this; false when it failed or did not get smaller. */
 bool dz_http_compress(enum dz_http_encoding how, dz_str in, struct dz_buf *out);
 
-/* ---- lane ----------------------------------------------------------------------------------------------------------- */
+/* ---- lane ------------------------------------------------------------------------------------ */
 
 struct dz_http_in {          /* request bytes */
     struct dz_http_in *next; /* in the pool */
@@ -313,7 +321,7 @@ void dz_http_request_give(struct dz_http_lane *lane, struct dz_http_request *q);
 /* First line and Date of an answer. */
 dz_str dz_http_status_line(struct dz_http_lane *lane, int status);
 
-/* ---- connections (conn.c) on a wire (wire.c, testing.c) -------------------------------------------------------------- */
+/* ---- connections (conn.c) on a wire (wire.c, testing.c) -------------------------------------- */
 
 /* All results: bytes, 0 for the end, or a negated errno; -EAGAIN: not now. */
 struct dz_http_wire {
@@ -371,16 +379,19 @@ void dz_http_conn_stop(struct dz_http_conn *c);        /* the server stops: clos
 void dz_http_conn_cut(struct dz_http_conn *c);         /* close now, whatever it does */
 void dz_http_conn_refuse_full(struct dz_http_conn *c); /* 503 and close, before any request */
 void dz_http_conns_free_spare(struct dz_http_lane *lane);
-/* The end of a connection, whatever it was doing. Frees it unless somebody is inside or a handler has it. */
+/* The end of a connection, whatever it was doing. Frees it unless somebody is inside or a handler
+ * has it. */
 void dz_http_drop(struct dz_http_conn *c);
-/* Where a connection came to rest: chooses its timer and interest, ends it when all is said. It may be freed. */
+/* Where a connection came to rest: chooses its timer and interest, ends it when all is said. It may
+ * be freed. */
 void dz_http_settle(struct dz_http_conn *c);
 void dz_http_input_free(struct dz_http_lane *lane, struct dz_http_in **in);
 
-/* ---- requests of a connection (serve.c) --------------------------------------------------------------------------- */
+/* ---- requests of a connection (serve.c) ------------------------------------------------------ */
 
 void dz_http_run(struct dz_http_conn *c); /* serves what the input holds, then settles */
-/* Answers with an error and closes; what is unread is drained, so that the client gets to see it. q NULL: none yet. */
+/* Answers with an error and closes; what is unread is drained, so that the client gets to see it. q
+ * NULL: none yet. */
 void dz_http_refuse(struct dz_http_conn *c, struct dz_http_request *q, int status, const char *why);
 void dz_http_feed_chunked(struct dz_http_conn *c); /* takes the chunked body that the input holds */
 void dz_http_body_whole(struct dz_http_conn *c);   /* the body has come: to the handler */
@@ -388,14 +399,15 @@ void dz_http_upload_free(struct dz_http_conn *c);
 /* Counts what has come of the body; refuses the request when all bodies together are too much. */
 bool dz_http_body_fits(struct dz_http_conn *c);
 
-/* ---- answers (write.c) ---------------------------------------------------------------------------------------------- */
+/* ---- answers (write.c) ----------------------------------------------------------------------- */
 
 /* One piece of an answer: memory, or p NULL: the file from `at`. */
 struct dz_http_piece {
     const char *p;
     uint64_t at, n;
-    bool
-        copy; /* when the write comes short the bytes must be copied; else they live as long as body, file or heap */
+    /* When the write comes short these bytes are copied; else they live as long as the answer's body,
+     * file or heap. */
+    bool copy;
 };
 #define HTTP_PIECES_MAX (2 * HTTP_RANGES_MAX + 1)
 struct dz_http_answer {
@@ -412,13 +424,15 @@ struct dz_http_answer {
 /* serve.c: the one way out for all answers. */
 void dz_http_answer(struct dz_http_request *q, struct dz_http_answer *a);
 void dz_http_write_answer(struct dz_http_request *q, struct dz_http_answer *a, bool close);
-/* Writes pieces behind whatever waits already; what the wire does not take is kept. a NULL: all are copied. */
+/* Writes pieces behind whatever waits already; what the wire does not take is kept. a NULL: all are
+ * copied. */
 void dz_http_write_or_keep(struct dz_http_conn *c, struct dz_http_piece *piece, size_t n,
                            struct dz_http_answer *a);
 bool dz_http_write_rest(struct dz_http_conn *c); /* false: the wire is broken */
 void dz_http_flush_batch(struct dz_http_lane *lane);
 void dz_http_sends_free(struct dz_http_conn *c);
-/* respond.c: answers that the server makes itself, through options.error_body; `why` may be NULL. */
+/* respond.c: answers that the server makes itself, through options.error_body; `why` may be NULL.
+ * */
 void dz_http_reply_error(struct dz_http_req *r, int status, const char *why);
 void dz_http_reply_options(struct dz_http_req *r, unsigned allowed);
 /* cors.c: adds the lines that the answer to q needs. */
@@ -449,7 +463,7 @@ bool dz_http_known_next(const struct dz_http_request *q, enum dz_http_known k,
                         struct dz_http_list *it, dz_str *ret_item);
 enum dz_http_encoding dz_http_choose(const struct dz_http_request *q, unsigned offered);
 
-/* ---- server (server.c) ---------------------------------------------------------------------------------------------- */
+/* ---- server (server.c) ----------------------------------------------------------------------- */
 
 struct dz_http_limits { /* may change while running */
     _Atomic uint32_t max_connections;
@@ -482,7 +496,7 @@ struct dz_http_server {
     struct dz_http_lane *test_lanes;
 };
 
-/* ---- tests (testing.c) ----------------------------------------------------------------------------------------------- */
+/* ---- tests (testing.c) ----------------------------------------------------------------------- */
 
 struct dz_http_test_conn;
 /* As dz_http_test_feed, but does not wait for late replies. */

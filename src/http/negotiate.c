@@ -1,8 +1,9 @@
 /*
  * negotiate: Accept-Encoding and Accept, RFC 9110 12.5.
  *
- * In: the request. Out: one encoding, or whether a page is liked better than JSON. Pure, any thread. Weights are whole
- * thousandths. identity that is not mentioned is acceptable but comes last.
+ * In: the request. Out: one encoding, or whether a page is liked better than JSON. Pure, any
+ * thread. Weights are whole thousandths. identity that is not mentioned is acceptable but comes
+ * last.
  */
 #include "http/http_int.h"
 

@@ -1,12 +1,13 @@
 /*
  * parse: the request head of RFC 9112, and the small texts inside it.
  *
- * Pure functions over bytes: slices in, slices of the same bytes out, nothing allocated, any thread. What two parsers
- * could read in two ways is refused here: bare CR or LF, folded lines, blanks before a colon, a missing, repeated or
- * malformed Host, a length that is signed, repeated, too big or comes with Transfer-Encoding.
+ * Pure functions over bytes: slices in, slices of the same bytes out, nothing allocated, any
+ * thread. What two parsers could read in two ways is refused here: bare CR or LF, folded lines,
+ * blanks before a colon, a missing, repeated or malformed Host, a length that is signed, repeated,
+ * too big or comes with Transfer-Encoding.
  *
- * The odd thing: a line is judged only once its LF is there, and at most head_max bytes are looked at, so that any
- * split of the same bytes ends in the same answer.
+ * The odd thing: a line is judged only once its LF is there, and at most head_max bytes are looked
+ * at, so that any split of the same bytes ends in the same answer.
  */
 #include "http/http_int.h"
 
@@ -48,8 +49,8 @@ static unsigned hex_value(char c)
     return c <= '9' ? (unsigned)(c - '0') : ((unsigned)c | 0x20) - 'a' + 10;
 }
 
-/* First byte from p that cannot stand in a field value: a control but TAB. Eight at a time; the mask marks bytes below
- * 0x20 and 0x7F, and may mark more only above the first true one. */
+/* First byte from p that cannot stand in a field value: a control but TAB. Eight at a time; the
+ * mask marks bytes below 0x20 and 0x7F, and may mark more only above the first true one. */
 static const char *value_end(const char *p, const char *end)
 {
     const uint64_t ones = 0x0101010101010101u, high = ones * 0x80;
@@ -78,7 +79,7 @@ bool dz_http_is_field_value(dz_str s)
     return s.n == 0 || value_end(s.p, s.p + s.n) == s.p + s.n;
 }
 
-/* ---- request line ----------------------------------------------------------------------------------------------- */
+/* ---- request line ---------------------------------------------------------------------------- */
 
 static enum dz_http_parsed bad(struct dz_http_head *h, int status, const char *why)
 {
@@ -104,7 +105,8 @@ static enum dz_http_method method_of(dz_str s)
     return DZ_HTTP_OTHER;
 }
 
-/* "%XX" throughout, and no %00: a NUL inside a path cuts names short in half the world's programs. */
+/* "%XX" throughout, and no %00: a NUL inside a path cuts names short in half the world's programs.
+ * */
 static bool valid_escapes(dz_str s)
 {
     for (size_t i = 0; i < s.n; i++) {
@@ -218,7 +220,7 @@ static enum dz_http_parsed parse_request_line(struct dz_http_head *h, dz_str lin
     return parse_target(h);
 }
 
-/* ---- fields ----------------------------------------------------------------------------------------------------- */
+/* ---- fields ---------------------------------------------------------------------------------- */
 
 static int known_of(dz_str name)
 {
@@ -280,7 +282,8 @@ static void note_known(struct dz_http_head *h, dz_str name)
     }
 }
 
-/* One field line at p, which is not the empty line. *ret_next is behind its CRLF. HTTP_MORE: no LF before end. */
+/* One field line at p, which is not the empty line. *ret_next is behind its CRLF. HTTP_MORE: no LF
+ * before end. */
 static enum dz_http_parsed parse_field(struct dz_http_head *h, const char *p, const char *end,
                                        struct dz_http_field *fields, const char **ret_next)
 {
@@ -321,7 +324,7 @@ static enum dz_http_parsed parse_field(struct dz_http_head *h, const char *p, co
     return HTTP_WHOLE;
 }
 
-/* ---- what the fields mean together -------------------------------------------------------------------------------- */
+/* ---- what the fields mean together ----------------------------------------------------------- */
 
 static dz_str value_of(const struct dz_http_head *h, const struct dz_http_field *fields,
                        enum dz_http_known k)
@@ -409,7 +412,7 @@ static enum dz_http_parsed check_fields(struct dz_http_head *h, const struct dz_
     return HTTP_WHOLE;
 }
 
-/* ---- head --------------------------------------------------------------------------------------------------------- */
+/* ---- head ------------------------------------------------------------------------------------ */
 
 static enum dz_http_parsed first_line(struct dz_http_head *h, dz_str in, size_t *ret_at)
 {
@@ -468,7 +471,7 @@ enum dz_http_parsed dz_http_parse_head(dz_str in, size_t head_max, struct dz_htt
     return check_fields(h, fields);
 }
 
-/* ---- small texts ---------------------------------------------------------------------------------------------------- */
+/* ---- small texts ----------------------------------------------------------------------------- */
 
 size_t dz_http_percent_decode(dz_str s, char *dst)
 {

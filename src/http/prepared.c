@@ -1,10 +1,10 @@
 /*
  * prepared: header lines, and whole responses made once and sent often.
  *
- * A prepared body is: facts (struct dz_http_prepared), the header block as text, the content. The block's groups are
- * ordered so that each answer needs one slice of it: 200 all, 206 all but Content-Length (and, for several parts,
- * Content-Type), 304 its end. The body is immutable and shared between threads. It may come back from a cache, so the
- * facts start with a magic number.
+ * A prepared body is: facts (struct dz_http_prepared), the header block as text, the content. The
+ * block's groups are ordered so that each answer needs one slice of it: 200 all, 206 all but
+ * Content-Length (and, for several parts, Content-Type), 304 its end. The body is immutable and
+ * shared between threads. It may come back from a cache, so the facts start with a magic number.
  */
 #include "http/http_int.h"
 
@@ -65,7 +65,7 @@ bool dz_http_has_body(int status)
     return status >= 200 && status != 204 && status != 304;
 }
 
-/* ---- lines ------------------------------------------------------------------------------------------------------ */
+/* ---- lines ----------------------------------------------------------------------------------- */
 
 void dz_http_put_header(struct dz_buf *b, dz_str name, dz_str value)
 {
@@ -122,7 +122,7 @@ void dz_http_put_common(struct dz_buf *b, const struct dz_http_meta *m)
     put_extra(b, m->extra, m->extra_n);
 }
 
-/* ---- prepared responses ----------------------------------------------------------------------------------------- */
+/* ---- prepared responses ---------------------------------------------------------------------- */
 
 static uint32_t here(const struct dz_buf *b)
 {

@@ -1,9 +1,10 @@
 /*
  * proxy: whom to believe about the client's address.
  *
- * X-Forwarded-For is a list that grows to the right: each proxy adds the address it was called from. Only what a trusted
- * proxy added can be believed, so it is read from the right until an address that is not trusted. Addresses are 16
- * bytes, IPv4 mapped into IPv6. The list of networks is made once and read by all threads.
+ * X-Forwarded-For is a list that grows to the right: each proxy adds the address it was called
+ * from. Only what a trusted proxy added can be believed, so it is read from the right until an
+ * address that is not trusted. Addresses are 16 bytes, IPv4 mapped into IPv6. The list of networks
+ * is made once and read by all threads.
  */
 #include "http/http_int.h"
 

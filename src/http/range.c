@@ -1,9 +1,10 @@
 /*
  * range: the Range field, RFC 9110 section 14.
  *
- * In: the field's value and the length of the representation. Out: a short list of ranges in the order to be sent. What
- * cannot be read, or asks for many ranges or ranges over each other, is ignored as 14.2 allows, so the answer is the
- * whole; a request never costs more than the whole. Pure, any thread.
+ * In: the field's value and the length of the representation. Out: a short list of ranges in the
+ * order to be sent. What cannot be read, or asks for many ranges or ranges over each other, is
+ * ignored as 14.2 allows, so the answer is the whole; a request never costs more than the whole.
+ * Pure, any thread.
  */
 #include "http/http_int.h"
 
@@ -62,7 +63,8 @@ static void sort(struct dz_http_range *r, int n)
     }
 }
 
-/* Joins what overlaps or nearly touches; keeps the client's order when nothing does. -1: too much overlaps. */
+/* Joins what overlaps or nearly touches; keeps the client's order when nothing does. -1: too much
+ * overlaps. */
 static int coalesce(struct dz_http_range *r, int n)
 {
     struct dz_http_range joined[HTTP_RANGES_MAX];

@@ -1,8 +1,9 @@
 /*
  * request: what a handler may ask of a request.
  *
- * Header and query lookups over the slices that the parser left, and the arena, which belongs to the request object and
- * is emptied, not freed, when the reply has been handed over. The loop's thread only.
+ * Header and query lookups over the slices that the parser left, and the arena, which belongs to
+ * the request object and is emptied, not freed, when the reply has been handed over. The loop's
+ * thread only.
  */
 #include "http/http_int.h"
 

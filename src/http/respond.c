@@ -1,9 +1,10 @@
 /*
  * respond: what a handler says, turned into an answer.
  *
- * In: a request and a prepared body, a file, a buffer or a text. Out: one dz_http_answer handed to the connection.
- * Header lines are made in the request's own buffer, which keeps its memory from request to request, so that a hit
- * allocates nothing. Runs on the loop's thread. Nothing in here knows how an answer is framed on the wire.
+ * In: a request and a prepared body, a file, a buffer or a text. Out: one dz_http_answer handed to
+ * the connection. Header lines are made in the request's own buffer, which keeps its memory from
+ * request to request, so that a hit allocates nothing. Runs on the loop's thread. Nothing in here
+ * knows how an answer is framed on the wire.
  */
 #include "http/http_int.h"
 
@@ -79,7 +80,7 @@ static void answer_error(struct dz_http_request *q, int status, const char *why)
     answer_text(q, status, type, DZ_S("no-store"), body);
 }
 
-/* ---- prepared responses and files ---------------------------------------------------------------------------------- */
+/* ---- prepared responses and files ------------------------------------------------------------ */
 
 struct content { /* where the content of a prepared response is */
     const struct dz_http_prepared *facts;
@@ -119,8 +120,8 @@ static void one_part(struct dz_http_request *q, struct dz_http_answer *a, const 
     a->pieces_n = 1;
 }
 
-/* RFC 9110 14.6: the part heads are made behind the header lines in the same buffer; pieces get their pointers last,
- * when the buffer does not move any more. */
+/* RFC 9110 14.6: the part heads are made behind the header lines in the same buffer; pieces get
+ * their pointers last, when the buffer does not move any more. */
 static void many_parts(struct dz_http_request *q, struct dz_http_answer *a, const struct content *c,
                        const struct dz_http_range *range, size_t n)
 {
@@ -252,7 +253,7 @@ void dz_http_reply_file(struct dz_http_req *r, struct dz_body *prepared, struct 
     reply_content(r, prepared, file);
 }
 
-/* ---- one-off answers ------------------------------------------------------------------------------------------------ */
+/* ---- one-off answers ------------------------------------------------------------------------- */
 
 /* "x" becomes "x-gz" or "x-br": other bytes, another strong tag. */
 static dz_str etag_for(struct dz_http_request *q, dz_str etag, enum dz_http_encoding encoding)

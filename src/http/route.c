@@ -1,10 +1,11 @@
 /*
  * route: from a path to a row of the route table.
  *
- * Compiled once, read by all threads without a lock. Rows are filed under their first literal segment; rows that start
- * with a capture stand in a list of their own. Each list is kept with the most literal pattern first, so the first row
- * that fits path and method is the answer. Matching is segment by segment on decoded bytes, but only real slashes cut
- * segments, so "%2F" stays inside its segment.
+ * Compiled once, read by all threads without a lock. Rows are filed under their first literal
+ * segment; rows that start with a capture stand in a list of their own. Each list is kept with the
+ * most literal pattern first, so the first row that fits path and method is the answer. Matching is
+ * segment by segment on decoded bytes, but only real slashes cut segments, so "%2F" stays inside
+ * its segment.
  */
 #include "http/http_int.h"
 

@@ -1,13 +1,14 @@
 /*
  * serve: requests from a connection's input to their handlers, and the replies back.
  *
- * In: bytes that a connection has read. Out: calls of handlers, in order, one at a time a connection; a body is gathered
- * first. A handler replies at once or later; a late reply that leaves unparsed input posts the connection to the lane's
- * resume list instead of running the next handler inside somebody else's. The lane's thread only.
+ * In: bytes that a connection has read. Out: calls of handlers, in order, one at a time a
+ * connection; a body is gathered first. A handler replies at once or later; a late reply that
+ * leaves unparsed input posts the connection to the lane's resume list instead of running the next
+ * handler inside somebody else's. The lane's thread only.
  */
 #include "http/http_int.h"
 
-/* ---- answers ---------------------------------------------------------------------------------------------------- */
+/* ---- answers --------------------------------------------------------------------------------- */
 
 static bool will_close(const struct dz_http_request *q)
 {
@@ -107,7 +108,7 @@ void dz_http_answer(struct dz_http_request *q, struct dz_http_answer *a)
     after_late_reply(c);
 }
 
-/* ---- requests to handlers --------------------------------------------------------------------------------------- */
+/* ---- requests to handlers -------------------------------------------------------------------- */
 
 static void fill(struct dz_http_request *q)
 {
@@ -189,12 +190,11 @@ static void handle(struct dz_http_conn *c, struct dz_http_request *q, dz_str bod
     q->pub.body = body;
     unsigned allowed;
     q->pub.route = route(q, &allowed);
-    bool (*before)(struct dz_http_req *) = c->lane->server->o.gate;
-    if (before && DZ_UNLIKELY(before(&q->pub)))
-        ; /* it has replied */
-    else if (DZ_LIKELY(q->pub.route))
+    bool (*gate)(struct dz_http_req *) = c->lane->server->o.gate;
+    bool shut = gate && gate(&q->pub);
+    if (DZ_LIKELY(!shut && q->pub.route))
         q->pub.route->handler(&q->pub);
-    else
+    else if (!shut)
         reply_unrouted(&q->pub, allowed);
     if (DZ_UNLIKELY(!q->replied && !q->deferred)) {
         static struct dz_log_gate gate;
@@ -240,7 +240,7 @@ void dz_http_refuse(struct dz_http_conn *c, struct dz_http_request *q, int statu
         c->in->at = c->in->n;
 }
 
-/* ---- bodies ----------------------------------------------------------------------------------------------------- */
+/* ---- bodies ---------------------------------------------------------------------------------- */
 
 void dz_http_upload_free(struct dz_http_conn *c)
 {
@@ -272,8 +272,8 @@ static uint64_t body_limit(const struct dz_http_request *q)
     return unused && max > HTTP_UNUSED_BODY_MAX ? HTTP_UNUSED_BODY_MAX : max;
 }
 
-/* Answers a request that no body can make right (405, 501) without waiting for the body, and closes: what follows may
- * be a body or not, as far as the client knows. */
+/* Answers a request that no body can make right (405, 501) without waiting for the body, and
+ * closes: what follows may be a body or not, as far as the client knows. */
 static bool refused_unread(struct dz_http_conn *c, struct dz_http_request *q)
 {
     unsigned allowed;

@@ -1,9 +1,10 @@
 /*
  * server: options, life of a server, and its lanes.
  *
- * dz_http_start makes one loop and one thread a lane; dz_http_stop tells each lane to finish, joins and frees. Options
- * are copied and then only read, but for the limits, which are atomics that any thread may change. The stop waits for
- * deferred requests even after the grace period, because their replies will come to memory that must still be there.
+ * dz_http_start makes one loop and one thread a lane; dz_http_stop tells each lane to finish, joins
+ * and frees. Options are copied and then only read, but for the limits, which are atomics that any
+ * thread may change. The stop waits for deferred requests even after the grace period, because
+ * their replies will come to memory that must still be there.
  */
 #include "http/accept.h"
 #include "http/http_int.h"
@@ -12,11 +13,12 @@
 #include <signal.h>
 #include <unistd.h>
 
-/* A handler that never replies must not hold a stop for ever: after this its lane is left as it is. */
+/* A handler that never replies must not hold a stop for ever: after this its lane is left as it is.
+ * */
 #define ABANDON_MS 30000
 #define STOP_LOOK_MS 20
 
-/* ---- options ---------------------------------------------------------------------------------------------------- */
+/* ---- options --------------------------------------------------------------------------------- */
 
 static void set_limits(struct dz_http_limits *to, const struct dz_http_options *o)
 {
@@ -91,7 +93,7 @@ void dz_http_update(struct dz_http_server *s, const struct dz_http_options *o)
     set_limits(&s->limits, o);
 }
 
-/* ---- lanes ------------------------------------------------------------------------------------------------------ */
+/* ---- lanes ----------------------------------------------------------------------------------- */
 
 struct dz_http_lane *dz_http_lane_new(struct dz_http_server *s, struct dz_loop *l, unsigned index)
 {
@@ -167,7 +169,7 @@ dz_str dz_http_status_line(struct dz_http_lane *lane, int status)
     return (dz_str){line->text, line->n};
 }
 
-/* ---- start ------------------------------------------------------------------------------------------------------ */
+/* ---- start ----------------------------------------------------------------------------------- */
 
 static void *lane_main(void *arg)
 {
@@ -220,7 +222,7 @@ struct dz_loop *dz_http_loop(struct dz_http_server *s, unsigned i)
     return s->lanes[i]->loop;
 }
 
-/* ---- stop ------------------------------------------------------------------------------------------------------- */
+/* ---- stop ------------------------------------------------------------------------------------ */
 
 static void each_conn(struct dz_http_lane *lane, void (*fn)(struct dz_http_conn *c))
 {

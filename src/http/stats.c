@@ -1,8 +1,9 @@
 /*
  * stats: counters of a lane, and their sum.
  *
- * Each counter has one writer, its lane's thread, which loads and stores without a locked instruction; anybody may read.
- * A sum over lanes is a picture of one moment only roughly, which is what counters are for.
+ * Each counter has one writer, its lane's thread, which loads and stores without a locked
+ * instruction; anybody may read. A sum over lanes is a picture of one moment only roughly, which is
+ * what counters are for.
  */
 #include "http/http_int.h"
 

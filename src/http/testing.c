@@ -1,8 +1,9 @@
 /*
  * testing: a connection whose wire is memory.
  *
- * Request bytes go in, answer bytes come out, without a socket. The machine above is the real one; this file plays the
- * kernel: it says when there is something to read or room to write, with short writes as asked.
+ * Request bytes go in, answer bytes come out, without a socket. The machine above is the real one;
+ * this file plays the kernel: it says when there is something to read or room to write, with short
+ * writes as asked.
  */
 #include "http/http_int.h"
 

@@ -1,8 +1,9 @@
 /*
  * wire: a connection's socket.
  *
- * Thin and without decisions: what the kernel answers is passed on as bytes or a negated errno. Non-blocking; SIGPIPE is
- * blocked in the threads of lanes, because sendfile has no flag against it.
+ * Thin and without decisions: what the kernel answers is passed on as bytes or a negated errno.
+ * Non-blocking; SIGPIPE is blocked in the threads of lanes, because sendfile has no flag against
+ * it.
  */
 #include "http/http_int.h"
 

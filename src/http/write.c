@@ -1,9 +1,10 @@
 /*
  * write: from an answer to bytes on the wire.
  *
- * In: an answer's pieces, memory or file. Out: as much as the wire takes at once; the rest waits in the connection's
- * send list, with copies of what may go away and references on what is shared. Small answers of the connection that is
- * being read are gathered in the lane's batch and leave in one write. The lane's thread only.
+ * In: an answer's pieces, memory or file. Out: as much as the wire takes at once; the rest waits in
+ * the connection's send list, with copies of what may go away and references on what is shared.
+ * Small answers of the connection that is being read are gathered in the lane's batch and leave in
+ * one write. The lane's thread only.
  */
 #include "http/http_int.h"
 
@@ -40,7 +41,7 @@ void dz_http_sends_free(struct dz_http_conn *c)
     }
 }
 
-/* ---- writing ---------------------------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 enum { WROTE_ALL, WROTE_SOME, WROTE_NEVER };
 

@@ -1,6 +1,6 @@
 /*
- * fuzz_http_parse: the pure functions: a head, and what its fields say about conditions, ranges, encodings, origin and
- * path; chunked bodies. Results are checked for what callers rely on.
+ * fuzz_http_parse: the pure functions: a head, and what its fields say about conditions, ranges,
+ * encodings, origin and path; chunked bodies. Results are checked for what callers rely on.
  */
 #include "http/http_int.h"
 

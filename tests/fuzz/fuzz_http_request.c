@@ -1,7 +1,7 @@
 /*
- * fuzz_http_request: whole connections. The first two bytes choose how the rest is cut into pieces and how much the wire
- * takes at a time. The same bytes fed at once must get the same answers, but for a random boundary and for 100 Continue,
- * which depends on what has arrived.
+ * fuzz_http_request: whole connections. The first two bytes choose how the rest is cut into pieces
+ * and how much the wire takes at a time. The same bytes fed at once must get the same answers, but
+ * for a random boundary and for 100 Continue, which depends on what has arrived.
  */
 #include "http/http_int.h"
 

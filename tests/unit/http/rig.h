@@ -1,6 +1,6 @@
 /*
- * rig: a server with a few routes, for tests that put bytes in and take bytes out. The clock stands still, so equal
- * requests get equal bytes.
+ * rig: a server with a few routes, for tests that put bytes in and take bytes out. The clock stands
+ * still, so equal requests get equal bytes.
  */
 #pragma once
 

@@ -1,5 +1,6 @@
 /*
- * test_answer: what comes back: whole answers byte by byte, conditions, ranges, negotiation, methods.
+ * test_answer: what comes back: whole answers byte by byte, conditions, ranges, negotiation,
+ * methods.
  */
 #include "rig.h"
 
@@ -367,7 +368,7 @@ static void routes(void **state)
     assert_true(dz_str_find(body, DZ_S("capture=..\n")) != DZ_NPOS);
 }
 
-/* ---- lists of the settings -------------------------------------------------------------------------------------- */
+/* ---- lists of the settings ------------------------------------------------------------------- */
 
 static void proxies(void **state)
 {
@@ -486,6 +487,26 @@ static void own_errors(void **state)
     rig_close();
 }
 
+static bool only_a(struct dz_http_req *r)
+{
+    if (dz_str_eq(r->host, DZ_S("a")))
+        return false;
+    dz_http_reply_text(r, 400, DZ_S("text/plain"), DZ_S("no-store"), DZ_S("not here"));
+    return true;
+}
+
+/* It sees every request that could be parsed, also those that no route takes. */
+static void gate(void **state)
+{
+    (void)state;
+    rig_open(&(struct dz_http_options){.gate = only_a});
+    assert_int_equal(status_of(ask_with("GET /hello HTTP/1.1\r\nHost: a\r\n", "")), 200);
+    assert_text(body_of(ask_with("GET /hello HTTP/1.1\r\nHost: b\r\n", "")), "not here");
+    assert_int_equal(status_of(ask_with("GET /nowhere HTTP/1.1\r\nHost: b\r\n", "")), 400);
+    assert_int_equal(status_of(ask_with("PUT /hello HTTP/1.1\r\nHost: b\r\n", "")), 400);
+    rig_close();
+}
+
 static void wants_html(struct dz_http_req *r)
 {
     dz_http_reply_text(r, 200, (dz_str){0}, (dz_str){0},
@@ -554,6 +575,7 @@ int main(void)
         cmocka_unit_test(proxies),
         cmocka_unit_test(own_errors),
         cmocka_unit_test(browsers),
+        cmocka_unit_test(gate),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

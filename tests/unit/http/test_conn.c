@@ -1,5 +1,6 @@
 /*
- * test_conn: the connection machine without a socket: answers in order, short writes, late replies, bodies, time-outs.
+ * test_conn: the connection machine without a socket: answers in order, short writes, late replies,
+ * bodies, time-outs.
  */
 #include "rig.h"
 
@@ -19,7 +20,8 @@ static void turn_until_closed(struct dz_http_test_conn *t)
         dz_loop_turn(rig.loop, 5);
 }
 
-/* The statuses of all answers in out, which have bodies as their Content-Length says; as text "200 404". */
+/* The statuses of all answers in out, which have bodies as their Content-Length says; as text "200
+ * 404". */
 static const char *statuses(dz_str out, struct dz_buf *text)
 {
     dz_buf_clear(text);
@@ -195,7 +197,8 @@ static void continue_100(void **state)
     assert_int_equal(status_of(out), 200);
     assert_text(body_of(out), "abc");
     dz_http_test_free(&t);
-    /* A client that does not wait is not told; one that would be refused is not asked for its body. */
+    /* A client that does not wait is not told; one that would be refused is not asked for its body.
+     * */
     assert_int_equal(status_of(ask(DZ_S("POST /echo HTTP/1.1\r\nHost: a\r\nExpect: "
                                         "100-continue\r\nContent-Length: 3\r\n\r\nabc"))),
                      200);
@@ -231,7 +234,8 @@ static void half_closed(void **state)
     }
 }
 
-/* A client that leaves while its answer is being made: the handler's late reply falls on nothing and harms nobody. */
+/* A client that leaves while its answer is being made: the handler's late reply falls on nothing
+ * and harms nobody. */
 static void gone_before_reply(void **state)
 {
     (void)state;
@@ -260,7 +264,8 @@ static void park(struct dz_http_req *r)
     parked[parked_n++] = r;
 }
 
-/* One handler replies to requests of other connections; those go on with what they have read already. */
+/* One handler replies to requests of other connections; those go on with what they have read
+ * already. */
 static void replies_from_another_handler(void **state)
 {
     (void)state;
@@ -332,7 +337,8 @@ static void timeouts(void **state)
     rig_close();
 }
 
-/* Bytes that trickle keep a head no longer than its time allows, nor a body below the least rate. */
+/* Bytes that trickle keep a head no longer than its time allows, nor a body below the least rate.
+ * */
 static void trickle(void **state)
 {
     (void)state;

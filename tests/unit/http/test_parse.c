@@ -1,6 +1,6 @@
 /*
- * test_parse: the request grammar, clause by clause. Each row is sent whole, byte by byte and in every two pieces: the
- * answer and what becomes of the connection must be the same.
+ * test_parse: the request grammar, clause by clause. Each row is sent whole, byte by byte and in
+ * every two pieces: the answer and what becomes of the connection must be the same.
  */
 #include "rig.h"
 

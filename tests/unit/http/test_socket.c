@@ -388,7 +388,8 @@ static void addresses(void **state)
     stop();
 }
 
-/* Without descriptors the loop neither spins nor dies, and serves again as soon as there are some. */
+/* Without descriptors the loop neither spins nor dies, and serves again as soon as there are some.
+ * */
 static void no_descriptors(void **state)
 {
     (void)state;
