@@ -29,18 +29,34 @@ struct batch {
 /* ---- begin and end -----------------------------------------------------------------------------
  */
 
+/* ThreadSanitizer does not know pthread_mutex_clocklock and would see a lock that nobody took. */
+#if defined(__SANITIZE_THREAD__)
+#define BY_WALL_CLOCK 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define BY_WALL_CLOCK 1
+#endif
+#endif
+
+#ifdef BY_WALL_CLOCK
+#define WAIT_CLOCK CLOCK_REALTIME
+#define lock_until(lock, until) pthread_mutex_timedlock(lock, until)
+#else
+#define WAIT_CLOCK CLOCK_MONOTONIC
+#define lock_until(lock, until) pthread_mutex_clocklock(lock, WAIT_CLOCK, until)
+#endif
+
 enum dz_code dz_sq_write_begin(struct dz_sqlite *d, struct dz_err *err)
 {
-    /* By the wall clock, because ThreadSanitizer does not know pthread_mutex_clocklock. */
     struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
+    clock_gettime(WAIT_CLOCK, &until);
     until.tv_sec += d->write_wait_ms / 1000;
     until.tv_nsec += d->write_wait_ms % 1000 * 1000000;
     if (until.tv_nsec >= 1000000000) {
         until.tv_sec++;
         until.tv_nsec -= 1000000000;
     }
-    int rc = pthread_mutex_timedlock(&d->write_lock, &until);
+    int rc = lock_until(&d->write_lock, &until);
     dz_assert(rc != EDEADLK);
     if (rc != 0)
         return dz_fail(err, DZ_UNAVAILABLE, "%s: another thread of this process is writing",
