@@ -227,13 +227,6 @@ enum dz_code dz_catalog_load(struct dz_catalog *c, int64_t series_id, struct dz_
     return c->driver->load(c->self, series_id, a, ret_full, err);
 }
 
-enum dz_code dz_catalog_chapter_stamp(struct dz_catalog *c, int64_t series_id, dz_str source_id,
-                                      struct dz_arena *a, dz_str *ret_stamp, struct dz_err *err)
-{
-    DZ_TRY(check_text(&(struct text_check){"source_id", source_id, DZ_TEXT_MAX, BYTES}, err));
-    return c->driver->chapter_stamp(c->self, series_id, source_id, a, ret_stamp, err);
-}
-
 enum dz_code dz_catalog_shelves(struct dz_catalog *c, struct dz_arena *a,
                                 struct dz_shelf_rec **ret_v, size_t *ret_n, struct dz_err *err)
 {

@@ -118,8 +118,6 @@ struct dz_catalog_driver {
                                 struct dz_err *err);
     enum dz_code (*load)(void *self, int64_t series_id, struct dz_arena *a,
                          struct dz_series_full *ret_full, struct dz_err *err);
-    enum dz_code (*chapter_stamp)(void *self, int64_t series_id, dz_str source_id,
-                                  struct dz_arena *a, dz_str *ret_stamp, struct dz_err *err);
     enum dz_code (*shelves)(void *self, struct dz_arena *a, struct dz_shelf_rec **ret_v,
                             size_t *ret_n, struct dz_err *err);
     enum dz_code (*changes)(void *self, uint64_t since, struct dz_arena *a, int64_t **ret_ids,
@@ -162,11 +160,6 @@ DZ_MUST enum dz_code dz_catalog_series_find(struct dz_catalog *c, dz_str source,
 /* One series with all its chapters, pages and assets, from one read transaction. DZ_NOT_FOUND. */
 DZ_MUST enum dz_code dz_catalog_load(struct dz_catalog *c, int64_t series_id, struct dz_arena *a,
                                      struct dz_series_full *ret_full, struct dz_err *err);
-/* origin_stamp of one chapter, for skipping unchanged imports; n = 0 when there is no such chapter.
- */
-DZ_MUST enum dz_code dz_catalog_chapter_stamp(struct dz_catalog *c, int64_t series_id,
-                                              dz_str source_id, struct dz_arena *a,
-                                              dz_str *ret_stamp, struct dz_err *err);
 DZ_MUST enum dz_code dz_catalog_shelves(struct dz_catalog *c, struct dz_arena *a,
                                         struct dz_shelf_rec **ret_v, size_t *ret_n,
                                         struct dz_err *err);

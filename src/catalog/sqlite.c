@@ -551,24 +551,6 @@ static enum dz_code load(void *self, int64_t series_id, struct dz_arena *a,
     return DZ_OK;
 }
 
-static enum dz_code chapter_stamp(void *self, int64_t series_id, dz_str source_id,
-                                  struct dz_arena *a, dz_str *ret_stamp, struct dz_err *err)
-{
-    DZ_AUTO(reading_done) struct reading r = {0};
-    DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
-    struct dz_text_pool pool = {.arena = a};
-    bool row = false;
-    DZ_TRY(reading_begin(&r, self, err));
-    DZ_TRY(dz_sq_get(r.c, DZ_SQ_CHAPTER_STAMP, &st, err));
-    dz_sq_bind_int(st, 1, series_id);
-    dz_sq_bind_str(st, 2, source_id);
-    DZ_TRY(dz_sq_row(r.c, st, &row, err));
-    if (row)
-        return dz_sq_str(st, 0, &pool, ret_stamp, err);
-    *ret_stamp = (dz_str){"", 0};
-    return DZ_OK;
-}
-
 static enum dz_code shelves(void *self, struct dz_arena *a, struct dz_shelf_rec **ret_v,
                             size_t *ret_n, struct dz_err *err)
 {
@@ -801,7 +783,6 @@ const struct dz_catalog_driver dz_catalog_sqlite = {
     .series_ids = series_ids,
     .series_find = series_find,
     .load = load,
-    .chapter_stamp = chapter_stamp,
     .shelves = shelves,
     .changes = changes,
     .counts = counts,

@@ -19,7 +19,6 @@ const char *const dz_sq_texts[DZ_SQ_STATEMENTS] = {
     [DZ_SQ_BEGIN_READ] = "BEGIN",
     [DZ_SQ_BEGIN_WRITE] = "BEGIN IMMEDIATE",
     [DZ_SQ_COMMIT] = "COMMIT",
-    [DZ_SQ_ROLLBACK] = "ROLLBACK",
     [DZ_SQ_DATA_VERSION] = "PRAGMA data_version",
 
     [DZ_SQ_SERIES_IDS] = "SELECT id FROM series ORDER BY id",
@@ -39,12 +38,10 @@ const char *const dz_sq_texts[DZ_SQ_STATEMENTS] = {
     [DZ_SQ_SERIES_FEWER] = "UPDATE series SET chapters_n = chapters_n - 1 WHERE id = ?1",
     [DZ_SQ_SERIES_TOUCH] = "UPDATE series SET updated_s = ?2 WHERE id = ?1",
 
-    [DZ_SQ_CHAPTERS] = CHAPTER "WHERE series_id = ?1 ORDER BY sort DESC",
+    [DZ_SQ_CHAPTERS] = CHAPTER "WHERE series_id = ?1",
     [DZ_SQ_CHAPTER_BY_ID] = CHAPTER "WHERE id = ?1 AND series_id = ?2",
     [DZ_SQ_CHAPTER_BY_SOURCE] = CHAPTER "WHERE series_id = ?1 AND source_id = ?2",
     [DZ_SQ_CHAPTER_KEY] = "SELECT id, source_id FROM chapter WHERE series_id = ?1 AND key = ?2",
-    [DZ_SQ_CHAPTER_STAMP] =
-        "SELECT origin_stamp FROM chapter WHERE series_id = ?1 AND source_id = ?2",
     [DZ_SQ_CHAPTER_OWNER] = "SELECT series_id FROM chapter WHERE id = ?1",
     [DZ_SQ_CHAPTER_ADD] =
         "INSERT INTO chapter (series_id, source_id, key, sort, number, volume, title, "

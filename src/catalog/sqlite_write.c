@@ -424,8 +424,8 @@ static enum dz_code names_free(struct batch *b, int64_t series_id, int64_t id,
                    (int)(c->key.n < 60 ? c->key.n : 60), c->key.p, holder ? holder : "");
 }
 
-static enum dz_code bind_chapter(sqlite3_stmt *st, int64_t series_id,
-                                 const struct dz_chapter_rec *c, int64_t now_s, int64_t id)
+static void bind_chapter(sqlite3_stmt *st, int64_t series_id, const struct dz_chapter_rec *c,
+                         int64_t now_s, int64_t id)
 {
     dz_sq_bind_int(st, 1, series_id);
     dz_sq_bind_str(st, 2, c->source_id);
@@ -447,7 +447,6 @@ static enum dz_code bind_chapter(sqlite3_stmt *st, int64_t series_id,
     dz_sq_bind_int(st, 15, now_s);
     if (id)
         dz_sq_bind_int(st, 16, id);
-    return DZ_OK;
 }
 
 static enum dz_code count_chapter(struct batch *b, int64_t series_id, struct dz_err *err)
@@ -471,7 +470,7 @@ static enum dz_code write_chapter(struct batch *b, int64_t series_id,
     if (!*id)
         DZ_TRY(count_chapter(b, series_id, err));
     DZ_TRY(get_write(b, *id ? DZ_SQ_CHAPTER_SET : DZ_SQ_CHAPTER_ADD, &st, err));
-    DZ_TRY(bind_chapter(st, series_id, c, b->now_s, *id));
+    bind_chapter(st, series_id, c, b->now_s, *id);
     DZ_TRY(dz_sq_run(b->c, st, err));
     if (!*id)
         *id = sqlite3_last_insert_rowid(b->c->db);

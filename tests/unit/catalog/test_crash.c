@@ -72,13 +72,11 @@ static enum dz_code read_all(struct dz_catalog *c, struct dz_err *err)
     struct dz_catalog_counts counts;
     struct dz_series_full full;
     struct dz_shelf_rec *shelves;
-    dz_str stamp;
     DZ_TRY(dz_catalog_series_ids(c, a, &ids, &n, err));
     DZ_TRY(dz_catalog_series_find(c, DZ_S("local"), DZ_S("s"), &id, err));
     DZ_TRY(dz_catalog_changes(c, 0, a, &ids, &n, &seq, err));
     DZ_TRY(dz_catalog_counts(c, &counts, err));
     DZ_TRY(dz_catalog_shelves(c, a, &shelves, &n, err));
-    DZ_TRY(dz_catalog_chapter_stamp(c, id, DZ_S("1"), a, &stamp, err));
     DZ_TRY(dz_catalog_verify(c, true, NULL, NULL, &left, err));
     DZ_TRY(dz_catalog_load(c, id, a, &full, err));
     return dz_snapshot_build(&full, true, NULL, 0, &s, err);
