@@ -190,8 +190,8 @@ static void handle(struct dz_http_conn *c, struct dz_http_request *q, dz_str bod
     q->pub.body = body;
     unsigned allowed;
     q->pub.route = route(q, &allowed);
-    bool (*gate)(struct dz_http_req *) = c->lane->server->o.gate;
-    bool shut = gate && gate(&q->pub);
+    const struct dz_http_options *o = &c->lane->server->o;
+    bool shut = o->gate && o->gate(&q->pub);
     if (DZ_LIKELY(!shut && q->pub.route))
         q->pub.route->handler(&q->pub);
     else if (!shut)
