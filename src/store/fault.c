@@ -165,6 +165,15 @@ static enum dz_code fault_sweep(void *self, int64_t older_than_s, uint64_t *ret_
     return f->driver->sweep(f->self, older_than_s, ret_removed, err);
 }
 
+static enum dz_code fault_set_aside(void *self, const struct dz_sha256 *sha, const char *folder,
+                                    struct dz_err *err)
+{
+    struct fault *f = self;
+    if (!f->driver->set_aside)
+        return dz_fail(err, DZ_UNSUPPORTED, "the %s store has no files", f->driver->name);
+    return f->driver->set_aside(f->self, sha, folder, err);
+}
+
 const struct dz_store_driver dz_store_fault = {
     .name = "fault",
     .open = fault_open,
@@ -176,4 +185,5 @@ const struct dz_store_driver dz_store_fault = {
     .list = fault_list,
     .open_file = fault_open_file,
     .sweep = fault_sweep,
+    .set_aside = fault_set_aside,
 };

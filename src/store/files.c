@@ -5,7 +5,7 @@
  * folder. A name that is there therefore always stands for whole bytes that are on disk, but the
  * name itself may not have reached the disk yet when another process made it: so a put that finds
  * its blob there still syncs the folder. The 256 folders are made at open, which spares every later
- * put the question. Nothing ever removes a blob but del: not even a put whose last sync failed,
+ * put the question. Nothing ever removes a blob but del and set_aside: not even a put whose last sync failed,
  * because somebody else may have been promised the same bytes. Any thread; no state changes after
  * open.
  */
@@ -18,6 +18,9 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define ASIDE_PIECE ((size_t)(256 * DZ_KIB))
+#define ASIDE_SAME_MAX 1000u /* blobs of one digest that were set aside */
 
 static enum dz_code fail_at(struct files *f, const char *verb, const char *name, int native,
                             struct dz_err *err)
@@ -401,6 +404,114 @@ static enum dz_code files_del(void *self, const struct dz_sha256 *sha, struct dz
     return DZ_OK;
 }
 
+/* ---- setting aside -------------------------------------------------------------------------- */
+
+/* A place to set a blob aside at. */
+struct aside {
+    struct files *f;
+    const char *folder;
+    int fd;
+    char name[80]; /* digest and a number */
+};
+
+static enum dz_code aside_fail(const struct aside *a, const char *verb, const char *name,
+                               struct dz_err *err)
+{
+    int native = errno;
+    return dz_fail_errno(err, native == ENOSPC || native == EDQUOT ? DZ_FULL : DZ_IO, native,
+                         "%s %s/%s", verb, a->folder, name);
+}
+
+static enum dz_code aside_begin(struct aside *a, const struct dz_sha256 *sha, struct dz_err *err)
+{
+    DZ_TRY(dz_mkdirs(a->folder, 0755, err));
+    a->fd = open(a->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (a->fd < 0)
+        return dz_fail_errno(err, DZ_IO, errno, "open %s", a->folder);
+    char hex[2 * sizeof(sha->b) + 1] = {0};
+    dz_hex(sha->b, sizeof(sha->b), hex);
+    for (unsigned n = 0; n < ASIDE_SAME_MAX; n++) {
+        struct stat st;
+        if (n == 0)
+            (void)snprintf(a->name, sizeof(a->name), "%s", hex);
+        else
+            (void)snprintf(a->name, sizeof(a->name), "%s.%u", hex, n);
+        if (fstatat(a->fd, a->name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+            continue;
+        return errno == ENOENT ? DZ_OK : aside_fail(a, "stat", a->name, err);
+    }
+    return dz_fail(err, DZ_FULL, "%s has %u files %s already", a->folder, ASIDE_SAME_MAX, hex);
+}
+
+static enum dz_code copy_fd(struct files *f, const char *name, int from, int to, uint64_t bytes,
+                            struct dz_err *err)
+{
+    DZ_AUTO(dz_freep) char *piece = dz_alloc(ASIDE_PIECE);
+    uint64_t done = 0;
+    for (;;) {
+        ssize_t n = dz_fault("read") ? (errno = EIO, -1) : read(from, piece, ASIDE_PIECE);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return fail_at(f, "read", name, errno, err);
+        if (n == 0)
+            break;
+        DZ_TRY(dz_write_all(to, (dz_str){piece, (size_t)n}, err));
+        done += (uint64_t)n;
+    }
+    if (done != bytes)
+        return dz_fail(err, DZ_IO, "%s/%s: %llu of %llu bytes came", f->root, name,
+                       (unsigned long long)done, (unsigned long long)bytes);
+    return DZ_OK;
+}
+
+/* To another file system: whole and on disk there before the name here goes. */
+static enum dz_code aside_copy(struct aside *a, const char *blob, const struct dz_sha256 *sha,
+                               struct dz_err *err)
+{
+    DZ_AUTO(dz_closep) int from = -1;
+    struct stat st;
+    DZ_TRY(open_blob(a->f, sha, &from, &st, err));
+    char temp[32];
+    (void)snprintf(temp, sizeof(temp), ".tmp-%016llx", (unsigned long long)dz_random_u64());
+    DZ_AUTO(dz_closep) int to = openat(a->fd, temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    if (to < 0)
+        return aside_fail(a, "create", temp, err);
+    enum dz_code code = copy_fd(a->f, blob, from, to, (uint64_t)st.st_size, err);
+    if (code == DZ_OK && sync_fd(to, false) < 0)
+        code = aside_fail(a, "sync", temp, err);
+    if (code == DZ_OK &&
+        (dz_fault("rename") ? (errno = EIO, -1) : renameat(a->fd, temp, a->fd, a->name)) < 0)
+        code = aside_fail(a, "rename to", a->name, err);
+    if (code != DZ_OK) {
+        (void)unlinkat(a->fd, temp, 0);
+        return code;
+    }
+    if (sync_fd(a->fd, true) < 0)
+        return aside_fail(a, "sync", ".", err);
+    return files_del(a->f, sha, err);
+}
+
+static enum dz_code files_set_aside(void *self, const struct dz_sha256 *sha, const char *folder,
+                                    struct dz_err *err)
+{
+    struct files *f = self;
+    struct aside a = {.f = f, .folder = folder, .fd = -1};
+    char blob[FILES_BLOB_NAME];
+    files_blob_name(sha, blob);
+    enum dz_code code = aside_begin(&a, sha, err);
+    DZ_AUTO(dz_closep) int fd = a.fd;
+    DZ_TRY(code);
+    int r = dz_fault("rename") ? (errno = EIO, -1) : renameat(f->fd, blob, fd, a.name);
+    if (r < 0 && errno == EXDEV)
+        return aside_copy(&a, blob, sha, err);
+    if (r < 0)
+        return errno == ENOENT ? not_found(f, blob, err) : aside_fail(&a, "rename to", a.name, err);
+    if (sync_fd(fd, true) < 0)
+        return aside_fail(&a, "sync", ".", err);
+    return files_sync_folder(f, sha->b[0], err);
+}
+
 /* ---- walking -------------------------------------------------------------------------------- */
 
 static void closedirp(DIR **dir)
@@ -520,6 +631,7 @@ const struct dz_store_driver dz_store_files = {
     .list = files_list,
     .open_file = files_open_file,
     .sweep = files_sweep,
+    .set_aside = files_set_aside,
     .batch_begin = files_batch_begin,
     .batch_put = files_batch_put,
     .batch_commit = files_batch_commit,

@@ -278,7 +278,7 @@ static enum dz_code hash_fd(int fd, struct dz_sha256 *ret_sha, uint64_t *ret_byt
     DZ_AUTO(dz_freep) char *piece = dz_alloc(VERIFY_PIECE);
     uint64_t bytes = 0;
     for (;;) {
-        ssize_t n = read(fd, piece, VERIFY_PIECE);
+        ssize_t n = dz_fault("read") ? (errno = EIO, -1) : read(fd, piece, VERIFY_PIECE);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
@@ -327,6 +327,14 @@ enum dz_code dz_store_open_file(struct dz_store *s, const struct dz_sha256 *sha,
 enum dz_code dz_store_del(struct dz_store *s, const struct dz_sha256 *sha, struct dz_err *err)
 {
     return counted(s, s->driver->del(s->self, sha, err));
+}
+
+enum dz_code dz_store_set_aside(struct dz_store *s, const struct dz_sha256 *sha, const char *folder,
+                                struct dz_err *err)
+{
+    if (!s->driver->set_aside)
+        return dz_fail(err, DZ_UNSUPPORTED, "the %s store has no files", s->driver->name);
+    return counted(s, s->driver->set_aside(s->self, sha, folder, err));
 }
 
 enum dz_code dz_store_list(struct dz_store *s, dz_store_list_fn *fn, void *arg, struct dz_err *err)

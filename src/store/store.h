@@ -54,6 +54,8 @@ struct dz_store_driver {
                               struct dz_err *err); /* NULL: bodies of this driver are not files */
     enum dz_code (*sweep)(void *self, int64_t older_than_s, uint64_t *ret_removed,
                           struct dz_err *err); /* NULL: none */
+    enum dz_code (*set_aside)(void *self, const struct dz_sha256 *sha, const char *folder,
+                              struct dz_err *err); /* NULL: bodies of this driver are not files */
     /* All four NULL: a batch is a row of plain puts. */
     enum dz_code (*batch_begin)(void *self, void **ret_batch, struct dz_err *err);
     enum dz_code (*batch_put)(void *batch, const struct dz_blob_stat *known, dz_store_read_fn *read,
@@ -114,12 +116,19 @@ DZ_MUST enum dz_code dz_store_get(struct dz_store *s, const struct dz_sha256 *sh
 DZ_MUST enum dz_code dz_store_stat(struct dz_store *s, const struct dz_sha256 *sha,
                                    struct dz_blob_stat *ret_stat, struct dz_err *err);
 /* Reads all of it and compares the digest, in little memory where the driver has files. DZ_OK,
- * DZ_CORRUPT, DZ_NOT_FOUND, or what reading failed with. */
+ * DZ_CORRUPT (all was read and is not what the digest names), DZ_NOT_FOUND, or what reading failed
+ * with, which says nothing about the bytes. Honours DZ_FAULT=read:N. */
 DZ_MUST enum dz_code dz_store_verify(struct dz_store *s, const struct dz_sha256 *sha,
                                      struct dz_err *err);
 /* Gone or never there are both DZ_OK: deleting is idempotent. */
 DZ_MUST enum dz_code dz_store_del(struct dz_store *s, const struct dz_sha256 *sha,
                                   struct dz_err *err);
+/* Takes the blob out of the store with its bytes as they are, into FOLDER/DIGEST (DIGEST.1 and so
+ * on when that is taken; the folder is made). At every moment, also after a failure or a power cut,
+ * all of the bytes are at one of the two places at least. DZ_UNSUPPORTED when the driver has no
+ * files, DZ_NOT_FOUND, or what moving failed with. */
+DZ_MUST enum dz_code dz_store_set_aside(struct dz_store *s, const struct dz_sha256 *sha,
+                                        const char *folder, struct dz_err *err);
 /* Every blob once, in any order; fn's failure ends it and is returned. fn may use the store, also
  * delete. What is not ours (other files in the folders) is passed over. */
 DZ_MUST enum dz_code dz_store_list(struct dz_store *s, dz_store_list_fn *fn, void *arg,

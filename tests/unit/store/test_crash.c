@@ -68,8 +68,33 @@ static enum dz_code work_batch(struct dz_store *s, int blobs, struct dz_err *err
     return write(1, "!!!!!!!!!!!!!!!!!!!!", (size_t)blobs) == blobs ? DZ_OK : DZ_IO;
 }
 
+/* The one blob into another folder: "aside" in the same file system, "far" in another. */
+static const char *aside_folder(const char *how, const char *dir)
+{
+    static char folder[100];
+    if (strcmp(how, "aside") == 0)
+        (void)snprintf(folder, sizeof(folder), "%s/damaged", dir);
+    else
+        (void)snprintf(folder, sizeof(folder), "/dev/shm/%s", strrchr(dir, '/') + 1);
+    return folder;
+}
+
+static int work_aside(const char *how, const char *dir)
+{
+    DZ_AUTO(dz_store_close) struct dz_store *s = NULL;
+    struct dz_sha256 sha = dz_sha256_of(DZ_S("set aside"));
+    struct dz_err err = {0};
+    enum dz_code code = dz_store_open("files", dir, "", &s, &err);
+    if (code == DZ_OK)
+        code = dz_store_set_aside(s, &sha, aside_folder(how, dir), &err);
+    return code == DZ_OK ? 0 : code == DZ_IO ? 1 : 2;
+}
+
 static int work(const char *how, const char *dir)
 {
+    if (strcmp(how, "aside") == 0 || strcmp(how, "far") == 0)
+        return work_aside(how, dir);
+
     DZ_AUTO(dz_store_close) struct dz_store *s = NULL;
     struct dz_err err = {0};
     enum dz_code code = dz_store_open("files", dir, "", &s, &err);
@@ -187,6 +212,66 @@ static void test_rename(void **state)
     strike_all("batch", "rename", BLOBS);
 }
 
+/* Whether the Nth step exists. After it the bytes are whole at one of the two places. */
+static bool strike_aside(const char *how, const char *op, int nth, bool kills)
+{
+    struct place p = {.s = NULL};
+    struct dz_blob_stat stat;
+    char fault[40];
+    size_t acked = 0;
+    place_make(&p);
+    must(dz_store_open("files", p.dir, "", &p.s, err));
+    must(dz_store_put_bytes(p.s, DZ_S("set aside"), &stat, err));
+    (void)snprintf(fault, sizeof(fault), "%s:%d%s", op, nth, kills ? ":kill" : "");
+    int status = run_worker(&p, how, fault, &acked);
+    bool through = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    if (!through && kills)
+        assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    if (!through && !kills)
+        assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 1);
+
+    struct place aside = {.s = NULL};
+    char name[2 * sizeof(stat.sha.b) + 1] = {0};
+    dz_hex(stat.sha.b, sizeof(stat.sha.b), name);
+    (void)snprintf(aside.dir, sizeof(aside.dir), "%s", aside_folder(how, p.dir));
+    struct dz_buf bytes DZ_AUTO(dz_buf_done);
+    dz_buf_init(&bytes, 1000);
+    bool is_aside = dz_file_read(place_path(&aside, name), &bytes, NULL) == DZ_OK;
+    if (is_aside)
+        assert_true(dz_str_eq(dz_buf_str(&bytes), DZ_S("set aside")));
+    else
+        must(dz_store_verify(p.s, &stat.sha, err));
+    if (through)
+        assert_int_equal(dz_store_stat(p.s, &stat.sha, &stat, NULL), DZ_NOT_FOUND);
+    dz_store_close(&p.s);
+    place_remove(&aside);
+    place_remove(&p);
+    return !through;
+}
+
+static void strike_aside_all(const char *how, const char *op, int at_least)
+{
+    for (int kills = 0; kills <= 1; kills++) {
+        int nth = 1;
+        while (strike_aside(how, op, nth, kills))
+            nth++;
+        assert_true(nth > at_least);
+    }
+}
+
+static void test_set_aside(void **state)
+{
+    (void)state;
+    strike_aside_all("aside", "rename", 1);
+    strike_aside_all("aside", "fsync", 2);
+    if (access("/dev/shm", W_OK) != 0)
+        skip();
+    strike_aside_all("far", "read", 1);
+    strike_aside_all("far", "write", 1);
+    strike_aside_all("far", "fsync", 2);
+    strike_aside_all("far", "rename", 2);
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 3)
@@ -195,6 +280,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_write),
         cmocka_unit_test(test_fsync),
         cmocka_unit_test(test_rename),
+        cmocka_unit_test(test_set_aside),
     };
     return cmocka_run_group_tests(tests, NULL, NULL) > 0;
 }

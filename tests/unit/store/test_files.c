@@ -109,6 +109,47 @@ static void test_damage(void **state)
     must(dz_store_verify(p->s, &sha, err));
 }
 
+static void assert_text(const char *path, const char *text)
+{
+    struct dz_buf b DZ_AUTO(dz_buf_done);
+    dz_buf_init(&b, 1000);
+    must(dz_file_read(path, &b, err));
+    assert_string_equal(dz_buf_cstr(&b), text);
+}
+
+/* Bytes go as they are, and what was set aside before stays. */
+static void set_aside_into(struct place *p, const char *folder)
+{
+    struct dz_sha256 sha;
+    char path[200];
+    put(p, DZ_S("abc"), &sha);
+    place_file(p, "blobs/ba/7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad", "axc");
+    must(dz_store_set_aside(p->s, &sha, folder, err));
+    assert_int_equal(count_blobs(p), 0);
+    assert_int_equal(dz_store_set_aside(p->s, &sha, folder, NULL), DZ_NOT_FOUND);
+    put(p, DZ_S("abc"), &sha);
+    must(dz_store_set_aside(p->s, &sha, folder, err));
+    assert_int_equal(count_blobs(p), 0);
+    (void)snprintf(path, sizeof(path), "%s/%s", folder,
+                   "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    assert_text(path, "axc");
+    (void)snprintf(path + strlen(path), 3, ".1");
+    assert_text(path, "abc");
+}
+
+static void test_set_aside(void **state)
+{
+    struct place *p = *state;
+    set_aside_into(p, place_path(p, "some/damaged"));
+    assert_int_equal(place_count(p, "some/damaged"), 2);
+    struct place other = {.dir = "/dev/shm/dozo-store-XXXXXX"};
+    if (!mkdtemp(other.dir))
+        skip();
+    set_aside_into(p, place_path(&other, "damaged"));
+    assert_int_equal(place_count(&other, "damaged"), 2);
+    place_remove(&other);
+}
+
 static pid_t dead_pid(void)
 {
     pid_t pid = fork();
@@ -345,6 +386,7 @@ int main(void)
         CASE(test_not_written_again),
         CASE(test_foreign_files),
         CASE(test_damage),
+        CASE(test_set_aside),
         CASE(test_sweep),
         CASE(test_batch_is_invisible_until_commit),
         cmocka_unit_test(test_batch_elsewhere),
