@@ -289,8 +289,8 @@ static void secrets_stay_out_of_messages(void **state)
         "store: { driver: postgres, uri: \"hush:hush@hush\" }",
         "cache: { driver: redis, uri: \"redis://a:hush@b:x\" }",
         "rate_limit: { storage: \"http://a:hush@b\" }",
-        "sources: { viz.com: { headers: { Authorization: \"hush\\n\" }, proxy: \"gopher://hush\" } "
-        "}",
+        ("sources: { viz.com: { headers: { Authorization: \"hush\\n\" }, "
+         "proxy: \"gopher://hush\" } }"),
     };
     for (size_t i = 0; i < DZ_LEN(texts); i++) {
         DZ_AUTO(dz_freep) char *got = faults_of(dz_str_of(texts[i]), NULL);

@@ -274,9 +274,9 @@ static void replies_from_another_handler(void **state)
     dz_buf_init(&text, 1 << 16);
     struct dz_http_test_conn *t[3];
     static const char *const requests[] = {
-        "GET /a HTTP/1.1\r\nHost: a\r\n\r\n" HELLO HELLO,
+        ("GET /a HTTP/1.1\r\nHost: a\r\n\r\n" HELLO HELLO),
         "GET /b HTTP/1.1\r\nHost: a\r\n\r\nGET /hel",
-        "GET /c HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" HELLO};
+        ("GET /c HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" HELLO)};
     static const char *const want[] = {"200 200 200", "200", "200"};
     for (size_t i = 0; i < 3; i++) {
         t[i] = open_conn();

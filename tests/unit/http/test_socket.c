@@ -205,7 +205,7 @@ static void resets(void **state)
         "",
         "GET /hel",
         HELLO,
-        "GET /late/x HTTP/1.1\r\nHost: a\r\n\r\n" HELLO,
+        ("GET /late/x HTTP/1.1\r\nHost: a\r\n\r\n" HELLO),
         "GET /big HTTP/1.1\r\nHost: a\r\n\r\n",
         "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nx",
         "bad\r\n\r\n"};
