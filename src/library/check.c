@@ -4,28 +4,27 @@
  * In: all blob rows, then all blobs (in this order: an import that runs meanwhile puts before it
  * names), then all series. Out: a line for each thing that is wrong, saying where and what to do,
  * and with `repair` a catalog that names nothing it cannot serve. A repair only takes out: page
- * rows without good bytes, blobs that nobody names. Bytes that are damaged are moved to
- * data_dir/damaged, for they may be the only copy. It holds the import lock alone, because a blob
- * that nobody names yet may belong to a running import. One thread; 64 bytes a blob.
+ * rows without good bytes, blobs that nobody names. Only what was read and is wrong counts as damaged;
+ * a blob that cannot be read now (a bad sector, no permission) is told, and nothing about it is
+ * changed. Damaged bytes are moved to data_dir/damaged, for they may be the only copy. It holds the
+ * import lock alone, because a blob that nobody names yet may belong to a running import. One
+ * thread; 64 bytes a blob.
  */
-#include <fcntl.h>
-#include <unistd.h>
-
 #include "library/library_int.h"
 
-#include <errno.h>
 #include <stdlib.h>
 
 #define STALE_TEMPORARY_S 3600
-#define PIECE_BYTES DZ_MIB
 #define DROPS_PER_BATCH 1000u
+#define REASONS_MAX 1000u /* blobs that cannot be read whose reason is kept */
 
-enum state { MISSING, GOOD, WRONG_SIZE, DAMAGED };
+enum state { MISSING, GOOD, WRONG_SIZE, DAMAGED, UNREADABLE };
 
 struct row {
     struct dz_sha256 sha;
     uint64_t bytes, refs;
     enum state state;
+    char *why; /* UNREADABLE; NULL: not kept */
 };
 
 struct lines { /* problems of the catalog itself */
@@ -42,8 +41,16 @@ struct check {
     size_t n, cap;
     struct dz_sha256 *loose; /* blobs without a row */
     size_t loose_n, loose_cap;
-    uint64_t seen;
+    uint64_t seen, reasons;
+    struct dz_err late; /* why a blob without a row of ours cannot be read */
 };
+
+static void rows_free(struct row *rows, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        free(rows[i].why);
+    free(rows);
+}
 
 static void tell(struct check *k, bool repaired, const char *text)
 {
@@ -109,7 +116,7 @@ static enum dz_code add_row(void *arg, const struct dz_blob_rec *b, uint64_t ref
         k->cap = k->cap ? k->cap * 2 : 1024;
         k->rows = dz_realloc(k->rows, k->cap * sizeof(*k->rows));
     }
-    k->rows[k->n++] = (struct row){b->sha, b->bytes, refs, MISSING};
+    k->rows[k->n++] = (struct row){b->sha, b->bytes, refs, MISSING, NULL};
     return DZ_OK;
 }
 
@@ -159,34 +166,62 @@ static enum dz_code see_blob(void *arg, const struct dz_blob_stat *b, struct dz_
     return DZ_OK;
 }
 
-static enum dz_code check_digests(struct check *k, struct dz_err *err)
+static void set_unreadable(struct check *k, struct row *row, const struct dz_err *why)
+{
+    row->state = UNREADABLE;
+    if (k->reasons++ < REASONS_MAX)
+        row->why = dz_strdup(why->text);
+}
+
+static void check_digest(struct check *k, struct row *row)
+{
+    struct dz_err why = {0};
+    enum dz_code code = dz_store_verify(k->l->store, &row->sha, &why);
+    if (code == DZ_NOT_FOUND)
+        row->state = MISSING;
+    else if (code == DZ_CORRUPT)
+        row->state = DAMAGED;
+    else if (code != DZ_OK)
+        set_unreadable(k, row, &why);
+}
+
+static enum state state_by_stat(enum dz_code code, uint64_t bytes, uint64_t want)
+{
+    if (code == DZ_OK)
+        return bytes == want ? GOOD : WRONG_SIZE;
+    return code == DZ_NOT_FOUND ? MISSING : UNREADABLE;
+}
+
+/* What the list did not show: lost, or something that is no file in its place, or put since. */
+static void check_unlisted(struct check *k, struct row *row)
+{
+    struct dz_blob_stat stat = {.bytes = 0};
+    struct dz_err why = {0};
+    enum dz_code code = dz_store_stat(k->l->store, &row->sha, &stat, &why);
+    row->state = state_by_stat(code, stat.bytes, row->bytes);
+    if (row->state == UNREADABLE)
+        set_unreadable(k, row, &why);
+}
+
+static void check_rows(struct check *k)
 {
     for (size_t i = 0; i < k->n; i++) {
         struct row *row = &k->rows[i];
-        tell_progress(k, i + 1);
-        if (row->state != GOOD)
+        if (row->state == MISSING)
+            check_unlisted(k, row);
+        if (!k->o->digests)
             continue;
-        struct dz_err own = {0};
-        enum dz_code code = dz_store_verify(k->l->store, &row->sha, &own);
-        if (code == DZ_NOT_FOUND)
-            row->state = MISSING;
-        else if (code == DZ_CORRUPT || code == DZ_IO) /* a bad sector is damage as well */
-            row->state = DAMAGED;
-        else if (code != DZ_OK) {
-            if (err)
-                *err = own;
-            return code;
-        }
+        tell_progress(k, i + 1);
+        if (row->state == GOOD)
+            check_digest(k, row);
     }
-    return DZ_OK;
 }
 
 static enum dz_code check_blobs(struct check *k, struct dz_err *err)
 {
     DZ_TRY(read_rows(k, err));
     DZ_TRY(dz_store_list(k->l->store, see_blob, k, err));
-    if (k->o->digests)
-        DZ_TRY(check_digests(k, err));
+    check_rows(k);
     k->result.blobs = k->n;
     for (size_t i = 0; i < k->n; i++) {
         k->result.bytes += k->rows[i].bytes;
@@ -207,26 +242,33 @@ static const char *words_of(enum state s)
         return "its bytes in the store have another size";
     case DAMAGED:
         return "its bytes in the store are damaged";
-    default:
-        return "";
+    case UNREADABLE:
+        return "its bytes cannot be read";
+    case GOOD:
+        break;
     }
+    return "";
 }
 
+struct finding {
+    enum state state;
+    const char *why; /* UNREADABLE; NULL: not known */
+};
+
 /* A row that was added after ours were read is asked for in the store. */
-static enum dz_code state_of(struct check *k, const struct dz_blob_rec *b, enum state *ret_state,
-                             struct dz_err *err)
+static struct finding find(struct check *k, const struct dz_blob_rec *b)
 {
     const struct row *row = find_row(k, &b->sha);
-    if (row) {
-        *ret_state = row->state;
-        return DZ_OK;
-    }
-    struct dz_blob_stat stat;
-    enum dz_code code = dz_store_stat(k->l->store, &b->sha, &stat, err);
-    if (code != DZ_OK && code != DZ_NOT_FOUND)
-        return code;
-    *ret_state = code == DZ_NOT_FOUND ? MISSING : stat.bytes == b->bytes ? GOOD : WRONG_SIZE;
-    return DZ_OK;
+    if (row)
+        return (struct finding){row->state, row->why};
+    struct dz_blob_stat stat = {.bytes = 0};
+    enum dz_code code = dz_store_stat(k->l->store, &b->sha, &stat, &k->late);
+    return (struct finding){state_by_stat(code, stat.bytes, b->bytes), k->late.text};
+}
+
+static bool is_lost(enum state s)
+{
+    return s != GOOD && s != UNREADABLE;
 }
 
 static void put_text(struct dz_buf *b, dz_str s)
@@ -234,9 +276,20 @@ static void put_text(struct dz_buf *b, dz_str s)
     dz_buf_put(b, library_clip(s, 300));
 }
 
-static void tell_page(struct check *k, const struct dz_series_rec *s,
-                      const struct dz_chapter_rec *c, const struct dz_page_rec *p, enum state state)
+static void put_finding(struct dz_buf *b, const struct finding *f)
 {
+    dz_buf_put(b, dz_str_of(words_of(f->state)));
+    if (f->state == UNREADABLE && f->why) {
+        dz_buf_put(b, DZ_S(": "));
+        put_text(b, dz_str_of(f->why));
+    }
+}
+
+static void tell_page(struct check *k, const struct dz_series_rec *s,
+                      const struct dz_chapter_rec *c, const struct dz_page_rec *p,
+                      const struct finding *f)
+{
+    bool mends = k->o->repair && is_lost(f->state);
     struct dz_buf b DZ_AUTO(dz_buf_done);
     dz_buf_init(&b, 4 * DZ_KIB);
     dz_buf_put(&b, DZ_S("series \""));
@@ -248,32 +301,36 @@ static void tell_page(struct check *k, const struct dz_series_rec *s,
     dz_buf_put(&b, DZ_S(" ("));
     put_text(&b, p->name);
     dz_buf_put(&b, DZ_S("): "));
-    dz_buf_put(&b, dz_str_of(words_of(state)));
-    dz_buf_put(&b, k->o->repair ? DZ_S("; taken out, ") : DZ_S("; "));
-    dz_buf_put(&b, DZ_S("import or crawl the chapter again"));
-    if (c->origin.n > 0) {
+    put_finding(&b, f);
+    if (is_lost(f->state)) {
+        dz_buf_put(&b, mends ? DZ_S("; taken out, ") : DZ_S("; "));
+        dz_buf_put(&b, DZ_S("import or crawl the chapter again"));
+    }
+    if (is_lost(f->state) && c->origin.n > 0) {
         dz_buf_put(&b, DZ_S(" from "));
         put_text(&b, c->origin);
     }
-    tell(k, k->o->repair, dz_buf_cstr(&b));
+    tell(k, mends, dz_buf_cstr(&b));
 }
 
-static void tell_asset(struct check *k, const struct dz_series_rec *s, const struct dz_asset_rec *f,
-                       enum state state)
+static void tell_asset(struct check *k, const struct dz_series_rec *s, const struct dz_asset_rec *a,
+                       const struct finding *f)
 {
+    bool mends = k->o->repair && is_lost(f->state);
     struct dz_buf b DZ_AUTO(dz_buf_done);
     dz_buf_init(&b, 4 * DZ_KIB);
     dz_buf_put(&b, DZ_S("series \""));
     put_text(&b, s->title);
     dz_buf_put(&b, DZ_S("\", file "));
-    put_text(&b, f->name);
+    put_text(&b, a->name);
     dz_buf_put(&b, DZ_S(": "));
-    dz_buf_put(&b, dz_str_of(words_of(state)));
-    dz_buf_put(&b, k->o->repair ? DZ_S("; taken out, import it again") : DZ_S("; import it again"));
-    tell(k, k->o->repair, dz_buf_cstr(&b));
+    put_finding(&b, f);
+    if (is_lost(f->state))
+        dz_buf_put(&b, mends ? DZ_S("; taken out, import it again") : DZ_S("; import it again"));
+    tell(k, mends, dz_buf_cstr(&b));
 }
 
-/* The chapter without its bad pages, marked for a new import by an empty stamp. */
+/* The chapter without its lost pages, marked for a new import by an empty stamp. */
 static enum dz_code strip_chapter(struct check *k, const struct dz_series_rec *s,
                                   const struct dz_chapter_rec *c, const struct dz_page_rec *pages,
                                   size_t n, struct dz_err *err)
@@ -293,41 +350,34 @@ static enum dz_code strip_chapter(struct check *k, const struct dz_series_rec *s
 static enum dz_code check_chapter(struct check *k, const struct dz_series_rec *s,
                                   const struct dz_chapter_rec *c, struct dz_err *err)
 {
-    DZ_AUTO(dz_freep) struct dz_page_rec *good = dz_alloc((c->pages_n + 1) * sizeof(*good));
+    DZ_AUTO(dz_freep) struct dz_page_rec *kept = dz_alloc((c->pages_n + 1) * sizeof(*kept));
     size_t n = 0;
+    for (size_t i = 0; i < c->pages_n; i++)
+        if (!is_lost(find(k, &c->pages[i].blob).state))
+            kept[n++] = c->pages[i];
+    if (k->o->repair && n < c->pages_n) /* first done, then told as done */
+        DZ_TRY(strip_chapter(k, s, c, kept, n, err));
     for (size_t i = 0; i < c->pages_n; i++) {
-        enum state state = GOOD;
-        DZ_TRY(state_of(k, &c->pages[i].blob, &state, err));
-        if (state == GOOD)
-            good[n++] = c->pages[i];
-    }
-    if (n == c->pages_n)
-        return DZ_OK;
-    if (k->o->repair) /* first done, then told as done */
-        DZ_TRY(strip_chapter(k, s, c, good, n, err));
-    for (size_t i = 0; i < c->pages_n; i++) {
-        enum state state = GOOD;
-        DZ_TRY(state_of(k, &c->pages[i].blob, &state, err));
-        if (state != GOOD)
-            tell_page(k, s, c, &c->pages[i], state);
+        struct finding f = find(k, &c->pages[i].blob);
+        if (f.state != GOOD)
+            tell_page(k, s, c, &c->pages[i], &f);
     }
     return DZ_OK;
 }
 
 static enum dz_code check_asset(struct check *k, const struct dz_series_rec *s,
-                                const struct dz_asset_rec *f, struct dz_err *err)
+                                const struct dz_asset_rec *a, struct dz_err *err)
 {
-    enum state state = GOOD;
-    DZ_TRY(state_of(k, &f->blob, &state, err));
-    if (state == GOOD)
+    struct finding f = find(k, &a->blob);
+    if (f.state == GOOD)
         return DZ_OK;
-    if (k->o->repair) {
+    if (k->o->repair && is_lost(f.state)) {
         DZ_AUTO(dz_batch_rollback) struct dz_batch *b = NULL;
         DZ_TRY(dz_batch_begin(k->l->catalog, &b, err));
-        DZ_TRY(dz_batch_asset_del(b, s->id, f->name, err));
+        DZ_TRY(dz_batch_asset_del(b, s->id, a->name, err));
         DZ_TRY(dz_batch_commit(&b, NULL, err));
     }
-    tell_asset(k, s, f, state);
+    tell_asset(k, s, a, &f);
     return DZ_OK;
 }
 
@@ -355,58 +405,23 @@ static enum dz_code check_series(struct check *k, struct dz_err *err)
 
 /* ---- taking out ------------------------------------------------------------------------------ */
 
-static enum dz_code copy_out(int from, int to, struct dz_err *err)
+/* Damaged bytes to data_dir/damaged/DIGEST. A store that does not give them out keeps them, and so
+ * does one where that fails, which is told. */
+static void put_aside(struct check *k, struct row *row)
 {
-    DZ_AUTO(dz_freep) char *piece = dz_alloc(PIECE_BYTES);
-    for (off_t at = 0;;) {
-        ssize_t n = pread(from, piece, PIECE_BYTES, at);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0) /* what can be read is kept; the rest is lost on the disk itself */
-            break;
-        if (n == 0)
-            break;
-        DZ_TRY(dz_write_all(to, (dz_str){piece, (size_t)n}, err));
-        at += n;
-    }
-    if (fsync(to) < 0)
-        return dz_fail_errno(err, DZ_IO, errno, "fsync");
-    return DZ_OK;
-}
-
-/* Damaged bytes to data_dir/damaged/DIGEST. *ret_moved false: the store does not give them out,
- * so they stay there. */
-static enum dz_code put_aside(struct check *k, const struct dz_sha256 *sha, bool *ret_moved,
-                              struct dz_err *err)
-{
-    DZ_AUTO(dz_closep) int from = -1;
-    DZ_AUTO(dz_closep) int to = -1;
-    uint64_t bytes = 0;
-    *ret_moved = false;
-    enum dz_code code = dz_store_open_file(k->l->store, sha, &from, &bytes, err);
-    if (code == DZ_UNSUPPORTED || code == DZ_NOT_FOUND)
-        return DZ_OK;
-    DZ_TRY(code);
-    struct dz_buf path DZ_AUTO(dz_buf_done);
-    dz_buf_init(&path, 8 * DZ_KIB);
-    dz_buf_put(&path, dz_str_of(k->data_dir));
-    dz_buf_put(&path, DZ_S("/damaged"));
-    DZ_TRY(dz_mkdirs(dz_buf_cstr(&path), 0755, err));
-    DZ_AUTO(dz_freep) char *folder = dz_strdup(dz_buf_cstr(&path));
-    char hex[2 * sizeof(sha->b)];
-    dz_hex(sha->b, sizeof(sha->b), hex);
-    dz_buf_putc(&path, '/');
-    dz_buf_put(&path, (dz_str){hex, sizeof(hex)});
-    to = open(dz_buf_cstr(&path), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    if (to < 0)
-        return dz_fail_errno(err, DZ_IO, errno, "create %s", dz_buf_cstr(&path));
-    code = copy_out(from, to, err);
-    if (code != DZ_OK)
-        return dz_wrap(err, code, "%s", dz_buf_cstr(&path));
-    DZ_TRY(dz_fsync_dir(folder, err));
-    DZ_TRY(dz_store_del(k->l->store, sha, err));
-    *ret_moved = true;
-    return DZ_OK;
+    DZ_AUTO(dz_buf_done) struct dz_buf text;
+    dz_buf_init(&text, 8 * DZ_KIB);
+    dz_buf_put(&text, dz_str_of(k->data_dir));
+    dz_buf_put(&text, DZ_S("/damaged"));
+    struct dz_err why = {0};
+    enum dz_code code = dz_store_set_aside(k->l->store, &row->sha, dz_buf_cstr(&text), &why);
+    row->state = code == DZ_OK || code == DZ_NOT_FOUND ? MISSING : DAMAGED;
+    if (row->state == MISSING || code == DZ_UNSUPPORTED)
+        return;
+    dz_buf_clear(&text);
+    dz_buf_put(&text, DZ_S("damaged bytes stay in the store: "));
+    dz_buf_put(&text, dz_str_of(why.text));
+    tell(k, false, dz_buf_cstr(&text));
 }
 
 /* Rows that no page or asset names, a batch at a time. The caller then removes their blobs. */
@@ -426,30 +441,37 @@ static enum dz_code drop_rows(struct check *k, const struct dz_sha256 *shas, siz
     return DZ_OK;
 }
 
-/* After the bad pages are out: moves damaged bytes aside, then removes what nobody names, rows
- * before blobs. */
-static enum dz_code clean_up(struct check *k, struct dz_err *err)
+/* Rows that nothing names now, without those whose bytes have to stay in the store. */
+static size_t gather_gone(const struct check *k, const struct row *before, size_t before_n,
+                          struct dz_sha256 *gone)
 {
-    DZ_AUTO(dz_freep) struct row *before = k->rows;
-    size_t before_n = k->n, n = 0;
-    k->rows = NULL;
-    k->n = k->cap = 0;
-    for (size_t i = 0; i < before_n; i++) {
-        struct row *r = &before[i];
-        bool moved = false;
-        if (r->state == WRONG_SIZE || r->state == DAMAGED) {
-            DZ_TRY(put_aside(k, &r->sha, &moved, err));
-            r->state = moved ? MISSING : DAMAGED;
-        }
-    }
-    DZ_TRY(read_rows(k, err));
-    DZ_AUTO(dz_freep) struct dz_sha256 *gone = dz_alloc((k->n + 1) * sizeof(*gone));
+    size_t n = 0;
     for (size_t i = 0; i < k->n; i++) {
         const struct row *was =
             before_n ? bsearch(&k->rows[i], before, before_n, sizeof(*before), cmp_rows) : NULL;
-        if (k->rows[i].refs == 0 && !(was && was->state == DAMAGED))
+        bool stays = was && (was->state == DAMAGED || was->state == UNREADABLE);
+        if (k->rows[i].refs == 0 && !stays)
             gone[n++] = k->rows[i].sha;
     }
+    return n;
+}
+
+/* After the lost pages are out: moves damaged bytes aside, then removes what nobody names, rows
+ * before blobs. */
+static enum dz_code clean_up(struct check *k, struct dz_err *err)
+{
+    struct row *before = k->rows;
+    size_t before_n = k->n;
+    k->rows = NULL;
+    k->n = k->cap = 0;
+    for (size_t i = 0; i < before_n; i++)
+        if (before[i].state == WRONG_SIZE || before[i].state == DAMAGED)
+            put_aside(k, &before[i]);
+    enum dz_code code = read_rows(k, err);
+    DZ_AUTO(dz_freep) struct dz_sha256 *gone = dz_alloc((k->n + 1) * sizeof(*gone));
+    size_t n = gather_gone(k, before, before_n, gone);
+    rows_free(before, before_n);
+    DZ_TRY(code);
     DZ_TRY(drop_rows(k, gone, n, err));
     for (size_t i = 0; i < n; i++)
         DZ_TRY(dz_store_del(k->l->store, &gone[i], err));
@@ -486,7 +508,7 @@ enum dz_code dz_library_check(struct dz_library *l, const struct dz_check_option
         DZ_TRY(library_lock(conf->data_dir, true, &lock, err));
     enum dz_code code = run(&k, err);
     *ret_result = k.result;
-    free(k.rows);
+    rows_free(k.rows, k.n);
     free(k.loose);
     return code;
 }

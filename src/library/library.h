@@ -159,10 +159,11 @@ struct dz_check_result {
     uint64_t blobs, bytes, problems, repaired,
         leftovers; /* leftovers: unreferenced blobs and stale temporaries, harmless */
 };
-/* Catalog against store, both ways: rows without bytes, wrong sizes, damaged bytes, counts,
- * bytes without rows. Repair: counts are mended, leftovers removed, a chapter with lost or
- * damaged pages is marked for a new import or crawl (its stamp is cleared) and the page rows
- * that cannot be served are taken out of it; damaged bytes are moved to data_dir/damaged. Takes
+/* Catalog against store, both ways: rows without bytes, wrong sizes, damaged bytes, bytes that
+ * cannot be read, counts, bytes without rows. Repair: counts are mended, leftovers removed, a
+ * chapter with lost or damaged pages is marked for a new import or crawl (its stamp is cleared) and
+ * these page rows are taken out of it; damaged bytes are moved to data_dir/damaged. Bytes that
+ * cannot be read may be whole: they stay a problem, and their rows stay. Takes
  * data_dir/run/import.lock alone when it repairs: DZ_UNAVAILABLE while an import runs. Whoever
  * else puts blobs before naming them in the catalog has to hold that lock shared. *ret_result is
  * written also when the check as a whole fails. Blocking. */

@@ -10,6 +10,8 @@
 
 #include "lab.h"
 
+#include "library/library_int.h"
+
 struct findings {
     struct dz_buf lines; /* "TEXT" or "repaired: TEXT" */
     uint64_t last_done, last_total;
@@ -178,6 +180,118 @@ static void test_bytes(void **state)
     empty(&l, &f);
 }
 
+/* How many blobs of fill a check reads up to this one, in the order of digests. */
+static unsigned rank_of(const struct lab *l, unsigned seed)
+{
+    struct dz_sha256 own = dz_sha256_of(lab_picture(seed));
+    unsigned rank = 0;
+    for (unsigned other = 1; other <= 5; other++) {
+        struct stat st;
+        dz_str bytes = lab_picture(other);
+        struct dz_sha256 sha = dz_sha256_of(bytes);
+        bool is_read =
+            stat(lab_path(l, blob_name(other)), &st) == 0 && st.st_size == (off_t)bytes.n;
+        rank += is_read && memcmp(sha.b, own.b, sizeof(own.b)) <= 0;
+    }
+    return rank;
+}
+
+/* A check during which one blob cannot be read. */
+static struct dz_check_result check_faulty(struct lab *l, struct findings *f, unsigned seed)
+{
+    char uri[32];
+    (void)snprintf(uri, sizeof(uri), "files?get=%u", rank_of(l, seed));
+    struct dz_store *whole = l->lib->store, *faulty = NULL;
+    must(dz_store_open_with(&dz_store_fault, l->conf->data_dir, uri, &faulty, err));
+    l->lib->store = faulty;
+    struct dz_check_result r = check(l, f, true, true);
+    l->lib->store = whole;
+    dz_store_close(&faulty);
+    return r;
+}
+
+static uint64_t pages_of(struct lab *l)
+{
+    struct dz_catalog_counts counts;
+    must(dz_catalog_counts(dz_library_catalog(l->lib), &counts, err));
+    return counts.pages;
+}
+
+/* What the disk does not give out now may be whole: a repair tells it and keeps its hands off. */
+static void test_unreadable(void **state)
+{
+    (void)state;
+    struct lab l;
+    struct findings f;
+    fill(&l, &f);
+    struct dz_check_result r = check_faulty(&l, &f, 1);
+    assert_int_equal(r.problems, 2); /* two pages share it */
+    assert_int_equal(r.repaired, 0);
+    assert_true(said(&f, "chapter 1, page 1 (1.png): its bytes cannot be read: fault: get "));
+    assert_true(said(&f, "chapter 2, page 2 (2.png): its bytes cannot be read: fault: get "));
+    assert_int_equal(access(lab_path(&l, blob_name(1)), F_OK), 0);
+    assert_int_equal(access(lab_path(&l, "data/damaged"), F_OK), -1);
+    assert_int_equal(pages_of(&l), 5);
+    r = check_faulty(&l, &f, 5); /* an asset's */
+    assert_int_equal(r.problems, 1);
+    assert_int_equal(r.repaired, 0);
+    assert_true(said(&f, "file vol1.png: its bytes cannot be read: fault: get "));
+    assert_clean(&l, &f);
+
+    /* Beside it in the same chapter a page that is damaged: only that one is taken out. */
+    lab_write(&l, blob_name(2), DZ_S("rotten"));
+    r = check_faulty(&l, &f, 1);
+    assert_int_equal(r.problems, 3);
+    assert_int_equal(r.repaired, 1);
+    assert_int_equal(pages_of(&l), 4);
+    lab_reopen(&l);
+    assert_clean(&l, &f);
+    empty(&l, &f);
+}
+
+/* Damaged bytes that cannot be moved are not deleted. */
+static void test_cannot_set_aside(void **state)
+{
+    (void)state;
+    struct lab l;
+    struct findings f;
+    fill(&l, &f);
+    lab_write(&l, blob_name(3), DZ_S("rotten"));
+    lab_write(&l, "data/damaged", DZ_S("in the way"));
+    struct dz_check_result r = check(&l, &f, true, true);
+    assert_int_equal(r.problems, 2);
+    assert_int_equal(r.repaired, 1);
+    assert_true(said(&f, "damaged bytes stay in the store: "));
+    assert_true(said(&f, "/data/damaged: Not a directory"));
+    assert_int_equal(access(lab_path(&l, blob_name(3)), F_OK), 0);
+    lab_remove(&l, "data/damaged");
+    r = check(&l, &f, true, true);
+    assert_int_equal(r.problems, 0);
+    assert_int_equal(access(lab_path(&l, blob_name(3)), F_OK), -1);
+    lab_reopen(&l);
+    assert_clean(&l, &f);
+    empty(&l, &f);
+}
+
+/* A link in a blob's place is never followed, but what it points to may be the bytes. */
+static void test_link_in_place(void **state)
+{
+    (void)state;
+    struct lab l;
+    struct findings f;
+    fill(&l, &f);
+    lab_write(&l, "elsewhere.png", lab_picture(3));
+    assert_int_equal(unlink(lab_path(&l, blob_name(3))), 0);
+    assert_int_equal(symlink(lab_path(&l, "elsewhere.png"), lab_path(&l, blob_name(3))), 0);
+    struct dz_check_result r = check(&l, &f, true, true);
+    assert_int_equal(r.problems, 1);
+    assert_int_equal(r.repaired, 0);
+    assert_true(said(&f, "its bytes cannot be read: "));
+    assert_true(said(&f, "is not a file"));
+    assert_int_equal(pages_of(&l), 5);
+    empty(&l, &f);
+}
+
 static void test_leftovers(void **state)
 {
     (void)state;
@@ -282,7 +396,8 @@ int main(void)
         cmocka_unit_test(test_clean),         cmocka_unit_test(test_bytes),
         cmocka_unit_test(test_leftovers),     cmocka_unit_test(test_counts),
         cmocka_unit_test(test_count_too_low), cmocka_unit_test(test_wrong_row),
-        cmocka_unit_test(test_lock),
+        cmocka_unit_test(test_lock),          cmocka_unit_test(test_unreadable),
+        cmocka_unit_test(test_link_in_place), cmocka_unit_test(test_cannot_set_aside),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
