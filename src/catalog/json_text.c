@@ -76,7 +76,7 @@ static enum dz_code escape(struct dz_cursor *c, struct dz_buf *out, struct dz_er
         return DZ_OK;
     }
     dz_cursor_next(c);
-    uint32_t cp, low;
+    uint32_t cp = 0, low = 0;
     DZ_TRY(unit(c, &cp, err));
     if (cp >= 0xd800 && cp < 0xdc00) {
         if (!dz_cursor_take(c, DZ_S("\\u")))

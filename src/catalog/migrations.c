@@ -123,7 +123,7 @@ static enum dz_code run(struct dz_sq_conn *c, const char *sql, struct dz_err *er
 /* The number that the database stands at; 0: there is nothing in it. */
 static enum dz_code version_of(struct dz_sq_conn *c, int64_t *ret_version, struct dz_err *err)
 {
-    int64_t id, tables;
+    int64_t id = 0, tables = 0;
     DZ_TRY(ask(c, "SELECT count(*) FROM sqlite_schema", &tables, err));
     DZ_TRY(ask(c, "PRAGMA application_id", &id, err));
     if (tables == 0 && id == 0) {
@@ -137,7 +137,7 @@ static enum dz_code version_of(struct dz_sq_conn *c, int64_t *ret_version, struc
 
 enum dz_code dz_migrate_check(struct dz_sq_conn *c, size_t known, struct dz_err *err)
 {
-    int64_t version;
+    int64_t version = 0;
     DZ_TRY(version_of(c, &version, err));
     if (version < 0 || (uint64_t)version > known)
         return dz_fail(err, DZ_UNSUPPORTED,
@@ -221,7 +221,7 @@ static enum dz_code apply(struct dz_sq_conn *c, const char *sql, size_t number, 
 static enum dz_code migrate_one(struct dz_sqlite *d, const char *const *list, size_t n,
                                 bool *copied, bool *ret_done, struct dz_err *err)
 {
-    int64_t version;
+    int64_t version = 0;
     DZ_TRY(dz_migrate_check(&d->write, n, err));
     DZ_TRY(version_of(&d->write, &version, err));
     if ((uint64_t)version == n) {
@@ -240,7 +240,7 @@ static enum dz_code migrate_one(struct dz_sqlite *d, const char *const *list, si
 
 enum dz_code dz_migrate(struct dz_sqlite *d, const char *const *list, size_t n, struct dz_err *err)
 {
-    int64_t version;
+    int64_t version = 0;
     DZ_TRY(dz_migrate_check(&d->write, n, err));
     DZ_TRY(version_of(&d->write, &version, err));
     bool copied = false, done = (uint64_t)version == n;
