@@ -392,20 +392,6 @@ def test_slow_reader_is_cut(tmp_path, serve):
         c.response()
 
 
-def test_force_https(tmp_path, serve):
-    s = serve(tmp_path, "http: { force_https: true }\n")
-    r = s.get("/series/1?x=y", host="comics.example")
-    assert r.status == 307 and r["Location"] == "https://comics.example/series/1?x=y"
-    assert s.get("/", host="comics.example", headers={"X-Forwarded-Proto": "https"}).status == 200
-
-
-def test_allowed_hosts(tmp_path, serve):
-    s = serve(tmp_path, "http: { allowed_hosts: [comics.example, '*.good.example', 127.0.0.1] }\n")
-    for host, status in [("comics.example", 200), ("comics.example:8080", 200), ("a.good.example", 200), ("127.0.0.1", 200),
-                         ("evil.example", 400), ("xcomics.example", 400), ("notgood.example", 400)]:
-        assert s.get("/", host=host).status == status, host
-
-
 def test_proxies(tmp_path, serve):
     """X-Forwarded-For counts from a trusted peer, and only as far as the chain is trusted."""
     log = tmp_path / "log"
@@ -413,7 +399,7 @@ def test_proxies(tmp_path, serve):
     s.get("/a1", headers={"X-Forwarded-For": "6.6.6.6, 203.0.113.9, 10.1.2.3"})
     s.get("/a2", headers={"X-Forwarded-For": "nonsense"})
     until(lambda: log.exists() and "/a1" in log.read_text() and "/a2" in log.read_text(), "the lines")
-    by_path = {line.split()[5]: line.split()[0] for line in log.read_text().splitlines()}
+    by_path = {line.split('"')[1].split()[1]: line.split()[0] for line in log.read_text().splitlines()}
     assert by_path["/a1"] == "203.0.113.9" and by_path["/a2"] == "127.0.0.1"
 
 
