@@ -16,7 +16,6 @@
 
 #define JSON_BYTES_MAX (16 * DZ_MIB)
 #define JSON_NOTES_MAX 10000u
-#define SHELF_NAME_MAX 63u
 #define NAME_BYTES_MAX (64 * DZ_KIB)
 
 enum { OPT_SERIES, OPT_SHELF, OPT_JSON, OPT_QUIET };
@@ -289,19 +288,6 @@ static int import_with(struct run *r, struct dz_conf *conf)
     return code == DZ_OK && result.errors == 0 ? DZ_EXIT_OK : DZ_EXIT_FAILED;
 }
 
-/* The rule of the settings' shelf names, so that a shelf can get settings later. */
-static bool is_shelf_name(const char *s)
-{
-    size_t n = strlen(s);
-    if (n == 0 || n > SHELF_NAME_MAX || s[0] == '-' || s[0] == '_')
-        return false;
-    for (size_t i = 0; i < n; i++)
-        if (!(s[i] >= 'a' && s[i] <= 'z') && !(s[i] >= '0' && s[i] <= '9') && s[i] != '-' &&
-            s[i] != '_')
-            return false;
-    return true;
-}
-
 /* DZ_EXIT_OK, or what is wrong with the use was said. */
 static int check_use(const struct dz_args *a)
 {
@@ -311,11 +297,9 @@ static int check_use(const struct dz_args *a)
     for (size_t i = 0; i < a->operands_n; i++)
         if (a->operands[i][0] == '\0')
             return dz_usage_error(&dz_cmd_import, "a path is empty");
-    if (shelf && !is_shelf_name(shelf))
+    if (shelf && !dz_conf_is_shelf_name(dz_str_of(shelf)))
         return dz_usage_error(&dz_cmd_import,
-                              "--shelf \"%.100s\": small letters, digits, - and _, at most %u, "
-                              "beginning with a letter or digit",
-                              shelf, SHELF_NAME_MAX);
+                              "--shelf \"%.100s\": a name is " DZ_CONF_SHELF_NAME_WORDS, shelf);
     if (strcmp(a->operands[0], "komizip") != 0)
         return DZ_EXIT_OK;
     if (a->operands_n != 3)

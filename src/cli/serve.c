@@ -222,8 +222,7 @@ static enum dz_code open_front(struct front *f, struct dz_err *err)
     struct dz_cache_options co = {.max_bytes = c->cache.max_bytes,
                                   .max_entries = c->cache.max_entries,
                                   .ttl_ms = c->cache.ttl_ms};
-    const char *driver = c->cache.driver == DZ_DRIVER_REDIS ? "redis" : "memory";
-    DZ_TRY(dz_cache_open(driver, c->cache.uri, &co, &f->cache, err));
+    DZ_TRY(dz_cache_open(dz_conf_driver_name(c->cache.driver), c->cache.uri, &co, &f->cache, err));
     DZ_TRY(dz_pool_new(WORKERS, WORK_QUEUE_MAX, &f->pool, err));
 
     struct dz_api_options ao = {.conf = c,

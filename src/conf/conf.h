@@ -151,6 +151,14 @@ void dz_conf_dump_json(const struct dz_conf *c, struct dz_buf *out);
 /* docs/settings.md: every row with type, default, bounds, environment name and help. */
 void dz_conf_docs(struct dz_buf *out);
 
+/* The one rule for names of shelves, also of those that an import makes; and the same in words. */
+bool dz_conf_is_shelf_name(dz_str s);
+#define DZ_CONF_SHELF_NAME_WORDS \
+    "small letters, digits, _ and -, a letter or digit first, at most 63"
+
+/* The word that the settings use, which is also the driver's own name: "sqlite". Static. */
+const char *dz_conf_driver_name(enum dz_driver driver);
+
 /* Which settings differ between two, a name a line: all of them into ret_changed, those that need a restart (listen,
  * data_dir, http.threads, drivers …) into ret_needs_restart; both may be NULL. Returns whether any needs a restart. For
  * reload on SIGHUP. */

@@ -453,17 +453,22 @@ static enum dz_code check_crypt(char *text, struct dz_err *why)
     return DZ_OK;
 }
 
+bool dz_conf_is_shelf_name(dz_str s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        if (!((c >= 'a' && c <= 'z') || is_digit(c) || (i > 0 && (c == '-' || c == '_'))))
+            return false;
+    }
+    return s.n > 0 && s.n <= NAME_BYTES_MAX;
+}
+
 static enum dz_code check_shelf_name(char *text, struct dz_err *why)
 {
     dz_str s = dz_str_of(text);
     if (s.n > NAME_BYTES_MAX)
         return WHY("is longer than %d characters", NAME_BYTES_MAX);
-    for (size_t i = 0; i < s.n; i++) {
-        char c = s.p[i];
-        if (!((c >= 'a' && c <= 'z') || is_digit(c) || (i > 0 && (c == '-' || c == '_'))))
-            return WHY("is not the name of a shelf");
-    }
-    return DZ_OK;
+    return dz_conf_is_shelf_name(s) ? DZ_OK : WHY("is not the name of a shelf");
 }
 
 static enum dz_code check_series(char *text, struct dz_err *why)
@@ -574,7 +579,7 @@ const struct conf_shape
     conf_collection = {check_collection, "letters, digits, _, - and dots", "images"},
     conf_token = {check_token, "a text on one line without blanks at its ends", NULL},
     conf_crypt = {check_crypt, "what `dozo password` prints", "$y$j9T$…"},
-    conf_shelf_name = {check_shelf_name, "small letters, digits, _ and -, a letter or digit first, at most 63", "komi"},
+    conf_shelf_name = {check_shelf_name, DZ_CONF_SHELF_NAME_WORDS, "komi"},
     conf_series = {check_series, "source/id or the id of a series", "viz.com/komi-cant-communicate"},
     conf_host = {check_host, "a host name without scheme and port", "api.example.org"},
     conf_source_host = {check_source_host, "a host name, with *. in front for all below it", "*.img.example.org"},

@@ -327,3 +327,13 @@ void conf_env_name(dz_str name, struct dz_buf *out)
         dz_buf_putc(out, word ? c : '_');
     }
 }
+
+const char *dz_conf_driver_name(enum dz_driver driver)
+{
+    static const struct conf_word *const kinds[] = {catalog_drivers, store_drivers, cache_drivers};
+    for (size_t i = 0; i < DZ_LEN(kinds); i++)
+        for (const struct conf_word *w = kinds[i]; w->text; w++)
+            if (w->value == (int)driver)
+                return w->text;
+    dz_panic(__FILE__, __LINE__, "driver %d has no name", (int)driver);
+}

@@ -181,23 +181,6 @@ static void on_signal(struct dz_loop *l, int signal, void *arg)
 
 /* ---- the role -------------------------------------------------------------------------------- */
 
-static const char *store_driver(const struct dz_conf *c)
-{
-    switch (c->store.driver) {
-    case DZ_DRIVER_POSTGRES:
-        return "postgres";
-    case DZ_DRIVER_MONGODB:
-        return "mongodb";
-    case DZ_DRIVER_MEMORY:
-        return "memory";
-    case DZ_DRIVER_FILES:
-    case DZ_DRIVER_SQLITE:
-    case DZ_DRIVER_REDIS:
-        break;
-    }
-    return "files";
-}
-
 static enum dz_code open_back(struct back *b, struct dz_err *err)
 {
     static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
@@ -209,8 +192,8 @@ static enum dz_code open_back(struct back *b, struct dz_err *err)
     signal(SIGPIPE, SIG_IGN);
 
     DZ_TRY(dz_role_lock(b->conf->data_dir, "back", &b->lock_fd, err));
-    DZ_TRY(dz_store_open(store_driver(b->conf), b->conf->data_dir, b->conf->store.uri, &b->store,
-                         err));
+    DZ_TRY(dz_store_open(dz_conf_driver_name(b->conf->store.driver), b->conf->data_dir,
+                         b->conf->store.uri, &b->store, err));
     DZ_TRY(dz_loop_new(&b->loop, err));
     DZ_TRY(dz_loop_signals(b->loop, signals, DZ_LEN(signals), on_signal, b, err));
     DZ_TRY(dz_pool_new(WORKERS, WORK_QUEUE_MAX, &b->pool, err));

@@ -369,6 +369,14 @@ static enum dz_code import_unit(struct import *im, const struct plan_unit *u, st
     return place_chapter(im, u, err);
 }
 
+enum dz_code import_check_shelf(const char *name, struct dz_err *err)
+{
+    if (dz_conf_is_shelf_name(dz_str_of(name)))
+        return DZ_OK;
+    return dz_fail(err, DZ_BAD_INPUT, "shelf \"%.80s\": a name is " DZ_CONF_SHELF_NAME_WORDS,
+                   name ? name : "");
+}
+
 enum dz_code import_put_shelf(struct dz_catalog *c, const char *name, int64_t series_id,
                               struct dz_err *err)
 {
@@ -448,6 +456,8 @@ enum dz_code dz_library_import(struct dz_library *l, const char *const *paths, s
     pthread_mutex_unlock(&l->lock);
     if (o->series && dz_str_trim(dz_str_of(o->series)).n == 0)
         return dz_fail(err, DZ_BAD_INPUT, "the name of the series is empty");
+    if (o->shelf)
+        DZ_TRY(import_check_shelf(o->shelf, err));
     DZ_TRY(library_lock(conf->data_dir, false, &lock, err));
     im.teller = (struct import_teller){.o = o, .result = &im.result};
     im.reader.store = l->store;

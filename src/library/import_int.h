@@ -138,6 +138,8 @@ DZ_MUST enum dz_code chapter_read(struct chapter_reader *r, const struct plan_un
 
 /* ---- import.c -------------------------------------------------------------------------------- */
 
+/* DZ_BAD_INPUT unless the settings could name a shelf so; NULL is no name either. */
+DZ_MUST enum dz_code import_check_shelf(const char *name, struct dz_err *err);
 /* Points shelf `name` to a series when it does not yet. */
 DZ_MUST enum dz_code import_put_shelf(struct dz_catalog *c, const char *name, int64_t series_id,
                                       struct dz_err *err);

@@ -22,7 +22,6 @@
 
 #define KOMIZIP_VERSION 1
 #define CHAPTERS_JSON_BYTES_MAX (64 * DZ_MIB)
-#define SHELF_NAME_MAX 63u
 #define ASSETS_PER_BATCH 256u
 #define PIECE_BYTES (256 * DZ_KIB)
 
@@ -648,20 +647,6 @@ static const struct dz_conf_shelf *shelf_of(const struct dz_conf *conf, const ch
     return NULL;
 }
 
-static enum dz_code check_shelf(const char *name, struct dz_err *err)
-{
-    dz_str s = dz_str_of(name);
-    bool good = s.n > 0 && s.n <= SHELF_NAME_MAX && s.p[0] != '-' && s.p[0] != '_';
-    for (size_t i = 0; i < s.n; i++)
-        good &= (s.p[i] >= 'a' && s.p[i] <= 'z') || (s.p[i] >= '0' && s.p[i] <= '9') ||
-                s.p[i] == '-' || s.p[i] == '_';
-    if (!good)
-        return dz_fail(err, DZ_BAD_INPUT,
-                       "shelf \"%.80s\": a name is small letters, digits, - and _, at most %u",
-                       s.p ? s.p : "", SHELF_NAME_MAX);
-    return DZ_OK;
-}
-
 /* Which series: as the settings say for the shelf, else one of our own. */
 static enum dz_code find_series(struct komi *k, const struct dz_conf *conf, struct dz_err *err)
 {
@@ -749,7 +734,7 @@ enum dz_code dz_library_import_komizip(struct dz_library *l, const char *chapter
     pthread_mutex_lock(&l->lock);
     DZ_AUTO(dz_conf_unref) struct dz_conf *conf = dz_conf_ref(l->conf);
     pthread_mutex_unlock(&l->lock);
-    DZ_TRY(check_shelf(o->shelf ? o->shelf : "", err));
+    DZ_TRY(import_check_shelf(o->shelf, err));
     DZ_TRY(library_lock(conf->data_dir, false, &lock, err));
     k.teller = (struct import_teller){.o = o, .result = &k.result};
     k.arena = dz_arena_new(PLAN_BYTES_MAX);

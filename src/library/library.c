@@ -21,23 +21,14 @@
 #define SCRATCH_BYTES_MAX DZ_GIB
 #define TRIM_PAGES 20000 /* after so many pages were built, freed memory goes back to the system */
 
-static const char *driver_name(enum dz_driver driver)
-{
-    static const char *const names[] = {
-        [DZ_DRIVER_SQLITE] = "sqlite", [DZ_DRIVER_POSTGRES] = "postgres",
-        [DZ_DRIVER_FILES] = "files",   [DZ_DRIVER_MONGODB] = "mongodb",
-        [DZ_DRIVER_MEMORY] = "memory", [DZ_DRIVER_REDIS] = "redis",
-    };
-    return names[driver];
-}
-
 static enum dz_code open_parts(struct dz_library *l, struct dz_err *err)
 {
     struct dz_conf *c = l->conf;
     DZ_TRY(dz_mkdirs(c->data_dir, 0755, err));
-    DZ_TRY(dz_catalog_open(driver_name(c->catalog.driver), c->data_dir, c->catalog.uri, &l->catalog,
-                           err));
-    DZ_TRY(dz_store_open(driver_name(c->store.driver), c->data_dir, c->store.uri, &l->store, err));
+    DZ_TRY(dz_catalog_open(dz_conf_driver_name(c->catalog.driver), c->data_dir, c->catalog.uri,
+                           &l->catalog, err));
+    DZ_TRY(dz_store_open(dz_conf_driver_name(c->store.driver), c->data_dir, c->store.uri, &l->store,
+                         err));
     l->files = library_files_new(l->store, 0);
     return DZ_OK;
 }

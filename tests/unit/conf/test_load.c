@@ -93,7 +93,7 @@ static const char full[] =
     "  header_timeout: 1500ms\n"
     "  body_timeout: 2.5\n"
     "  idle_timeout: 1h\n"
-    "  graceful_timeout: 0\n"
+    "  graceful_timeout: 1ms\n"
     "  max_header: 65536\n"
     "  max_body: 1.5GiB\n"
     "  trusted_proxies: []\n"
@@ -143,7 +143,7 @@ static void every_type(void **state)
     assert_int_equal(c->http.header_timeout_ms, 1500);
     assert_int_equal(c->http.body_timeout_ms, 2500);
     assert_int_equal(c->http.idle_timeout_ms, 3600000);
-    assert_int_equal(c->http.graceful_timeout_ms, 0);
+    assert_int_equal(c->http.graceful_timeout_ms, 1);
     assert_int_equal(c->http.max_header_bytes, 65536);
     assert_int_equal(c->http.max_body_bytes, 3 * DZ_GIB / 2);
     assert_int_equal(c->http.trusted_proxies.n, 0);
@@ -323,6 +323,33 @@ static void numbers_as_text(void **state)
     assert_false(conf_parse_size(DZ_S("18446744073709551615"), &bytes)); /* that is "inf" */
 }
 
+static void shelf_names(void **state)
+{
+    (void)state;
+    static const char *const good[] = {"a", "7", "komi", "a-b_c-", "0-0"};
+    static const char *const bad[] = {"", "-a", "_a", "Komi", "a b", "a.b", "a/b", "ä"};
+    for (size_t i = 0; i < DZ_LEN(good); i++)
+        assert_true(dz_conf_is_shelf_name(dz_str_of(good[i])));
+    for (size_t i = 0; i < DZ_LEN(bad); i++)
+        assert_false(dz_conf_is_shelf_name(dz_str_of(bad[i])));
+    char longest[64];
+    memset(longest, 'a', sizeof(longest));
+    assert_true(dz_conf_is_shelf_name((dz_str){longest, 63}));
+    assert_false(dz_conf_is_shelf_name((dz_str){longest, 64}));
+    assert_false(dz_conf_is_shelf_name((dz_str){"a\0b", 3}));
+}
+
+static void names_of_drivers(void **state)
+{
+    (void)state;
+    assert_string_equal(dz_conf_driver_name(DZ_DRIVER_SQLITE), "sqlite");
+    assert_string_equal(dz_conf_driver_name(DZ_DRIVER_POSTGRES), "postgres");
+    assert_string_equal(dz_conf_driver_name(DZ_DRIVER_FILES), "files");
+    assert_string_equal(dz_conf_driver_name(DZ_DRIVER_MONGODB), "mongodb");
+    assert_string_equal(dz_conf_driver_name(DZ_DRIVER_MEMORY), "memory");
+    assert_string_equal(dz_conf_driver_name(DZ_DRIVER_REDIS), "redis");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -336,6 +363,8 @@ int main(void)
         cmocka_unit_test(docs_tell_every_row),
         cmocka_unit_test(empty_files),
         cmocka_unit_test(numbers_as_text),
+        cmocka_unit_test(shelf_names),
+        cmocka_unit_test(names_of_drivers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -442,6 +442,18 @@ static void test_shelf(void **state)
     assert_int_equal(lab_seq(&l), seq);
     must(lab_import_with(&l, both, 2, &o, err));
     assert_true(told(&l, "error one: a shelf shows one series, this import has 2"));
+
+    /* What the settings could not name is refused before anything is read. */
+    static const char *const bad[] = {"", "Komi", "-x", "_x", "a b", "a/b", "日"};
+    struct dz_err err = {0};
+    seq = lab_seq(&l);
+    lab_png(&l, "A/c2/1.png", 3);
+    for (size_t i = 0; i < DZ_LEN(bad); i++) {
+        o.shelf = bad[i];
+        assert_int_equal(lab_import_with(&l, both, 1, &o, &err), DZ_BAD_INPUT);
+        assert_non_null(strstr(err.text, "small letters, digits"));
+    }
+    assert_int_equal(lab_seq(&l), seq);
     lab_done(&l);
 }
 
