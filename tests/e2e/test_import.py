@@ -16,7 +16,7 @@ import pytest
 
 from comics import (begin, cbz, chapters_stored, facts, files_below, importing, only, pack, page, pages, problems, stored, write,
                     zip_bytes)
-from conftest import DOZO, PATIENCE, clean_env, dozo, png, until
+from conftest import DOZO, PATIENCE, ROOT, clean_env, dozo, png, until
 
 JAPANESE = "土蔵の話"
 
@@ -40,6 +40,19 @@ def test_tools(tmp_path, kind, ext):
     assert [n for n in c.names if n in ("1.png", "2.png", "10.png")][:3] == ["1.png", "2.png", "10.png"]
     assert f"{JAPANESE} 第2.png" in c.names and "with blank 3.png" in c.names
     assert list(stored(tmp_path)) == ["Tool Comic"]
+    problems(tmp_path)
+
+
+@pytest.mark.parametrize("name,words", [("rar2", None), ("rar4", None), ("rar5", None), ("rar4-locked", "encrypted"), ("rar4-secret", "encrypted"),
+                                        ("rar5-locked", "encrypted"), ("rar4-sum", "checksum"), ("rar5-sum", "checksum")])
+def test_rar(tmp_path, name, words):
+    """No free tool writes RAR: these are the fixtures of the archive reader."""
+    archive = ROOT / f"tests/data/media/{name}.cbr"
+    r = importing(tmp_path, archive, check=1 if words else 0)
+    if words:
+        assert re.search(rf"{name}\.cbr.*{words}", r.err) and not any(stored(tmp_path).values())
+    else:
+        assert r.n["pages"] >= 1 and r.n["errors"] == 0
     problems(tmp_path)
 
 
