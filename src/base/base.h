@@ -157,6 +157,9 @@ size_t dz_str_find(dz_str s, dz_str needle); /* DZ_NPOS when absent */
 size_t dz_str_chr(dz_str s, char c);         /* first index or DZ_NPOS */
 size_t dz_str_rchr(dz_str s, char c);        /* last index or DZ_NPOS */
 dz_str dz_str_trim(dz_str s);                /* ASCII blanks, tabs, CR and LF at both ends */
+/* "example.org:80" → "example.org", "[::1]:80" → "[::1]"; what is no port of digits stays, a colon
+ * at the end goes. An IPv6 address without brackets has no port. */
+dz_str dz_str_without_port(dz_str host);
 char *dz_str_dup(dz_str s);                  /* heap, NUL-terminated */
 bool dz_str_is_utf8(dz_str s);               /* no surrogates, no overlong forms, <= U+10FFFF */
 /* Natural order: runs of digits by value ("2" < "10"), letters without ASCII case, ties broken by
@@ -315,6 +318,15 @@ DZ_MUST enum dz_code dz_file_write_atomic(const char *path, dz_str bytes, int mo
                                           struct dz_err *err);
 DZ_MUST enum dz_code dz_fsync_dir(const char *path, struct dz_err *err);
 DZ_MUST enum dz_code dz_mkdirs(const char *path, int mode, struct dz_err *err); /* mkdir -p */
+/* An flock on the file, which is made with mode 0600 when it is not there; links are not followed.
+ * Never waits: DZ_CONFLICT when somebody holds it otherwise. The caller keeps *ret_fd; closing it,
+ * also by dying, lets go. */
+DZ_MUST enum dz_code dz_lock_file(const char *path, bool exclusive, int *ret_fd,
+                                  struct dz_err *err);
+#define DZ_DATA_DIR_MODE 0755
+/* Makes data_dir and in it run (mode 0700: sockets and locks), so that whoever comes first makes
+ * the same. */
+DZ_MUST enum dz_code dz_make_run_dir(const char *data_dir, struct dz_err *err);
 /* Writes all of s, over short writes and EINTR; DZ_FULL for ENOSPC and EDQUOT, else DZ_IO. Honours
  * DZ_FAULT=write:N. */
 DZ_MUST enum dz_code dz_write_all(int fd, dz_str s, struct dz_err *err);

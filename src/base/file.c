@@ -1,5 +1,5 @@
 /*
- * file: whole files in and out, folders, and writes that do not stop half-way.
+ * file: whole files in and out, folders, locks, and writes that do not stop half-way.
  *
  * In: paths and bytes. Out: bytes appended to the caller's buffer, or files that are there whole or
  * not at all, also after a power cut: write, fsync, rename, fsync of the folder. Blocks; call it on
@@ -10,8 +10,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define RUN_DIR_MODE 0700
+#define PATH_BYTES_MAX (64 * DZ_KIB)
 
 static enum dz_code code_of(int native)
 {
@@ -180,4 +184,31 @@ enum dz_code dz_mkdirs(const char *path, int mode, struct dz_err *err)
         copy[i] = kept;
     }
     return DZ_OK;
+}
+
+enum dz_code dz_lock_file(const char *path, bool exclusive, int *ret_fd, struct dz_err *err)
+{
+    DZ_AUTO(dz_closep) int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return fail_at(err, errno, "open", path);
+    if (flock(fd, (exclusive ? LOCK_EX : LOCK_SH) | LOCK_NB) < 0) {
+        if (errno == EWOULDBLOCK)
+            return dz_fail(err, DZ_CONFLICT, "another process holds %s", path);
+        return fail_at(err, errno, "lock", path);
+    }
+    *ret_fd = fd;
+    fd = -1;
+    return DZ_OK;
+}
+
+enum dz_code dz_make_run_dir(const char *data_dir, struct dz_err *err)
+{
+    struct dz_buf path DZ_AUTO(dz_buf_done);
+    dz_buf_init(&path, PATH_BYTES_MAX);
+    dz_buf_put(&path, dz_str_of(data_dir));
+    dz_buf_put(&path, DZ_S("/run"));
+    if (path.full)
+        return dz_fail(err, DZ_BAD_INPUT, "data_dir is longer than %zu bytes", path.max);
+    DZ_TRY(dz_mkdirs(data_dir, DZ_DATA_DIR_MODE, err));
+    return dz_mkdirs(dz_buf_cstr(&path), RUN_DIR_MODE, err);
 }

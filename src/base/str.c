@@ -71,6 +71,20 @@ size_t dz_str_rchr(dz_str s, char c)
     return hit ? (size_t)(hit - s.p) : DZ_NPOS;
 }
 
+dz_str dz_str_without_port(dz_str host)
+{
+    size_t colon = dz_str_rchr(host, ':');
+    if (colon == DZ_NPOS)
+        return host;
+    for (size_t i = colon + 1; i < host.n; i++)
+        if (host.p[i] < '0' || host.p[i] > '9')
+            return host;
+    dz_str name = dz_str_sub(host, 0, colon);
+    if (dz_str_chr(name, ':') != DZ_NPOS && !(name.p[0] == '[' && name.p[name.n - 1] == ']'))
+        return host; /* an IPv6 address, or no host at all */
+    return name;
+}
+
 static bool is_blank(char c)
 {
     return c == ' ' || c == '\t' || c == '\r' || c == '\n';

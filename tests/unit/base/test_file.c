@@ -140,11 +140,59 @@ static void writes_to_the_working_folder(void **state)
     assert_int_equal(fchdir(back), 0);
 }
 
+static void locks_a_file(void **state)
+{
+    (void)state;
+    char path[256];
+    (void)snprintf(path, sizeof(path), "%s", in_folder("lock"));
+    int one = -1, two = -1, three = -1;
+    struct dz_err err = {0};
+    must(dz_lock_file(path, false, &one, err));
+    must(dz_lock_file(path, false, &two, err));
+    assert_int_equal(dz_lock_file(path, true, &three, &err), DZ_CONFLICT);
+    assert_non_null(strstr(err.text, path));
+    assert_int_equal(three, -1);
+    dz_closep(&one);
+    dz_closep(&two);
+    must(dz_lock_file(path, true, &three, err));
+    assert_int_equal(dz_lock_file(path, false, &one, &err), DZ_CONFLICT);
+    struct stat st;
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0600);
+    assert_int_equal(fcntl(three, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+    dz_closep(&three);
+
+    assert_int_equal(rename(path, in_folder("there")), 0);
+    assert_int_equal(symlink("there", path), 0);
+    assert_int_equal(dz_lock_file(path, true, &one, &err), DZ_IO); /* links are not followed */
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(unlink(in_folder("there")), 0);
+    assert_int_equal(dz_lock_file(in_folder("no/lock"), true, &one, &err), DZ_NOT_FOUND);
+}
+
+static void makes_the_run_folder(void **state)
+{
+    (void)state;
+    struct stat st;
+    mode_t before = umask(0);
+    for (int i = 0; i < 2; i++)
+        must(dz_make_run_dir(in_folder("above/data"), err));
+    umask(before);
+    assert_int_equal(stat(in_folder("above/data"), &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0755);
+    assert_int_equal(stat(in_folder("above/data/run"), &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0700);
+    assert_int_equal(rmdir(in_folder("above/data/run")), 0);
+    assert_int_equal(rmdir(in_folder("above/data")), 0);
+    assert_int_equal(rmdir(in_folder("above")), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(writes_and_reads),    cmocka_unit_test(appends_to_the_buffer),
         cmocka_unit_test(tells_what_is_wrong), cmocka_unit_test(leaves_no_temporary_file),
+        cmocka_unit_test(locks_a_file),        cmocka_unit_test(makes_the_run_folder),
         cmocka_unit_test(makes_folders),       cmocka_unit_test(writes_to_the_working_folder),
     };
     return cmocka_run_group_tests(tests, enter, leave);

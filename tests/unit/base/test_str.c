@@ -178,16 +178,39 @@ static void measures_distance(void **state)
     assert_int_equal(dz_str_distance((dz_str){wide, 64}, DZ_S("x")), 63);
 }
 
+static void cuts_the_port_off(void **state)
+{
+    (void)state;
+    static const char *const hosts[][2] = {
+        {"", ""},
+        {"a.example", "a.example"},
+        {"a.example:8080", "a.example"},
+        {"a.example:", "a.example"},
+        {"a.example:http", "a.example:http"},
+        {"a:1:2", "a:1:2"},
+        {":80", ""},
+        {"[::1]", "[::1]"},
+        {"[::1]:443", "[::1]"},
+        {"[::1]:", "[::1]"},
+        {"[::1]443", "[::1]443"},
+        {"[::1", "[::1"},
+        {"::1", "::1"},
+        {"[::1]:4x", "[::1]:4x"},
+    };
+    for (size_t i = 0; i < DZ_LEN(hosts); i++) {
+        dz_str got = dz_str_without_port(dz_str_of(hosts[i][0]));
+        if (!dz_str_eq(got, dz_str_of(hosts[i][1])))
+            fail_msg("%s: %.*s", hosts[i][0], DZ_STR_FMT(got));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(compares),
-        cmocka_unit_test(searches),
-        cmocka_unit_test(cuts),
-        cmocka_unit_test(reads_numbers),
-        cmocka_unit_test(orders_naturally),
-        cmocka_unit_test(knows_utf8),
-        cmocka_unit_test(decodes_every_code_point),
+        cmocka_unit_test(cuts_the_port_off), cmocka_unit_test(compares),
+        cmocka_unit_test(searches),          cmocka_unit_test(cuts),
+        cmocka_unit_test(reads_numbers),     cmocka_unit_test(orders_naturally),
+        cmocka_unit_test(knows_utf8),        cmocka_unit_test(decodes_every_code_point),
         cmocka_unit_test(measures_distance),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
