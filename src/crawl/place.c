@@ -7,7 +7,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -16,7 +15,6 @@
 
 #include "crawl/crawl_int.h"
 
-#define RUN_DIR_MODE 0700
 #define PATH_BYTES_MAX (64 * DZ_KIB)
 
 static char *run_path(const char *data_dir, const char *name, const char *ending)
@@ -36,7 +34,7 @@ static char *run_path(const char *data_dir, const char *name, const char *ending
 enum dz_code dz_place_run_dir(const char *data_dir, int *ret_dir_fd, struct dz_err *err)
 {
     DZ_AUTO(dz_freep) char *path = run_path(data_dir, NULL, NULL);
-    DZ_TRY(dz_mkdirs(path, RUN_DIR_MODE, err));
+    DZ_TRY(dz_make_run_dir(data_dir, err));
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return dz_fail_errno(err, DZ_IO, errno, "open %s", path);
@@ -47,39 +45,32 @@ enum dz_code dz_place_run_dir(const char *data_dir, int *ret_dir_fd, struct dz_e
 /* ---- role locks ------------------------------------------------------------------------------ */
 
 /* Who holds the lock, as the file says; 0 when it says nothing, because the holder has only just taken it. */
-static uint64_t holder(int fd)
+static uint64_t holder(const char *path)
 {
-    char text[24];
-    ssize_t n = pread(fd, text, sizeof(text), 0);
+    struct dz_buf text DZ_AUTO(dz_buf_done);
     uint64_t pid = 0;
-    dz_str s = dz_str_trim((dz_str){text, n > 0 ? (size_t)n : 0});
-    return dz_str_u64(s, INT32_MAX, &pid, NULL) == DZ_OK ? pid : 0;
+    dz_buf_init(&text, 24);
+    if (dz_file_read(path, &text, NULL) != DZ_OK)
+        return 0;
+    return dz_str_u64(dz_str_trim(dz_buf_str(&text)), INT32_MAX, &pid, NULL) == DZ_OK ? pid : 0;
 }
 
 enum dz_code dz_role_lock(const char *data_dir, const char *name, int *ret_fd, struct dz_err *err)
 {
-    DZ_AUTO(dz_closep) int dir_fd = -1;
-    DZ_TRY(dz_place_run_dir(data_dir, &dir_fd, err));
+    DZ_TRY(dz_make_run_dir(data_dir, err));
     DZ_AUTO(dz_freep) char *path = run_path(data_dir, name, ".lock");
-    const char *file = strrchr(path, '/') + 1;
-    DZ_AUTO(dz_closep)
-    int fd = openat(dir_fd, file, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0)
-        return dz_fail_errno(err, DZ_IO, errno, "open %s", path);
-    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-        if (errno != EWOULDBLOCK)
-            return dz_fail_errno(err, DZ_IO, errno, "lock %s", path);
-        uint64_t pid = holder(fd);
-        if (pid == 0)
-            return dz_fail(err, DZ_CONFLICT, "another dozo process holds %s", path);
+    DZ_AUTO(dz_closep) int fd = -1;
+    enum dz_code code = dz_lock_file(path, true, &fd, err);
+    uint64_t pid = code == DZ_CONFLICT ? holder(path) : 0;
+    if (pid != 0)
         return dz_fail(err, DZ_CONFLICT, "another dozo process (pid %llu) holds %s",
                        (unsigned long long)pid, path);
-    }
+    DZ_TRY(code);
     char text[24];
     int n = snprintf(text, sizeof(text), "%d\n", (int)getpid());
     if (ftruncate(fd, 0) != 0)
         return dz_fail_errno(err, DZ_IO, errno, "truncate %s", path);
-    enum dz_code code = dz_write_all(fd, (dz_str){text, (size_t)n}, err);
+    code = dz_write_all(fd, (dz_str){text, (size_t)n}, err);
     if (code != DZ_OK)
         return dz_wrap(err, code, "%s", path);
     *ret_fd = fd;
