@@ -10,7 +10,6 @@
  */
 #include "library/library_int.h"
 
-#include <ctype.h>
 #include <stdlib.h>
 
 /* One series as loaded; a series of the largest allowed size still fits. */
@@ -92,17 +91,6 @@ const struct dz_view_shelf *dz_view_shelf_of(const struct dz_view *v, dz_str nam
     return dz_map_get(&v->by_shelf, name);
 }
 
-static dz_str without_port(dz_str host)
-{
-    size_t colon = dz_str_rchr(host, ':');
-    if (colon == DZ_NPOS)
-        return host;
-    for (size_t i = colon + 1; i < host.n; i++)
-        if (!isdigit((unsigned char)host.p[i]))
-            return host;
-    return dz_str_sub(host, 0, colon);
-}
-
 static enum dz_host_kind kind_of_label(dz_str label)
 {
     if (dz_str_eq(label, DZ_S("api")))
@@ -116,7 +104,7 @@ static enum dz_host_kind kind_of_label(dz_str label)
 
 struct dz_view_host dz_view_host_of(const struct dz_view *v, dz_str host)
 {
-    const struct dz_view_host *known = dz_map_get(&v->by_host, without_port(host));
+    const struct dz_view_host *known = dz_map_get(&v->by_host, dz_str_without_port(host));
     if (known)
         return *known;
     struct dz_view_host none = {DZ_HOST_NONE, NULL};
