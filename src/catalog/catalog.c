@@ -224,7 +224,17 @@ enum dz_code dz_catalog_series_find(struct dz_catalog *c, dz_str source, dz_str 
 enum dz_code dz_catalog_load(struct dz_catalog *c, int64_t series_id, struct dz_arena *a,
                              struct dz_series_full *ret_full, struct dz_err *err)
 {
-    return c->driver->load(c->self, series_id, a, ret_full, err);
+    return c->driver->load_since(c->self, series_id, NULL, a, ret_full, err);
+}
+
+enum dz_code dz_catalog_load_since(struct dz_catalog *c, int64_t series_id,
+                                   const struct dz_snapshot *old, struct dz_arena *a,
+                                   struct dz_series_full *ret_full, struct dz_err *err)
+{
+    /* Before the 32 bits of a page's index run out, all begin anew. */
+    if (old && old->index_next > UINT32_MAX / 2)
+        old = NULL;
+    return c->driver->load_since(c->self, series_id, old, a, ret_full, err);
 }
 
 enum dz_code dz_catalog_shelves(struct dz_catalog *c, struct dz_arena *a,

@@ -14,6 +14,7 @@
 #include "base/base.h"
 
 struct dz_catalog;
+struct dz_snapshot;
 
 /* ---- records --------------------------------------------------------------------------------- */
 
@@ -59,7 +60,9 @@ struct dz_chapter_rec {
     /* Size, mtime and importer version: the same stamp means nothing changed. */
     dz_str origin_stamp;
     int64_t created_s, updated_s; /* set by the catalog */
-    const struct dz_page_rec *pages;
+    int64_t rev; /* set by the catalog: another one after each change of the chapter or its pages */
+    bool kept;   /* set by dz_catalog_load_since: the older snapshot has these pages */
+    const struct dz_page_rec *pages; /* NULL when kept */
     size_t pages_n;
 };
 
@@ -116,8 +119,9 @@ struct dz_catalog_driver {
                                struct dz_err *err);
     enum dz_code (*series_find)(void *self, dz_str source, dz_str source_id, int64_t *ret_id,
                                 struct dz_err *err);
-    enum dz_code (*load)(void *self, int64_t series_id, struct dz_arena *a,
-                         struct dz_series_full *ret_full, struct dz_err *err);
+    enum dz_code (*load_since)(void *self, int64_t series_id, const struct dz_snapshot *old,
+                               struct dz_arena *a, struct dz_series_full *ret_full,
+                               struct dz_err *err);
     enum dz_code (*shelves)(void *self, struct dz_arena *a, struct dz_shelf_rec **ret_v,
                             size_t *ret_n, struct dz_err *err);
     enum dz_code (*changes)(void *self, uint64_t since, struct dz_arena *a, int64_t **ret_ids,
@@ -160,6 +164,12 @@ DZ_MUST enum dz_code dz_catalog_series_find(struct dz_catalog *c, dz_str source,
 /* One series with all its chapters, pages and assets, from one read transaction. DZ_NOT_FOUND. */
 DZ_MUST enum dz_code dz_catalog_load(struct dz_catalog *c, int64_t series_id, struct dz_arena *a,
                                      struct dz_series_full *ret_full, struct dz_err *err);
+/* The same for dz_snapshot_update: chapters that did not change since `old` (an earlier snapshot of
+ * the series, or NULL) come as `kept`, so that a change of one chapter does not read the pages of
+ * all. */
+DZ_MUST enum dz_code dz_catalog_load_since(struct dz_catalog *c, int64_t series_id,
+                                           const struct dz_snapshot *old, struct dz_arena *a,
+                                           struct dz_series_full *ret_full, struct dz_err *err);
 DZ_MUST enum dz_code dz_catalog_shelves(struct dz_catalog *c, struct dz_arena *a,
                                         struct dz_shelf_rec **ret_v, size_t *ret_n,
                                         struct dz_err *err);
@@ -226,15 +236,21 @@ struct dz_link_template {
 struct dz_snap_page { /* 64 bytes: a catalog of a million pages is held in RAM */
     struct dz_sha256 sha;
     int64_t mtime_s;
-    const char *mime; /* interned static or snapshot text */
+    const char *mime; /* interned static, or text of the block or snapshot */
     uint32_t bytes;
     uint32_t number;
     uint32_t index;         /* unique in the snapshot, assets included: for cache keys */
     uint16_t width, height; /* clipped to 65535; 0 unknown */
 };
 
+/* The pages of one chapter in one revision; snapshots of a series share them. */
+struct dz_snap_block {
+    atomic_uint refs;
+    struct dz_snap_page pages[]; /* behind them the types that are not interned static */
+};
+
 struct dz_snap_chapter {
-    int64_t id;
+    int64_t id, rev;
     dz_str key, number, volume, title;
     bool title_null, volume_cover;
     uint32_t page_count;
@@ -243,6 +259,7 @@ struct dz_snap_chapter {
                           asked for */
     const struct dz_snap_page *pages; /* by number */
     size_t pages_n;
+    struct dz_snap_block *block; /* holds pages; NULL: none */
 };
 
 struct dz_snap_asset {
@@ -252,10 +269,11 @@ struct dz_snap_asset {
 
 enum dz_snap_encoding { DZ_SNAP_IDENTITY, DZ_SNAP_GZIP, DZ_SNAP_BR, DZ_SNAP_ENCODINGS };
 
-/* Immutable and counted; shared between threads. Everything in it is one arena. */
+/* Immutable and counted; shared between threads. Everything in it but pages is one arena. */
 struct dz_snapshot {
     atomic_uint refs;
-    uint64_t serial; /* unique in the process: part of cache keys */
+    uint64_t serial;     /* unique in the process: part of cache keys */
+    uint64_t index_next; /* above every page's index */
     struct dz_series_rec series;
     const struct dz_snap_chapter *chapters; /* newest first */
     size_t chapters_n, pages_n;
@@ -280,6 +298,12 @@ struct dz_snapshot {
 DZ_MUST enum dz_code dz_snapshot_build(const struct dz_series_full *full, bool shelf,
                                        const struct dz_link_template *links, size_t links_n,
                                        struct dz_snapshot **ret_snap, struct dz_err *err);
+/* The same from a series loaded since `old`, whose page blocks are shared where they did not change.
+ */
+DZ_MUST enum dz_code dz_snapshot_update(const struct dz_series_full *full,
+                                        const struct dz_snapshot *old, bool shelf,
+                                        const struct dz_link_template *links, size_t links_n,
+                                        struct dz_snapshot **ret_snap, struct dz_err *err);
 struct dz_snapshot *dz_snapshot_ref(struct dz_snapshot *s);
 void dz_snapshot_unref(struct dz_snapshot **s);
 

@@ -93,6 +93,8 @@ const char *const dz_migrations[] = {
     " seq INTEGER NOT NULL"
     ") STRICT;"
     "CREATE INDEX change_seq ON change (seq);",
+    /* 2: which batch wrote the chapter or its pages last, as a number of `change` */
+    "ALTER TABLE chapter ADD COLUMN rev INTEGER NOT NULL DEFAULT 0",
 };
 /* clang-format on */
 const size_t dz_migrations_n = DZ_LEN(dz_migrations);

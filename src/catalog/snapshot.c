@@ -2,10 +2,11 @@
  * snapshot: the immutable picture of one series that readers are served from.
  *
  * In: a loaded series (borrowed) and, for a shelf, its link templates. Out: one counted object; all
- * records and texts lie in its arena, the pages of all chapters in one array, the three maps and
- * the list bodies beside it. Built by one thread, then only read, by any; the last unref frees all.
- * Odd: chapters_n + 2 large pieces and no small ones, because a catalog of a million pages is held
- * this way and rebuilt while the old picture still serves.
+ * records and texts lie in its arena; the pages of each chapter are a counted block, which the next
+ * picture of the series takes over when the chapter did not change; the three maps and the list
+ * bodies stand beside. Built by one thread, then only read, by any; the last unref frees all.
+ * Odd: a page keeps its index while its block lives, so that new pages count on from the old
+ * picture's.
  */
 #include "catalog/catalog_int.h"
 
@@ -17,7 +18,8 @@ struct builder {
     struct dz_text_pool pool;
     dz_str mime;         /* the last type that is not in the table, and its copy */
     const char *mime_at; /* NUL-terminated */
-    uint32_t index;
+    const struct dz_snapshot *old;
+    uint64_t index;
 };
 
 static enum dz_code intern_mime(struct builder *b, dz_str mime, const char **ret_mime,
@@ -45,22 +47,19 @@ static uint16_t clip16(uint32_t n)
     return n > UINT16_MAX ? UINT16_MAX : (uint16_t)n;
 }
 
-static enum dz_code copy_file(struct builder *b, const struct dz_blob_rec *blob, int64_t mtime_s,
-                              uint32_t number, struct dz_snap_page *ret_page, struct dz_err *err)
+static struct dz_snap_page file_of(struct builder *b, const struct dz_blob_rec *blob,
+                                   const char *mime, int64_t mtime_s, uint32_t number)
 {
-    const char *mime;
-    DZ_TRY(intern_mime(b, blob->mime, &mime, err));
-    *ret_page = (struct dz_snap_page){
+    return (struct dz_snap_page){
         .sha = blob->sha,
         .mtime_s = mtime_s,
         .mime = mime,
         .bytes = blob->bytes < DZ_BLOB_BYTES_MAX ? (uint32_t)blob->bytes : DZ_BLOB_BYTES_MAX,
         .number = number,
-        .index = b->index++,
+        .index = (uint32_t)b->index++,
         .width = clip16(blob->width),
         .height = clip16(blob->height),
     };
-    return DZ_OK;
 }
 
 static enum dz_code copy_series(struct builder *b, const struct dz_series_rec *from,
@@ -74,51 +73,109 @@ static enum dz_code copy_series(struct builder *b, const struct dz_series_rec *f
     return DZ_OK;
 }
 
+/* ---- blocks of pages ---------------------------------------------------------------------------
+ */
+
+static bool is_odd(const struct dz_page_rec *p)
+{
+    return p->blob.mime.n > 0 && !dz_page_type_of(p->blob.mime);
+}
+
+static bool has_type_of_last(const struct dz_chapter_rec *c, size_t at)
+{
+    return at > 0 && dz_str_eq(c->pages[at].blob.mime, c->pages[at - 1].blob.mime);
+}
+
+static struct dz_snap_block *new_block(size_t pages_n, size_t texts_bytes)
+{
+    struct dz_snap_block *block =
+        dz_alloc(sizeof(*block) + pages_n * sizeof(struct dz_snap_page) + texts_bytes);
+    atomic_init(&block->refs, 1);
+    return block;
+}
+
+static struct dz_snap_block *make_block(struct builder *b, const struct dz_chapter_rec *c)
+{
+    size_t texts_bytes = 0;
+    for (size_t i = 0; i < c->pages_n; i++)
+        if (is_odd(&c->pages[i]) && !has_type_of_last(c, i))
+            texts_bytes += c->pages[i].blob.mime.n + 1;
+    struct dz_snap_block *block = new_block(c->pages_n, texts_bytes);
+    char *text = (char *)&block->pages[c->pages_n];
+    for (size_t i = 0; i < c->pages_n; i++) {
+        const struct dz_page_rec *p = &c->pages[i];
+        const struct dz_page_type *type = dz_page_type_of(p->blob.mime);
+        const char *mime = type ? type->mime.p : "";
+        if (is_odd(p) && has_type_of_last(c, i)) {
+            mime = block->pages[i - 1].mime;
+        } else if (is_odd(p)) {
+            memcpy(text, p->blob.mime.p, p->blob.mime.n);
+            text[p->blob.mime.n] = '\0';
+            mime = text;
+            text += p->blob.mime.n + 1;
+        }
+        block->pages[i] = file_of(b, &p->blob, mime, p->mtime_s, p->number);
+    }
+    return block;
+}
+
+static void block_unref(struct dz_snap_block *block)
+{
+    if (block && atomic_fetch_sub_explicit(&block->refs, 1, memory_order_acq_rel) == 1)
+        free(block);
+}
+
+/* ---- copying -----------------------------------------------------------------------------------
+ */
+
 static enum dz_code copy_chapter(struct builder *b, const struct dz_chapter_rec *from,
-                                 struct dz_snap_chapter *to, struct dz_snap_page *pages,
-                                 struct dz_err *err)
+                                 struct dz_snap_chapter *to, struct dz_err *err)
 {
     *to = (struct dz_snap_chapter){
         .id = from->id,
+        .rev = from->rev,
         .title_null = from->title.p == NULL,
         .volume_cover = from->volume_cover,
         .page_count = from->page_count,
         .created_s = from->created_s,
         .updated_s = from->updated_s,
-        .pages = pages,
         .pages_n = from->pages_n,
     };
+    if (from->kept) {
+        const struct dz_snap_chapter *was = dz_snapshot_chapter_by_id(b->old, from->id);
+        dz_assert(was && was->rev == from->rev);
+        to->block = was->block;
+        if (to->block)
+            atomic_fetch_add_explicit(&to->block->refs, 1, memory_order_relaxed);
+    } else if (from->pages_n > 0) {
+        to->block = make_block(b, from);
+    }
+    to->pages = to->block ? to->block->pages : NULL;
     DZ_TRY(dz_text_pool_str(&b->pool, from->key, &to->key, err));
     DZ_TRY(dz_text_pool_str(&b->pool, from->number, &to->number, err));
     DZ_TRY(dz_text_pool_str(&b->pool, from->volume, &to->volume, err));
-    DZ_TRY(dz_text_pool_str(&b->pool, from->title, &to->title, err));
-    for (size_t i = 0; i < from->pages_n; i++) {
-        const struct dz_page_rec *p = &from->pages[i];
-        DZ_TRY(copy_file(b, &p->blob, p->mtime_s, p->number, &pages[i], err));
-    }
-    return DZ_OK;
+    return dz_text_pool_str(&b->pool, from->title, &to->title, err);
 }
 
 static enum dz_code copy_chapters(struct builder *b, const struct dz_series_full *full,
                                   struct dz_snapshot *s, struct dz_snap_chapter **ret_chapters,
                                   struct dz_err *err)
 {
-    for (size_t i = 0; i < full->chapters_n; i++)
-        s->pages_n += full->chapters[i].pages_n;
-    if (s->pages_n + full->assets_n > UINT32_MAX)
-        return dz_fail(err, DZ_TOO_LARGE, "%zu pages in one series", s->pages_n);
-    void *chapters_at, *pages_at;
-    DZ_TRY(dz_arena_try(s->arena, full->chapters_n * sizeof(struct dz_snap_chapter), &chapters_at,
-                        err));
-    DZ_TRY(dz_arena_try(s->arena, s->pages_n * sizeof(struct dz_snap_page), &pages_at, err));
-    struct dz_snap_chapter *chapters = chapters_at;
-    struct dz_snap_page *pages = pages_at;
     for (size_t i = 0; i < full->chapters_n; i++) {
-        DZ_TRY(copy_chapter(b, &full->chapters[i], &chapters[i], pages, err));
-        pages += full->chapters[i].pages_n;
+        s->pages_n += full->chapters[i].pages_n;
+        if (full->chapters[i].kept)
+            b->index = b->old->index_next;
     }
+    if (s->pages_n > SNAPSHOT_MAX / sizeof(struct dz_snap_page))
+        return dz_fail(err, DZ_TOO_LARGE, "%zu pages in one series", s->pages_n);
+    void *at;
+    DZ_TRY(dz_arena_try(s->arena, full->chapters_n * sizeof(struct dz_snap_chapter), &at, err));
+    struct dz_snap_chapter *chapters = at;
     s->chapters = *ret_chapters = chapters;
-    s->chapters_n = full->chapters_n;
+    for (size_t i = 0; i < full->chapters_n; i++) {
+        s->chapters_n = i + 1; /* so that a failure gives back what was taken */
+        DZ_TRY(copy_chapter(b, &full->chapters[i], &chapters[i], err));
+    }
     return DZ_OK;
 }
 
@@ -131,7 +188,9 @@ static enum dz_code copy_assets(struct builder *b, const struct dz_series_full *
     for (size_t i = 0; i < full->assets_n; i++) {
         const struct dz_asset_rec *f = &full->assets[i];
         DZ_TRY(dz_text_pool_str(&b->pool, f->name, &assets[i].name, err));
-        DZ_TRY(copy_file(b, &f->blob, f->mtime_s, 0, &assets[i].file, err));
+        const char *mime;
+        DZ_TRY(intern_mime(b, f->blob.mime, &mime, err));
+        assets[i].file = file_of(b, &f->blob, mime, f->mtime_s, 0);
     }
     s->assets = assets;
     s->assets_n = full->assets_n;
@@ -193,6 +252,13 @@ enum dz_code dz_snapshot_build(const struct dz_series_full *full, bool shelf,
                                const struct dz_link_template *links, size_t links_n,
                                struct dz_snapshot **ret_snap, struct dz_err *err)
 {
+    return dz_snapshot_update(full, NULL, shelf, links, links_n, ret_snap, err);
+}
+
+enum dz_code dz_snapshot_update(const struct dz_series_full *full, const struct dz_snapshot *old,
+                                bool shelf, const struct dz_link_template *links, size_t links_n,
+                                struct dz_snapshot **ret_snap, struct dz_err *err)
+{
     static atomic_uint_fast64_t serials;
     DZ_AUTO(dz_snapshot_unref) struct dz_snapshot *s = dz_new(struct dz_snapshot);
     atomic_init(&s->refs, 1);
@@ -202,11 +268,15 @@ enum dz_code dz_snapshot_build(const struct dz_series_full *full, bool shelf,
     dz_map_init(&s->by_id);
     dz_map_init(&s->by_asset);
 
-    struct builder b = {.pool = {.arena = s->arena}};
+    struct builder b = {
+        .pool = {.arena = s->arena},
+        .old = old,
+    };
     struct dz_snap_chapter *chapters = NULL;
     DZ_TRY(copy_series(&b, &full->series, &s->series, err));
     DZ_TRY(copy_chapters(&b, full, s, &chapters, err));
     DZ_TRY(copy_assets(&b, full, s, err));
+    s->index_next = b.index;
     index_all(s);
     s->cover = find_cover(s);
     if (shelf) {
@@ -234,6 +304,8 @@ void dz_snapshot_unref(struct dz_snapshot **sp)
     dz_map_done(&s->by_asset);
     for (size_t i = 0; i < DZ_LEN(s->list); i++)
         dz_body_unref(&s->list[i]);
+    for (size_t i = 0; i < s->chapters_n; i++)
+        block_unref(s->chapters[i].block);
     dz_arena_free(&s->arena);
     free(s);
 }

@@ -46,6 +46,7 @@ enum dz_sq_statement {
     DZ_SQ_BLOB_REF,
     DZ_SQ_BLOB_UNREF,
     DZ_SQ_BLOB_KNOW,
+    DZ_SQ_BLOB_CHAPTERS,
     DZ_SQ_BLOB_REFS,
     DZ_SQ_BLOB_DEL,
     DZ_SQ_SHELVES,

@@ -11,7 +11,7 @@
     "right_to_left, created_s, updated_s FROM series "
 #define CHAPTER                                                                                    \
     "SELECT id, source_id, key, sort, number, volume, title, volume_cover, page_count, links, "    \
-    "meta_extra, extra, origin, origin_stamp, created_s, updated_s FROM chapter "
+    "meta_extra, extra, origin, origin_stamp, created_s, updated_s, rev FROM chapter "
 #define BLOB "b.sha, b.bytes, b.width, b.height, b.mime"
 
 /* clang-format off */
@@ -46,14 +46,14 @@ const char *const dz_sq_texts[DZ_SQ_STATEMENTS] = {
     [DZ_SQ_CHAPTER_ADD] =
         "INSERT INTO chapter (series_id, source_id, key, sort, number, volume, title, "
         "volume_cover, page_count, links, "
-        "meta_extra, extra, origin, origin_stamp, created_s, updated_s) "
-        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?15)",
+        "meta_extra, extra, origin, origin_stamp, created_s, updated_s, rev) "
+        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?15, ?16)",
     [DZ_SQ_CHAPTER_SET] =
         "UPDATE chapter SET series_id = ?1, source_id = ?2, key = ?3, sort = ?4, number = ?5, "
         "volume = ?6, title = ?7, "
         "volume_cover = ?8, page_count = ?9, links = ?10, meta_extra = ?11, extra = ?12, origin = "
         "?13, "
-        "origin_stamp = ?14, updated_s = ?15 WHERE id = ?16",
+        "origin_stamp = ?14, updated_s = ?15, rev = ?16 WHERE id = ?17",
     [DZ_SQ_CHAPTER_SET_STAMP] = "UPDATE chapter SET origin_stamp = ?2 WHERE id = ?1",
     [DZ_SQ_CHAPTER_DEL] = "DELETE FROM chapter WHERE id = ?1",
 
@@ -94,6 +94,8 @@ const char *const dz_sq_texts[DZ_SQ_STATEMENTS] = {
         "height = iif(?4 > 0, ?4, height) WHERE id = ?1 AND ((?2 <> '' AND ?2 <> mime) OR (?3 > 0 "
         "AND ?3 <> width) "
         "OR (?4 > 0 AND ?4 <> height))",
+    [DZ_SQ_BLOB_CHAPTERS] =
+        "UPDATE chapter SET rev = ?2 WHERE id IN (SELECT chapter_id FROM page WHERE blob_id = ?1)",
     [DZ_SQ_BLOB_REFS] = "SELECT refs FROM blob WHERE sha = ?1",
     [DZ_SQ_BLOB_DEL] = "DELETE FROM blob WHERE sha = ?1 AND refs = 0",
 

@@ -158,13 +158,19 @@ static enum dz_code write_ints(struct batch *b, enum dz_sq_statement which, int6
     return dz_sq_run(b->c, st, err);
 }
 
+static enum dz_code need_seq(struct batch *b, struct dz_err *err)
+{
+    int64_t newest;
+    if (b->seq)
+        return DZ_OK;
+    DZ_TRY(dz_sq_one(b->c, DZ_SQ_CHANGE_NEWEST, 0, &newest, err));
+    b->seq = (uint64_t)newest + 1;
+    return DZ_OK;
+}
+
 static enum dz_code note_change(struct batch *b, int64_t series_id, struct dz_err *err)
 {
-    if (b->seq == 0) {
-        int64_t newest;
-        DZ_TRY(dz_sq_one(b->c, DZ_SQ_CHANGE_NEWEST, 0, &newest, err));
-        b->seq = (uint64_t)newest + 1;
-    }
+    DZ_TRY(need_seq(b, err));
     DZ_TRY(write_ints(b, DZ_SQ_CHANGE_SET, series_id, (int64_t)b->seq, err));
     return write_ints(b, DZ_SQ_SERIES_TOUCH, series_id, b->now_s, err);
 }
@@ -209,7 +215,12 @@ static enum dz_code blob_know(struct batch *b, int64_t id, const struct dz_blob_
     dz_sq_bind_str(st, 2, blob->mime);
     dz_sq_bind_int(st, 3, blob->width);
     dz_sq_bind_int(st, 4, blob->height);
-    return dz_sq_run(b->c, st, err);
+    DZ_TRY(dz_sq_run(b->c, st, err));
+    if (sqlite3_changes(b->c->db) == 0)
+        return DZ_OK;
+    /* Other chapters that show it show something new. */
+    DZ_TRY(need_seq(b, err));
+    return write_ints(b, DZ_SQ_BLOB_CHAPTERS, id, (int64_t)b->seq, err);
 }
 
 /* Whether `now` says nothing about the blob that is not stored already. */
@@ -425,7 +436,7 @@ static enum dz_code names_free(struct batch *b, int64_t series_id, int64_t id,
 }
 
 static void bind_chapter(sqlite3_stmt *st, int64_t series_id, const struct dz_chapter_rec *c,
-                         int64_t now_s, int64_t id)
+                         const struct batch *b, int64_t id)
 {
     dz_sq_bind_int(st, 1, series_id);
     dz_sq_bind_str(st, 2, c->source_id);
@@ -444,9 +455,10 @@ static void bind_chapter(sqlite3_stmt *st, int64_t series_id, const struct dz_ch
     dz_sq_bind_str(st, 12, c->extra);
     dz_sq_bind_str(st, 13, c->origin);
     dz_sq_bind_str(st, 14, c->origin_stamp);
-    dz_sq_bind_int(st, 15, now_s);
+    dz_sq_bind_int(st, 15, b->now_s);
+    dz_sq_bind_int(st, 16, (int64_t)b->seq);
     if (id)
-        dz_sq_bind_int(st, 16, id);
+        dz_sq_bind_int(st, 17, id);
 }
 
 static enum dz_code count_chapter(struct batch *b, int64_t series_id, struct dz_err *err)
@@ -467,10 +479,11 @@ static enum dz_code write_chapter(struct batch *b, int64_t series_id,
                                   const struct dz_chapter_rec *c, int64_t *id, struct dz_err *err)
 {
     sqlite3_stmt *st = NULL;
+    DZ_TRY(need_seq(b, err));
     if (!*id)
         DZ_TRY(count_chapter(b, series_id, err));
     DZ_TRY(get_write(b, *id ? DZ_SQ_CHAPTER_SET : DZ_SQ_CHAPTER_ADD, &st, err));
-    bind_chapter(st, series_id, c, b->now_s, *id);
+    bind_chapter(st, series_id, c, b, *id);
     DZ_TRY(dz_sq_run(b->c, st, err));
     if (!*id)
         *id = sqlite3_last_insert_rowid(b->c->db);

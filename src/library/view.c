@@ -251,6 +251,7 @@ struct series {
     int64_t id;
     bool stale;                      /* what the old view has does not count */
     const struct dz_series_rec *rec; /* of the old snapshot or of full */
+    const struct dz_snapshot *old;   /* of the old view, NULL: none; lends its unchanged pages */
     struct dz_series_full full;
     bool loaded;
     size_t first; /* its place in made */
@@ -260,7 +261,7 @@ static enum dz_code load(struct build *b, struct series *s, struct dz_err *err)
 {
     if (s->loaded)
         return DZ_OK;
-    DZ_TRY(dz_catalog_load(b->job->catalog, s->id, b->arena, &s->full, err));
+    DZ_TRY(dz_catalog_load_since(b->job->catalog, s->id, s->old, b->arena, &s->full, err));
     s->loaded = true;
     s->rec = &s->full.series;
     return DZ_OK;
@@ -287,7 +288,7 @@ static enum dz_code build_one(struct build *b, struct series *s, bool shelf,
         templates[i] =
             (struct dz_link_template){dz_str_of(links->v[i].name), dz_str_of(links->v[i].text)};
     struct dz_snapshot *snap = NULL;
-    enum dz_code code = dz_snapshot_build(&s->full, shelf, templates, n, &snap, err);
+    enum dz_code code = dz_snapshot_update(&s->full, s->old, shelf, templates, n, &snap, err);
     free(templates);
     DZ_TRY(code);
     b->job->pages_built += snap->pages_n;
@@ -342,10 +343,10 @@ static enum dz_code lay_one(struct build *b, int64_t id, struct dz_err *err)
 {
     struct library_view_job *job = b->job;
     struct series s = {.id = id, .first = b->v->made_n};
-    const struct dz_snapshot *old = b->old ? dz_view_series(&b->old->pub, id) : NULL;
-    s.stale = !old || is_changed(job, id);
+    s.old = b->old ? dz_view_series(&b->old->pub, id) : NULL;
+    s.stale = !s.old || is_changed(job, id);
     if (!s.stale)
-        s.rec = &old->series;
+        s.rec = &s.old->series;
     struct dz_err own = {0};
     dz_arena_reset(b->arena);
     enum dz_code code = lay_series(b, &s, &own);

@@ -606,6 +606,123 @@ static void limits_name_the_field(void **state)
     refused(dz_catalog_load(f->c, id, small, &full, err), DZ_TOO_LARGE);
 }
 
+/* ---- snapshots that follow each other -----------------------------------------------------------
+ */
+
+static struct dz_snapshot *next_snapshot(struct fixture *f, int64_t id,
+                                         const struct dz_snapshot *old, size_t want_kept)
+{
+    struct dz_series_full full;
+    struct dz_snapshot *s = NULL;
+    size_t kept = 0;
+    must(dz_catalog_load_since(f->c, id, old, f->a, &full, err));
+    for (size_t i = 0; i < full.chapters_n; i++) {
+        kept += full.chapters[i].kept;
+        assert_true(!full.chapters[i].kept || !full.chapters[i].pages);
+    }
+    assert_int_equal(kept, want_kept);
+    must(dz_snapshot_update(&full, old, true, NULL, 0, &s, err));
+    return s;
+}
+
+/* As if it had been built without the one before; and no two files have one index. */
+static void assert_whole(struct fixture *f, const struct dz_snapshot *s)
+{
+    bool seen[256] = {false};
+    struct dz_snapshot *fresh = NULL;
+    struct dz_series_full full = load(f, s->series.id);
+    must(dz_snapshot_build(&full, true, NULL, 0, &fresh, err));
+    assert_string_equal(s->list_etag, fresh->list_etag);
+    assert_int_equal(s->chapters_n, fresh->chapters_n);
+    assert_int_equal(s->pages_n, fresh->pages_n);
+    for (size_t i = 0; i < s->chapters_n; i++) {
+        const struct dz_snap_chapter *c = &s->chapters[i], *want = &fresh->chapters[i];
+        assert_int_equal(c->id, want->id);
+        assert_int_equal(c->pages_n, want->pages_n);
+        for (size_t k = 0; k < c->pages_n; k++) {
+            struct dz_snap_page page = c->pages[k];
+            assert_string_equal(page.mime, want->pages[k].mime);
+            assert_true(page.index < DZ_LEN(seen) && !seen[page.index]);
+            seen[page.index] = true;
+            page.mime = want->pages[k].mime;
+            page.index = want->pages[k].index;
+            assert_memory_equal(&page, &want->pages[k], sizeof(page));
+        }
+    }
+    for (size_t i = 0; i < s->assets_n; i++) {
+        uint32_t index = s->assets[i].file.index;
+        assert_true(index < DZ_LEN(seen) && !seen[index]);
+        seen[index] = true;
+    }
+    dz_snapshot_unref(&fresh);
+}
+
+static const struct dz_snap_page *pages_in(const struct dz_snapshot *s, const char *key)
+{
+    return dz_snapshot_chapter(s, dz_str_of(key))->pages;
+}
+
+static void a_snapshot_takes_over_what_did_not_change(void **state)
+{
+    struct fixture *f = *state;
+    struct dz_page_rec v[64];
+    int64_t id = put_one(f->c, "s", "1", 1, 3, 10), chapter_id;
+    bool changed;
+    put_one(f->c, "s", "2", 2, 2, 20);
+    put_one(f->c, "s", "3", 3, 2, 30);
+    put_one(f->c, "s", "4", 4, 0, 0);
+    struct dz_asset_rec asset = {.name = DZ_S("vol1.jpg"), .blob = blob_of(1)};
+    struct dz_batch *b = begin(f);
+    must(dz_batch_asset(b, id, &asset, &changed, err));
+    commit(b);
+    struct dz_snapshot *first = next_snapshot(f, id, NULL, 0);
+    assert_whole(f, first);
+
+    /* A page of another type, which is no static text. */
+    struct dz_chapter_rec ch = chapter_of("1", 1, pages_of(v, 3, 10), 3);
+    v[1].blob = v[2].blob = blob_of(13);
+    v[1].blob.mime = v[2].blob.mime = DZ_S("image/x-odd");
+    assert_true(put(f, id, &ch));
+    struct dz_snapshot *second = next_snapshot(f, id, first, 3);
+    assert_whole(f, second);
+    assert_ptr_equal(pages_in(first, "2"), pages_in(second, "2"));
+    assert_ptr_not_equal(pages_in(first, "1"), pages_in(second, "1"));
+    assert_string_equal(pages_in(first, "1")[1].mime, "image/jpeg");
+    dz_snapshot_unref(&first);
+
+    /* One goes, one comes, one brings a stamp only: both snapshots read on. */
+    b = begin(f);
+    must(dz_batch_chapter_del(b, dz_snapshot_chapter(second, DZ_S("3"))->id, err));
+    ch = chapter_of("5", 5, pages_of(v, 2, 50), 2);
+    must(dz_batch_chapter(b, id, &ch, &chapter_id, &changed, err));
+    ch = chapter_of("2", 2, pages_of(v, 2, 20), 2);
+    ch.origin_stamp = DZ_S("new");
+    must(dz_batch_chapter(b, id, &ch, &chapter_id, &changed, err));
+    commit(b);
+    struct dz_snapshot *third = next_snapshot(f, id, second, 3);
+    assert_whole(f, third);
+    assert_string_equal(pages_in(third, "1")[2].mime, "image/x-odd");
+    assert_non_null(pages_in(second, "3"));
+    dz_snapshot_unref(&second);
+
+    /* Another chapter tells more about a picture that chapter 2 shows as well. */
+    ch = chapter_of("6", 6, pages_of(v, 1, 20), 1);
+    v[0].blob.mime = DZ_S("image/png");
+    assert_true(put(f, id, &ch));
+    struct dz_snapshot *fourth = next_snapshot(f, id, third, 3);
+    assert_whole(f, fourth);
+    assert_string_equal(pages_in(fourth, "2")[0].mime, "image/png");
+    dz_snapshot_unref(&third);
+
+    /* Page numbers of cache keys have 32 bits: all is read anew in time. */
+    fourth->index_next = UINT32_MAX / 2 + 1ull;
+    struct dz_snapshot *fifth = next_snapshot(f, id, fourth, 0);
+    assert_whole(f, fifth);
+    assert_true(fifth->index_next < 20);
+    dz_snapshot_unref(&fourth);
+    dz_snapshot_unref(&fifth);
+}
+
 static enum dz_code stop_at_second(void *arg, const struct dz_blob_rec *b, uint64_t refs,
                                    struct dz_err *err)
 {
@@ -709,6 +826,7 @@ int main(void)
             CASE(a_half_written_call_breaks_its_batch),
             CASE(changes_name_each_series_once),
             CASE(limits_name_the_field),
+            CASE(a_snapshot_takes_over_what_did_not_change),
             CASE(blobs_stop_when_told),
             CASE(threads_read_while_one_writes),
             CASE(an_unknown_driver_is_named),

@@ -7,10 +7,13 @@
 
 #include <fcntl.h>
 
+/* The real ones and two that a later binary may bring. */
+enum { NOW = 2, LATER = NOW + 2 };
+
 struct fixture {
     char folder[64];
     char path[96];
-    char copy[128]; /* before migration 2 */
+    char copy[128]; /* before the first that this binary does not know */
     struct dz_arena *a;
 };
 
@@ -19,7 +22,8 @@ static int set_up(void **state)
     struct fixture *f = dz_new(struct fixture);
     make_folder(f->folder);
     snprintf(f->path, sizeof(f->path), "%s/dozo.db", f->folder);
-    snprintf(f->copy, sizeof(f->copy), "%s.before-migration-2", f->path);
+    assert_int_equal(dz_migrations_n, NOW);
+    snprintf(f->copy, sizeof(f->copy), "%s.before-migration-%d", f->path, NOW + 1);
     f->a = dz_arena_new(8 * DZ_MIB);
     *state = f;
     return 0;
@@ -113,12 +117,13 @@ static void the_connections_are_strict_and_durable(void **state)
     dz_catalog_close(&c);
 }
 
-static const char *later_list[3];
+static const char *later_list[LATER];
 static const char *const *later(void)
 {
-    later_list[0] = dz_migrations[0];
-    later_list[1] = "ALTER TABLE series ADD COLUMN note TEXT NOT NULL DEFAULT 'none'";
-    later_list[2] = "CREATE TABLE job (id INTEGER PRIMARY KEY) STRICT";
+    for (size_t i = 0; i < NOW; i++)
+        later_list[i] = dz_migrations[i];
+    later_list[NOW] = "ALTER TABLE series ADD COLUMN note TEXT NOT NULL DEFAULT 'none'";
+    later_list[NOW + 1] = "CREATE TABLE job (id INTEGER PRIMARY KEY) STRICT";
     return later_list;
 }
 
@@ -128,12 +133,12 @@ static void an_old_file_is_copied_and_migrated(void **state)
     struct dz_catalog *c = open_at(f, "");
     put_one(c, "s", "1", 1, 2, 1);
     chmod(f->path, 0640);
-    must(dz_migrate(self_of(c), later(), 3, err));
-    assert_int_equal(ask(c, "SELECT max(number) FROM schema_version"), 3);
+    must(dz_migrate(self_of(c), later(), LATER, err));
+    assert_int_equal(ask(c, "SELECT max(number) FROM schema_version"), LATER);
     assert_int_equal(ask(c, "SELECT count(*) FROM series WHERE note = 'none'"), 1);
     assert_int_equal(ask(c, "SELECT count(*) FROM job"), 0);
     assert_int_equal(chapters_in(f, c), 1);
-    must(dz_migrate(self_of(c), later(), 3, err)); /* nothing left to do */
+    must(dz_migrate(self_of(c), later(), LATER, err)); /* nothing left to do */
     dz_catalog_close(&c);
 
     /* The copy is a whole catalog of the old number, with the rights of the original. */
@@ -141,11 +146,11 @@ static void an_old_file_is_copied_and_migrated(void **state)
     assert_int_equal(stat(f->copy, &st), 0);
     assert_int_equal(st.st_mode & 0777, 0640);
     struct dz_catalog *old = open_at(f, f->copy);
-    assert_int_equal(ask(old, "SELECT max(number) FROM schema_version"), 1);
+    assert_int_equal(ask(old, "SELECT max(number) FROM schema_version"), NOW);
     assert_int_equal(chapters_in(f, old), 1);
     dz_catalog_close(&old);
     char other[160];
-    snprintf(other, sizeof(other), "%s/dozo.db.before-migration-3", f->folder);
+    snprintf(other, sizeof(other), "%s.before-migration-%d", f->path, LATER);
     assert_int_equal(access(other, F_OK), -1);
     snprintf(other, sizeof(other), "%s.tmp", f->copy);
     assert_int_equal(access(other, F_OK), -1);
@@ -153,20 +158,50 @@ static void an_old_file_is_copied_and_migrated(void **state)
     /* And this binary refuses what it does not know, without touching it. */
     const char *text = refused(dz_catalog_open("sqlite", f->folder, "", &c, err), DZ_UNSUPPORTED);
     assert_non_null(strstr(text, f->path));
-    assert_non_null(strstr(text, "newer dozo (schema 3, this one knows 1)"));
+    assert_non_null(strstr(text, "newer dozo (schema 4, this one knows 2)"));
+}
+
+/* A file of number 1, with a series of one chapter, comes up as a catalog of today. */
+static void a_file_without_revisions_gets_them(void **state)
+{
+    struct fixture *f = *state;
+    static const char content[] =
+        "PRAGMA application_id = 1685027439;"
+        "CREATE TABLE schema_version (number INTEGER PRIMARY KEY, applied_s INTEGER NOT NULL) "
+        "STRICT; INSERT INTO schema_version VALUES (1, 1);"
+        "INSERT INTO series VALUES (1, 'local', 's', 's', '', '', '', '', '', '', 0, 1, 1, 1);"
+        "INSERT INTO chapter VALUES (1, 1, '1', '1', 1, '1', '', NULL, 0, 0, '', '', '', '', '', "
+        "1, 1); INSERT INTO change VALUES (1, 1)";
+    sqlite3 *db = NULL;
+    assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, dz_migrations[0], NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, content, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+    struct dz_catalog *c = open_at(f, "");
+    struct dz_series_full full;
+    must(dz_catalog_load(c, 1, f->a, &full, err));
+    assert_int_equal(full.chapters_n, 1);
+    assert_int_equal(full.chapters[0].rev, 0);
+    put_one(c, "s", "1", 1, 2, 1);
+    must(dz_catalog_load(c, 1, f->a, &full, err));
+    assert_int_equal(full.chapters[0].rev, 2);
+    dz_catalog_close(&c);
+    char copy[128];
+    snprintf(copy, sizeof(copy), "%s.before-migration-2", f->path);
+    assert_int_equal(access(copy, F_OK), 0);
 }
 
 static void a_failing_migration_leaves_the_file_as_it_was(void **state)
 {
     struct fixture *f = *state;
-    const char *const list[] = {dz_migrations[0], "CREATE TABLE job (id INTEGER PRIMARY KEY); "
-                                                  "INSERT INTO nowhere VALUES (1)"};
+    const char *const *list = later();
+    later_list[NOW] = "CREATE TABLE job (id INTEGER PRIMARY KEY); INSERT INTO nowhere VALUES (1)";
     struct dz_catalog *c = open_at(f, "");
     put_one(c, "s", "1", 1, 2, 1);
-    const char *text = refused(dz_migrate(self_of(c), list, 2, err), DZ_INTERNAL);
-    assert_non_null(strstr(text, "migration 2: "));
+    const char *text = refused(dz_migrate(self_of(c), list, NOW + 1, err), DZ_INTERNAL);
+    assert_non_null(strstr(text, "migration 3: "));
     assert_non_null(strstr(text, "nowhere"));
-    assert_int_equal(ask(c, "SELECT max(number) FROM schema_version"), 1);
+    assert_int_equal(ask(c, "SELECT max(number) FROM schema_version"), NOW);
     assert_int_equal(ask(c, "SELECT count(*) FROM sqlite_schema WHERE name = 'job'"), 0);
     put_one(c, "s", "2", 2, 2, 1);
     assert_int_equal(chapters_in(f, c), 2);
@@ -181,11 +216,11 @@ static void without_a_copy_nothing_is_migrated(void **state)
     put_one(c, "s", "1", 1, 2, 1);
     mkdir(f->copy, 0700); /* the copy's name is taken by a folder */
     struct dz_err err = {0};
-    assert_int_not_equal(dz_migrate(self_of(c), later(), 3, &err), DZ_OK);
-    assert_non_null(strstr(err.text, "the copy before migration 2: "));
-    assert_int_equal(ask(c, "SELECT max(number) FROM schema_version"), 1);
+    assert_int_not_equal(dz_migrate(self_of(c), later(), LATER, &err), DZ_OK);
+    assert_non_null(strstr(err.text, "the copy before migration 3: "));
+    assert_int_equal(ask(c, "SELECT max(number) FROM schema_version"), NOW);
     rmdir(f->copy);
-    must(dz_migrate(self_of(c), later(), 3, err));
+    must(dz_migrate(self_of(c), later(), LATER, err));
     dz_catalog_close(&c);
 }
 
@@ -259,6 +294,7 @@ int main(void)
         CASE(the_folder_is_made),
         CASE(the_connections_are_strict_and_durable),
         CASE(an_old_file_is_copied_and_migrated),
+        CASE(a_file_without_revisions_gets_them),
         CASE(a_failing_migration_leaves_the_file_as_it_was),
         CASE(without_a_copy_nothing_is_migrated),
         CASE(what_is_no_catalog_is_refused),
