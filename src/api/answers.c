@@ -43,36 +43,54 @@ void answer_error(struct dz_http_req *r, enum dz_code code, const struct dz_err 
         answer_not_found(r);
         return;
     }
-    dz_str type, body;
-    answer_error_body(status, &type, &body);
-    dz_http_reply_text(r, status, type, NO_STORE, body);
+    struct dz_buf body;
+    dz_str type;
+    dz_buf_init(&body, 4 * DZ_KIB);
+    answer_error_body(status, NULL, &body, &type);
+    dz_http_reply_text(r, status, type, NO_STORE, dz_buf_str(&body));
+    dz_buf_done(&body);
 }
 
-/* The words for what the server refuses by itself. */
-void answer_error_body(int status, dz_str *ret_content_type, dz_str *ret_body)
+/* The words for what the server refuses by itself; `why` names the part of the request that is wrong. */
+void answer_error_body(int status, const char *why, struct dz_buf *out, dz_str *ret_content_type)
 {
     static const struct {
         int status;
-        const char *body;
+        const char *words;
     } rows[] = {
-        {400, "{\"error\": true, \"description\": \"400: Bad Request.\"}"},
-        {401, "{\"error\": true, \"description\": \"401: Unauthorized.\"}"},
-        {404, "{\"error\": true, \"description\": \"404: Not Found.\"}"},
-        {405, "{\"error\": true, \"description\": \"405: Method Not Allowed.\"}"},
-        {408, "{\"error\": true, \"description\": \"408: Request Timeout.\"}"},
-        {413, "{\"error\": true, \"description\": \"413: Content Too Large.\"}"},
-        {414, "{\"error\": true, \"description\": \"414: URI Too Long.\"}"},
-        {417, "{\"error\": true, \"description\": \"417: Expectation Failed.\"}"},
-        {431, "{\"error\": true, \"description\": \"431: Request Header Fields Too Large.\"}"},
-        {501, "{\"error\": true, \"description\": \"501: Not Implemented.\"}"},
-        {503, "{\"error\": true, \"description\": \"503: Service Unavailable.\"}"},
-        {505, "{\"error\": true, \"description\": \"505: HTTP Version Not Supported.\"}"},
+        {400, "Bad Request"},
+        {401, "Unauthorized"},
+        {403, "Forbidden"},
+        {405, "Method Not Allowed"},
+        {408, "Request Timeout"},
+        {412, "Precondition Failed"},
+        {413, "Content Too Large"},
+        {414, "URI Too Long"},
+        {416, "Range Not Satisfiable"},
+        {417, "Expectation Failed"},
+        {431, "Request Header Fields Too Large"},
+        {501, "Not Implemented"},
+        {503, "Service Unavailable"},
+        {504, "Gateway Timeout"},
+        {505, "HTTP Version Not Supported"},
+        {507, "Insufficient Storage"},
     };
-    *ret_content_type = JSON;
-    *ret_body = DZ_S("{\"error\": true, \"description\": \"500: Internal Server Error.\"}");
+    const char *words = "Internal Server Error";
     for (size_t i = 0; i < DZ_LEN(rows); i++)
         if (rows[i].status == status)
-            *ret_body = dz_str_of(rows[i].body);
+            words = rows[i].words;
+    char text[256];
+    int n =
+        snprintf(text, sizeof text, "%d: %s%s%s.", status, words, why ? ": " : "", why ? why : "");
+    struct dz_json j;
+    dz_json_init(&j, out, DZ_JSON_PYTHON, true);
+    dz_json_object(&j);
+    dz_json_key(&j, DZ_S("error"));
+    dz_json_bool(&j, true);
+    dz_json_key(&j, DZ_S("description"));
+    dz_json_str(&j, (dz_str){text, (size_t)n < sizeof text ? (size_t)n : sizeof text - 1});
+    dz_json_end(&j);
+    *ret_content_type = JSON;
 }
 
 bool answered_for_shelf_host(struct dz_http_req *r)

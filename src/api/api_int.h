@@ -59,7 +59,7 @@ void answer_not_found(
 void answer_cdn_not_found(struct dz_http_req *r); /* the CDN kind: "404" */
 void answer_error(struct dz_http_req *r, enum dz_code code,
                   const struct dz_err *err); /* logs what is ours */
-void answer_error_body(int status, dz_str *ret_content_type, dz_str *ret_body);
+void answer_error_body(int status, const char *why, struct dz_buf *out, dz_str *ret_content_type);
 /* A page of the reader was asked for on a host that belongs to a shelf: answers (404 or the image redirect) and says true. */
 bool answered_for_shelf_host(struct dz_http_req *r);
 

@@ -145,9 +145,9 @@ struct dz_http_options {
     size_t routes_n;
     dz_http_handler_fn *fallback; /* no route matched; NULL: plain 404 */
     bool (*gate)(struct dz_http_req *r); /* before any handler; true: it has replied; NULL: none */
-    /* Called for 400, 405, 408, 413, 414, 417, 431, 500, 501, 503, 505 made by the server itself, to give them a
-     * body; NULL: a short text. Must reply to it with dz_http_reply_text semantics through ret_. */
-    void (*error_body)(int status, dz_str *ret_content_type, dz_str *ret_body);
+    /* For what the server refuses by itself (400, 405, 408, 413, 414, 416, 417, 431, 500, 501, 503, 505): appends a body to
+     * `out`, or nothing for a short text. `why` names the part of the request that is wrong; NULL: nothing to add. */
+    void (*error_body)(int status, const char *why, struct dz_buf *out, dz_str *ret_content_type);
     void *app;
     void *(*loop_start)(void *app, struct dz_loop *l); /* once a loop, on the loop's thread, before it accepts; may be NULL */
     void (*loop_stop)(void *app, void *loop_app); /* on the loop's thread, after its last turn */

@@ -67,17 +67,17 @@ static void answer_text(struct dz_http_request *q, int status, dz_str content_ty
 
 static void answer_error(struct dz_http_request *q, int status, const char *why)
 {
-    dz_str type = DZ_S("text/plain; charset=utf-8"), body = {0};
-    char text[256];
+    dz_str type = DZ_S("text/plain; charset=utf-8");
+    struct dz_buf body;
+    dz_buf_init(&body, 4 * DZ_KIB);
     const struct dz_http_options *o = &q->conn->lane->server->o;
     if (o->error_body)
-        o->error_body(status, &type, &body);
-    if (body.n == 0) {
-        int n = snprintf(text, sizeof(text), "%d %s%s%s\n", status, dz_http_reason(status),
-                         why ? ": " : "", why ? why : "");
-        body = (dz_str){text, (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1};
-    }
-    answer_text(q, status, type, DZ_S("no-store"), body);
+        o->error_body(status, why, &body, &type);
+    if (body.n == 0)
+        dz_buf_putf(&body, "%d %s%s%s\n", status, dz_http_reason(status), why ? ": " : "",
+                    why ? why : "");
+    answer_text(q, status, type, DZ_S("no-store"), dz_buf_str(&body));
+    dz_buf_done(&body);
 }
 
 /* ---- prepared responses and files ------------------------------------------------------------ */

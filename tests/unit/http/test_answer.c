@@ -459,10 +459,14 @@ static void cors(void **state)
     rig_close();
 }
 
-static void error_texts(int status, dz_str *ret_type, dz_str *ret_body)
+static void error_texts(int status, const char *why, struct dz_buf *out, dz_str *ret_type)
 {
-    *ret_type = DZ_S("application/json");
-    *ret_body = status == 405 ? DZ_S("{\"e\":405}") : (dz_str){0};
+    if (status == 405)
+        dz_buf_put(out, DZ_S("{\"e\":405}"));
+    if (status == 400)
+        dz_buf_put(out, dz_str_of(why));
+    if (out->n > 0)
+        *ret_type = DZ_S("application/json");
 }
 
 static void fallback(struct dz_http_req *r)
@@ -483,6 +487,9 @@ static void own_errors(void **state)
                 "HTTP/1.1 404 Not Found\r\nDate: " RIG_DATE
                 "\r\nContent-Length: 9\r\nContent-Type: text/html\r\nCache-Control: "
                 "max-age=9\r\n\r\n/no where");
+    dz_str bad = ask_with("GET / HTTP/1.1\r\nHost : a\r\n", "");
+    assert_int_equal(status_of(bad), 400);
+    assert_true(dz_str_find(bad, DZ_S("colon")) != DZ_NPOS);
     assert_int_equal(status_of(ask_with("FROB /nowhere HTTP/1.1\r\nHost: a\r\n", "")), 501);
     rig_close();
 }
