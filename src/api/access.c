@@ -1,10 +1,12 @@
 /*
- * access: the access log in the Combined Log Format, with the milliseconds to the answer behind it. Loops append lines to a bounded
- * buffer; a thread of its own writes them to standard output (`on`) or to a file that is opened anew on SIGHUP, as log rotation
- * expects. A reader that stops reading, or a full disk, costs lines and never an answer: what does not fit is dropped and counted, and
+ * access: the access log in the Combined Log Format, with the milliseconds to the answer behind it.
+ * Loops append lines to a bounded buffer; a thread of its own writes them to standard output (`on`)
+ * or to a file that is opened anew on SIGHUP, as log rotation expects. A reader that stops reading,
+ * or a full disk, costs lines and never an answer: what does not fit is dropped and counted, and
  * the count is logged.
  *
- * What a client sent is escaped as nginx does: quotes, backslashes and everything outside printable ASCII become \xHH.
+ * What a client sent is escaped as nginx does: quotes, backslashes and everything outside printable
+ * ASCII become \xHH.
  */
 #include "api/api_int.h"
 
@@ -34,7 +36,7 @@ struct access_log {
 
 static const struct dz_log_ctx ctx = {.room = "api", .what = "access log"};
 
-/* ---- lines -------------------------------------------------------------------------------------- */
+/* ---- lines ----------------------------------------------------------------------------------- */
 
 static void put_escaped(struct dz_buf *b, dz_str s)
 {
@@ -93,7 +95,7 @@ void access_write(void *app, const struct dz_http_req *r, int status, uint64_t b
     dz_buf_done(&b);
 }
 
-/* ---- the writing thread ---------------------------------------------------------------------------- */
+/* ---- the writing thread ---------------------------------------------------------------------- */
 
 /* False when the end was asked for while nobody took the bytes, or when they cannot be written. */
 static bool write_out(struct access_log *l, int fd, dz_str s)
@@ -153,7 +155,7 @@ static void *write_lines(void *arg)
     return NULL;
 }
 
-/* ---- open and close ----------------------------------------------------------------------------------- */
+/* ---- open and close -------------------------------------------------------------------------- */
 
 struct access_log *access_new(void)
 {

@@ -1,6 +1,6 @@
 /*
- * answers: the error bodies that all route families share (contracts/komizip.md 2.5, with the drop-in rules 16 and 17 of
- * its section 9: JSON is labelled as JSON, and every 404 says no-store).
+ * answers: the error bodies that all route families share (contracts/komizip.md 2.5, with the
+ * drop-in rules 16 and 17 of its section 9: JSON is labelled as JSON, and every 404 says no-store).
  */
 #include "api/api_int.h"
 
@@ -51,7 +51,8 @@ void answer_error(struct dz_http_req *r, enum dz_code code, const struct dz_err 
     dz_buf_done(&body);
 }
 
-/* The words for what the server refuses by itself; `why` names the part of the request that is wrong. */
+/* The words for what the server refuses by itself; `why` names the part of the request that is
+ * wrong. */
 void answer_error_body(int status, const char *why, struct dz_buf *out, dz_str *ret_content_type)
 {
     static const struct {

@@ -1,9 +1,9 @@
 /*
  * api: the route table and what ties it to loops and views.
  *
- * The current view is handed to each loop as a posted message and held there by reference, so that a request needs no
- * lock and no atomic operation to read it. The lock guards the list of loops and the flights (fetch.c); it is never
- * held while anything blocks.
+ * The current view is handed to each loop as a posted message and held there by reference, so that
+ * a request needs no lock and no atomic operation to read it. The lock guards the list of loops and
+ * the flights (fetch.c); it is never held while anything blocks.
  */
 #include "api/api_int.h"
 
@@ -56,7 +56,8 @@ static void view_drop_done(struct dz_work *w)
     free(dz_container(w, struct view_drop, work));
 }
 
-/* The last reference to a view may free the snapshots of a whole library: a worker's job, not a loop's. */
+/* The last reference to a view may free the snapshots of a whole library: a worker's job, not a
+ * loop's. */
 static void drop_view(struct dz_api *a, struct dz_view *view)
 {
     struct view_drop *d = dz_new(struct view_drop);

@@ -1,9 +1,10 @@
 /*
- * api: the routes. One file a family: cdn.c (komizip's cdn and i hosts, library pages), chapters.c (/v1/chapters),
- * reader.c (HTML for people), metrics.c (/healthz, /metrics). Each decodes a request, asks the library, encodes the answer.
+ * api: the routes. One file a family: cdn.c (komizip's cdn and i hosts, library pages), chapters.c
+ * (/v1/chapters), reader.c (HTML for people), metrics.c (/healthz, /metrics). Each decodes a
+ * request, asks the library, encodes the answer.
  *
- * Handlers run on http loops. Each loop holds a reference on one view; a new view reaches it as a posted message, so
- * a request sees one picture of the world from its first byte to its last.
+ * Handlers run on http loops. Each loop holds a reference on one view; a new view reaches it as a
+ * posted message, so a request sees one picture of the world from its first byte to its last.
  */
 #pragma once
 
@@ -28,11 +29,11 @@ void dz_api_free(struct dz_api **a); /* after the server has stopped */
 
 /* Fills routes, fallback, error bodies, loop hooks and app of the server's options. */
 void dz_api_wire(struct dz_api *a, struct dz_http_options *o);
-void dz_api_set_server(struct dz_api *a,
-                       struct dz_http_server *s); /* for statistics, before dz_http_start */
+/* for statistics, before dz_http_start */
+void dz_api_set_server(struct dz_api *a, struct dz_http_server *s);
 
-/* http.access_log: "off", "on" (standard output) or a path; again on SIGHUP, so that a rotated file is opened anew. Control
- * thread. DZ_IO names the path. */
+/* http.access_log: "off", "on" (standard output) or a path; again on SIGHUP, so that a rotated file
+ * is opened anew. Control thread. DZ_IO names the path. */
 DZ_MUST enum dz_code dz_api_open_access_log(struct dz_api *a, const char *where,
                                             struct dz_err *err);
 

@@ -1,5 +1,6 @@
 /*
- * api_int: what the files of the api room share. Handlers live on http loops; struct api_loop is one loop's own state.
+ * api_int: what the files of the api room share. Handlers live on http loops; struct api_loop is
+ * one loop's own state.
  */
 #pragma once
 
@@ -15,10 +16,12 @@
 #define CACHE_REVALIDATE DZ_S("no-cache")
 #define NO_STORE DZ_S("no-store")
 
-/* A longer X-Chapters or X-Metadata is left out: no client reads header blocks of that size. 411 chapters take 2.4 KB. */
+/* A longer X-Chapters or X-Metadata is left out: no client reads header blocks of that size. 411
+ * chapters take 2.4 KB. */
 #define HEADER_VALUE_MAX (48 * DZ_KIB)
 
-/* Bodies up to this are kept in RAM and written together with their header block; larger ones go by sendfile. */
+/* Bodies up to this are kept in RAM and written together with their header block; larger ones go by
+ * sendfile. */
 #define SMALL_BODY_MAX (32 * DZ_KIB)
 
 struct api_loop {
@@ -52,18 +55,19 @@ static inline const struct dz_view *view_of(const struct dz_http_req *r)
     return ((const struct api_loop *)r->loop_app)->view;
 }
 
-/* ---- answers used by all families (answers.c) ------------------------------------------------------------------- */
+/* ---- answers used by all families (answers.c) ------------------------------------------------ */
 
-void answer_not_found(
-    struct dz_http_req *r); /* JSON of contracts/komizip.md 2.5, or a page for a browser */
+/* JSON of contracts/komizip.md 2.5, or a page for a browser */
+void answer_not_found(struct dz_http_req *r);
 void answer_cdn_not_found(struct dz_http_req *r); /* the CDN kind: "404" */
-void answer_error(struct dz_http_req *r, enum dz_code code,
-                  const struct dz_err *err); /* logs what is ours */
+/* logs what is ours */
+void answer_error(struct dz_http_req *r, enum dz_code code, const struct dz_err *err);
 void answer_error_body(int status, const char *why, struct dz_buf *out, dz_str *ret_content_type);
-/* A page of the reader was asked for on a host that belongs to a shelf: answers (404 or the image redirect) and says true. */
+/* A page of the reader was asked for on a host that belongs to a shelf: answers (404 or the image
+ * redirect) and says true. */
 bool answered_for_shelf_host(struct dz_http_req *r);
 
-/* ---- objects (fetch.c) --------------------------------------------------------------------------------------------- */
+/* ---- objects (fetch.c) ----------------------------------------------------------------------- */
 
 /* What a stored page or asset is served with. Texts live in the view. */
 struct object_request {
@@ -85,7 +89,7 @@ void access_write(void *app, const struct dz_http_req *r, int status, uint64_t b
 struct access_log *access_new(void);
 void access_free(struct access_log **l);
 
-/* ---- handlers ---------------------------------------------------------------------------------------------------------- */
+/* ---- handlers -------------------------------------------------------------------------------- */
 
 void handle_cdn(struct dz_http_req *r);
 void handle_shelf_cdn(struct dz_http_req *r);
@@ -103,7 +107,7 @@ void handle_static(struct dz_http_req *r);
 void handle_healthz(struct dz_http_req *r);
 void handle_metrics(struct dz_http_req *r);
 
-/* ---- the reader's HTML (html.c: pieces, reader.c: pages) ------------------------------------------------------------ */
+/* ---- the reader's HTML (html.c: pieces, reader.c: pages) ------------------------------------- */
 
 /* Files of src/api/static, compiled in by tools/embed.py. */
 struct static_file {
@@ -121,8 +125,8 @@ struct page_head {
 void html_open(struct dz_buf *b, const struct page_head *h);
 void html_top(struct dz_buf *b, dz_str search); /* the bar with the name and the search field */
 void html_close(struct dz_buf *b, bool footer);
-void html_number(struct dz_buf *b, uint64_t n, const char *one,
-                 const char *many); /* "1 page", "2 pages" */
+/* "1 page", "2 pages" */
+void html_number(struct dz_buf *b, uint64_t n, const char *one, const char *many);
 void html_page_url(struct dz_buf *b, int64_t series_id, int64_t chapter_id,
                    const struct dz_snap_page *p);
 void html_reply(struct dz_http_req *r, int status, struct dz_buf *b);

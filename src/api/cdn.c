@@ -1,6 +1,7 @@
 /*
- * cdn: pages, covers and metadata of a shelf by host name or under /shelf/NAME/cdn/ (contracts/komizip.md 2.3), the redirects
- * of the image host (2.8), and the pages of the library under /page/SERIES/CHAPTER/N.
+ * cdn: pages, covers and metadata of a shelf by host name or under /shelf/NAME/cdn/
+ * (contracts/komizip.md 2.3), the redirects of the image host (2.8), and the pages of the library
+ * under /page/SERIES/CHAPTER/N.
  *
  * A file name is looked up in the snapshot, never on a disk, so no path can leave anything.
  */
@@ -100,7 +101,7 @@ void handle_shelf_cdn(struct dz_http_req *r)
         serve_cdn(r, shelf->snap, r->capture[1]);
 }
 
-/* ---- the image host ------------------------------------------------------------------------------------------------- */
+/* ---- the image host -------------------------------------------------------------------------- */
 
 static bool all_of(dz_str s, bool dots)
 {
@@ -112,8 +113,9 @@ static bool all_of(dz_str s, bool dots)
     return true;
 }
 
-/* Where the shelf's cdn host is when the settings do not say: the image host's name with its first label changed, https as
- * the original always had it unless the request names a port (then this is no public address). */
+/* Where the shelf's cdn host is when the settings do not say: the image host's name with its first
+ * label changed, https as the original always had it unless the request names a port (then this is
+ * no public address). */
 static void put_cdn_base(struct dz_buf *out, const struct dz_http_req *r,
                          const struct dz_view_shelf *shelf, bool by_path)
 {
@@ -137,7 +139,8 @@ static void put_cdn_base(struct dz_buf *out, const struct dz_http_req *r,
     dz_buf_put(out, DZ_S("/cdn/"));
 }
 
-/* 2.8 with drop-in rule 12: exactly two segments, [0-9.]+ and digits; two digits at least for the page. */
+/* 2.8 with drop-in rule 12: exactly two segments, [0-9.]+ and digits; two digits at least for the
+ * page. */
 static void serve_redirect(struct dz_http_req *r, const struct dz_view_shelf *shelf, dz_str path,
                            bool by_path)
 {
@@ -183,10 +186,10 @@ void handle_shelf_image_redirect(struct dz_http_req *r)
         serve_redirect(r, shelf, r->capture[1], true);
 }
 
-/* ---- pages of the library --------------------------------------------------------------------------------------------- */
+/* ---- pages of the library -------------------------------------------------------------------- */
 
-/* /page/SERIES/CHAPTER/N[.ext][?v=…]; with the right v the bytes can never change under that address. CHAPTER 0 is the
- * series' cover. */
+/* /page/SERIES/CHAPTER/N[.ext][?v=…]; with the right v the bytes can never change under that
+ * address. CHAPTER 0 is the series' cover. */
 void handle_page(struct dz_http_req *r)
 {
     if (answered_for_shelf_host(r))

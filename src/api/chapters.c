@@ -1,6 +1,7 @@
 /*
- * chapters: the list of a shelf, GET /v1/chapters (contracts/komizip.md 2.6). The bodies stand ready in the snapshot, an
- * encoding each; the choice is made per request, with an ETag per encoding (section 9, rules 2 and 15).
+ * chapters: the list of a shelf, GET /v1/chapters (contracts/komizip.md 2.6). The bodies stand
+ * ready in the snapshot, an encoding each; the choice is made per request, with an ETag per
+ * encoding (section 9, rules 2 and 15).
  */
 #include "api/api_int.h"
 

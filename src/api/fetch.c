@@ -1,10 +1,11 @@
 /*
- * fetch: a stored page on its way to a reader. RAM first; large files by sendfile from the store's own files; everything else
- * is read by a worker while the request waits, one read for any number of waiting requests (single-flight).
+ * fetch: a stored page on its way to a reader. RAM first; large files by sendfile from the store's
+ * own files; everything else is read by a worker while the request waits, one read for any number
+ * of waiting requests (single-flight).
  *
- * The cache key is snapshot serial, page index and family, so that a new snapshot never meets an old answer. A flight holds
- * a reference on the view that its page lives in. Waiters belong to their loops; the worker reaches them by message, and only
- * while their loop still runs.
+ * The cache key is snapshot serial, page index and family, so that a new snapshot never meets an
+ * old answer. A flight holds a reference on the view that its page lives in. Waiters belong to
+ * their loops; the worker reaches them by message, and only while their loop still runs.
  */
 #include "api/api_int.h"
 
@@ -121,7 +122,7 @@ static void answer_failed(struct dz_http_req *r, void (*missing)(struct dz_http_
     }
 }
 
-/* ---- the worker's side ---------------------------------------------------------------------------------------------- */
+/* ---- the worker's side ----------------------------------------------------------------------- */
 
 static void waiter_free(struct dz_msg *m)
 {
@@ -182,7 +183,7 @@ static void flight_done(struct dz_work *work)
     free(f);
 }
 
-/* ---- the loop's side ---------------------------------------------------------------------------------------------------- */
+/* ---- the loop's side ------------------------------------------------------------------------- */
 
 static void wait_for(struct dz_http_req *r, const struct object_request *o)
 {

@@ -1,7 +1,7 @@
 /*
- * gate: what is decided before any route, in this order (contracts/imoog.md section 2): http.force_https sends plain requests to the same
- * address over https, http.allowed_hosts refuses names that are not listed. Both come from the view's settings, so a reload counts at
- * once.
+ * gate: what is decided before any route, in this order (contracts/imoog.md section 2):
+ * http.force_https sends plain requests to the same address over https, http.allowed_hosts refuses
+ * names that are not listed. Both come from the view's settings, so a reload counts at once.
  */
 #include "api/api_int.h"
 
@@ -13,7 +13,8 @@ static dz_str without_port(dz_str host)
     return dz_str_sub(host, 0, colon);
 }
 
-/* Patterns are exact names, "*.suffix" for what is below it, or "*". RFC 9110 4.2.3: host names know no case. */
+/* Patterns are exact names, "*.suffix" for what is below it, or "*". RFC 9110 4.2.3: host names
+ * know no case. */
 static bool is_listed(const struct dz_strs *patterns, dz_str host)
 {
     for (size_t i = 0; i < patterns->n; i++) {
@@ -28,7 +29,8 @@ static bool is_listed(const struct dz_strs *patterns, dz_str host)
     return false;
 }
 
-/* Whether "www." and the name is listed, letter by letter: a "*.suffix" does not send its bare suffix anywhere. */
+/* Whether "www." and the name is listed, letter by letter: a "*.suffix" does not send its bare
+ * suffix anywhere. */
 static bool is_listed_with_www(const struct dz_strs *patterns, dz_str host)
 {
     for (size_t i = 0; i < patterns->n; i++) {

@@ -1,6 +1,7 @@
 /*
- * html: pieces of the reader's pages. Texts from outside pass dz_buf_put_html and nothing else; addresses are made of numbers that
- * are ours. Pages carry no inline script or style, so the content security policy can forbid both.
+ * html: pieces of the reader's pages. Texts from outside pass dz_buf_put_html and nothing else;
+ * addresses are made of numbers that are ours. Pages carry no inline script or style, so the
+ * content security policy can forbid both.
  */
 #include "api/api_int.h"
 

@@ -1,6 +1,6 @@
 /*
- * metrics: /healthz for load balancers and people, /metrics in the Prometheus text format (version 0.0.4). Neither is
- * answered on a shelf's host names, which are public.
+ * metrics: /healthz for load balancers and people, /metrics in the Prometheus text format (version
+ * 0.0.4). Neither is answered on a shelf's host names, which are public.
  */
 #include "api/api_int.h"
 
@@ -164,7 +164,8 @@ void handle_metrics(struct dz_http_req *r)
     dz_buf_done(&b);
 }
 
-/* 200 as long as readers are served, also when the catalog or the back is lost: then "status" is "degraded" and says why. */
+/* 200 as long as readers are served, also when the catalog or the back is lost: then "status" is
+ * "degraded" and says why. */
 void handle_healthz(struct dz_http_req *r)
 {
     if (answered_for_shelf_host(r))

@@ -1,8 +1,9 @@
 /*
- * reader: the pages that people read, without JavaScript: all series, one series, one chapter as a strip, one page at a time.
+ * reader: the pages that people read, without JavaScript: all series, one series, one chapter as a
+ * strip, one page at a time.
  *
- * Every image carries its width and height, so nothing moves when it arrives; all but the first two are loaded lazily. Order and
- * neighbours come from the snapshot: index 0 is the newest chapter.
+ * Every image carries its width and height, so nothing moves when it arrives; all but the first two
+ * are loaded lazily. Order and neighbours come from the snapshot: index 0 is the newest chapter.
  */
 #include "api/api_int.h"
 
@@ -13,7 +14,7 @@
 
 #define PUT(b, literal) dz_buf_put(b, DZ_S(literal))
 
-/* ---- small pieces ---------------------------------------------------------------------------------------------------- */
+/* ---- small pieces ---------------------------------------------------------------------------- */
 
 static void put_chapter_name(struct dz_buf *b, const struct dz_snap_chapter *c)
 {
@@ -152,7 +153,7 @@ static bool contains_nocase(dz_str text, dz_str what)
     return false;
 }
 
-/* ---- / ------------------------------------------------------------------------------------------------------------------ */
+/* ---- / --------------------------------------------------------------------------------------- */
 
 static bool is_found(const struct dz_snapshot *s, dz_str q)
 {
@@ -237,7 +238,7 @@ void handle_home(struct dz_http_req *r)
     dz_buf_done(&base);
 }
 
-/* ---- /series/ID ----------------------------------------------------------------------------------------------------------- */
+/* ---- /series/ID ------------------------------------------------------------------------------ */
 
 static const struct dz_snapshot *series_of(struct dz_http_req *r, dz_str text)
 {
@@ -365,7 +366,7 @@ void handle_shelf_home(struct dz_http_req *r)
     dz_buf_done(&to);
 }
 
-/* ---- /read/… -------------------------------------------------------------------------------------------------------------- */
+/* ---- /read/… --------------------------------------------------------------------------------- */
 
 /* One chapter with its neighbours in reading order; texts live in the request's arena. */
 struct reading {
@@ -528,7 +529,8 @@ static void put_jump(struct dz_buf *b, const struct reading *g, size_t at)
     PUT(b, "\">as a strip</a></li></ol></details>\n");
 }
 
-/* /read/SERIES/CHAPTER/N: one page that fits the window; the picture itself is the link to the next. */
+/* /read/SERIES/CHAPTER/N: one page that fits the window; the picture itself is the link to the
+ * next. */
 void handle_read_page(struct dz_http_req *r)
 {
     struct reading g;
@@ -572,7 +574,8 @@ void handle_read_page(struct dz_http_req *r)
     dz_buf_put_u64(&b, g.chapter->pages_n);
     PUT(&b, "</span></span>");
     put_button(&b, "next", next, DZ_S("<span class=\"wide\">Next&nbsp;</span> →"));
-    /* A strip of a webtoon squeezed into a window could not be read: pages much taller than wide keep their width. */
+    /* A strip of a webtoon squeezed into a window could not be read: pages much taller than wide
+     * keep their width. */
     bool tall = p->height > 3u * p->width;
     dz_buf_put(&b, tall ? DZ_S("</nav>\n<main id=\"main\" class=\"one tall\">")
                         : DZ_S("</nav>\n<main id=\"main\" class=\"one\">"));

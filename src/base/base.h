@@ -160,8 +160,8 @@ dz_str dz_str_trim(dz_str s);                /* ASCII blanks, tabs, CR and LF at
 /* "example.org:80" → "example.org", "[::1]:80" → "[::1]"; what is no port of digits stays, a colon
  * at the end goes. An IPv6 address without brackets has no port. */
 dz_str dz_str_without_port(dz_str host);
-char *dz_str_dup(dz_str s);                  /* heap, NUL-terminated */
-bool dz_str_is_utf8(dz_str s);               /* no surrogates, no overlong forms, <= U+10FFFF */
+char *dz_str_dup(dz_str s);    /* heap, NUL-terminated */
+bool dz_str_is_utf8(dz_str s); /* no surrogates, no overlong forms, <= U+10FFFF */
 /* Natural order: runs of digits by value ("2" < "10"), letters without ASCII case, ties broken by
  * bytes; total. */
 int dz_str_natural_cmp(dz_str a, dz_str b);
@@ -363,9 +363,9 @@ enum dz_json_style {
 };
 
 /* Streams into a buffer, no tree. Nesting at most 32. Wrong use (a key inside an array) asserts.
- * Bytes that are not UTF-8 become U+FFFD. When `ascii` is set, 0x7F and everything above it leaves as
- * \uXXXX with surrogate pairs, as Python's ensure_ascii does; escapes are \" \\ \n \r \t \b \f and
- * \u00XX. */
+ * Bytes that are not UTF-8 become U+FFFD. When `ascii` is set, 0x7F and everything above it leaves
+ * as \uXXXX with surrogate pairs, as Python's ensure_ascii does; escapes are \" \\ \n \r \t \b \f
+ * and \u00XX. */
 struct dz_json {
     struct dz_buf *out;
     enum dz_json_style style;

@@ -87,8 +87,8 @@ void dz_buf_putf(struct dz_buf *b, const char *fmt, ...)
         b->n += (size_t)n;
 }
 
-/* What stands for the character in HTML and XML, or an empty slice when it stands for itself. XML 1.0
- * has no way to write most control characters at all. */
+/* What stands for the character in HTML and XML, or an empty slice when it stands for itself.
+ * XML 1.0 has no way to write most control characters at all. */
 static dz_str html_escape(int32_t cp)
 {
     switch (cp) {

@@ -197,8 +197,8 @@ static void round_up(char *text)
 static void shortest(double x, char *text, size_t n)
 {
     /* 15 digits always survive the way there and back, so for a normal number the shortest text of
-     * up to 15 digits is found at once, with zeros behind it. The smallest numbers have fewer digits
-     * in them and are searched. */
+     * up to 15 digits is found at once, with zeros behind it. The smallest numbers have fewer
+     * digits in them and are searched. */
     int digits = fabs(x) >= DBL_MIN || x == 0 ? 15 : 1;
     for (; digits <= 17; digits++) {
         snprintf(text, n, "%.*e", digits - 1, x);

@@ -68,7 +68,7 @@ struct memory {
     struct shard *shards;
 };
 
-/* ---- ghosts --------------------------------------------------------------------------------- */
+/* ---- ghosts ---------------------------------------------------------------------------------- */
 
 /* Buckets use the low bits of the hash, shards bits 60 and up, the mark those between. */
 static uint32_t mark_of(uint64_t hash)
@@ -115,7 +115,7 @@ static bool ghost_take(struct shard *s, uint64_t hash)
     return false;
 }
 
-/* ---- one shard, under its lock -------------------------------------------------------------- */
+/* ---- one shard, under its lock --------------------------------------------------------------- */
 
 static uint64_t cost_of(size_t key_n, const struct dz_body *body)
 {
@@ -242,7 +242,7 @@ static void grow(struct shard *s)
     s->bucket_count = count;
 }
 
-/* ---- the driver ----------------------------------------------------------------------------- */
+/* ---- the driver ------------------------------------------------------------------------------ */
 
 static void free_victims(struct entry *victims)
 {

@@ -145,8 +145,8 @@ struct dz_catalog_driver {
     enum dz_code (*commit)(void *batch, uint64_t *ret_seq, struct dz_err *err);
     void (*rollback)(void *batch);
 };
-/* data_dir/dozo.db, or the file that uri names; ":memory:" for tests, where reads wait until a batch
- * has ended: a thread that has one open must not read. */
+/* data_dir/dozo.db, or the file that uri names; ":memory:" for tests, where reads wait until a
+ * batch has ended: a thread that has one open must not read. */
 extern const struct dz_catalog_driver dz_catalog_sqlite;
 
 /* ---- reading --------------------------------------------------------------------------------- */
@@ -159,8 +159,9 @@ void dz_catalog_close(struct dz_catalog **c);
 
 DZ_MUST enum dz_code dz_catalog_series_ids(struct dz_catalog *c, struct dz_arena *a,
                                            int64_t **ret_ids, size_t *ret_n, struct dz_err *err);
+/* DZ_NOT_FOUND */
 DZ_MUST enum dz_code dz_catalog_series_find(struct dz_catalog *c, dz_str source, dz_str source_id,
-                                            int64_t *ret_id, struct dz_err *err); /* DZ_NOT_FOUND */
+                                            int64_t *ret_id, struct dz_err *err);
 /* One series with all its chapters, pages and assets, from one read transaction. DZ_NOT_FOUND. */
 DZ_MUST enum dz_code dz_catalog_load(struct dz_catalog *c, int64_t series_id, struct dz_arena *a,
                                      struct dz_series_full *ret_full, struct dz_err *err);
@@ -298,7 +299,8 @@ struct dz_snapshot {
 DZ_MUST enum dz_code dz_snapshot_build(const struct dz_series_full *full, bool shelf,
                                        const struct dz_link_template *links, size_t links_n,
                                        struct dz_snapshot **ret_snap, struct dz_err *err);
-/* The same from a series loaded since `old`, whose page blocks are shared where they did not change.
+/* The same from a series loaded since `old`, whose page blocks are shared where they did not
+ * change.
  */
 DZ_MUST enum dz_code dz_snapshot_update(const struct dz_series_full *full,
                                         const struct dz_snapshot *old, bool shelf,

@@ -1,9 +1,10 @@
 /*
  * args: the option parser of all commands, and the help that is made of the same rows.
  *
- * In: a command's table and its argv. Out: values by row and the operands, or words about what is wrong. Nothing is
- * copied but the list of operands. The odd thing: an option with a value may not be given twice, because a script that
- * does so has a fault that "the last one wins" would hide; a switch may.
+ * In: a command's table and its argv. Out: values by row and the operands, or words about what is
+ * wrong. Nothing is copied but the list of operands. The odd thing: an option with a value may not
+ * be given twice, because a script that does so has a fault that "the last one wins" would hide; a
+ * switch may.
  */
 #include <stdlib.h>
 

@@ -1,8 +1,9 @@
 /*
  * check: whether catalog and store agree, and mending where they do not.
  *
- * In: options. Out: a line a problem and a summary on stdout, or one JSON object; the exit status says whether problems
- * are left. Reading every blob takes as long as reading the disk, so there is a line of progress and --quick.
+ * In: options. Out: a line a problem and a summary on stdout, or one JSON object; the exit status
+ * says whether problems are left. Reading every blob takes as long as reading the disk, so there is
+ * a line of progress and --quick.
  */
 #include "cli/cli_int.h"
 #include "crawl/crawl.h"
@@ -117,6 +118,10 @@ static int check_with(struct run *r, const struct dz_args *a, struct dz_conf *co
 {
     DZ_AUTO(dz_library_close) struct dz_library *l = NULL;
     struct dz_err err = {0};
+    if (!dz_library_exists(conf)) {
+        dz_say(&dz_cmd_check, "no library in %s", conf->data_dir);
+        return DZ_EXIT_FAILED;
+    }
     if (dz_library_open(conf, &l, &err) != DZ_OK) {
         dz_say(&dz_cmd_check, "%s", err.text);
         return DZ_EXIT_FAILED;

@@ -1,9 +1,9 @@
 /*
  * cli: from argv to a command.
  *
- * In: the process's arguments. Out: its exit status. Knows the list of commands and nothing of what they do. A result
- * that could not be written to stdout (a full disk behind a redirection) turns success into failure here, once for all
- * commands.
+ * In: the process's arguments. Out: its exit status. Knows the list of commands and nothing of what
+ * they do. A result that could not be written to stdout (a full disk behind a redirection) turns
+ * success into failure here, once for all commands.
  */
 #include <errno.h>
 #include <stdlib.h>

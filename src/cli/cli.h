@@ -1,6 +1,7 @@
 /*
- * cli: one file a command. A command gets its own argv (argv[0] is its name) and returns the process's exit status:
- * 0 done, 1 failed, 2 wrong use. Results go to stdout, everything else to stderr; `--json` gives programs JSON.
+ * cli: one file a command. A command gets its own argv (argv[0] is its name) and returns the
+ * process's exit status: 0 done, 1 failed, 2 wrong use. Results go to stdout, everything else to
+ * stderr; `--json` gives programs JSON.
  */
 #pragma once
 
@@ -10,8 +11,8 @@
 #define DZ_EXIT_FAILED 1
 #define DZ_EXIT_USAGE 2
 
-/* One row an option; --help is made of these rows and docs/dozo.1 is checked against them. Every command has --config
- * and --help without a row of its own. */
+/* One row an option; --help is made of these rows and docs/dozo.1 is checked against them. Every
+ * command has --config and --help without a row of its own. */
 struct dz_option {
     const char *name;  /* without the dashes; NULL ends the table */
     const char *value; /* what the help calls its value; NULL: a switch */

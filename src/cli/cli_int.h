@@ -25,14 +25,15 @@ struct dz_args {
     const char **list; /* owner of operands */
 };
 
-/* Options before, between and behind operands; "--" ends them; "--name value" and "--name=value"; "-" is an operand.
- * DZ_BAD_INPUT for an unknown option (naming the nearest one), a missing, empty or unwanted value, an option with a value given
- * twice. Borrowed texts; dz_args_done frees the list. */
+/* Options before, between and behind operands; "--" ends them; "--name value" and "--name=value";
+ * "-" is an operand. DZ_BAD_INPUT for an unknown option (naming the nearest one), a missing, empty
+ * or unwanted value, an option with a value given twice. Borrowed texts; dz_args_done frees the
+ * list. */
 DZ_MUST enum dz_code dz_args_read(const struct dz_option *options, int argc, char *const *argv,
                                   struct dz_args *ret_args, struct dz_err *err);
 void dz_args_done(struct dz_args *a);
-/* The same for a command, with its words: false means that --help was printed or the use is wrong, and the command
- * returns *ret_status. */
+/* The same for a command, with its words: false means that --help was printed or the use is wrong,
+ * and the command returns *ret_status. */
 DZ_MUST bool dz_args_begin(const struct dz_command *cmd, int argc, char *const *argv,
                            struct dz_args *ret_args, int *ret_status);
 /* Says what is wrong and where the help is; returns DZ_EXIT_USAGE. */
@@ -40,15 +41,17 @@ int dz_usage_error(const struct dz_command *cmd, const char *fmt, ...) DZ_PRINTF
 /* The text of `dozo NAME --help`. */
 void dz_help_put(const struct dz_command *cmd, struct dz_buf *out);
 
-/* The name nearest to a mistyped one, NULL when none is near. name_at gives the i-th name, NULL after the last. */
+/* The name nearest to a mistyped one, NULL when none is near. name_at gives the i-th name, NULL
+ * after the last. */
 const char *dz_nearest(dz_str typed, const char *(*name_at)(const void *table, size_t i),
                        const void *table);
 
 /* ---- say.c: words for people ----------------------------------------------------------------- */
 
-/* Appends text of anybody: control characters, bytes that are no UTF-8, and what would turn the direction of text as \xNN. Stops so
- * that no more than `columns` are taken, cut texts end in "..."; SIZE_MAX: no limit. Wide characters count 2, combining ones
- * 0. Returns the columns taken. */
+/* Appends text of anybody: control characters, bytes that are no UTF-8, and what would turn the
+ * direction of text as \xNN. Stops so that no more than `columns` are taken, cut texts end in
+ * "..."; SIZE_MAX: no limit. Wide characters count 2, combining ones 0. Returns the columns taken.
+ */
 size_t dz_text_put(struct dz_buf *out, dz_str text, size_t columns);
 /* "102.4 MiB" */
 void dz_bytes_put(struct dz_buf *out, uint64_t n);
@@ -62,8 +65,9 @@ void dz_print(const struct dz_buf *b);
 
 /* ---- settings -------------------------------------------------------------------------------- */
 
-/* Loads settings (path NULL: ./dozo.yaml or defaults, and the environment) and starts the log on stderr. On failure
- * every fault is said, and the command returns DZ_EXIT_FAILED. The caller unrefs. */
+/* Loads settings (path NULL: ./dozo.yaml or defaults, and the environment) and starts the log on
+ * stderr. On failure every fault is said, and the command returns DZ_EXIT_FAILED. The caller
+ * unrefs. */
 DZ_MUST bool dz_settings_load(const struct dz_command *cmd, const char *path,
                               struct dz_conf **ret_conf);
 
@@ -75,12 +79,14 @@ struct dz_progress_state {
     bool is_bytes;        /* else plain counts */
     const char *name;     /* what is being worked on; NULL: none */
 };
-/* The line for a terminal of so many columns; never more than columns - 1 wide, so that no terminal wraps it. Pure. */
+/* The line for a terminal of so many columns; never more than columns - 1 wide, so that no terminal
+ * wraps it. Pure. */
 void dz_progress_line(const struct dz_progress_state *s, size_t columns, bool colour,
                       struct dz_buf *out);
 
-/* On a terminal one line, drawn at most ten times a second. Elsewhere (no terminal, TERM=dumb) a plain line for each
- * dz_progress_step, at most one a second, without escape codes. Off: nothing. */
+/* On a terminal one line, drawn at most ten times a second. Elsewhere (no terminal, TERM=dumb) a
+ * plain line for each dz_progress_step, at most one a second, without escape codes. Off: nothing.
+ */
 struct dz_progress {
     enum { DZ_PROGRESS_OFF, DZ_PROGRESS_PLAIN, DZ_PROGRESS_BAR } mode;
     bool colour, shown;
@@ -92,5 +98,5 @@ struct dz_progress {
 void dz_progress_begin(struct dz_progress *p, bool is_bytes, bool off);
 void dz_progress_set(struct dz_progress *p, uint64_t done, uint64_t total, const char *name);
 void dz_progress_step(struct dz_progress *p, const char *name); /* one of many is finished */
-void dz_progress_clear(
-    struct dz_progress *p); /* before anything else is written; the next set draws again */
+/* before anything else is written; the next set draws again */
+void dz_progress_clear(struct dz_progress *p);

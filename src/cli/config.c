@@ -1,9 +1,9 @@
 /*
  * config: settings checked, shown, and explained.
  *
- * In: a verb, a settings file, the environment. Out: every fault of the file, a line each on stderr as
- * "FILE:LINE: key: words", in the form that editors jump to; or the settings in effect, secrets hidden; or the text of
- * docs/settings.md. Opens nothing else: neither catalog nor store.
+ * In: a verb, a settings file, the environment. Out: every fault of the file, a line each on stderr
+ * as "FILE:LINE: key: words", in the form that editors jump to; or the settings in effect, secrets
+ * hidden; or the text of docs/settings.md. Opens nothing else: neither catalog nor store.
  */
 #include "cli/cli_int.h"
 
@@ -18,7 +18,8 @@ static const struct dz_option options[] = {
     {NULL, NULL, NULL},
 };
 
-/* Loads the settings and asks what only a server would; every fault becomes a line of the report. */
+/* Loads the settings and asks what only a server would; every fault becomes a line of the report.
+ */
 static enum dz_code load(const char *path, struct dz_conf **ret_conf, struct dz_buf *report)
 {
     struct dz_err err = {0};

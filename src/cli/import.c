@@ -1,10 +1,11 @@
 /*
  * import: folders, archives and the files of the komizip service into the library.
  *
- * In: paths and options. Out: a library that holds them, a line of progress, words about what could not be used, and a
- * summary. The library does the work on this thread and tells it event by event. SIGINT and SIGTERM only set a flag
- * that the library looks at after each page; a second one ends the process at once, which loses nothing either. A
- * running server is told at the end, so that readers see the new chapters now and not at its next look.
+ * In: paths and options. Out: a library that holds them, a line of progress, words about what could
+ * not be used, and a summary. The library does the work on this thread and tells it event by event.
+ * SIGINT and SIGTERM only set a flag that the library looks at after each page; a second one ends
+ * the process at once, which loses nothing either. A running server is told at the end, so that
+ * readers see the new chapters now and not at its next look.
  */
 #include <errno.h>
 #include <signal.h>

@@ -1,9 +1,10 @@
 /*
  * password: a password in, its hash out, for auth.admin_password_hash.
  *
- * In: the password, typed twice on a terminal without echo, or one line from a pipe. Out: a bcrypt text of crypt(3) on
- * stdout. Memory that held the password is wiped. The odd thing: a signal while the echo is off must not leave the
- * terminal so; the handlers only set a flag, the read ends, the terminal is put right, and the command fails.
+ * In: the password, typed twice on a terminal without echo, or one line from a pipe. Out: a bcrypt
+ * text of crypt(3) on stdout. Memory that held the password is wiped. The odd thing: a signal while
+ * the echo is off must not leave the terminal so; the handlers only set a flag, the read ends, the
+ * terminal is put right, and the command fails.
  */
 #include <crypt.h>
 #include <errno.h>
@@ -14,7 +15,9 @@
 
 #include "cli/cli_int.h"
 
-#define BCRYPT_BYTES_MAX 72 /* bcrypt looks at no more; a longer one would be cut without a word */
+#define BCRYPT_BYTES_MAX                                                                           \
+    72 /* bcrypt looks at no more; a longer one would be cut without a word                        \
+        */
 #define BCRYPT_COST 12
 
 static const struct dz_option options[] = {{NULL, NULL, NULL}};
@@ -38,7 +41,8 @@ static void on_signal(int signal)
     interrupted = signal;
 }
 
-/* One line without its end. What is over the limit is read and dropped, so that it does not land in the shell. */
+/* One line without its end. What is over the limit is read and dropped, so that it does not land in
+ * the shell. */
 static enum dz_code read_line(struct secret *ret_secret, struct dz_err *err)
 {
     size_t n = 0;

@@ -1,10 +1,10 @@
 /*
  * progress: how far a long command is.
  *
- * In: done and total, and the name of what is at hand. Out: on a terminal one line of stderr that is drawn over;
- * elsewhere a plain line now and then. The line itself is a pure function of a state and a width. One thread. The line
- * is never as wide as the terminal, because many terminals wrap in the last column, and must be cleared before anything
- * else is written.
+ * In: done and total, and the name of what is at hand. Out: on a terminal one line of stderr that
+ * is drawn over; elsewhere a plain line now and then. The line itself is a pure function of a state
+ * and a width. One thread. The line is never as wide as the terminal, because many terminals wrap
+ * in the last column, and must be cleared before anything else is written.
  */
 #include <stdlib.h>
 #include <sys/ioctl.h>

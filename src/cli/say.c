@@ -1,10 +1,11 @@
 /*
  * say: texts of anybody made fit for people: messages, sizes, counts.
  *
- * In: names from file systems and archives, which may hold any byte. Out: text that cannot move a cursor, colour a
- * terminal, begin a line of its own or turn the direction of what follows, cut to columns where wished. How wide a
- * character is comes from the C library's tables under its C.UTF-8 locale, which is set for the calling thread only
- * while it is asked, so that nothing else depends on a locale.
+ * In: names from file systems and archives, which may hold any byte. Out: text that cannot move a
+ * cursor, colour a terminal, begin a line of its own or turn the direction of what follows, cut to
+ * columns where wished. How wide a character is comes from the C library's tables under its C.UTF-8
+ * locale, which is set for the calling thread only while it is asked, so that nothing else depends
+ * on a locale.
  */
 #include <locale.h>
 #include <pthread.h>

@@ -1,9 +1,10 @@
 /*
  * serve: the front, and the back as its supervised child.
  *
- * Opens library, cache and workers, lays the api over the HTTP server, and runs the control loop on the main thread: signals, the bus,
- * the supervisor, a look at everybody's health once a second. SIGTERM and SIGINT end gracefully, SIGHUP reads the settings anew.
- * Things are closed in the reverse order of who uses whom: server, back, bus, workers, library, api, cache.
+ * Opens library, cache and workers, lays the api over the HTTP server, and runs the control loop on
+ * the main thread: signals, the bus, the supervisor, a look at everybody's health once a second.
+ * SIGTERM and SIGINT end gracefully, SIGHUP reads the settings anew. Things are closed in the
+ * reverse order of who uses whom: server, back, bus, workers, library, api, cache.
  */
 #include "cli/cli.h"
 #include "cli/cli_int.h"
@@ -185,7 +186,8 @@ static void raise_file_limit(uint32_t connections)
                (unsigned long)want, connections);
 }
 
-/* The lines that scripts wait for, when all of the start went well; on stdout, and in the log when that goes elsewhere. */
+/* The lines that scripts wait for, when all of the start went well; on stdout, and in the log when
+ * that goes elsewhere. */
 static void say_listening(const struct dz_buf *addresses)
 {
     struct dz_cursor c;
@@ -336,7 +338,7 @@ static int run_front(struct dz_conf *conf, const char *config_path, bool with_ba
     return status;
 }
 
-/* ---- the command ------------------------------------------------------------------------------ */
+/* ---- the command ----------------------------------------------------------------------------- */
 
 enum { OPT_ROLE };
 static const struct dz_option options[] = {

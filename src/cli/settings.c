@@ -1,8 +1,8 @@
 /*
  * settings: what every command that needs settings does first.
  *
- * In: --config or nothing, and the environment. Out: settings and a log on stderr that keeps to them; or every fault of
- * the file, a line each, so that one run of the editor mends them all.
+ * In: --config or nothing, and the environment. Out: settings and a log on stderr that keeps to
+ * them; or every fault of the file, a line each, so that one run of the editor mends them all.
  */
 #include "cli/cli_int.h"
 

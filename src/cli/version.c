@@ -1,8 +1,9 @@
 /*
  * version: what this binary is, for people and for reports of faults.
  *
- * In: nothing. Out: the version, how it was built, and the versions of the libraries it runs with, asked from the
- * libraries themselves, which need not be those it was built with. The one file that includes all their headers.
+ * In: nothing. Out: the version, how it was built, and the versions of the libraries it runs with,
+ * asked from the libraries themselves, which need not be those it was built with. The one file that
+ * includes all their headers.
  */
 #include <archive.h>
 #include <brotli/encode.h>

@@ -1,10 +1,10 @@
 /*
  * conf: settings from a file and the environment → one immutable, counted struct dz_conf.
  *
- * Order: defaults, file, variables of the replaced services, DOZO_ variables, then the rules that span keys. All faults
- * of one reading are collected; only a reading without any returns settings. Everything inside lives in one arena that
- * goes with the last reference; trees and messages live in a second one that goes when the call ends. Blocking file
- * reads; any thread.
+ * Order: defaults, file, variables of the replaced services, DOZO_ variables, then the rules that
+ * span keys. All faults of one reading are collected; only a reading without any returns settings.
+ * Everything inside lives in one arena that goes with the last reference; trees and messages live
+ * in a second one that goes when the call ends. Blocking file reads; any thread.
  */
 #include <errno.h>
 #include <unistd.h>
@@ -51,9 +51,10 @@ static struct dz_conf *conf_new(void)
     return &box->c;
 }
 
-/* ---- rules that span keys --------------------------------------------------------------------------------------- */
+/* ---- rules that span keys -------------------------------------------------------------------- */
 
-/* Where the row was set, or where the other one was; a rule is broken by something that somebody wrote. */
+/* Where the row was set, or where the other one was; a rule is broken by something that somebody
+ * wrote. */
 static struct conf_at origin(const struct conf_load *l, const char *name, const char *other)
 {
     struct conf_at at = l->origins[conf_row_find(dz_str_of(name)) - conf_rows];
@@ -144,7 +145,7 @@ enum dz_code dz_conf_check_serve(const struct dz_conf *c, struct dz_err *err)
     return DZ_OK;
 }
 
-/* ---- loading ---------------------------------------------------------------------------------------------------- */
+/* ---- loading --------------------------------------------------------------------------------- */
 
 static enum dz_code make_absolute(struct dz_conf *c, struct dz_arena *a, struct dz_err *err)
 {

@@ -1,17 +1,20 @@
 /*
- * conf: the settings. One table row a setting (name, type, default, bounds, help); load, check, dump, `--help` and
- * docs/settings.md come from the same rows. YAML (libyaml) first, then the environment: DOZO_SECTION_KEY, and the
- * variables that the four replaced services documented. Names are those of the reference settings (dozo.yaml).
+ * conf: the settings. One table row a setting (name, type, default, bounds, help); load, check,
+ * dump, `--help` and docs/settings.md come from the same rows. YAML (libyaml) first, then the
+ * environment: DOZO_SECTION_KEY, and the variables that the four replaced services documented.
+ * Names are those of the reference settings (dozo.yaml).
  *
- * A struct dz_conf is immutable after dz_conf_load and counted, so threads may keep one while a newer is loaded. All
- * texts inside belong to it. Unknown keys, wrong types, values out of bounds, a key twice and an anchor bomb are
- * DZ_BAD_INPUT with "FILE:LINE: shelves[0].evry: unknown key; did you mean \"every\"?".
+ * A struct dz_conf is immutable after dz_conf_load and counted, so threads may keep one while a
+ * newer is loaded. All texts inside belong to it. Unknown keys, wrong types, values out of bounds,
+ * a key twice and an anchor bomb are DZ_BAD_INPUT with "FILE:LINE: shelves[0].evry: unknown key;
+ * did you mean \"every\"?".
  */
 #pragma once
 
 #include "base/base.h"
 
-struct dz_strs { /* a list of texts, NUL-terminated each; v[n] is NULL where it is a plain setting */
+struct dz_strs { /* a list of texts, NUL-terminated each; v[n] is NULL where it is a plain setting
+                  */
     char **v;
     size_t n;
 };
@@ -24,22 +27,34 @@ struct dz_pairs {
     size_t n;
 };
 
-enum dz_driver { DZ_DRIVER_SQLITE, DZ_DRIVER_POSTGRES, DZ_DRIVER_FILES, DZ_DRIVER_MONGODB, DZ_DRIVER_MEMORY, DZ_DRIVER_REDIS };
+enum dz_driver {
+    DZ_DRIVER_SQLITE,
+    DZ_DRIVER_POSTGRES,
+    DZ_DRIVER_FILES,
+    DZ_DRIVER_MONGODB,
+    DZ_DRIVER_MEMORY,
+    DZ_DRIVER_REDIS
+};
 
 struct dz_conf_shelf {
     char *name;   /* [a-z0-9][a-z0-9_-]*, at most 63, unique */
-    char *series; /* "source/id", or a series id of the library; empty: what was imported with --shelf NAME */
-    struct dz_strs api_hosts, cdn_hosts, image_hosts; /* host names without port; a host belongs to one shelf */
-    char *cdn_url;                                    /* no slash at the end; empty: made from the request */
-    struct dz_pairs links;                            /* templates with {source_url}, {chapter} */
-    int64_t every_ms;                                 /* 0: crawl.every */
+    char *series; /* "source/id", or a series id of the library; empty: what was imported with
+                     --shelf NAME */
+    struct dz_strs api_hosts, cdn_hosts,
+        image_hosts;       /* host names without port; a host belongs to one shelf */
+    char *cdn_url;         /* no slash at the end; empty: made from the request */
+    struct dz_pairs links; /* templates with {source_url}, {chapter} */
+    int64_t every_ms;      /* 0: crawl.every */
 };
 
-struct dz_conf_source { /* one section of `sources` besides its plain keys; options stay text until the source reads them */
+struct dz_conf_source { /* one section of `sources` besides its plain keys; options stay text until
+                           the source reads them */
     char *id;
     bool enabled;
-    /* Every key but enabled, as text: numbers and booleans in one form ("yes" is "true", 90 is "90s"), lists joined by
-     * "\n", pairs as lines of "name: value". Common keys (rate, hosts …) only where they were given. */
+    /* Every key but enabled, as text: numbers and booleans in one form ("yes" is "true", 90 is
+     * "90s"), lists joined by
+     * "\n", pairs as lines of "name: value". Common keys (rate, hosts …) only where they were
+     * given. */
     struct dz_pairs options;
 };
 
@@ -124,28 +139,32 @@ struct dz_conf {
         char *user_agent;
         uint64_t http_cache_max_entries;
         int64_t http_cache_ttl_ms, connect_timeout_ms, read_timeout_ms;
-        struct dz_conf_source *v; /* the shipped ones always present with their defaults, then those of the file */
+        struct dz_conf_source
+            *v; /* the shipped ones always present with their defaults, then those of the file */
         size_t n;
     } sources;
 };
 
-/* path NULL: ./dozo.yaml when it exists, else defaults. env: "NAME=text" entries, NULL-terminated (pass environ), or
- * NULL for none. On failure err names the first fault; when `report` is given, every fault is appended to it, a line
- * each ("FILE:LINE: key: words"). A key ending in _file reads the named file (relative to the settings file, final
- * newline trimmed, at most 64 KiB). Blocking file reads; any thread. The caller unrefs. */
-DZ_MUST enum dz_code dz_conf_load(const char *path, char *const *env, struct dz_conf **ret_conf, struct dz_buf *report,
-                                  struct dz_err *err);
+/* path NULL: ./dozo.yaml when it exists, else defaults. env: "NAME=text" entries, NULL-terminated
+ * (pass environ), or NULL for none. On failure err names the first fault; when `report` is given,
+ * every fault is appended to it, a line each ("FILE:LINE: key: words"). A key ending in _file reads
+ * the named file (relative to the settings file, final newline trimmed, at most 64 KiB). Blocking
+ * file reads; any thread. The caller unrefs. */
+DZ_MUST enum dz_code dz_conf_load(const char *path, char *const *env, struct dz_conf **ret_conf,
+                                  struct dz_buf *report, struct dz_err *err);
 /* The same from memory; name stands for the file in messages. For tests and fuzzing. */
-DZ_MUST enum dz_code dz_conf_parse(dz_str yaml, const char *name, char *const *env, struct dz_conf **ret_conf,
-                                   struct dz_buf *report, struct dz_err *err);
+DZ_MUST enum dz_code dz_conf_parse(dz_str yaml, const char *name, char *const *env,
+                                   struct dz_conf **ret_conf, struct dz_buf *report,
+                                   struct dz_err *err);
 struct dz_conf *dz_conf_ref(struct dz_conf *c);
 void dz_conf_unref(struct dz_conf **c);
 
-/* Rules that span keys and that only a server has: listening beyond loopback without auth.token unless
- * auth.allow_anonymous; the message names both settings. DZ_BAD_INPUT. */
+/* Rules that span keys and that only a server has: listening beyond loopback without auth.token
+ * unless auth.allow_anonymous; the message names both settings. DZ_BAD_INPUT. */
 DZ_MUST enum dz_code dz_conf_check_serve(const struct dz_conf *c, struct dz_err *err);
 
-/* Effective settings as YAML that loads back to the same; secrets, also passwords inside URIs, as "***". */
+/* Effective settings as YAML that loads back to the same; secrets, also passwords inside URIs, as
+ * "***". */
 void dz_conf_dump(const struct dz_conf *c, struct dz_buf *out);
 void dz_conf_dump_json(const struct dz_conf *c, struct dz_buf *out);
 /* docs/settings.md: every row with type, default, bounds, environment name and help. */
@@ -153,14 +172,14 @@ void dz_conf_docs(struct dz_buf *out);
 
 /* The one rule for names of shelves, also of those that an import makes; and the same in words. */
 bool dz_conf_is_shelf_name(dz_str s);
-#define DZ_CONF_SHELF_NAME_WORDS \
+#define DZ_CONF_SHELF_NAME_WORDS                                                                   \
     "small letters, digits, _ and -, a letter or digit first, at most 63"
 
 /* The word that the settings use, which is also the driver's own name: "sqlite". Static. */
 const char *dz_conf_driver_name(enum dz_driver driver);
 
-/* Which settings differ between two, a name a line: all of them into ret_changed, those that need a restart (listen,
- * data_dir, http.threads, drivers …) into ret_needs_restart; both may be NULL. Returns whether any needs a restart. For
- * reload on SIGHUP. */
+/* Which settings differ between two, a name a line: all of them into ret_changed, those that need a
+ * restart (listen, data_dir, http.threads, drivers …) into ret_needs_restart; both may be NULL.
+ * Returns whether any needs a restart. For reload on SIGHUP. */
 bool dz_conf_diff(const struct dz_conf *a, const struct dz_conf *b, struct dz_buf *ret_changed,
                   struct dz_buf *ret_needs_restart);

@@ -1,10 +1,11 @@
 /*
  * conf_int: what the files of conf share.
  *
- * table.c holds one row a setting; values.c, shapes.c and grammar.c know the syntax of values; yaml.c turns text into a
- * tree with line numbers; tree.c and env.c walk what was given; set.c, shelves.c and sources.c check and store; dump.c
- * and docs.c print the same rows. Values of a source are texts in its list of options, all others lie at an offset in
- * struct dz_conf or struct dz_conf_shelf.
+ * table.c holds one row a setting; values.c, shapes.c and grammar.c know the syntax of values;
+ * yaml.c turns text into a tree with line numbers; tree.c and env.c walk what was given; set.c,
+ * shelves.c and sources.c check and store; dump.c and docs.c print the same rows. Values of a
+ * source are texts in its list of options, all others lie at an offset in struct dz_conf or struct
+ * dz_conf_shelf.
  */
 #pragma once
 
@@ -22,7 +23,7 @@
 #define CONF_ARENA_BYTES_MAX (64 * DZ_MIB)
 #define CONF_PATH_BYTES_MAX 512 /* of a full key such as shelves[0].api_hosts[2] */
 
-/* ---- rows ------------------------------------------------------------------------------------------------------- */
+/* ---- rows ------------------------------------------------------------------------------------ */
 
 enum conf_type {
     CONF_BOOL,
@@ -40,7 +41,8 @@ enum conf_type {
 enum conf_where {
     CONF_TOP,    /* in struct dz_conf */
     CONF_SHELF,  /* in struct dz_conf_shelf; the name begins with "shelves[]." */
-    CONF_SOURCE, /* in struct dz_conf_source or a text among its options; "sources.ID." or "sources.*." */
+    CONF_SOURCE, /* in struct dz_conf_source or a text among its options; "sources.ID." or
+                    "sources.*." */
 };
 
 enum {
@@ -55,8 +57,8 @@ enum {
 
 #define CONF_NO_OFFSET ((size_t)-1)
 
-/* The syntax of one text, or of one item of a list or one value of pairs. check may fold case in place; on failure the
- * words of `why` go on from the quoted value ("has a port"). */
+/* The syntax of one text, or of one item of a list or one value of pairs. check may fold case in
+ * place; on failure the words of `why` go on from the quoted value ("has a port"). */
 struct conf_shape {
     enum dz_code (*check)(char *text, struct dz_err *why);
     const char *words;   /* "a host name without port" */
@@ -86,34 +88,37 @@ extern const struct conf_row conf_rows[];
 extern const size_t conf_rows_n;
 extern const char *const conf_source_ids[]; /* shipped; NULL at the end */
 
-const struct conf_row *conf_row_find(dz_str name);                    /* exact name of a row of struct dz_conf */
-const struct conf_row *conf_row_shelf(dz_str key);                    /* "every" */
-const struct conf_row *conf_row_source(const char *id, dz_str key);   /* own keys of the id, then the common ones */
-dz_str conf_row_key(const struct conf_row *row);                      /* last part: "max_header" */
-dz_str conf_row_source_id(const struct conf_row *row);                /* "viz.com", "*" */
-bool conf_is_section(dz_str name);                                    /* some row's name begins with it and a dot */
-void conf_env_name(dz_str name, struct dz_buf *out);                  /* "DOZO_HTTP_MAX_HEADER" */
-/* Children of a section ("" for the top): steps through their first parts, each once; *at starts at 0. */
+const struct conf_row *conf_row_find(dz_str name); /* exact name of a row of struct dz_conf */
+const struct conf_row *conf_row_shelf(dz_str key); /* "every" */
+/* own keys of the id, then the common ones */
+const struct conf_row *conf_row_source(const char *id, dz_str key);
+dz_str conf_row_key(const struct conf_row *row);       /* last part: "max_header" */
+dz_str conf_row_source_id(const struct conf_row *row); /* "viz.com", "*" */
+bool conf_is_section(dz_str name);                   /* some row's name begins with it and a dot */
+void conf_env_name(dz_str name, struct dz_buf *out); /* "DOZO_HTTP_MAX_HEADER" */
+/* Children of a section ("" for the top): steps through their first parts, each once; *at starts at
+ * 0. */
 bool conf_child_next(dz_str section, size_t *at, dz_str *ret_child);
 
-/* ---- values ----------------------------------------------------------------------------------------------------- */
+/* ---- values ---------------------------------------------------------------------------------- */
 
 bool conf_parse_bool(dz_str s, bool *ret_b);
 bool conf_parse_duration(dz_str s, int64_t *ret_ms);
 bool conf_parse_size(dz_str s, uint64_t *ret_bytes);
 void conf_put_duration(struct dz_buf *out, int64_t ms);
 void conf_put_size(struct dz_buf *out, uint64_t bytes);
-dz_str conf_clip(dz_str s, size_t most); /* at most so many bytes, never half a character */
+dz_str conf_clip(dz_str s, size_t most);     /* at most so many bytes, never half a character */
 bool conf_is_loopback(const char *listener); /* a listener that only this machine reaches */
 
-extern const struct conf_shape conf_listener, conf_path, conf_cidr, conf_allowed_host, conf_origin, conf_access_log,
-    conf_uri, conf_table, conf_database, conf_collection, conf_token, conf_crypt, conf_storage, conf_limits, conf_limit,
-    conf_shelf_name, conf_series, conf_host, conf_source_host, conf_base_url, conf_url, conf_proxy, conf_link_name,
-    conf_link, conf_endpoint, conf_method, conf_ext, conf_header_value, conf_header_name, conf_property, conf_any,
+extern const struct conf_shape conf_listener, conf_path, conf_cidr, conf_allowed_host, conf_origin,
+    conf_access_log, conf_uri, conf_table, conf_database, conf_collection, conf_token, conf_crypt,
+    conf_storage, conf_limits, conf_limit, conf_shelf_name, conf_series, conf_host,
+    conf_source_host, conf_base_url, conf_url, conf_proxy, conf_link_name, conf_link, conf_endpoint,
+    conf_method, conf_ext, conf_header_value, conf_header_name, conf_property, conf_any,
     conf_format, conf_language, conf_manga_id;
 enum dz_code conf_check_redis(const char *text, struct dz_err *why); /* the syntax of a Redis URI */
 
-/* ---- tree ------------------------------------------------------------------------------------------------------- */
+/* ---- tree ------------------------------------------------------------------------------------ */
 
 enum conf_kind { CONF_SCALAR, CONF_SEQ, CONF_MAP };
 
@@ -127,13 +132,13 @@ struct conf_node {
     uint32_t n; /* children */
 };
 
-/* All of it in `a`. *ret_root is NULL for an empty document. On failure err holds the words without file and line, and
- * *ret_line the line (0: unknown), which is written on failure too. */
-DZ_MUST enum dz_code conf_tree_parse(struct dz_arena *a, dz_str yaml, struct conf_node **ret_root, uint32_t *ret_line,
-                                     struct dz_err *err);
+/* All of it in `a`. *ret_root is NULL for an empty document. On failure err holds the words without
+ * file and line, and *ret_line the line (0: unknown), which is written on failure too. */
+DZ_MUST enum dz_code conf_tree_parse(struct dz_arena *a, dz_str yaml, struct conf_node **ret_root,
+                                     uint32_t *ret_line, struct dz_err *err);
 bool conf_node_is_null(const struct conf_node *n); /* nothing, ~ or null, not in quotes */
 
-/* ---- loading ---------------------------------------------------------------------------------------------------- */
+/* ---- loading --------------------------------------------------------------------------------- */
 
 /* Where a value came from: a file and a line, or a variable and line 0. */
 struct conf_at {
@@ -154,29 +159,31 @@ struct conf_load {
 };
 
 /* "AT: PATH: words"; PATH may be empty. */
-void conf_fault(struct conf_load *l, struct conf_at at, const char *path, const char *fmt, ...) DZ_PRINTF(4, 5);
-bool conf_full(const struct conf_load *l);                                   /* so many faults that reading stops */
+void conf_fault(struct conf_load *l, struct conf_at at, const char *path, const char *fmt, ...)
+    DZ_PRINTF(4, 5);
+bool conf_full(const struct conf_load *l); /* so many faults that reading stops */
 const char *conf_join(struct conf_load *l, const char *section, dz_str key); /* "section.key" */
 struct conf_at conf_at_node(struct conf_at at, const struct conf_node *n);
 /* The mapping's child of that name, or NULL. */
 const struct conf_node *conf_node_get(const struct conf_node *map, dz_str key);
 
-/* Checks the node and stores it; base is what row.offset counts from. Faults are told, nothing is returned. */
-void conf_set(struct conf_load *l, const struct conf_row *row, void *base, const struct conf_node *node,
-              struct conf_at at, const char *path);
+/* Checks the node and stores it; base is what row.offset counts from. Faults are told, nothing is
+ * returned. */
+void conf_set(struct conf_load *l, const struct conf_row *row, void *base,
+              const struct conf_node *node, struct conf_at at, const char *path);
 /* The same from one text: lists are split at commas, pairs and shelves are read as YAML. */
-void conf_set_text(struct conf_load *l, const struct conf_row *row, void *base, dz_str text, struct conf_at at,
-                   const char *path);
+void conf_set_text(struct conf_load *l, const struct conf_row *row, void *base, dz_str text,
+                   struct conf_at at, const char *path);
 /* The value of a K_file key; dir as in struct conf_load. */
-void conf_set_file(struct conf_load *l, const struct conf_row *row, dz_str file, struct conf_at at, const char *path,
-                   const char *dir);
+void conf_set_file(struct conf_load *l, const struct conf_row *row, dz_str file, struct conf_at at,
+                   const char *path, const char *dir);
 void conf_set_presets(struct conf_load *l);
 void conf_set_shelves(struct conf_load *l, const struct conf_node *node, struct conf_at at);
 
 /* sources.c: one section, one key of one source. */
 void conf_set_source(struct conf_load *l, const struct conf_node *node, struct conf_at at);
-void conf_set_option(struct conf_load *l, struct dz_conf_source *s, const struct conf_node *node, struct conf_at at,
-                     const char *path);
+void conf_set_option(struct conf_load *l, struct dz_conf_source *s, const struct conf_node *node,
+                     struct conf_at at, const char *path);
 void conf_put_option(struct conf_load *l, struct dz_conf_source *s, dz_str name, dz_str text);
 void conf_sources_preset(struct conf_load *l);
 
@@ -193,7 +200,7 @@ void conf_nearest_offer(struct conf_nearest *n, dz_str candidate);
 bool conf_nearest_good(const struct conf_nearest *n);
 const char *conf_show(struct conf_load *l, dz_str value); /* in quotes and clipped */
 
-/* ---- printing --------------------------------------------------------------------------------------------------- */
+/* ---- printing -------------------------------------------------------------------------------- */
 
 /* The text with the password of a URI replaced by "***". */
 void conf_put_masked(struct dz_buf *out, dz_str text);

@@ -1,8 +1,9 @@
 /*
  * docs: docs/settings.md, from the rows of the table and the introductions below.
  *
- * Markdown into the caller's buffer: a table a section with key, default, what it takes, variable, meaning. Nothing is
- * read. A section without an introduction here still gets its heading and its table.
+ * Markdown into the caller's buffer: a table a section with key, default, what it takes, variable,
+ * meaning. Nothing is read. A section without an introduction here still gets its heading and its
+ * table.
  */
 #include "conf/conf_int.h"
 

@@ -1,10 +1,11 @@
 /*
- * dump: settings back into text, as YAML that loads to the same settings or as JSON of the same names, and the comparison
- * of two settings.
+ * dump: settings back into text, as YAML that loads to the same settings or as JSON of the same
+ * names, and the comparison of two settings.
  *
- * One walk over the rows feeds one of two writers. Texts leave YAML in double quotes with everything escaped that a
- * reader could stumble over. Secrets leave as "***", also the password inside a URI and headers and options whose names
- * say that they are secret; dumps with such a value load, but not to the same settings. Usable from any thread.
+ * One walk over the rows feeds one of two writers. Texts leave YAML in double quotes with
+ * everything escaped that a reader could stumble over. Secrets leave as "***", also the password
+ * inside a URI and headers and options whose names say that they are secret; dumps with such a
+ * value load, but not to the same settings. Usable from any thread.
  */
 #include "conf/conf_int.h"
 
@@ -15,7 +16,7 @@ struct writer {
     bool inside_item; /* the next key stands behind "- " */
 };
 
-/* ---- secrets ---------------------------------------------------------------------------------------------------- */
+/* ---- secrets --------------------------------------------------------------------------------- */
 
 static bool has_nocase(dz_str s, dz_str needle)
 {
@@ -79,9 +80,10 @@ void conf_put_masked(struct dz_buf *out, dz_str text)
     }
 }
 
-/* ---- writers ---------------------------------------------------------------------------------------------------- */
+/* ---- writers --------------------------------------------------------------------------------- */
 
-/* Code points that YAML forbids or folds; s is well formed. Returns the length, *ret_cp the code point. */
+/* Code points that YAML forbids or folds; s is well formed. Returns the length, *ret_cp the code
+ * point. */
 static size_t decode(dz_str s, uint32_t *ret_cp)
 {
     unsigned char c = (unsigned char)s.p[0];
@@ -188,7 +190,8 @@ static void put_text(struct writer *w, dz_str key, dz_str text)
     dz_buf_putc(w->yaml, '\n');
 }
 
-/* Numbers, durations, booleans and words: nothing in them needs quotes. As JSON a text, where it is no JSON value. */
+/* Numbers, durations, booleans and words: nothing in them needs quotes. As JSON a text, where it is
+ * no JSON value. */
 static void put_plain(struct writer *w, dz_str key, dz_str text, bool json_value)
 {
     put_key(w, key);
@@ -241,7 +244,7 @@ static void put_pairs(struct writer *w, dz_str key, const struct dz_pairs *pairs
     close_section(w);
 }
 
-/* ---- rows ------------------------------------------------------------------------------------------------------- */
+/* ---- rows ------------------------------------------------------------------------------------ */
 
 static void put_shown(struct writer *w, const struct conf_row *row, dz_str text)
 {
@@ -359,7 +362,7 @@ static void put_shelves(struct writer *w, const struct dz_conf *c)
         dz_json_end(w->json);
 }
 
-/* ---- sources ---------------------------------------------------------------------------------------------------- */
+/* ---- sources --------------------------------------------------------------------------------- */
 
 /* An option that was a list or pairs, from its lines. */
 static void put_lines(struct writer *w, const struct conf_row *row, dz_str text)
@@ -407,9 +410,10 @@ static void put_source(struct writer *w, const struct dz_conf_source *s)
     close_section(w);
 }
 
-/* ---- the walk --------------------------------------------------------------------------------------------------- */
+/* ---- the walk -------------------------------------------------------------------------------- */
 
-/* Closes and opens sections so that what follows stands in `want`; `now` is where the last row stood. */
+/* Closes and opens sections so that what follows stands in `want`; `now` is where the last row
+ * stood. */
 static void move_to(struct writer *w, dz_str now, dz_str want)
 {
     while (now.n && !(dz_str_starts(want, now) && (want.n == now.n || want.p[now.n] == '.'))) {
@@ -462,7 +466,7 @@ void dz_conf_dump_json(const struct dz_conf *c, struct dz_buf *out)
     dz_json_end(&json);
 }
 
-/* ---- comparison ------------------------------------------------------------------------------------------------- */
+/* ---- comparison ------------------------------------------------------------------------------ */
 
 static bool same_strs(const struct dz_strs *a, const struct dz_strs *b)
 {

@@ -1,9 +1,10 @@
 /*
  * env: settings from the environment, over those of the file.
  *
- * First the variables that the replaced services documented (an empty one counts as unset), then DOZO_SECTION_KEY, so
- * that the latter win. A DOZO_ variable that is no setting is a fault, as a slip there would go unseen otherwise. The
- * first of two entries with the same name counts, as with getenv. Messages name the variable.
+ * First the variables that the replaced services documented (an empty one counts as unset), then
+ * DOZO_SECTION_KEY, so that the latter win. A DOZO_ variable that is no setting is a fault, as a
+ * slip there would go unseen otherwise. The first of two entries with the same name counts, as with
+ * getenv. Messages name the variable.
  */
 #include "conf/conf_int.h"
 
@@ -60,7 +61,7 @@ static dz_str env_name(struct conf_load *l, dz_str name)
     return dz_arena_str(l->tmp, dz_buf_str(&b));
 }
 
-/* ---- variables of the replaced services ------------------------------------------------------------------------- */
+/* ---- variables of the replaced services ------------------------------------------------------ */
 
 static void read_listen(struct conf_load *l, char *const *env)
 {
@@ -107,7 +108,7 @@ static void read_older(struct conf_load *l, char *const *env)
     read_listen(l, env);
 }
 
-/* ---- DOZO_… ----------------------------------------------------------------------------------------------------- */
+/* ---- DOZO_… ---------------------------------------------------------------------------------- */
 
 static bool read_top(struct conf_load *l, char *const *env, const struct variable *v,
                      struct conf_at at)
@@ -137,7 +138,8 @@ static bool read_top(struct conf_load *l, char *const *env, const struct variabl
     return false;
 }
 
-/* The option of the source that the rest of a variable's name means, in the source's own spelling. */
+/* The option of the source that the rest of a variable's name means, in the source's own spelling.
+ */
 static dz_str option_name(struct conf_load *l, const struct dz_conf_source *s, dz_str rest)
 {
     for (size_t i = 0; i < conf_rows_n; i++) {
@@ -209,7 +211,8 @@ static const struct conf_row *tail_row(struct conf_load *l, dz_str name)
     return only;
 }
 
-/* Whether a variable can only be meant for us: DOZO_HTTP_… is, DOZO_HOME of somebody's script is not. */
+/* Whether a variable can only be meant for us: DOZO_HTTP_… is, DOZO_HOME of somebody's script is
+ * not. */
 static bool names_section(struct conf_load *l, dz_str name)
 {
     for (size_t i = 0; i < conf_rows_n; i++) {

@@ -1,10 +1,12 @@
 /*
- * grammar: the texts of settings that have a grammar of their own: rate limits ("10/minute; 1 per 2 seconds"), the
- * template of file names ("${manga} -.- C${chapter:3} ${title|untitled}") and that of links ("…/{chapter}").
+ * grammar: the texts of settings that have a grammar of their own: rate limits ("10/minute; 1 per 2
+ * seconds"), the template of file names ("${manga} -.- C${chapter:3} ${title|untitled}") and that
+ * of links ("…/{chapter}").
  *
- * Only their syntax is checked here, so that a wrong one is told at the start and not at the first request or download;
- * the rooms that use them keep the text. File names follow Python's string.Template, with two additions: `:N` pads the
- * number of a chapter or volume with zeros to N digits before the dot, `|text` stands in for a value that is missing.
+ * Only their syntax is checked here, so that a wrong one is told at the start and not at the first
+ * request or download; the rooms that use them keep the text. File names follow Python's
+ * string.Template, with two additions: `:N` pads the number of a chapter or volume with zeros to N
+ * digits before the dot, `|text` stands in for a value that is missing.
  */
 #include "conf/conf_int.h"
 
@@ -13,7 +15,7 @@
 #define TEMPLATE_BYTES_MAX 1024
 #define WHY(...) dz_fail(why, DZ_BAD_INPUT, __VA_ARGS__)
 
-/* ---- limits ----------------------------------------------------------------------------------------------------- */
+/* ---- limits ---------------------------------------------------------------------------------- */
 
 static void skip_blanks(dz_str *s)
 {
@@ -91,7 +93,7 @@ static enum dz_code check_limits(char *text, struct dz_err *why)
     }
 }
 
-/* ---- names of files --------------------------------------------------------------------------------------------- */
+/* ---- names of files -------------------------------------------------------------------------- */
 
 static bool is_name_char(char c, bool first)
 {
@@ -174,7 +176,7 @@ static enum dz_code check_format(char *text, struct dz_err *why)
     return DZ_OK;
 }
 
-/* ---- links ------------------------------------------------------------------------------------------------------ */
+/* ---- links ----------------------------------------------------------------------------------- */
 
 static enum dz_code check_link(char *text, struct dz_err *why)
 {

@@ -1,9 +1,10 @@
 /*
  * set: one value, from a tree or from one text, checked against its row and stored.
  *
- * A value that is wrong is told through conf_fault and the default stays, so that one reading finds all faults. Texts
- * are copied into the arena of the settings. Values of secrets and of addresses that may hold a password never get into
- * a message. Values of sources are stored as text, in one form for one meaning ("yes" becomes "true").
+ * A value that is wrong is told through conf_fault and the default stays, so that one reading finds
+ * all faults. Texts are copied into the arena of the settings. Values of secrets and of addresses
+ * that may hold a password never get into a message. Values of sources are stored as text, in one
+ * form for one meaning ("yes" becomes "true").
  */
 #include "conf/conf_int.h"
 
@@ -18,7 +19,7 @@ union value {
     int word;
 };
 
-/* ---- messages --------------------------------------------------------------------------------------------------- */
+/* ---- messages -------------------------------------------------------------------------------- */
 
 bool conf_full(const struct conf_load *l)
 {
@@ -160,7 +161,7 @@ static void fault_kind(struct conf_load *l, const struct conf_row *row, const st
     conf_fault(l, at, path, "expected %s, found %s", kind_of(l, row), found(n));
 }
 
-/* ---- scalars ---------------------------------------------------------------------------------------------------- */
+/* ---- scalars --------------------------------------------------------------------------------- */
 
 static void put_number(struct dz_buf *b, const struct conf_row *row, uint64_t n)
 {
@@ -348,7 +349,7 @@ static void set_scalar(struct conf_load *l, const struct conf_row *row, void *ba
         store_option(l, row, base, v);
 }
 
-/* ---- lists and pairs -------------------------------------------------------------------------------------------- */
+/* ---- lists and pairs ------------------------------------------------------------------------- */
 
 static void store_list(struct conf_load *l, const struct conf_row *row, void *base,
                        struct dz_strs list)
@@ -438,7 +439,7 @@ static void set_pairs(struct conf_load *l, const struct conf_row *row, void *bas
     store_list(l, row, base, lines);
 }
 
-/* ---- the doors -------------------------------------------------------------------------------------------------- */
+/* ---- the doors ------------------------------------------------------------------------------- */
 
 static void fault_null(struct conf_load *l, const struct conf_row *row, struct conf_at at,
                        const char *path)
@@ -449,8 +450,8 @@ static void fault_null(struct conf_load *l, const struct conf_row *row, struct c
         conf_fault(l, at, path, "has no value; remove the line for the default (%s)", row->preset);
 }
 
-/* Nothing behind the colon stands for the default only where the default is nothing, so that a list whose items are
- * commented out is fine and "threads:" is not. */
+/* Nothing behind the colon stands for the default only where the default is nothing, so that a list
+ * whose items are commented out is fine and "threads:" is not. */
 static bool null_is_fine(const struct conf_row *row)
 {
     return (row->flags & CONF_LATER) || (row->preset && row->preset[0] == '\0');

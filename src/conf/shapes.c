@@ -1,10 +1,12 @@
 /*
- * shapes: the syntax of texts that settings hold: listeners, host names, URLs, CIDR, names of tables …
+ * shapes: the syntax of texts that settings hold: listeners, host names, URLs, CIDR, names of
+ * tables …
  *
- * A shape says in words what it takes, gives an example, and checks one text. Its check may fold the text in place (host
- * names to lower case, methods to upper case), so that equal settings are equal bytes; on failure the words of `why` go
- * on from the quoted value: "has a port". Nothing is resolved or opened. Usable from any thread. Limits and templates,
- * which have a grammar, are in grammar.c.
+ * A shape says in words what it takes, gives an example, and checks one text. Its check may fold
+ * the text in place (host names to lower case, methods to upper case), so that equal settings are
+ * equal bytes; on failure the words of `why` go on from the quoted value: "has a port". Nothing is
+ * resolved or opened. Usable from any thread. Limits and templates, which have a grammar, are in
+ * grammar.c.
  */
 #include <arpa/inet.h>
 
@@ -68,7 +70,7 @@ static enum dz_code check_one_line(dz_str s, size_t most, struct dz_err *why)
     return DZ_OK;
 }
 
-/* ---- hosts, ports, addresses ------------------------------------------------------------------------------------ */
+/* ---- hosts, ports, addresses ----------------------------------------------------------------- */
 
 static bool ip4(dz_str s, struct in_addr *ret_a)
 {
@@ -264,7 +266,7 @@ static enum dz_code check_source_host(char *text, struct dz_err *why)
     return DZ_OK;
 }
 
-/* ---- URLs ------------------------------------------------------------------------------------------------------- */
+/* ---- URLs ------------------------------------------------------------------------------------ */
 
 struct url {
     dz_str scheme, user, host, port, rest; /* rest: from the first of / ? # */
@@ -387,14 +389,15 @@ static enum dz_code check_proxy(char *text, struct dz_err *why)
     return DZ_OK;
 }
 
-/* ---- names and other texts -------------------------------------------------------------------------------------- */
+/* ---- names and other texts ------------------------------------------------------------------- */
 
 static enum dz_code check_path(char *text, struct dz_err *why)
 {
     return check_one_line(dz_str_of(text), PATH_BYTES_MAX, why);
 }
 
-/* YAML 1.1 calls these words booleans, so all of them are taken; the row keeps a text of 8 bytes at least. */
+/* YAML 1.1 calls these words booleans, so all of them are taken; the row keeps a text of 8 bytes at
+ * least. */
 static enum dz_code check_access_log(char *text, struct dz_err *why)
 {
     bool on;

@@ -1,8 +1,9 @@
 /*
  * shelves: the list of shelves, from a tree into structs.
  *
- * The list is replaced as a whole, so a variable overrides that of the file. Each shelf is set through its rows; what
- * spans shelves is checked here: no name twice, and no host name on two shelves, since a request's host picks the shelf.
+ * The list is replaced as a whole, so a variable overrides that of the file. Each shelf is set
+ * through its rows; what spans shelves is checked here: no name twice, and no host name on two
+ * shelves, since a request's host picks the shelf.
  */
 #include "conf/conf_int.h"
 
@@ -44,7 +45,8 @@ static void set_shelf(struct conf_load *l, struct dz_conf_shelf *shelf,
         conf_fault(l, at, path, "has no name; expected \"name: …\" with %s", conf_shelf_name.words);
 }
 
-/* Tells the hosts of one list that another shelf has; owners holds host → index of the shelf + 1. */
+/* Tells the hosts of one list that another shelf has; owners holds host → index of the shelf + 1.
+ */
 static void check_hosts(struct conf_load *l, struct dz_map *owners, const struct dz_strs *hosts,
                         size_t index, const struct conf_node *node, struct conf_at at,
                         const char *path)

@@ -1,10 +1,10 @@
 /*
  * sources: the sections of sources, from trees into lists of options.
  *
- * The shipped sources are always there with their defaults; a section of another name is a source of the user's own,
- * whose options are declared in its Lua text, so here any scalar and any list of scalars is taken for it. What is common
- * to all sources (rate, hosts …) is checked for both. The array of sources grows by doubling, so a pointer into it is
- * good until the next source is made.
+ * The shipped sources are always there with their defaults; a section of another name is a source
+ * of the user's own, whose options are declared in its Lua text, so here any scalar and any list of
+ * scalars is taken for it. What is common to all sources (rate, hosts …) is checked for both. The
+ * array of sources grows by doubling, so a pointer into it is good until the next source is made.
  */
 #include "conf/conf_int.h"
 

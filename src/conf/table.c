@@ -1,11 +1,12 @@
 /*
- * table: one row a setting. Loading, checking, variables, dump, docs/settings.md and the comparison of two settings all
- * walk these rows; a new setting is a member in conf.h and a row here.
+ * table: one row a setting. Loading, checking, variables, dump, docs/settings.md and the comparison
+ * of two settings all walk these rows; a new setting is a member in conf.h and a row here.
  *
- * Presets are written as a variable would say them (lists with commas, pairs as YAML) and go through the same checks
- * as a user's values. Rows stand in the order of the documentation; rows of one section stay together, as the dump
- * opens and closes sections while it walks. "shelves[].X" is a key of every shelf, "sources.ID.X" one of a shipped
- * source, "sources.*.X" one of every source; the latter two end in the source's list of options.
+ * Presets are written as a variable would say them (lists with commas, pairs as YAML) and go
+ * through the same checks as a user's values. Rows stand in the order of the documentation; rows of
+ * one section stay together, as the dump opens and closes sections while it walks. "shelves[].X" is
+ * a key of every shelf, "sources.ID.X" one of a shipped source, "sources.*.X" one of every source;
+ * the latter two end in the source's list of options.
  */
 #include "conf/conf_int.h"
 
@@ -235,7 +236,7 @@ const size_t conf_rows_n = DZ_LEN(conf_rows);
 const char *const conf_source_ids[] = {
     "mangadex.org", "peppercarrot.com", "viz.com", "live.48.cn", "local", NULL};
 
-/* ---- lookups ---------------------------------------------------------------------------------------------------- */
+/* ---- lookups --------------------------------------------------------------------------------- */
 
 #define SHELF_PREFIX DZ_S("shelves[].")
 #define SOURCE_PREFIX DZ_S("sources.")

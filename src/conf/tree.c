@@ -1,8 +1,9 @@
 /*
  * tree: walks the tree of a settings file along the sections of the table.
  *
- * Each key is a row, a row's name with _file behind it, a section, or a fault with the nearest name that would be right:
- * first among the keys of the same section, then anywhere. Depth is bounded by the tree and by the table.
+ * Each key is a row, a row's name with _file behind it, a section, or a fault with the nearest name
+ * that would be right: first among the keys of the same section, then anywhere. Depth is bounded by
+ * the tree and by the table.
  */
 #include "conf/conf_int.h"
 

@@ -1,9 +1,11 @@
 /*
- * values: the syntax of single values: durations, sizes, and what numbers look like when they are dumped.
+ * values: the syntax of single values: durations, sizes, and what numbers look like when they are
+ * dumped.
  *
- * Text in, number out, and back; nothing is stored here and nothing depends on other settings. Usable from any thread.
- * Fractions are read digit by digit, not through floating point, so that 3.05s is 3050 ms on every machine and what is
- * dumped loads back to the same number. Which values are legal for a setting is the business of its row.
+ * Text in, number out, and back; nothing is stored here and nothing depends on other settings.
+ * Usable from any thread. Fractions are read digit by digit, not through floating point, so
+ * that 3.05s is 3050 ms on every machine and what is dumped loads back to the same number. Which
+ * values are legal for a setting is the business of its row.
  */
 #include "conf/conf_int.h"
 

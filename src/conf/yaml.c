@@ -1,10 +1,11 @@
 /*
  * yaml: settings text → a tree whose nodes know their lines.
  *
- * libyaml's event API, bounded: bytes, depth, nodes, keys of a mapping, items of a list. Aliases (and with them merge
- * keys and "billion laughs"), tags, a second document, a key twice, NUL and bytes that are not UTF-8 are refused.
- * Everything returned lives in the caller's arena; libyaml's own memory is gone when the call returns. Any thread.
- * The odd thing: libyaml's problem texts are about its grammar, so the common slips get words of our own.
+ * libyaml's event API, bounded: bytes, depth, nodes, keys of a mapping, items of a list. Aliases
+ * (and with them merge keys and "billion laughs"), tags, a second document, a key twice, NUL and
+ * bytes that are not UTF-8 are refused. Everything returned lives in the caller's arena; libyaml's
+ * own memory is gone when the call returns. Any thread. The odd thing: libyaml's problem texts are
+ * about its grammar, so the common slips get words of our own.
  */
 #include <yaml.h>
 
@@ -130,7 +131,8 @@ static struct conf_node *node_new(struct build *b, enum conf_kind kind, uint32_t
     return n;
 }
 
-/* Hangs the node under the innermost open one; a mapping's first scalar of a pair becomes the key. */
+/* Hangs the node under the innermost open one; a mapping's first scalar of a pair becomes the key.
+ */
 static enum dz_code attach(struct build *b, struct conf_node *n, struct dz_err *err)
 {
     if (++b->nodes > CONF_NODES_MAX)

@@ -1,10 +1,11 @@
 /*
  * back: the whole back role, from settings to exit status.
  *
- * In: settings, signals, the front's word over the bus. Out: a data folder kept in order: unfinished temporaries of the
- * store are swept at start and every hour, on a worker because that reads folders. One loop on the calling thread. A
- * back that the front started ends with it: by the kernel's signal, by the front's "stop", or because the parent is no
- * longer there when the bus ends. One that was started on its own outlives fronts and looks for the next one quietly.
+ * In: settings, signals, the front's word over the bus. Out: a data folder kept in order:
+ * unfinished temporaries of the store are swept at start and every hour, on a worker because that
+ * reads folders. One loop on the calling thread. A back that the front started ends with it: by the
+ * kernel's signal, by the front's "stop", or because the parent is no longer there when the bus
+ * ends. One that was started on its own outlives fronts and looks for the next one quietly.
  */
 #include <errno.h>
 #include <pthread.h>

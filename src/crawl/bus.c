@@ -1,11 +1,12 @@
 /*
  * bus: the front's end of the socket in data_dir/run.
  *
- * In: connections of the back and of commands on this machine, each checked for its user. Out: calls of hooks.changed,
- * and whether a back is there. Everything runs on one loop; the bus owns its clients. Nobody can hold it up: clients,
- * the size of a message, the time for a message and what waits to be sent all have limits, and who passes one is let go
- * with one line in the log. The odd thing: the bus takes a lock of its own besides the socket, because between finding
- * a socket stale and replacing it another front could do the same.
+ * In: connections of the back and of commands on this machine, each checked for its user. Out:
+ * calls of hooks.changed, and whether a back is there. Everything runs on one loop; the bus owns
+ * its clients. Nobody can hold it up: clients, the size of a message, the time for a message and
+ * what waits to be sent all have limits, and who passes one is let go with one line in the log. The
+ * odd thing: the bus takes a lock of its own besides the socket, because between finding a socket
+ * stale and replacing it another front could do the same.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -197,7 +198,8 @@ static void on_connection(struct dz_loop *l, struct dz_watch *w, uint32_t events
             return;
         if (errno == EINTR || errno == ECONNABORTED)
             continue;
-        /* Out of descriptors or memory: the connection stays in the backlog and would wake us for ever. */
+        /* Out of descriptors or memory: the connection stays in the backlog and would wake us for
+         * ever. */
         dz_log(&dz_crawl_bus_ctx, DZ_WARN, "cannot accept: %s", strerrordesc_np(errno));
         dz_watch_set(l, w, 0);
         dz_timer_set(l, &b->pause, ACCEPT_PAUSE_MS, on_pause_over);

@@ -1,8 +1,9 @@
 /*
- * crawl_int: the inside of the crawl room: messages on the wire, one connection, places in data_dir/run, and the
- * structs whose limits the tests shorten.
+ * crawl_int: the inside of the crawl room: messages on the wire, one connection, places in
+ * data_dir/run, and the structs whose limits the tests shorten.
  *
- * Everything here belongs to the thread of one loop, but for the functions of place.c, which keep nothing.
+ * Everything here belongs to the thread of one loop, but for the functions of place.c, which keep
+ * nothing.
  */
 #pragma once
 
@@ -31,8 +32,8 @@ struct dz_wire_in {
 void dz_wire_in_init(struct dz_wire_in *in);
 void dz_wire_in_done(struct dz_wire_in *in);
 void dz_wire_in_put(struct dz_wire_in *in, dz_str bytes);
-/* The next whole message. DZ_UNAVAILABLE: more bytes are needed (err is untouched). DZ_TOO_LARGE, as soon as the length
- * is there, and DZ_PARSE: the stream cannot be read on. */
+/* The next whole message. DZ_UNAVAILABLE: more bytes are needed (err is untouched). DZ_TOO_LARGE,
+ * as soon as the length is there, and DZ_PARSE: the stream cannot be read on. */
 DZ_MUST enum dz_code dz_wire_in_take(struct dz_wire_in *in, struct dz_wire_msg *ret_msg,
                                      struct dz_err *err);
 bool dz_wire_in_is_empty(const struct dz_wire_in *in); /* no begun message waits for its end */
@@ -61,29 +62,34 @@ struct dz_link {
     int64_t frame_timeout_ms;
     /* Must not close the link. */
     void (*got)(struct dz_link *k, const struct dz_wire_msg *m);
-    /* Once; the link is closed and may be freed. why->code is DZ_OK when the other side closed between messages. */
+    /* Once; the link is closed and may be freed. why->code is DZ_OK when the other side closed
+     * between messages. */
     void (*ended)(struct dz_link *k, const struct dz_err *why);
 };
-/* Takes a connected socket; k->got and k->ended are set before. A message must be whole within frame_timeout_ms of its
- * first byte. On failure the socket is closed. */
+/* Takes a connected socket; k->got and k->ended are set before. A message must be whole within
+ * frame_timeout_ms of its first byte. On failure the socket is closed. */
 DZ_MUST enum dz_code dz_link_open(struct dz_link *k, struct dz_loop *l, int take_fd,
                                   int64_t frame_timeout_ms, struct dz_err *err);
-/* The next message must be whole within frame_timeout_ms of now: for a peer that has said nothing yet. */
+/* The next message must be whole within frame_timeout_ms of now: for a peer that has said nothing
+ * yet. */
 void dz_link_expect(struct dz_link *k);
 /* Without ended; idempotent, also on a link that was never opened and has fd -1. */
 void dz_link_close(struct dz_link *k);
-/* Sends what the caller has appended to k->out. A failure comes as ended, never from inside this call. */
+/* Sends what the caller has appended to k->out. A failure comes as ended, never from inside this
+ * call. */
 void dz_link_flush(struct dz_link *k);
 
 /* ---- place.c: files in data_dir/run ---------------------------------------------------------- */
 
-DZ_MUST enum dz_code dz_place_run_dir(const char *data_dir, int *ret_dir_fd,
-                                      struct dz_err *err); /* made when missing */
-/* A listening socket, non-blocking, mode 0600. A socket that nobody answers on is replaced; DZ_CONFLICT when somebody
- * does; DZ_BAD_INPUT when something else has the name. Any length of data_dir. */
+/* made when missing */
+DZ_MUST enum dz_code dz_place_run_dir(const char *data_dir, int *ret_dir_fd, struct dz_err *err);
+/* A listening socket, non-blocking, mode 0600. A socket that nobody answers on is replaced;
+ * DZ_CONFLICT when somebody does; DZ_BAD_INPUT when something else has the name. Any length of
+ * data_dir. */
 DZ_MUST enum dz_code dz_place_listen(const char *data_dir, int dir_fd, const char *name,
                                      int *ret_fd, struct dz_err *err);
-/* Connects; wait_ms bounds the wait for a full backlog, and later sends. DZ_UNAVAILABLE when nobody listens. */
+/* Connects; wait_ms bounds the wait for a full backlog, and later sends. DZ_UNAVAILABLE when nobody
+ * listens. */
 DZ_MUST enum dz_code dz_place_connect(const char *data_dir, const char *name, int64_t wait_ms,
                                       int *ret_fd, struct dz_err *err);
 

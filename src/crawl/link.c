@@ -1,10 +1,11 @@
 /*
  * link: one connection of the bus, the same on both sides.
  *
- * In: a connected non-blocking socket. Out: each message that came, to got; the end of the connection, to ended, once.
- * Loop thread only; the owner embeds the struct and keeps it until ended or dz_link_close. The odd thing: a send that
- * fails is not told from inside dz_link_flush, which may be called from anywhere, but by the timer in the next turn, so
- * that the owner never loses the link under its own hands.
+ * In: a connected non-blocking socket. Out: each message that came, to got; the end of the
+ * connection, to ended, once. Loop thread only; the owner embeds the struct and keeps it until
+ * ended or dz_link_close. The odd thing: a send that fails is not told from inside dz_link_flush,
+ * which may be called from anywhere, but by the timer in the next turn, so that the owner never
+ * loses the link under its own hands.
  */
 #include <errno.h>
 #include <sys/socket.h>

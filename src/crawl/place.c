@@ -1,9 +1,10 @@
 /*
  * place: what lies in data_dir/run: role locks and the socket of the bus.
  *
- * In: a data folder and a name. Out: descriptors, which the caller closes. Blocking, any thread, nothing is kept. The
- * odd thing: a socket address holds 107 bytes of path, and a data folder may be deeper than that. Then the folder is
- * opened and the socket is named through /proc/self/fd/N, which is short.
+ * In: a data folder and a name. Out: descriptors, which the caller closes. Blocking, any thread,
+ * nothing is kept. The odd thing: a socket address holds 107 bytes of path, and a data folder may
+ * be deeper than that. Then the folder is opened and the socket is named through /proc/self/fd/N,
+ * which is short.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -44,7 +45,8 @@ enum dz_code dz_place_run_dir(const char *data_dir, int *ret_dir_fd, struct dz_e
 
 /* ---- role locks ------------------------------------------------------------------------------ */
 
-/* Who holds the lock, as the file says; 0 when it says nothing, because the holder has only just taken it. */
+/* Who holds the lock, as the file says; 0 when it says nothing, because the holder has only just
+ * taken it. */
 static uint64_t holder(const char *path)
 {
     struct dz_buf text DZ_AUTO(dz_buf_done);
@@ -138,7 +140,8 @@ enum dz_code dz_place_listen(const char *data_dir, int dir_fd, const char *name,
     DZ_AUTO(dz_closep) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return dz_fail_errno(err, DZ_IO, errno, "cannot make a socket");
-    /* The mode set before bind is that of the file (unix(7) on Linux): there is no moment in which it is wider. */
+    /* The mode set before bind is that of the file (unix(7) on Linux): there is no moment in which
+     * it is wider. */
     if (fchmod(fd, 0600) != 0)
         return dz_fail_errno(err, DZ_IO, errno, "chmod of a socket");
     if (bind(fd, (const struct sockaddr *)&address, sizeof(address)) != 0)

@@ -1,12 +1,13 @@
 /*
  * supervise: keeps the back running as a child of the front.
  *
- * In: an argument list. Out: a process that is started again when it ends, after a growing wait; a line in the log for
- * each start and each end; figures for /metrics. Everything runs on one loop and its thread, which must live as long as
- * the process: the kernel ends the child with the *thread* that started it (PR_SET_PDEATHSIG). The child's end comes
- * through a pidfd, so no SIGCHLD handler is needed and no other child of the process is touched. The odd thing: vfork.
- * The front may be large and has threads; the child shares its memory until exec, so it only makes system calls and
- * leaves the errno of a failed exec where the parent reads it.
+ * In: an argument list. Out: a process that is started again when it ends, after a growing wait; a
+ * line in the log for each start and each end; figures for /metrics. Everything runs on one loop
+ * and its thread, which must live as long as the process: the kernel ends the child with the
+ * *thread* that started it (PR_SET_PDEATHSIG). The child's end comes through a pidfd, so no SIGCHLD
+ * handler is needed and no other child of the process is touched. The odd thing: vfork. The front
+ * may be large and has threads; the child shares its memory until exec, so it only makes system
+ * calls and leaves the errno of a failed exec where the parent reads it.
  */
 #include <errno.h>
 #include <limits.h>
@@ -48,8 +49,8 @@ static void become(char *const *argv, pid_t parent, volatile int *ret_errno)
     _exit(STATUS_NOT_STARTED);
 }
 
-/* 0 and a pid, or the errno of what failed. All signals are blocked meanwhile: a handler of ours must not run in the
- * child, on memory that is still the parent's. */
+/* 0 and a pid, or the errno of what failed. All signals are blocked meanwhile: a handler of ours
+ * must not run in the child, on memory that is still the parent's. */
 static __attribute__((noinline)) int spawn(char *const *argv, pid_t *ret_pid)
 {
     sigset_t all, before;
@@ -191,7 +192,8 @@ enum dz_code dz_back_supervise_with(struct dz_loop *l, char *const *argv, int64_
     b->wait_ms = wait_ms;
     b->wait_max_ms = wait_max_ms;
     b->settled_ms = settled_ms;
-    /* A back that cannot be started at all is a broken installation: say so now, not every minute. */
+    /* A back that cannot be started at all is a broken installation: say so now, not every minute.
+     */
     enum dz_code code = start(b, err);
     if (code != DZ_OK) {
         dz_back_stop(&b, 0);

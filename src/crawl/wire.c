@@ -1,11 +1,12 @@
 /*
  * wire: messages of the bus to bytes and back.
  *
- * In: bytes as they come from a socket, in any pieces. Out: whole messages, one a call, or the reason why the stream
- * cannot be read on; and the other way, framed JSON appended to a buffer. A frame is its length in four bytes,
- * big-endian, then that many bytes of one JSON object with a text member "type". No descriptor, no clock, no log; the
- * owner is whoever owns the struct. A type that this version does not know is a message of its own kind, not a fault,
- * so that a newer peer may say more.
+ * In: bytes as they come from a socket, in any pieces. Out: whole messages, one a call, or the
+ * reason why the stream cannot be read on; and the other way, framed JSON appended to a buffer. A
+ * frame is its length in four bytes, big-endian, then that many bytes of one JSON object with a
+ * text member "type". No descriptor, no clock, no log; the owner is whoever owns the struct. A type
+ * that this version does not know is a message of its own kind, not a fault, so that a newer peer
+ * may say more.
  */
 #include <jansson.h>
 #include <unistd.h>
@@ -121,8 +122,8 @@ enum dz_code dz_wire_in_take(struct dz_wire_in *in, struct dz_wire_msg *ret_msg,
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
-/* A place for the length, and an object with its type. A message that does not fit leaves the buffer full, which
- * dz_link_flush takes for a peer that does not read. */
+/* A place for the length, and an object with its type. A message that does not fit leaves the
+ * buffer full, which dz_link_flush takes for a peer that does not read. */
 static size_t begin(struct dz_json *j, struct dz_buf *out, dz_str type)
 {
     size_t head_at = out->n;

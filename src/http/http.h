@@ -1,19 +1,21 @@
 /*
- * http: an HTTP/1.1 origin server (RFC 9110, 9111, 9112) on dz_loop. Parse, route, respond; conditional and range
- * requests; content negotiation; limits. It knows nothing of comics, stores or catalogs.
+ * http: an HTTP/1.1 origin server (RFC 9110, 9111, 9112) on dz_loop. Parse, route, respond;
+ * conditional and range requests; content negotiation; limits. It knows nothing of comics, stores
+ * or catalogs.
  *
- * One server runs on N loops; each loop has a listener of its own (SO_REUSEPORT) and owns the connections it accepted.
- * A handler runs on that loop's thread and must not block; it replies at once or defers and replies later on the same
- * thread. Idle connections hold no buffers: bytes are read into a buffer of the loop and parsed in place.
+ * One server runs on N loops; each loop has a listener of its own (SO_REUSEPORT) and owns the
+ * connections it accepted. A handler runs on that loop's thread and must not block; it replies at
+ * once or defers and replies later on the same thread. Idle connections hold no buffers: bytes are
+ * read into a buffer of the loop and parsed in place.
  *
- * The connection machine works on a `wire` (socket or memory), so that a test can put request bytes in and take
- * response bytes out without a socket.
+ * The connection machine works on a `wire` (socket or memory), so that a test can put request bytes
+ * in and take response bytes out without a socket.
  */
 #pragma once
 
 #include "loop/loop.h"
 
-/* ---- requests ----------------------------------------------------------------------------------------------------- */
+/* ---- requests -------------------------------------------------------------------------------- */
 
 enum dz_http_method {
     DZ_HTTP_GET = 1 << 0,
@@ -36,54 +38,58 @@ struct dz_http_server;
 /* Captures of a route pattern, in order. */
 #define DZ_HTTP_CAPTURES_MAX 4
 
-/* Valid from the handler's call until its reply is sent (a late reply ends it at once, one from inside the handler when
- * the handler returns); all slices live in the connection's buffers or its arena, and a deferral does not move them.
- * Owned by the loop's thread. */
+/* Valid from the handler's call until its reply is sent (a late reply ends it at once, one from
+ * inside the handler when the handler returns); all slices live in the connection's buffers or its
+ * arena, and a deferral does not move them. Owned by the loop's thread. */
 struct dz_http_req {
     uint64_t id;
     enum dz_http_method method;
     dz_str method_text;
-    dz_str target;    /* as sent */
-    dz_str raw_path;  /* as sent, without query */
-    dz_str path;      /* percent-decoded once; may hold any byte but NUL; "." and ".." segments are left as they are */
-    dz_str query;     /* without '?', as sent; n = 0 when empty or absent */
-    dz_str host;      /* Host as sent, or the authority of absolute-form; may hold a port */
+    dz_str target;   /* as sent */
+    dz_str raw_path; /* as sent, without query */
+    dz_str path;  /* percent-decoded once; may hold any byte but NUL; "." and ".." segments are left
+                     as they are */
+    dz_str query; /* without '?', as sent; n = 0 when empty or absent */
+    dz_str host;  /* Host as sent, or the authority of absolute-form; may hold a port */
     const struct dz_http_field *fields;
     size_t fields_n;
-    dz_str body;      /* whole, after chunked decoding */
+    dz_str body; /* whole, after chunked decoding */
     dz_str capture[DZ_HTTP_CAPTURES_MAX];
     const struct dz_http_route *route; /* NULL in the fallback handler */
-    dz_str client_ip; /* text; from X-Forwarded-For when the peer is trusted */
-    bool https;       /* this listener is https, or a trusted peer's X-Forwarded-Proto says so */
+    dz_str client_ip;                  /* text; from X-Forwarded-For when the peer is trusted */
+    bool https; /* this listener is https, or a trusted peer's X-Forwarded-Proto says so */
     uint8_t version_minor;
     struct dz_http_conn *conn;
     struct dz_loop *loop;
-    void *app;        /* dz_http_options.app */
-    void *loop_app;   /* what dz_http_options.loop_start returned for this loop */
+    void *app;      /* dz_http_options.app */
+    void *loop_app; /* what dz_http_options.loop_start returned for this loop */
 };
 
 /* First field of that name (case-insensitive), or n = 0, p = NULL. */
 dz_str dz_http_header(const struct dz_http_req *r, dz_str name);
-/* Value of one query parameter, percent-decoded ('+' is a blank) into the arena; false when absent. First one wins. */
+/* Value of one query parameter, percent-decoded ('+' is a blank) into the arena; false when absent.
+ * First one wins. */
 bool dz_http_query(struct dz_http_req *r, dz_str name, dz_str *ret_value);
-struct dz_arena *dz_http_arena(struct dz_http_req *r); /* lives until the reply is sent; made on first use */
+/* lives until the reply is sent; made on first use */
+struct dz_arena *dz_http_arena(struct dz_http_req *r);
 
-/* ---- routes ----------------------------------------------------------------------------------------------------------- */
+/* ---- routes ---------------------------------------------------------------------------------- */
 
 typedef void dz_http_handler_fn(struct dz_http_req *r);
 
-/* Patterns: "/v1/chapters", "/cdn/{*}" (the rest, at least one character, slashes allowed), "/series/{}" (one segment,
- * not empty). Matching is on the decoded path, but a "%2F" inside a segment does not make a new one. The first row that
- * matches path wins among rows whose pattern is the most literal. HEAD goes with GET; OPTIONS is answered with Allow
- * by the server unless a row takes it; a path that matches only rows of other methods is 405 with Allow. */
+/* Patterns: "/v1/chapters", "/cdn/{*}" (the rest, at least one character, slashes allowed),
+ * "/series/{}" (one segment, not empty). Matching is on the decoded path, but a "%2F" inside a
+ * segment does not make a new one. The first row that matches path wins among rows whose pattern is
+ * the most literal. HEAD goes with GET; OPTIONS is answered with Allow by the server unless a row
+ * takes it; a path that matches only rows of other methods is 405 with Allow. */
 struct dz_http_route {
-    const char *name;    /* metrics label */
-    unsigned methods;    /* bits of enum dz_http_method; GET brings HEAD and OPTIONS */
+    const char *name; /* metrics label */
+    unsigned methods; /* bits of enum dz_http_method; GET brings HEAD and OPTIONS */
     const char *pattern;
     dz_http_handler_fn *handler;
 };
 
-/* ---- prepared responses -------------------------------------------------------------------------------------------------- */
+/* ---- prepared responses ---------------------------------------------------------------------- */
 
 struct dz_http_header_line {
     dz_str name, value; /* CR, LF and NUL in values are replaced by blanks */
@@ -91,94 +97,110 @@ struct dz_http_header_line {
 
 /* What a 200 says. Everything is copied by dz_http_prepare. */
 struct dz_http_meta {
-    int status;             /* 0: 200 */
-    dz_str content_type;    /* n = 0: no Content-Type */
-    dz_str etag;            /* with quotes, and W/ when weak; n = 0: none */
-    dz_str cache_control;   /* n = 0: none */
-    dz_str content_encoding; /* n = 0: identity */
-    bool vary_encoding;     /* Vary: Accept-Encoding */
-    int64_t last_modified_s; /* < 0: none */
-    bool ranges;            /* Accept-Ranges: bytes, and Range is honoured */
+    int status;                              /* 0: 200 */
+    dz_str content_type;                     /* n = 0: no Content-Type */
+    dz_str etag;                             /* with quotes, and W/ when weak; n = 0: none */
+    dz_str cache_control;                    /* n = 0: none */
+    dz_str content_encoding;                 /* n = 0: identity */
+    bool vary_encoding;                      /* Vary: Accept-Encoding */
+    int64_t last_modified_s;                 /* < 0: none */
+    bool ranges;                             /* Accept-Ranges: bytes, and Range is honoured */
     const struct dz_http_header_line *extra; /* also on 304 and 206 */
     size_t extra_n;
     const struct dz_http_header_line *extra_entity; /* on 200 and 206, not on 304 */
     size_t extra_entity_n;
 };
 
-/* A whole response made once and sent often: a counted body holding the header block (all but status line, Date and
- * Connection) and, unless body.p is NULL, the body behind it. body_bytes is Content-Length. Fits a cache as it is. */
+/* A whole response made once and sent often: a counted body holding the header block (all but
+ * status line, Date and Connection) and, unless body.p is NULL, the body behind it. body_bytes is
+ * Content-Length. Fits a cache as it is. */
 struct dz_body *dz_http_prepare(const struct dz_http_meta *m, dz_str body, uint64_t body_bytes);
 
-/* Replies with a prepared 200 (or other status): evaluates RFC 9110 13.2.2 preconditions, Range and If-Range (14),
- * HEAD, and sends 200, 206, 304, 412 or 416. `prepared` is borrowed: when the bytes cannot be written at once the
- * connection takes a reference of its own. */
+/* Replies with a prepared 200 (or other status): evaluates RFC 9110 13.2.2 preconditions, Range and
+ * If-Range (14), HEAD, and sends 200, 206, 304, 412 or 416. `prepared` is borrowed: when the bytes
+ * cannot be written at once the connection takes a reference of its own. */
 void dz_http_reply_prepared(struct dz_http_req *r, struct dz_body *prepared);
-/* The same with the body in a file (sendfile); prepared holds only the header block. Both borrowed. */
+/* The same with the body in a file (sendfile); prepared holds only the header block. Both borrowed.
+ */
 void dz_http_reply_file(struct dz_http_req *r, struct dz_body *prepared, struct dz_file *file);
 
-/* One-off answer: takes the buffer's bytes (left empty). Text types of 500 bytes or more are compressed as the client
- * accepts, unless meta names an encoding. No Range. meta->etag is honoured for GET and HEAD. */
+/* One-off answer: takes the buffer's bytes (left empty). Text types of 500 bytes or more are
+ * compressed as the client accepts, unless meta names an encoding. No Range. meta->etag is honoured
+ * for GET and HEAD. */
 void dz_http_reply_buf(struct dz_http_req *r, const struct dz_http_meta *m, struct dz_buf *body);
 /* Short static text with a status; cache_control may be n = 0. */
-void dz_http_reply_text(struct dz_http_req *r, int status, dz_str content_type, dz_str cache_control, dz_str body);
-void dz_http_reply_redirect(struct dz_http_req *r, int status, dz_str location, dz_str cache_control);
+void dz_http_reply_text(struct dz_http_req *r, int status, dz_str content_type,
+                        dz_str cache_control, dz_str body);
+void dz_http_reply_redirect(struct dz_http_req *r, int status, dz_str location,
+                            dz_str cache_control);
 /* 405 for the path's routes / for a handler that finds out late. */
 void dz_http_reply_not_allowed(struct dz_http_req *r, unsigned allowed_methods);
 
-/* Keeps the request open; the handler returns without a reply and one of the reply functions must be called later on
- * the loop's thread, exactly once, even when dz_http_is_gone() says that nobody listens any more. Pipelined requests
- * behind it wait. */
+/* Keeps the request open; the handler returns without a reply and one of the reply functions must
+ * be called later on the loop's thread, exactly once, even when dz_http_is_gone() says that nobody
+ * listens any more. Pipelined requests behind it wait. */
 void dz_http_defer(struct dz_http_req *r);
 bool dz_http_is_gone(const struct dz_http_req *r);
 
-/* Negotiation, RFC 9110 12.5.3. Bits offered; returns the one best liked, DZ_HTTP_IDENTITY when nothing fits or the
- * client says nothing. Ties: br, gzip, identity. */
-enum dz_http_encoding { DZ_HTTP_IDENTITY = 1 << 0, DZ_HTTP_GZIP = 1 << 1, DZ_HTTP_BR = 1 << 2, DZ_HTTP_ZSTD = 1 << 3 };
+/* Negotiation, RFC 9110 12.5.3. Bits offered; returns the one best liked, DZ_HTTP_IDENTITY when
+ * nothing fits or the client says nothing. Ties: br, gzip, identity. */
+enum dz_http_encoding {
+    DZ_HTTP_IDENTITY = 1 << 0,
+    DZ_HTTP_GZIP = 1 << 1,
+    DZ_HTTP_BR = 1 << 2,
+    DZ_HTTP_ZSTD = 1 << 3
+};
 enum dz_http_encoding dz_http_choose_encoding(const struct dz_http_req *r, unsigned offered);
 /* True when the client prefers text/html over JSON by its Accept (a browser). */
 bool dz_http_wants_html(const struct dz_http_req *r);
 
-/* ---- server ---------------------------------------------------------------------------------------------------------------- */
+/* ---- server ---------------------------------------------------------------------------------- */
 
 struct dz_http_options {
     const struct dz_http_route *routes;
     size_t routes_n;
-    dz_http_handler_fn *fallback; /* no route matched; NULL: plain 404 */
+    dz_http_handler_fn *fallback;        /* no route matched; NULL: plain 404 */
     bool (*gate)(struct dz_http_req *r); /* before any handler; true: it has replied; NULL: none */
-    /* For what the server refuses by itself (400, 405, 408, 413, 414, 416, 417, 431, 500, 501, 503, 505): appends a body to
-     * `out`, or nothing for a short text. `why` names the part of the request that is wrong; NULL: nothing to add. */
+    /* For what the server refuses by itself (400, 405, 408, 413, 414, 416, 417, 431, 500, 501, 503,
+     * 505): appends a body to `out`, or nothing for a short text. `why` names the part of the
+     * request that is wrong; NULL: nothing to add. */
     void (*error_body)(int status, const char *why, struct dz_buf *out, dz_str *ret_content_type);
     void *app;
-    void *(*loop_start)(void *app, struct dz_loop *l); /* once a loop, on the loop's thread, before it accepts; may be NULL */
+    void *(*loop_start)(
+        void *app,
+        struct dz_loop *l); /* once a loop, on the loop's thread, before it accepts; may be NULL */
     void (*loop_stop)(void *app, void *loop_app); /* on the loop's thread, after its last turn */
 
-    /* Limits; 0 takes the default of the settings. Times count: a whole head from its first byte (from accept for the
-     * first request); a body and an answer being read, without at least 256 bytes a second; idle between requests. */
+    /* Limits; 0 takes the default of the settings. Times count: a whole head from its first byte
+     * (from accept for the first request); a body and an answer being read, without at least 256
+     * bytes a second; idle between requests. */
     uint32_t max_connections; /* over all loops; one more is answered 503 and closed */
     int64_t header_timeout_ms, body_timeout_ms, idle_timeout_ms, graceful_timeout_ms;
     uint64_t max_header_bytes, max_body_bytes;
     const char *const *trusted_proxies; /* CIDR texts, NULL-terminated; may be NULL */
     const char *const *cors_origins;    /* NULL: none; {"*", NULL} any */
     dz_str cors_expose;                 /* Access-Control-Expose-Headers */
-    /* Once an answer, on the loop's thread; bytes of the body. Of a request that was refused unparsed the texts may be
-     * empty. NULL: no log. */
+    /* Once an answer, on the loop's thread; bytes of the body. Of a request that was refused
+     * unparsed the texts may be empty. NULL: no log. */
     void (*access)(void *app, const struct dz_http_req *r, int status, uint64_t bytes, int64_t ns);
 };
 
 /* Everything is copied but routes and the strings behind them. */
-DZ_MUST enum dz_code dz_http_server_new(const struct dz_http_options *o, struct dz_http_server **ret_s,
-                                        struct dz_err *err);
-/* "127.0.0.1:8080", "[::1]:0", "unix:/path" (a stale socket file is replaced). Port 0: the chosen one is printed into
- * ret_address ("127.0.0.1:40123"; at least 128 bytes). Before start only. Names what is wrong: "127.0.0.1:8080 is in use". */
-DZ_MUST enum dz_code dz_http_listen(struct dz_http_server *s, const char *address, unsigned loops, char *ret_address,
-                                    struct dz_err *err);
+DZ_MUST enum dz_code dz_http_server_new(const struct dz_http_options *o,
+                                        struct dz_http_server **ret_s, struct dz_err *err);
+/* "127.0.0.1:8080", "[::1]:0", "unix:/path" (a stale socket file is replaced). Port 0: the chosen
+ * one is printed into ret_address ("127.0.0.1:40123"; at least 128 bytes). Before start only. Names
+ * what is wrong: "127.0.0.1:8080 is in use". */
+DZ_MUST enum dz_code dz_http_listen(struct dz_http_server *s, const char *address, unsigned loops,
+                                    char *ret_address, struct dz_err *err);
 /* Starts `loops` threads. */
 DZ_MUST enum dz_code dz_http_start(struct dz_http_server *s, unsigned loops, struct dz_err *err);
 unsigned dz_http_loops(const struct dz_http_server *s);
 struct dz_loop *dz_http_loop(struct dz_http_server *s, unsigned i);
-/* Stops accepting, closes idle connections, lets running answers end within graceful_timeout_ms, joins, frees. Answers
- * written from now on carry Connection: close. Deferred requests are waited for after that too (30 s at most), so the
- * pool that makes their answers must still run. Blocking. */
+/* Stops accepting, closes idle connections, lets running answers end within graceful_timeout_ms,
+ * joins, frees. Answers written from now on carry Connection: close. Deferred requests are waited
+ * for after that too (30 s at most), so the pool that makes their answers must still run. Blocking.
+ */
 void dz_http_stop(struct dz_http_server **s);
 /* For SIGHUP: timeouts and limits take effect for new requests. Any thread. */
 void dz_http_update(struct dz_http_server *s, const struct dz_http_options *o);
@@ -187,7 +209,7 @@ void dz_http_update(struct dz_http_server *s, const struct dz_http_options *o);
 #define DZ_HTTP_BUCKETS 16 /* upper bounds in dz_http_bucket_us */
 extern const uint64_t dz_http_bucket_us[DZ_HTTP_BUCKETS];
 struct dz_http_route_stats {
-    const char *route; /* "none" for the fallback and for what the server refused */
+    const char *route;     /* "none" for the fallback and for what the server refused */
     uint64_t by_status[6]; /* [1]: 1xx … [5]: 5xx */
     uint64_t bucket[DZ_HTTP_BUCKETS + 1]; /* not cumulative; the last is +Inf */
     uint64_t sum_ns, count;
@@ -200,15 +222,17 @@ struct dz_http_stats {
 };
 void dz_http_stats(struct dz_http_server *s, struct dz_arena *a, struct dz_http_stats *ret_stats);
 
-/* ---- for tests: a connection without a socket ---------------------------------------------------------------------------------- */
+/* ---- for tests: a connection without a socket ------------------------------------------------ */
 
-/* Feeds request bytes to a fresh connection of server s on loop l (never started) and collects what it answers. `eof`
- * says that the client half-closes afterwards. Turns the loop until no deferred request is open (2 s at most). The
- * client's address is 192.0.2.1. Free the connections, then stop the server, then free the loop. */
+/* Feeds request bytes to a fresh connection of server s on loop l (never started) and collects what
+ * it answers. `eof` says that the client half-closes afterwards. Turns the loop until no deferred
+ * request is open (2 s at most). The client's address is 192.0.2.1. Free the connections, then stop
+ * the server, then free the loop. */
 struct dz_http_test_conn;
 struct dz_http_test_conn *dz_http_test_open(struct dz_http_server *s, struct dz_loop *l);
 void dz_http_test_feed(struct dz_http_test_conn *c, dz_str bytes, bool eof);
 dz_str dz_http_test_output(struct dz_http_test_conn *c); /* all bytes so far */
 bool dz_http_test_closed(const struct dz_http_test_conn *c);
-void dz_http_test_write_limit(struct dz_http_test_conn *c, size_t bytes_per_write); /* short writes; 0: none succeed */
+/* short writes; 0: none succeed */
+void dz_http_test_write_limit(struct dz_http_test_conn *c, size_t bytes_per_write);
 void dz_http_test_free(struct dz_http_test_conn **c);

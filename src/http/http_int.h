@@ -33,7 +33,9 @@
 #define HTTP_BODIES_BYTES                                                                          \
     ((uint64_t)256 * 1024 * 1024)            /* of all unfinished requests of a lane; more is 503 */
 #define HTTP_BATCH_BYTES ((size_t)64 * 1024) /* small answers gathered for one write */
-#define HTTP_SMALL_BYTES ((size_t)4 * 1024) /* an answer up to this size is copied into the batch */
+#define HTTP_SMALL_BYTES                                                                           \
+    ((size_t)4 * 1024) /* an answer up to this size is copied into the batch                       \
+                        */
 #define HTTP_FILE_TURN_BYTES                                                                       \
     ((uint64_t)1024 * 1024) /* most that one connection sends of a file in one turn */
 #define HTTP_MIN_RATE 256   /* bytes a second below which a body or an answer counts as stalled */
@@ -143,8 +145,8 @@ int dz_http_ranges(dz_str field, uint64_t bytes, struct dz_http_range ret[HTTP_R
 /* ---- routes (route.c) ------------------------------------------------------------------------ */
 
 struct dz_http_routes;
-struct dz_http_routes *dz_http_routes_new(const struct dz_http_route *rows,
-                                          size_t n); /* asserts on a bad pattern */
+/* asserts on a bad pattern */
+struct dz_http_routes *dz_http_routes_new(const struct dz_http_route *rows, size_t n);
 void dz_http_routes_free(struct dz_http_routes **t);
 struct dz_http_path {
     dz_str text;                     /* decoded, starts with '/' */
@@ -405,8 +407,8 @@ bool dz_http_body_fits(struct dz_http_conn *c);
 struct dz_http_piece {
     const char *p;
     uint64_t at, n;
-    /* When the write comes short these bytes are copied; else they live as long as the answer's body,
-     * file or heap. */
+    /* When the write comes short these bytes are copied; else they live as long as the answer's
+     * body, file or heap. */
     bool copy;
 };
 #define HTTP_PIECES_MAX (2 * HTTP_RANGES_MAX + 1)

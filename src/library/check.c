@@ -4,11 +4,11 @@
  * In: all blob rows, then all blobs (in this order: an import that runs meanwhile puts before it
  * names), then all series. Out: a line for each thing that is wrong, saying where and what to do,
  * and with `repair` a catalog that names nothing it cannot serve. A repair only takes out: page
- * rows without good bytes, blobs that nobody names. Only what was read and is wrong counts as damaged;
- * a blob that cannot be read now (a bad sector, no permission) is told, and nothing about it is
- * changed. Damaged bytes are moved to data_dir/damaged, for they may be the only copy. It holds the
- * import lock alone, because a blob that nobody names yet may belong to a running import. One
- * thread; 64 bytes a blob.
+ * rows without good bytes, blobs that nobody names. Only what was read and is wrong counts as
+ * damaged; a blob that cannot be read now (a bad sector, no permission) is told, and nothing about
+ * it is changed. Damaged bytes are moved to data_dir/damaged, for they may be the only copy. It
+ * holds the import lock alone, because a blob that nobody names yet may belong to a running import.
+ * One thread; 64 bytes a blob.
  */
 #include "library/library_int.h"
 

@@ -10,6 +10,7 @@
  */
 #include <malloc.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include "library/library_int.h"
 
@@ -19,7 +20,9 @@
 #define POLL_MS 1000
 #define FAILED_AGAIN_MS 30000 /* how often a series that could not be read is tried again */
 #define SCRATCH_BYTES_MAX DZ_GIB
-#define TRIM_PAGES 20000 /* after so many pages were built, freed memory goes back to the system */
+#define TRIM_PAGES                                                                                 \
+    20000 /* after so many pages were built, freed memory goes back to the system                  \
+           */
 
 static enum dz_code open_parts(struct dz_library *l, struct dz_err *err)
 {
@@ -31,6 +34,17 @@ static enum dz_code open_parts(struct dz_library *l, struct dz_err *err)
                          err));
     l->files = library_files_new(l->store, 0);
     return DZ_OK;
+}
+
+bool dz_library_exists(const struct dz_conf *conf)
+{
+    if (conf->catalog.driver != DZ_DRIVER_SQLITE)
+        return true;
+    struct dz_buf path DZ_AUTO(dz_buf_done);
+    dz_buf_init(&path, 64 * DZ_KIB);
+    dz_buf_put(&path, dz_str_of(conf->data_dir));
+    dz_buf_put(&path, DZ_S("/dozo.db"));
+    return access(dz_buf_cstr(&path), F_OK) == 0 || (errno != ENOENT && errno != ENOTDIR);
 }
 
 enum dz_code dz_library_open(struct dz_conf *conf, struct dz_library **ret_l, struct dz_err *err)

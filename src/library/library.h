@@ -65,6 +65,9 @@ struct dz_library_options {
  * need. */
 DZ_MUST enum dz_code dz_library_open(struct dz_conf *conf, struct dz_library **ret_l,
                                      struct dz_err *err);
+/* Whether there is one to open: dz_library_open makes an empty one where there is none, which is
+ * not what somebody wants who came to look. Always true when the catalog is not a file. */
+bool dz_library_exists(const struct dz_conf *conf);
 void dz_library_close(struct dz_library **l); /* joins the keeper */
 /* First view, then the keeper starts; publish is called for every later view. */
 DZ_MUST enum dz_code dz_library_start(struct dz_library *l, const struct dz_library_options *o,
@@ -74,8 +77,8 @@ DZ_MUST enum dz_code dz_library_start(struct dz_library *l, const struct dz_libr
  * Never NULL after dz_library_start. */
 struct dz_view *dz_library_view(struct dz_library *l);
 void dz_library_poke(struct dz_library *l); /* look for changes now; any thread, cheap */
-void dz_library_set_conf(struct dz_library *l,
-                         struct dz_conf *conf); /* after a reload: shelves are laid anew */
+/* after a reload: shelves are laid anew */
+void dz_library_set_conf(struct dz_library *l, struct dz_conf *conf);
 struct dz_store *dz_library_store(struct dz_library *l);
 struct dz_catalog *dz_library_catalog(struct dz_library *l);
 /* Whether the last look at the catalog worked; text says what failed ("" when fine; at least 256

@@ -101,8 +101,8 @@ static bool png_is_letter(uint32_t c)
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
-/* at: of the chunk's length field. Lower-case first letter: decoders may do without the chunk, so its sum is not
- * a reason to lose the page. */
+/* at: of the chunk's length field. Lower-case first letter: decoders may do without the chunk, so
+ * its sum is not a reason to lose the page. */
 static enum dz_code png_chunk_check(dz_str s, size_t at, uint32_t length, struct dz_err *err)
 {
     const char *type = s.p + at + 4;

@@ -1,15 +1,17 @@
 /*
- * media: what bytes are. Sniffing by content, dimensions without decoding, reading archives (libarchive), ComicInfo.xml
- * (libxml2), and what a file name says about series, volume and chapter.
+ * media: what bytes are. Sniffing by content, dimensions without decoding, reading archives
+ * (libarchive), ComicInfo.xml (libxml2), and what a file name says about series, volume and
+ * chapter.
  *
- * Everything here takes hostile input: sizes, counts, names and nesting have limits, and nothing is trusted because of
- * its extension. Pure functions of their input; any thread; the archive reader has one owner.
+ * Everything here takes hostile input: sizes, counts, names and nesting have limits, and nothing is
+ * trusted because of its extension. Pure functions of their input; any thread; the archive reader
+ * has one owner.
  */
 #pragma once
 
 #include "base/base.h"
 
-/* ---- images -------------------------------------------------------------------------------------------------------- */
+/* ---- images ---------------------------------------------------------------------------------- */
 
 enum dz_media_type {
     DZ_MEDIA_UNKNOWN,
@@ -23,10 +25,12 @@ enum dz_media_type {
     DZ_MEDIA_TIFF,
     DZ_MEDIA_TYPE_COUNT
 };
-const char *dz_media_mime(enum dz_media_type t); /* "image/jpeg"; "application/octet-stream" for unknown */
-const char *dz_media_ext(enum dz_media_type t);  /* "jpg"; "bin" for unknown */
-/* By the file name's last extension, as Python's mimetypes does for the usual web and comic types (jpg jpeg png gif webp
- * avif jxl bmp tif tiff svg txt html css js json xml pdf zip cbz …); static text, NULL when unknown. */
+/* "image/jpeg"; "application/octet-stream" for unknown */
+const char *dz_media_mime(enum dz_media_type t);
+const char *dz_media_ext(enum dz_media_type t); /* "jpg"; "bin" for unknown */
+/* By the file name's last extension, as Python's mimetypes does for the usual web and comic types
+ * (jpg jpeg png gif webp avif jxl bmp tif tiff svg txt html css js json xml pdf zip cbz …); static
+ * text, NULL when unknown. */
 const char *dz_media_mime_of_name(dz_str name);
 bool dz_media_name_is_image(dz_str name); /* by extension, case-insensitive */
 
@@ -35,70 +39,84 @@ enum dz_media_type dz_media_sniff(dz_str bytes);
 
 struct dz_media_info {
     enum dz_media_type type;
-    uint32_t width, height; /* pixels, after EXIF orientation is NOT applied; 0 when the type does not tell cheaply */
+    uint32_t width, height; /* pixels, after EXIF orientation is NOT applied; 0 when the type does
+                               not tell cheaply */
 };
 #define DZ_MEDIA_SIDE_MAX 65535u
-/* Type and size from a whole image in memory without decoding it. Checks structure as far as that is cheap: markers up
- * to SOF and an EOI at the end (trailing zeros allowed) for JPEG, chunk walk with CRC up to IEND for PNG, frames up to the trailer for GIF, RIFF
- * sizes for WebP, boxes for AVIF and JXL, header fields for BMP and TIFF. DZ_PARSE with words that a person understands:
- * "empty file", "not an image", "JPEG ends in the middle of the picture (truncated)", "PNG chunk IDAT has a wrong checksum". */
-DZ_MUST enum dz_code dz_media_inspect(dz_str bytes, struct dz_media_info *ret_info, struct dz_err *err);
+/* Type and size from a whole image in memory without decoding it. Checks structure as far as that
+ * is cheap: markers up to SOF and an EOI at the end (trailing zeros allowed) for JPEG, chunk walk
+ * with CRC up to IEND for PNG, frames up to the trailer for GIF, RIFF sizes for WebP, boxes for
+ * AVIF and JXL, header fields for BMP and TIFF. DZ_PARSE with words that a person understands:
+ * "empty file", "not an image", "JPEG ends in the middle of the picture (truncated)", "PNG chunk
+ * IDAT has a wrong checksum". */
+DZ_MUST enum dz_code dz_media_inspect(dz_str bytes, struct dz_media_info *ret_info,
+                                      struct dz_err *err);
 
-/* ---- archives ------------------------------------------------------------------------------------------------------- */
+/* ---- archives -------------------------------------------------------------------------------- */
 
 struct dz_archive_limits {
     uint64_t entries_max;     /* 20,000 */
     uint64_t entry_bytes_max; /* one entry, unpacked: 256 MiB */
     uint64_t total_bytes_max; /* all entries, unpacked: 8 GiB */
-    uint32_t ratio_max;       /* unpacked : packed over the whole archive, judged after 16 MiB: 200 */
-    uint32_t name_bytes_max;  /* 4,096 */
+    uint32_t ratio_max; /* unpacked : packed over the whole archive, judged after 16 MiB: 200 */
+    uint32_t name_bytes_max; /* 4,096 */
 };
 extern const struct dz_archive_limits dz_archive_limits_default;
 
 struct dz_archive;
 struct dz_archive_entry {
-    dz_str name;   /* UTF-8 with '/', as in the archive; valid until the next call. Never used as a path on disk. */
+    dz_str name;    /* UTF-8 with '/', as in the archive; valid until the next call. Never used as a
+                       path on disk. */
     uint64_t bytes; /* as declared; UINT64_MAX when not told */
     bool is_file; /* false for folders, symbolic and hard links, devices: they have no bytes here */
 };
-/* zip, cbz, rar, cbr, 7z, cb7, tar, cbt and compressed tar, by content, not by name. DZ_NOT_FOUND, DZ_PARSE ("not an
- * archive that can be read", "encrypted"), DZ_IO. Names that are not UTF-8 are read as CP932 or CP437, whichever fits. */
-DZ_MUST enum dz_code dz_archive_open(const char *path, const struct dz_archive_limits *limits, struct dz_archive **ret_a,
-                                     struct dz_err *err);
+/* zip, cbz, rar, cbr, 7z, cb7, tar, cbt and compressed tar, by content, not by name. DZ_NOT_FOUND,
+ * DZ_PARSE ("not an archive that can be read", "encrypted"), DZ_IO. Names that are not UTF-8 are
+ * read as CP932 or CP437, whichever fits. */
+DZ_MUST enum dz_code dz_archive_open(const char *path, const struct dz_archive_limits *limits,
+                                     struct dz_archive **ret_a, struct dz_err *err);
 /* As dz_archive_open, over bytes that must outlive the archive. */
 DZ_MUST enum dz_code dz_archive_open_memory(dz_str bytes, const struct dz_archive_limits *limits,
                                             struct dz_archive **ret_a, struct dz_err *err);
 void dz_archive_close(struct dz_archive **a);
-/* Next entry; *ret_has false at the end. Truncated or damaged archives are DZ_PARSE, limits are DZ_TOO_LARGE; both name
- * the entry and the limit. */
-DZ_MUST enum dz_code dz_archive_next(struct dz_archive *a, bool *ret_has, struct dz_archive_entry *ret_e,
-                                     struct dz_err *err);
-/* Bytes of the current entry, whole, appended to out (whose max also counts); at most once for an entry. Not called: the
- * entry is skipped. After an error out is as it was; where only this entry is wrong the next can still be read, and an
- * error of the whole archive (a limit, damage) is repeated by every further call. */
+/* Next entry; *ret_has false at the end. Truncated or damaged archives are DZ_PARSE, limits are
+ * DZ_TOO_LARGE; both name the entry and the limit. */
+DZ_MUST enum dz_code dz_archive_next(struct dz_archive *a, bool *ret_has,
+                                     struct dz_archive_entry *ret_e, struct dz_err *err);
+/* Bytes of the current entry, whole, appended to out (whose max also counts); at most once for an
+ * entry. Not called: the entry is skipped. After an error out is as it was; where only this entry
+ * is wrong the next can still be read, and an error of the whole archive (a limit, damage) is
+ * repeated by every further call. */
 DZ_MUST enum dz_code dz_archive_read(struct dz_archive *a, struct dz_buf *out, struct dz_err *err);
 
-/* Entries that are never pages: __MACOSX/, names with a component that starts with a dot, Thumbs.db, desktop.ini, @eaDir. */
+/* Entries that are never pages: __MACOSX/, names with a component that starts with a dot,
+ * Thumbs.db, desktop.ini, @eaDir. */
 bool dz_archive_is_junk(dz_str name);
 
-/* ---- ComicInfo.xml ---------------------------------------------------------------------------------------------------- */
+/* ---- ComicInfo.xml --------------------------------------------------------------------------- */
 
-/* What is used of ComicInfo 1.0–2.1 (anansi-project). Texts are in the arena, n = 0 when absent; numbers -1 when absent. */
+/* What is used of ComicInfo 1.0–2.1 (anansi-project). Texts are in the arena, n = 0 when absent;
+ * numbers -1 when absent. */
 struct dz_comicinfo {
-    dz_str title, series, number, summary, writer, penciller, translator, genre, tags, web, language, age_rating, manga;
+    dz_str title, series, number, summary, writer, penciller, translator, genre, tags, web,
+        language, age_rating, manga;
     int64_t volume, count, year, month, day, page_count;
 };
-/* At most 1 MiB, no DTD, no entities beyond the five, no network. DZ_PARSE with line; DZ_TOO_LARGE. */
-DZ_MUST enum dz_code dz_comicinfo_parse(dz_str xml, struct dz_arena *a, struct dz_comicinfo *ret_info, struct dz_err *err);
+/* At most 1 MiB, no DTD, no entities beyond the five, no network. DZ_PARSE with line; DZ_TOO_LARGE.
+ */
+DZ_MUST enum dz_code dz_comicinfo_parse(dz_str xml, struct dz_arena *a,
+                                        struct dz_comicinfo *ret_info, struct dz_err *err);
 
-/* ---- names ------------------------------------------------------------------------------------------------------------- */
+/* ---- names ----------------------------------------------------------------------------------- */
 
-/* What a file or folder name says. "My Comic v02 c010.5 - The End (2019) [Group].cbz" → series "My Comic", volume "2",
- * chapter "10.5", title "The End". Texts are in the arena, n = 0 when not said; numbers without leading zeros. */
+/* What a file or folder name says. "My Comic v02 c010.5 - The End (2019) [Group].cbz" → series "My
+ * Comic", volume "2", chapter "10.5", title "The End". Texts are in the arena, n = 0 when not said;
+ * numbers without leading zeros. */
 struct dz_name_info {
     dz_str series, volume, chapter, title;
 };
-/* name: the last component without folders; is_file: cut a known archive extension. Understands vol/v/第N巻, ch/c/chapter/
- * episode/ep/#/第N話, plain numbers at the end ("One Piece 1044", "012"), ranges ("c001-003" → "1-3"), decimals ("10.5",
- * "10v2" is version 2 of 10), years in parentheses are no chapter. */
+/* name: the last component without folders; is_file: cut a known archive extension. Understands
+ * vol/v/第N巻, ch/c/chapter/ episode/ep/#/第N話, plain numbers at the end ("One Piece 1044",
+ * "012"), ranges ("c001-003" → "1-3"), decimals ("10.5", "10v2" is version 2 of 10), years in
+ * parentheses are no chapter. */
 void dz_name_parse(dz_str name, bool is_file, struct dz_arena *a, struct dz_name_info *ret_info);

@@ -4,7 +4,8 @@
  * In: one name as people and programs write them, UTF-8 or not. Out: slices in the caller's arena.
  * Three steps: the name is made plain (extension cut, full-width digits and underscores turned,
  * brackets removed unless they hold a marker such as "(v03)"), then markers with numbers are looked
- * for ("Vol. 3", "c010.5", "第10話"), and only when there is no chapter marker do bare numbers count
+ * for ("Vol. 3", "c010.5", "第10話"), and only when there is no chapter marker do bare numbers
+ * count
  * ("One Piece 1044"). What stands before the first marker is the series, what stands after the last
  * is the title. It guesses, by nature: tests/unit/media/test_name.c is the list of guesses that are
  * held. Linear in the length except for small fixed factors; any thread.
@@ -137,8 +138,8 @@ static size_t turn_one(dz_str name, size_t at, char *dst, size_t *n)
     return 1;
 }
 
-/* "one-piece-chapter-1044" and "Some.Series.v01": a name without blanks whose words are joined by `joint`. Between two
- * digits it stays, as there it means a range or a decimal. */
+/* "one-piece-chapter-1044" and "Some.Series.v01": a name without blanks whose words are joined by
+ * `joint`. Between two digits it stays, as there it means a range or a decimal. */
 static void unjoin(char *p, size_t n, char joint)
 {
     dz_str s = {p, n};

@@ -5,9 +5,9 @@
  * folder. A name that is there therefore always stands for whole bytes that are on disk, but the
  * name itself may not have reached the disk yet when another process made it: so a put that finds
  * its blob there still syncs the folder. The 256 folders are made at open, which spares every later
- * put the question. Nothing ever removes a blob but del and set_aside: not even a put whose last sync failed,
- * because somebody else may have been promised the same bytes. Any thread; no state changes after
- * open.
+ * put the question. Nothing ever removes a blob but del and set_aside: not even a put whose last
+ * sync failed, because somebody else may have been promised the same bytes. Any thread; no state
+ * changes after open.
  */
 #include "store/files_int.h"
 
@@ -53,7 +53,7 @@ static void folder_name(unsigned first, char dst[3])
     dst[2] = '\0';
 }
 
-/* ---- syncing -------------------------------------------------------------------------------- */
+/* ---- syncing --------------------------------------------------------------------------------- */
 
 /* 0 or -1 with errno. Some file systems cannot sync a folder and say EINVAL; they have nothing to
  * offer instead. */
@@ -94,7 +94,7 @@ enum dz_code files_sync_folder(struct files *f, unsigned char first, struct dz_e
     return sync_at(f, name, err);
 }
 
-/* ---- who writes a temporary file ------------------------------------------------------------ */
+/* ---- who writes a temporary file ------------------------------------------------------------- */
 
 /* When the process started, in clock ticks since boot: tells it from a later one with the same
  * number, which in a container is the rule (every start is process 1). False: no such process, or
@@ -135,7 +135,7 @@ static bool parse_temp(dz_str name, uint64_t *ret_pid, uint64_t *ret_start)
            dz_unhex(dz_str_sub(name, two + 1, name.n), random, sizeof(random), NULL) == DZ_OK;
 }
 
-/* ---- open and close ------------------------------------------------------------------------- */
+/* ---- open and close -------------------------------------------------------------------------- */
 
 static void files_close(void *self)
 {
@@ -194,7 +194,7 @@ static enum dz_code files_open(const char *data_dir, const char *uri, void **ret
     return DZ_OK;
 }
 
-/* ---- put ------------------------------------------------------------------------------------ */
+/* ---- put ------------------------------------------------------------------------------------- */
 
 enum dz_code files_present(struct files *f, const struct dz_blob_stat *want, bool *ret_yes,
                            struct dz_err *err)
@@ -320,7 +320,7 @@ static enum dz_code files_put(void *self, const struct dz_blob_stat *known, dz_s
     return adopt(f, &t.stat, ret_stat, err);
 }
 
-/* ---- reading -------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static enum dz_code open_blob(struct files *f, const struct dz_sha256 *sha, int *ret_fd,
                               struct stat *st, struct dz_err *err)
@@ -404,7 +404,7 @@ static enum dz_code files_del(void *self, const struct dz_sha256 *sha, struct dz
     return DZ_OK;
 }
 
-/* ---- setting aside -------------------------------------------------------------------------- */
+/* ---- setting aside --------------------------------------------------------------------------- */
 
 /* A place to set a blob aside at. */
 struct aside {
@@ -512,7 +512,7 @@ static enum dz_code files_set_aside(void *self, const struct dz_sha256 *sha, con
     return files_sync_folder(f, sha->b[0], err);
 }
 
-/* ---- walking -------------------------------------------------------------------------------- */
+/* ---- walking --------------------------------------------------------------------------------- */
 
 static void closedirp(DIR **dir)
 {

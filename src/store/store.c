@@ -109,7 +109,7 @@ static enum dz_code counted(struct dz_store *s, enum dz_code code)
     return code;
 }
 
-/* ---- put ------------------------------------------------------------------------------------ */
+/* ---- put ------------------------------------------------------------------------------------- */
 
 struct meter {
     dz_store_read_fn *read;
@@ -188,7 +188,7 @@ enum dz_code dz_store_put_bytes(struct dz_store *s, dz_str bytes, struct dz_blob
     return put_bytes(s, NULL, bytes, ret_stat, err);
 }
 
-/* ---- batches -------------------------------------------------------------------------------- */
+/* ---- batches --------------------------------------------------------------------------------- */
 
 enum dz_code dz_store_batch_begin(struct dz_store *s, struct dz_store_batch **ret_b,
                                   struct dz_err *err)
@@ -233,7 +233,7 @@ void dz_store_batch_free(struct dz_store_batch **b)
     dz_freep(b);
 }
 
-/* ---- reading -------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static enum dz_code compare(const struct dz_sha256 *want, const struct dz_sha256 *got,
                             uint64_t bytes, struct dz_err *err)
@@ -322,7 +322,7 @@ enum dz_code dz_store_open_file(struct dz_store *s, const struct dz_sha256 *sha,
     return counted(s, s->driver->open_file(s->self, sha, ret_fd, ret_bytes, err));
 }
 
-/* ---- the rest ------------------------------------------------------------------------------- */
+/* ---- the rest -------------------------------------------------------------------------------- */
 
 enum dz_code dz_store_del(struct dz_store *s, const struct dz_sha256 *sha, struct dz_err *err)
 {

@@ -1,5 +1,6 @@
 /*
- * fuzz_conf: a settings file as anybody could have written it. What loads must dump to text that loads to the same text.
+ * fuzz_conf: a settings file as anybody could have written it. What loads must dump to text that
+ * loads to the same text.
  *
  * Everything up to a line "%env" is the file; the lines behind it are variables.
  */
@@ -26,7 +27,8 @@ static void check_dump(const struct dz_conf *c)
     dz_buf_init(&json, 64 * DZ_MIB);
     dz_conf_dump_json(c, &json);
     dz_assert(!json.full);
-    /* A password that is masked may leave an address, a hash or a template that cannot be loaded. */
+    /* A password that is masked may leave an address, a hash or a template that cannot be loaded.
+     */
     if (dz_str_find(dz_buf_str(&first), DZ_S("***")) != DZ_NPOS || first.n > DZ_MIB)
         return;
     struct dz_err err;

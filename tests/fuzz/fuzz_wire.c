@@ -1,8 +1,8 @@
 /*
  * fuzz_wire: messages of the bus from bytes of anybody.
  *
- * In: bytes as a socket gives them. The stream is read twice, whole and in pieces whose sizes come from its own bytes;
- * both must give the same messages and the same end.
+ * In: bytes as a socket gives them. The stream is read twice, whole and in pieces whose sizes come
+ * from its own bytes; both must give the same messages and the same end.
  */
 #include "crawl/crawl_int.h"
 

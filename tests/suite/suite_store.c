@@ -66,7 +66,7 @@ static int teardown(void **state)
     return 0;
 }
 
-/* ---- helpers -------------------------------------------------------------------------------- */
+/* ---- helpers --------------------------------------------------------------------------------- */
 
 /* Pseudo-random bytes in pieces of odd sizes; fails after `fail_after` bytes when that is not 0. */
 struct source {
@@ -151,7 +151,7 @@ static size_t count_blobs(struct dz_store *s)
     return t.count;
 }
 
-/* ---- cases ---------------------------------------------------------------------------------- */
+/* ---- cases ----------------------------------------------------------------------------------- */
 
 static void test_put_get_stat_del(void **state)
 {

@@ -34,7 +34,7 @@ static struct dz_cache *open_cache(uint64_t max_bytes, uint64_t max_entries)
     return c;
 }
 
-/* ---- budget --------------------------------------------------------------------------------- */
+/* ---- budget ---------------------------------------------------------------------------------- */
 
 static void hold_budget(uint64_t max_bytes, uint64_t max_entries, size_t body_max, uint64_t seed)
 {
@@ -143,7 +143,7 @@ static void test_survives_eviction(void **state)
     }
 }
 
-/* ---- hit ratio ------------------------------------------------------------------------------ */
+/* ---- hit ratio ------------------------------------------------------------------------------- */
 
 enum { KEYS = 20000, ENTRIES = 1000, ACCESSES = 400000 };
 
@@ -278,7 +278,7 @@ static void test_hit_ratio(void **state)
     assert_true(r.ours >= r.lru);
 }
 
-/* ---- threads -------------------------------------------------------------------------------- */
+/* ---- threads --------------------------------------------------------------------------------- */
 
 struct hammer {
     struct dz_cache *c;

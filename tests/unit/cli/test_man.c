@@ -1,6 +1,6 @@
 /*
- * The manual page and --help agree: each command has its section, and each section has the same options with the same
- * values, no more and no less.
+ * The manual page and --help agree: each command has its section, and each section has the same
+ * options with the same values, no more and no less.
  */
 #include "test.h"
 

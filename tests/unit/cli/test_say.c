@@ -1,5 +1,6 @@
 /*
- * Texts for people: what a terminal would act on is escaped, wide characters count two columns, cuts keep to the width.
+ * Texts for people: what a terminal would act on is escaped, wide characters count two columns,
+ * cuts keep to the width.
  */
 #include "test.h"
 

@@ -21,7 +21,8 @@ static inline struct dz_conf *parse(const char *yaml)
     return parse_env(yaml, NULL);
 }
 
-/* The report of settings that must be refused; the caller frees. Also checks that err tells its first line. */
+/* The report of settings that must be refused; the caller frees. Also checks that err tells its
+ * first line. */
 static inline char *faults_of(dz_str yaml, char *const *env)
 {
     struct dz_conf *c = NULL;

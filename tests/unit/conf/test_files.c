@@ -1,5 +1,6 @@
 /*
- * test_files: settings files on disk and the values of *_file keys; serve's own rule; the comparison of two settings.
+ * test_files: settings files on disk and the values of *_file keys; serve's own rule; the
+ * comparison of two settings.
  */
 #include "parse.h"
 

@@ -1,5 +1,6 @@
 /*
- * test_load: values that are right: defaults, the example file, every type of value, dump and load again, docs.
+ * test_load: values that are right: defaults, the example file, every type of value, dump and load
+ * again, docs.
  */
 #include "parse.h"
 

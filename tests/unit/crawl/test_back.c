@@ -1,6 +1,6 @@
 /*
- * The back role as a process of its own against a bus here: it says hello, answers, sweeps, finds a new front, and ends
- * when it should.
+ * The back role as a process of its own against a bus here: it says hello, answers, sweeps, finds a
+ * new front, and ends when it should.
  */
 #include "test.h"
 

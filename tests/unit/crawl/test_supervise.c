@@ -1,6 +1,6 @@
 /*
- * The supervisor with small shell scripts as the child: it is started again after growing waits, gets clean signals and
- * descriptors, ends with us, and goes when told, the stubborn one too.
+ * The supervisor with small shell scripts as the child: it is started again after growing waits,
+ * gets clean signals and descriptors, ends with us, and goes when told, the stubborn one too.
  */
 #include "test.h"
 

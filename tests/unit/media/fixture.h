@@ -1,6 +1,6 @@
 /*
- * fixture: reads the small files of tests/data/media, and hands out exact copies so that the address sanitizer sees
- * any read behind their end.
+ * fixture: reads the small files of tests/data/media, and hands out exact copies so that the
+ * address sanitizer sees any read behind their end.
  */
 #pragma once
 

@@ -1,4 +1,5 @@
-/* image: sniffing, sizes and damage of every picture type, with files of real encoders and hand-made headers. */
+/* image: sniffing, sizes and damage of every picture type, with files of real encoders and
+ * hand-made headers. */
 #include "fixture.h"
 
 static const struct {

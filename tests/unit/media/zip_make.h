@@ -1,5 +1,6 @@
 /*
- * zip_make: writes zip archives entry by entry for tests, with whatever names, modes and lies a test needs.
+ * zip_make: writes zip archives entry by entry for tests, with whatever names, modes and lies a
+ * test needs.
  */
 #pragma once
 
@@ -98,7 +99,8 @@ static inline void zip_done(struct zip_make *z)
     dz_buf_done(&z->index);
 }
 
-/* n zero bytes as raw deflate data; the entry's packed, sum and bytes are set. free((char *)packed.p). */
+/* n zero bytes as raw deflate data; the entry's packed, sum and bytes are set. free((char
+ * *)packed.p). */
 static inline void zip_zeros(struct zip_entry *e, size_t n)
 {
     char *zeros = calloc(1, n);

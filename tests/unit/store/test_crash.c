@@ -40,7 +40,7 @@ static int blobs_of(const char *how)
     return strcmp(how, "many") == 0 ? MANY : BLOBS;
 }
 
-/* ---- the worker: writes one byte to stdout for each blob it was promised -------------------- */
+/* ---- the worker: writes one byte to stdout for each blob it was promised --------------------- */
 
 static enum dz_code work_single(struct dz_store *s, struct dz_err *err)
 {
@@ -106,7 +106,7 @@ static int work(const char *how, const char *dir)
     return code == DZ_IO && strstr(err.text, dir) ? 1 : 2;
 }
 
-/* ---- the test ------------------------------------------------------------------------------- */
+/* ---- the test -------------------------------------------------------------------------------- */
 
 /* Returns the wait status. */
 static int run_worker(const struct place *p, const char *how, const char *fault, size_t *ret_acked)
