@@ -4,8 +4,8 @@
  * In: paths and options. Out: a library that holds them, a line of progress, words about what could
  * not be used, and a summary. The library does the work on this thread and tells it event by event.
  * SIGINT and SIGTERM only set a flag that the library looks at after each page; a second one ends
- * the process at once, which loses nothing either. A running server is told at the end, so that
- * readers see the new chapters now and not at its next look.
+ * the process at once, which loses nothing either. A running server is told after chapters, at
+ * most five times a second, and at the end, so that readers see them now and not at its next look.
  */
 #include <errno.h>
 #include <signal.h>
@@ -18,6 +18,7 @@
 #define JSON_BYTES_MAX (16 * DZ_MIB)
 #define JSON_NOTES_MAX 10000u
 #define NAME_BYTES_MAX (64 * DZ_KIB)
+#define TELL_EVERY_NS (200 * (int64_t)1000000)
 
 enum { OPT_SERIES, OPT_SHELF, OPT_JSON, OPT_QUIET };
 static const struct dz_option options[] = {
@@ -36,6 +37,8 @@ struct note { /* kept for --json */
 struct run {
     const struct dz_args *args;
     struct dz_progress progress;
+    const char *data_dir;
+    int64_t told_ns; /* when a server was told last; 0: not yet */
     bool quiet, json;
     struct note *notes;
     size_t notes_n, notes_cap;
@@ -105,6 +108,14 @@ static void show_progress(struct run *r, const struct dz_import_event *e)
     dz_progress_set(&r->progress, e->done, e->total, dz_buf_cstr(&name));
 }
 
+static void tell_server(struct run *r)
+{
+    if (r->told_ns != 0 && dz_mono_ns() - r->told_ns < TELL_EVERY_NS)
+        return;
+    dz_bus_tell_changed(r->data_dir);
+    r->told_ns = dz_mono_ns(); /* the time from its end: telling one that hangs takes long */
+}
+
 static void on_event(void *arg, const struct dz_import_event *e)
 {
     struct run *r = arg;
@@ -119,6 +130,9 @@ static void on_event(void *arg, const struct dz_import_event *e)
             say_note(r, "warning: ", e);
         break;
     case DZ_IMPORT_CHAPTER:
+        tell_server(r);
+        dz_progress_step(&r->progress, e->path ? e->path : "");
+        break;
     case DZ_IMPORT_SKIPPED:
         dz_progress_step(&r->progress, e->path ? e->path : "");
         break;
@@ -279,6 +293,7 @@ static int import_with(struct run *r, struct dz_conf *conf)
         return DZ_EXIT_FAILED;
     }
     catch_signals();
+    r->data_dir = conf->data_dir;
     dz_progress_begin(&r->progress, true, r->quiet);
     int64_t begin_ns = dz_mono_ns();
     struct dz_import_result result = {0};

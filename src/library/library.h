@@ -101,7 +101,7 @@ DZ_MUST enum dz_code dz_library_body(struct dz_library *l, const struct dz_sha25
 struct dz_import_event {
     enum {
         DZ_IMPORT_PLAN,
-        DZ_IMPORT_CHAPTER,
+        DZ_IMPORT_CHAPTER, /* committed: readers may see it */
         DZ_IMPORT_PAGE,
         DZ_IMPORT_SKIPPED,
         DZ_IMPORT_WARNING,
