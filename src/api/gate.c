@@ -5,14 +5,6 @@
  */
 #include "api/api_int.h"
 
-static dz_str without_port(dz_str host)
-{
-    size_t bracket = dz_str_rchr(host, ']'), colon = dz_str_rchr(host, ':');
-    if (colon == DZ_NPOS || (bracket != DZ_NPOS && colon < bracket))
-        return host;
-    return dz_str_sub(host, 0, colon);
-}
-
 /* Patterns are exact names, "*.suffix" for what is below it, or "*". RFC 9110 4.2.3: host names
  * know no case. */
 static bool is_listed(const struct dz_strs *patterns, dz_str host)
@@ -67,7 +59,10 @@ bool gate(struct dz_http_req *r)
     if (DZ_LIKELY(!c->http.force_https && c->http.allowed_hosts.n == 1 &&
                   strcmp(c->http.allowed_hosts.v[0], "*") == 0))
         return false;
-    dz_str name = without_port(r->host);
+    /* Load balancers ask for these by address, over plain HTTP. */
+    if (r->route && (r->route->handler == handle_healthz || r->route->handler == handle_metrics))
+        return false;
+    dz_str name = dz_str_without_port(r->host);
     if (c->http.force_https && !r->https) {
         dz_str port = dz_str_sub(r->host, name.n, r->host.n);
         bool usual = dz_str_eq(port, DZ_S(":80")) || dz_str_eq(port, DZ_S(":443"));

@@ -123,7 +123,14 @@ void html_reply(struct dz_http_req *r, int status, struct dz_buf *b)
                      &err);
         return;
     }
+    /* Weak: the compressed page says the same. A page is a function of view, address and program.
+     */
+    const struct dz_api *a = r->app;
+    char etag[64];
+    int n = snprintf(etag, sizeof etag, "W/\"%llx-%llx\"", (unsigned long long)a->started_ms,
+                     (unsigned long long)view_of(r)->serial);
     struct dz_http_meta m = {.status = status,
+                             .etag = {etag, status == 200 ? (size_t)n : 0},
                              .content_type = DZ_S("text/html; charset=utf-8"),
                              .cache_control = status == 200 ? CACHE_REVALIDATE : NO_STORE,
                              .vary_encoding = true,

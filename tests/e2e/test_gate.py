@@ -76,3 +76,18 @@ def test_a_log_that_nobody_reads_does_not_stop_serving(tmp_path, serve):
 def test_many_threads(tmp_path, serve):
     s = serve(tmp_path, "http: { threads: 256 }\n")
     assert s.get("/").status == 200
+
+
+def test_operators_pages_pass_the_gate(tmp_path, serve):
+    s = serve(tmp_path, 'http: { force_https: true, allowed_hosts: [www.ok.example] }\n')
+    assert s.get("/healthz", host="10.0.0.1:8080").status == 200
+    assert s.get("/metrics", host="10.0.0.1:8080").status == 200
+    assert s.get("/", host="10.0.0.1:8080").status == 307
+
+
+def test_pages_have_validators(tmp_path, serve):
+    s = serve(tmp_path)
+    r = s.get("/")
+    assert r["ETag"].startswith('W/"') and r["Cache-Control"] == "no-cache"
+    again = s.get("/", headers={"If-None-Match": r["ETag"]})
+    assert (again.status, again.body, again["ETag"]) == (304, b"", r["ETag"])
