@@ -780,7 +780,7 @@ static enum dz_code open_all(const char *data_dir, const char *uri, void **ret_s
 {
     bool in_data_dir = !uri || !*uri;
     if (in_data_dir)
-        DZ_TRY(dz_mkdirs(data_dir, 0777, err));
+        DZ_TRY(dz_mkdirs(data_dir, DZ_DATA_DIR_MODE, err));
     DZ_AUTO(closep) struct dz_sqlite *d = new_self(data_dir, uri ? uri : "");
     DZ_TRY(dz_sq_open_conn(d, false, &d->write, err));
     DZ_TRY(dz_migrate_check(&d->write, dz_migrations_n, err));
