@@ -182,12 +182,11 @@ const struct dz_command dz_cmd_check = {
     .summary = "compare catalog and files, both ways; mend with --repair",
     .usage = "check [--repair] [--quick]",
     .help =
-        "Compares what the catalog says with the files that are there: pages without a file, files "
-        "of\n"
-        "a wrong size, damaged files, wrong counts, files that nothing refers to. With --repair\n"
-        "counts are mended, leftovers removed, and chapters with lost pages are marked so that "
-        "the\n"
-        "next import brings them back.\n"
+        "Compares what the catalog says with the files that are there: pages without a file,\n"
+        "files of a wrong size, damaged files, wrong counts, files that nothing refers to. With\n"
+        "--repair counts are mended, leftovers removed, damaged files moved to data_dir/damaged,\n"
+        "and chapters with lost pages are marked so that the next import brings them back. A file\n"
+        "that cannot be read now is named and left as it is.\n"
         "\n"
         "Exit status: 0 clean or all mended, 1 problems are left, 2 wrong use.",
     .options = options,
