@@ -17,6 +17,8 @@ struct page {
     struct dz_page_rec rec;
 };
 
+#define BROKEN_TOLD_MAX 20u /* broken images of one chapter that are named one by one */
+
 /* A chapter while it is read. */
 struct reading {
     struct chapter_reader *r;
@@ -24,7 +26,7 @@ struct reading {
     struct chapter *c;
     struct page *pages; /* heap */
     size_t n, cap;
-    size_t images_seen;
+    size_t images_seen, broken;
     uint64_t bytes_read, done_before;
     dz_str info_folder; /* where the ComicInfo in use lies; "" at the root */
 };
@@ -48,6 +50,17 @@ static void tell_progress(struct reading *g, const char *entry, uint64_t bytes)
     tell(g, DZ_IMPORT_PAGE, entry, NULL);
 }
 
+/* A chapter of nothing but broken images must not bury everything else that is said. */
+static void tell_the_rest(struct reading *g)
+{
+    if (g->broken <= BROKEN_TOLD_MAX)
+        return;
+    char text[96];
+    snprintf(text, sizeof(text), "%zu more of its images are broken as well",
+             g->broken - BROKEN_TOLD_MAX);
+    tell(g, DZ_IMPORT_ERROR, NULL, text);
+}
+
 /* ---- pages ----------------------------------------------------------------------------------- */
 
 static dz_str base_name(dz_str path)
@@ -65,7 +78,8 @@ static enum dz_code take_page(struct reading *g, const char *entry, int64_t mtim
     struct dz_err own = {0};
     if (dz_media_inspect(bytes, &info, &own) != DZ_OK) {
         g->c->incomplete = true;
-        tell(g, DZ_IMPORT_ERROR, entry, own.text);
+        if (++g->broken <= BROKEN_TOLD_MAX)
+            tell(g, DZ_IMPORT_ERROR, entry, own.text);
         return DZ_OK;
     }
     struct dz_blob_stat stat;
@@ -150,7 +164,7 @@ static enum dz_code take_entry(struct reading *g, struct dz_archive *a,
     }
     dz_buf_clear(&g->r->page);
     if (dz_archive_read(a, &g->r->page, &own) != DZ_OK) {
-        tell(g, DZ_IMPORT_ERROR, name, own.text);
+        tell(g, DZ_IMPORT_ERROR, NULL, own.text); /* the words name the entry */
         *ret_whole = false;
         return DZ_OK;
     }
@@ -281,8 +295,9 @@ enum dz_code chapter_read(struct chapter_reader *r, const struct plan_unit *u, s
         number_pages(&g);
     free(g.pages);
     DZ_TRY(code);
+    tell_the_rest(&g);
     if (whole && c->pages_n == 0 && g.images_seen == 0)
-        tell(&g, DZ_IMPORT_WARNING, NULL, "holds no images");
+        tell(&g, u->is_given ? DZ_IMPORT_ERROR : DZ_IMPORT_WARNING, NULL, "holds no images");
     else if (whole && c->pages_n == 0)
         tell(&g, DZ_IMPORT_ERROR, NULL, "none of its pages can be read; nothing is stored");
     *ret_usable = whole && c->pages_n > 0;

@@ -42,11 +42,12 @@ struct plan_file { /* an image in a folder */
 /* One folder of images or one archive: one chapter. Texts are UTF-8; "" when not said. */
 struct plan_unit {
     bool is_archive;
-    char *path;                           /* absolute, bytes of the file system */
-    char *shown;                          /* the given path, or below it: for messages */
-    dz_str origin;                        /* path as a text */
-    dz_str source_id;                     /* relative to the folder that names the series */
-    dz_str name;                          /* last component, without an archive's extension */
+    bool is_given;    /* an archive that was named itself, not found in a folder */
+    char *path;       /* absolute, bytes of the file system */
+    char *shown;      /* the given path, or below it: for messages */
+    dz_str origin;    /* path as a text */
+    dz_str source_id; /* relative to the folder that names the series */
+    dz_str name;      /* last component, without an archive's extension */
     dz_str series, volume, number, title; /* by the names of the file and its folders */
     uint32_t position, siblings;          /* from 1, among the units with the same series name */
     struct plan_file *files;              /* a folder's images, natural order */

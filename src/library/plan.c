@@ -413,6 +413,7 @@ static void add_archive(struct walk *w, const struct node *above, char *path, ch
     if (!u)
         return;
     u->is_archive = true;
+    u->is_given = is_given;
     u->bytes = f->bytes;
     u->stamp = dz_arena_printf(w->p->arena, "a%d-%llu-%lld", IMPORT_VERSION,
                                (unsigned long long)f->bytes, (long long)f->mtime_ns);

@@ -586,3 +586,20 @@ def test_stopped_by_a_signal(tmp_path, how):
     r = importing(tmp_path, "Big")
     assert r.n["chapters_unchanged"] == len(part) and r.n["chapters_new"] == len(want) - len(part)
     assert [c.pages for c in stored(tmp_path)["Big"]] == want
+
+
+def test_broken_images_do_not_bury_the_rest(tmp_path):
+    """Of five hundred broken images twenty are named and the rest counted."""
+    folder = tmp_path / "Series" / "1"
+    folder.mkdir(parents=True)
+    for i in range(500):
+        (folder / f"{i:03}.png").write_bytes(b"")
+    (folder / "999.png").write_bytes(png())
+    r = dozo("import", "Series", cwd=tmp_path, check=1)
+    assert r.err.count("empty file") == 20 and "480 more of its images are broken" in r.err
+
+
+def test_a_given_archive_without_images_is_an_error(tmp_path):
+    with zipfile.ZipFile(tmp_path / "notes.cbz", "w") as z:
+        z.writestr("readme.txt", "words")
+    assert "notes.cbz: holds no images" in dozo("import", "notes.cbz", cwd=tmp_path, check=1).err
