@@ -18,6 +18,8 @@
 #define DROPS_PER_BATCH 1000u
 #define REASONS_MAX 1000u /* blobs that cannot be read whose reason is kept */
 
+#define ALL_LOST_MIN 8u
+
 enum state { MISSING, GOOD, WRONG_SIZE, DAMAGED, UNREADABLE };
 
 struct row {
@@ -486,10 +488,29 @@ static enum dz_code clean_up(struct check *k, struct dz_err *err)
 
 /* ---- the whole ------------------------------------------------------------------------------- */
 
+/* A store without any of our blobs is far more often a disk that is not mounted than a loss, and a
+ * repair would take every page out of the catalog. A handful may well be gone all at once. */
+static enum dz_code refuse_empty_store(const struct check *k, struct dz_err *err)
+{
+    uint64_t wanted = 0, missing = 0;
+    for (size_t i = 0; i < k->n; i++) {
+        wanted += k->rows[i].refs > 0;
+        missing += k->rows[i].refs > 0 && k->rows[i].state == MISSING;
+    }
+    if (wanted < ALL_LOST_MIN || missing < wanted)
+        return DZ_OK;
+    return dz_fail(err, DZ_UNAVAILABLE,
+                   "all %llu blobs are missing from %s/blobs; is it mounted? Nothing is repaired "
+                   "(if they are lost, remove dozo.db and import again)",
+                   (unsigned long long)wanted, k->data_dir);
+}
+
 static enum dz_code run(struct check *k, struct dz_err *err)
 {
     DZ_TRY(check_catalog(k, err));
     DZ_TRY(check_blobs(k, err));
+    if (k->o->repair)
+        DZ_TRY(refuse_empty_store(k, err));
     DZ_TRY(check_series(k, err));
     return k->o->repair ? clean_up(k, err) : DZ_OK;
 }

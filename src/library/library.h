@@ -167,8 +167,9 @@ struct dz_check_result {
  * chapter with lost or damaged pages is marked for a new import or crawl (its stamp is cleared) and
  * these page rows are taken out of it; damaged bytes are moved to data_dir/damaged. Bytes that
  * cannot be read may be whole: they stay a problem, and their rows stay. Takes
- * data_dir/run/import.lock alone when it repairs: DZ_UNAVAILABLE while an import runs. Whoever
- * else puts blobs before naming them in the catalog has to hold that lock shared. *ret_result is
- * written also when the check as a whole fails. Blocking. */
+ * data_dir/run/import.lock alone when it repairs: DZ_UNAVAILABLE while an import runs, or when not
+ * one of the wanted blobs is there. Whoever else puts blobs before naming them in the catalog has
+ * to hold that lock shared. *ret_result is written also when the check as a whole fails. Blocking.
+ */
 DZ_MUST enum dz_code dz_library_check(struct dz_library *l, const struct dz_check_options *o,
                                       struct dz_check_result *ret_result, struct dz_err *err);

@@ -3,6 +3,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import sqlite3
 import subprocess
 import warnings
@@ -11,7 +12,7 @@ import pytest
 
 from comics import (begin, cbz, chapter_links, chapters_stored, files_below, importing, page, pages, problems, served, series_links,
                     stored, strip_pages)
-from conftest import DOZO, PATIENCE, ROOT, clean_env, dozo, until
+from conftest import DOZO, PATIENCE, ROOT, clean_env, dozo, png, until
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
@@ -498,3 +499,18 @@ def test_copies_before_migrations(library):
     r = dozo("import", "S", cwd=library, check=1)
     assert re.search("newer|version", r.err), r.err
     assert (library / "data/dozo.db").read_bytes() == before
+
+
+def test_repair_of_an_unmounted_store_takes_nothing_out(tmp_path):
+    """All blobs away at once is a disk that is not mounted: repair must refuse, and the way back must be whole."""
+    folder = tmp_path / "Series" / "1"
+    folder.mkdir(parents=True)
+    for i in range(9):
+        (folder / f"{i}.png").write_bytes(png(shade=i))
+    dozo("import", "Series", cwd=tmp_path, check=0)
+    (tmp_path / "data/blobs").rename(tmp_path / "away")
+    r = dozo("check", "--repair", cwd=tmp_path, check=1)
+    assert "is it mounted" in r.err
+    shutil.rmtree(tmp_path / "data/blobs", ignore_errors=True)
+    (tmp_path / "away").rename(tmp_path / "data/blobs")
+    dozo("check", cwd=tmp_path, check=0)
