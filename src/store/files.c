@@ -173,6 +173,12 @@ static enum dz_code open_root(struct files *f, const char *data_dir, struct dz_e
     f->fd = open(f->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (f->fd < 0)
         return dz_fail_errno(err, DZ_IO, errno, "open %s", f->root);
+    struct stat st;
+    if (fstat(f->fd, &st) < 0)
+        return dz_fail_errno(err, DZ_IO, errno, "stat %s", f->root);
+    f->mode = st.st_mode & 0666;
+    f->uid = st.st_uid;
+    f->gid = st.st_gid;
     return make_folders(f, err);
 }
 
@@ -242,6 +248,15 @@ static enum dz_code fill(struct files_temp *t, const struct dz_blob_stat *known,
     return DZ_OK;
 }
 
+/* An import by root, or under a narrow umask, must leave blobs that the server of this folder can
+ * read. Best effort: not every file system knows modes and owners. */
+static void belong_to_folder(const struct files *f, int fd)
+{
+    if (geteuid() == 0 && f->uid != 0)
+        (void)!fchown(fd, f->uid, f->gid);
+    (void)fchmod(fd, f->mode);
+}
+
 enum dz_code files_temp_write(struct files *f, const struct dz_blob_stat *known,
                               dz_store_read_fn *read, void *arg, struct files_temp *t,
                               struct dz_err *err)
@@ -255,6 +270,7 @@ enum dz_code files_temp_write(struct files *f, const struct dz_blob_stat *known,
         t->name[0] = '\0';
         return code;
     }
+    belong_to_folder(f, t->fd);
     enum dz_code code = fill(t, known, read, arg, err);
     if (code != DZ_OK)
         files_temp_drop(t);

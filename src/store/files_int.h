@@ -10,12 +10,17 @@
 
 #include "store/store.h"
 
+#include <sys/types.h>
+
 #define FILES_BLOB_NAME 66 /* "ab/" + 62 digits + NUL */
 #define FILES_TEMP_NAME 56 /* ".tmp/" + three numbers + NUL */
 
 struct files {
     char *root;
-    int fd; /* of root */
+    int fd;      /* of root */
+    mode_t mode; /* of a blob: as the folder is readable */
+    uid_t uid;   /* whose the folder is */
+    gid_t gid;
     int pid;
     uint64_t pid_start; /* /proc/PID/stat; 0 where there is none */
 };

@@ -44,6 +44,28 @@ static void test_layout(void **state)
     assert_int_equal(place_count(p, "blobs"), 257);
 }
 
+/* Whoever imports, and under whatever umask: a blob is readable as its folder is. */
+static void test_belongs_to_folder(void **state)
+{
+    struct place *p = *state;
+    const bool root = geteuid() == 0;
+    if (root) {
+        assert_int_equal(chown(place_path(p, "blobs"), 65534, 65534), 0);
+        dz_store_close(&p->s);
+        must(dz_store_open("files", p->dir, "", &p->s, err));
+    }
+    struct stat folder, blob;
+    assert_int_equal(stat(place_path(p, "blobs"), &folder), 0);
+    struct dz_sha256 sha;
+    const mode_t mask = umask(077);
+    put(p, DZ_S("by another hand"), &sha);
+    (void)umask(mask);
+    assert_int_equal(stat(place_blob(p, &sha), &blob), 0);
+    assert_int_equal(blob.st_mode & 0777, folder.st_mode & 0666);
+    assert_int_equal(blob.st_uid, folder.st_uid);
+    assert_int_equal(blob.st_gid, folder.st_gid);
+}
+
 static void test_not_written_again(void **state)
 {
     struct place *p = *state;
@@ -383,6 +405,7 @@ int main(void)
 #define CASE(f) cmocka_unit_test_setup_teardown(f, place_setup, place_teardown)
     const struct CMUnitTest tests[] = {
         CASE(test_layout),
+        CASE(test_belongs_to_folder),
         CASE(test_not_written_again),
         CASE(test_foreign_files),
         CASE(test_damage),
