@@ -63,13 +63,15 @@ bool gate(struct dz_http_req *r)
     if (r->route && (r->route->handler == handle_healthz || r->route->handler == handle_metrics))
         return false;
     dz_str name = dz_str_without_port(r->host);
-    if (c->http.force_https && !r->https) {
+    /* Without a Host (HTTP/1.0) there is nowhere to send anybody: refused below. */
+    bool to_https = c->http.force_https && !r->https;
+    if (to_https && name.n > 0) {
         dz_str port = dz_str_sub(r->host, name.n, r->host.n);
         bool usual = dz_str_eq(port, DZ_S(":80")) || dz_str_eq(port, DZ_S(":443"));
         redirect(r, DZ_S("https://"), DZ_S(""), usual ? name : r->host);
         return true;
     }
-    if (is_listed(&c->http.allowed_hosts, name))
+    if (!to_https && is_listed(&c->http.allowed_hosts, name))
         return false;
     if (is_listed_with_www(&c->http.allowed_hosts, name)) {
         redirect(r, r->https ? DZ_S("https://") : DZ_S("http://"), DZ_S("www."), r->host);

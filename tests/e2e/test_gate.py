@@ -2,6 +2,7 @@
 import os
 import re
 import signal
+import socket
 
 from conftest import until
 
@@ -26,6 +27,9 @@ def test_force_https(tmp_path, serve):
     r = until(lambda: (lambda a: a.status == 307 and a)(s.get("/series/1?x=y", host="a.example:80")), "the reload")
     assert r["Location"] == "https://a.example/series/1?x=y"
     assert s.get("/", host="foo:8080")["Location"] == "https://foo:8080/"
+    with socket.create_connection(s.address) as c:
+        c.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        assert c.makefile("rb").readline() == b"HTTP/1.1 400 Bad Request\r\n"
     assert s.get("/", host="a.example", headers={"X-Forwarded-Proto": "https"}).status == 200
 
 
