@@ -24,6 +24,7 @@ test="$build
 libcmocka-dev|unit tests
 clang-format|the format check
 clang|a second opinion on warnings
+git|lists the files to check
 python3|end-to-end tests
 python3-pytest|end-to-end tests
 zip|archives as users make them
