@@ -62,6 +62,13 @@ static void put_disposition(struct dz_buf *out, dz_str name)
     }
 }
 
+/* Pictures that browsers only draw. Anything else that lay in a shelf's folder (HTML, SVG) is shown
+ * from the reader's own origin too, so it gets no script, no forms and no guessing. */
+static bool is_picture(const char *mime)
+{
+    return strncmp(mime, "image/", 6) == 0 && strncmp(mime, "image/svg", 9) != 0;
+}
+
 static struct dz_body *prepare(const struct object_request *o, dz_str body)
 {
     const struct dz_snap_page *page = o->page;
@@ -74,7 +81,17 @@ static struct dz_body *prepare(const struct object_request *o, dz_str body)
     if (o->name.n > 0)
         put_disposition(&disposition, o->name);
     struct dz_http_header_line both[] = {{DZ_S("X-Metadata"), o->x_metadata}};
-    struct dz_http_header_line entity[] = {{DZ_S("Content-Disposition"), dz_buf_str(&disposition)}};
+    struct dz_http_header_line entity[3];
+    size_t entity_n = 0;
+    if (disposition.n > 0)
+        entity[entity_n++] =
+            (struct dz_http_header_line){DZ_S("Content-Disposition"), dz_buf_str(&disposition)};
+    if (!is_picture(page->mime)) {
+        entity[entity_n++] =
+            (struct dz_http_header_line){DZ_S("X-Content-Type-Options"), DZ_S("nosniff")};
+        entity[entity_n++] =
+            (struct dz_http_header_line){DZ_S("Content-Security-Policy"), DZ_S("sandbox")};
+    }
     struct dz_http_meta m = {.content_type = dz_str_of(page->mime),
                              .etag = {etag, sizeof etag},
                              .cache_control = o->cache_control,
@@ -83,7 +100,7 @@ static struct dz_body *prepare(const struct object_request *o, dz_str body)
                              .extra = both,
                              .extra_n = o->x_metadata.n > 0 ? 1 : 0,
                              .extra_entity = entity,
-                             .extra_entity_n = disposition.n > 0 ? 1 : 0};
+                             .extra_entity_n = entity_n};
     struct dz_body *b = dz_http_prepare(&m, body, page->bytes);
     dz_buf_done(&disposition);
     return b;

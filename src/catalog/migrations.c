@@ -245,7 +245,8 @@ enum dz_code dz_migrate(struct dz_sqlite *d, const char *const *list, size_t n, 
     int64_t version = 0;
     DZ_TRY(dz_migrate_check(&d->write, n, err));
     DZ_TRY(version_of(&d->write, &version, err));
-    bool copied = false, done = (uint64_t)version == n;
+    /* A database that is new holds nothing worth a copy. */
+    bool copied = version == 0, done = (uint64_t)version == n;
     while (!done) {
         DZ_TRY(dz_sq_write_begin(d, err));
         enum dz_code code = migrate_one(d, list, n, &copied, &done, err);

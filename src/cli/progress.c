@@ -193,6 +193,7 @@ void dz_progress_step(struct dz_progress *p, const char *name)
     p->plain_ns = now_ns;
     struct dz_buf b DZ_AUTO(dz_buf_done);
     dz_buf_init(&b, LINE_BYTES_MAX);
+    dz_buf_put(&b, DZ_S("done: "));
     dz_text_put(&b, dz_str_of(name), SIZE_MAX);
     dz_buf_putc(&b, '\n');
     write_out(&b);

@@ -209,8 +209,14 @@ static void say_where(const struct front *f, const char *address)
         return;
     printf("  read     http://%s/\n", address);
     struct dz_view *v = dz_library_view(f->library);
-    for (size_t i = 0; i < v->shelves_n; i++)
-        printf("  shelf    http://%s/shelf/%s/v1/chapters\n", address, v->shelves[i].name);
+    for (size_t i = 0; i < v->shelves_n; i++) {
+        const struct dz_view_shelf *s = &v->shelves[i];
+        if (!s->snap)
+            dz_log(&ctx, DZ_WARN,
+                   "shelf %s shows nothing yet: there is no series %s; import one with --shelf %s",
+                   s->name, s->conf && s->conf->series ? s->conf->series : "of that name", s->name);
+        printf("  shelf    http://%s/shelf/%s/v1/chapters\n", address, s->name);
+    }
     dz_view_unref(&v);
     printf("  health   http://%s/healthz\n  metrics  http://%s/metrics\n", address, address);
     fflush(stdout);

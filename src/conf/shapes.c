@@ -476,7 +476,14 @@ static enum dz_code check_shelf_name(char *text, struct dz_err *why)
 
 static enum dz_code check_series(char *text, struct dz_err *why)
 {
-    return check_one_line(dz_str_of(text), 512, why);
+    dz_str s = dz_str_of(text);
+    DZ_TRY(check_one_line(s, 512, why));
+    size_t slash = dz_str_chr(s, '/');
+    uint64_t id = 0;
+    if (slash == DZ_NPOS ? dz_str_u64(s, INT64_MAX, &id, NULL) != DZ_OK
+                         : slash == 0 || slash + 1 == s.n)
+        return WHY("is neither source/id nor a number");
+    return DZ_OK;
 }
 
 static enum dz_code check_link_name(char *text, struct dz_err *why)

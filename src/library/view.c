@@ -138,6 +138,13 @@ static bool is_target(const struct target *t, const struct dz_series_rec *s)
            dz_str_eq(t->source_id, s->source_id);
 }
 
+static bool has_target(struct dz_catalog *c, const struct target *t)
+{
+    int64_t id = 0;
+    return t->id != 0 || (t->source.n > 0 &&
+                          dz_catalog_series_find(c, t->source, t->source_id, &id, NULL) == DZ_OK);
+}
+
 static const struct dz_shelf_rec *row_of(const struct dz_shelf_rec *rows, size_t n, dz_str name)
 {
     for (size_t i = 0; i < n; i++)
@@ -175,10 +182,13 @@ static enum dz_code lay_shelves(struct build *b, struct dz_arena *a, struct dz_e
     for (size_t i = 0; i < conf->shelves_n; i++) {
         const struct dz_conf_shelf *c = &conf->shelves[i];
         const struct dz_shelf_rec *row = row_of(rows, rows_n, dz_str_of(c->name));
+        struct target t = {0};
         if (c->series && *c->series)
-            b->targets[v->shelves_n] = read_target(c->series);
-        else if (row)
-            b->targets[v->shelves_n].id = row->series_id;
+            t = read_target(c->series);
+        /* Imported with --shelf before the settings named a series that nobody has brought yet. */
+        if (row && !has_target(b->job->catalog, &t))
+            t = (struct target){.id = row->series_id};
+        b->targets[v->shelves_n] = t;
         v->shelves[v->shelves_n++] = (struct dz_view_shelf){c->name, c, NULL};
     }
     for (size_t i = 0; i < rows_n; i++) {

@@ -279,3 +279,27 @@ shelves:
         assert f"title {name}" in s.get("/v1/chapters", host=f"api.{name}.example").text
         assert s.get("/1/1", host=f"i.{name}.example")["Location"] == f"https://cdn.{name}.example/cdn/1-01.jpg"
     assert s.get("/v1/chapters", host="api.c.example").status == 404
+
+
+def test_a_shelf_imported_before_the_settings_name_its_series(tmp_path, serve):
+    """The README's order: import first, settings later. The shelf shows what was imported until the named series is there."""
+    (tmp_path / "chapters.json").write_text(json.dumps({"1": chapter("1")}, indent=4))
+    (tmp_path / "cdn").mkdir()
+    (tmp_path / "cdn/1-01.jpg").write_bytes(b"one")
+    dozo("import", "komizip", "chapters.json", "cdn", "--shelf", "komi", cwd=tmp_path, check=0)
+    s = serve(tmp_path, CONFIG + "  - { name: empty, series: nobody/nothing }\n")
+    assert s.get("/cdn/1-01.jpg", host=CDN).body == b"one"
+    assert "shelf empty shows nothing yet: there is no series nobody/nothing" in s.read_log()
+
+
+def test_files_that_browsers_would_run(tmp_path, serve):
+    (tmp_path / "chapters.json").write_text(json.dumps({"1": chapter("1")}, indent=4))
+    (tmp_path / "cdn").mkdir()
+    for name in ("1-x.html", "1-x.svg", "1-01.jpg"):
+        (tmp_path / "cdn" / name).write_bytes(b"<script>alert(1)</script>" + name.encode())
+    dozo("import", "komizip", "chapters.json", "cdn", "--shelf", "komi", cwd=tmp_path, check=0)
+    s = serve(tmp_path)
+    for name in ("1-x.html", "1-x.svg"):
+        r = s.get("/shelf/komi/cdn/" + name)
+        assert (r.status, r["X-Content-Type-Options"], r["Content-Security-Policy"]) == (200, "nosniff", "sandbox")
+    assert s.get("/shelf/komi/cdn/1-01.jpg")["Content-Security-Policy"] is None

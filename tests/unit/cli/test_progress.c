@@ -142,7 +142,7 @@ static void plain_lines_without_a_terminal(void **state)
     with_stderr(fds[1], fds[0], three_chapters, &text);
     assert_null(strchr(dz_buf_cstr(&text), '\x1b'));
     assert_null(strchr(dz_buf_cstr(&text), '\r'));
-    assert_true(dz_str_starts(dz_buf_str(&text), DZ_S("in/Chapter\\x0a1\n")));
+    assert_true(dz_str_starts(dz_buf_str(&text), DZ_S("done: in/Chapter\\x0a1\n")));
     off = true;
     with_stderr(fds[1], fds[0], three_chapters, &text);
     assert_int_equal(text.n, 0);

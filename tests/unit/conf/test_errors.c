@@ -229,7 +229,10 @@ static void grammars(void **state)
 static void shelves(void **state)
 {
     (void)state;
-    expect("shelves: [{ series: a }]",
+    expect("shelves: [{ name: a, series: nosource }]",
+           ":1: shelves[0].series: \"nosource\" is neither source/id nor a number; expected "
+           "source/id or the id of a series, such as \"viz.com/komi-cant-communicate\"");
+    expect("shelves: [{ series: a/b }]",
            ":1: shelves[0]: has no name; expected \"name: …\" with small letters, digits, _ and -, "
            "a letter or digit first, at most 63");
     expect("shelves: [{ name: Komi }]",

@@ -194,7 +194,15 @@ static void child_gets_clean_signals_and_descriptors(void **state)
     struct dz_buf b DZ_AUTO(dz_buf_done);
     dz_buf_init(&b, DZ_KIB);
     read_text("signals", &b);
-    assert_string_equal(dz_buf_cstr(&b), "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
+    /* Signals 32 and 33 are the C library's own: who ignored them before us is none of our doing,
+     * and no program can take it back. */
+    const uint64_t ours = ~(UINT64_C(3) << 31);
+    const char *blocked = strstr(dz_buf_cstr(&b), "SigBlk:\t");
+    const char *ignored = strstr(dz_buf_cstr(&b), "SigIgn:\t");
+    assert_non_null(blocked);
+    assert_non_null(ignored);
+    assert_int_equal(strtoull(blocked + 8, NULL, 16) & ours, 0);
+    assert_int_equal(strtoull(ignored + 8, NULL, 16) & ours, 0);
     dz_buf_clear(&b);
     read_text("fds", &b);
     char name[16];
