@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from conftest import Server, dozo
+from conftest import Server, dozo, until
 
 DAY = "public, max-age=86400"
 MINUTES = "public, max-age=180"
@@ -289,7 +289,7 @@ def test_a_shelf_imported_before_the_settings_name_its_series(tmp_path, serve):
     dozo("import", "komizip", "chapters.json", "cdn", "--shelf", "komi", cwd=tmp_path, check=0)
     s = serve(tmp_path, CONFIG + "  - { name: empty, series: nobody/nothing }\n")
     assert s.get("/cdn/1-01.jpg", host=CDN).body == b"one"
-    assert "shelf empty shows nothing yet: there is no series nobody/nothing" in s.read_log()
+    until(lambda: "shelf empty shows nothing yet: there is no series nobody/nothing" in s.read_log(), "the warning")
 
 
 def test_files_that_browsers_would_run(tmp_path, serve):
