@@ -55,34 +55,9 @@ void answer_error(struct dz_http_req *r, enum dz_code code, const struct dz_err 
  * wrong. */
 void answer_error_body(int status, const char *why, struct dz_buf *out, dz_str *ret_content_type)
 {
-    static const struct {
-        int status;
-        const char *words;
-    } rows[] = {
-        {400, "Bad Request"},
-        {401, "Unauthorized"},
-        {403, "Forbidden"},
-        {405, "Method Not Allowed"},
-        {408, "Request Timeout"},
-        {412, "Precondition Failed"},
-        {413, "Content Too Large"},
-        {414, "URI Too Long"},
-        {416, "Range Not Satisfiable"},
-        {417, "Expectation Failed"},
-        {431, "Request Header Fields Too Large"},
-        {501, "Not Implemented"},
-        {503, "Service Unavailable"},
-        {504, "Gateway Timeout"},
-        {505, "HTTP Version Not Supported"},
-        {507, "Insufficient Storage"},
-    };
-    const char *words = "Internal Server Error";
-    for (size_t i = 0; i < DZ_LEN(rows); i++)
-        if (rows[i].status == status)
-            words = rows[i].words;
     char text[256];
-    int n =
-        snprintf(text, sizeof text, "%d: %s%s%s.", status, words, why ? ": " : "", why ? why : "");
+    int n = snprintf(text, sizeof text, "%d: %s%s%s.", status, dz_http_reason(status),
+                     why ? ": " : "", why ? why : "");
     struct dz_json j;
     dz_json_init(&j, out, DZ_JSON_PYTHON, true);
     dz_json_object(&j);

@@ -109,11 +109,12 @@ static struct dz_body *prepare(const struct object_request *o, dz_str body)
 static void answer_busy(struct dz_http_req *r)
 {
     struct dz_buf body;
-    dz_buf_init(&body, 256);
-    dz_buf_put(&body, DZ_S("{\"error\": true, \"description\": \"503: Service Unavailable.\"}"));
+    dz_str type;
+    dz_buf_init(&body, 4 * DZ_KIB);
+    answer_error_body(503, NULL, &body, &type);
     struct dz_http_header_line retry[] = {{DZ_S("Retry-After"), DZ_S("1")}};
     struct dz_http_meta m = {.status = 503,
-                             .content_type = DZ_S("application/json"),
+                             .content_type = type,
                              .cache_control = NO_STORE,
                              .last_modified_s = -1,
                              .extra = retry,

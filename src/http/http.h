@@ -136,6 +136,9 @@ void dz_http_reply_redirect(struct dz_http_req *r, int status, dz_str location,
 /* 405 for the path's routes / for a handler that finds out late. */
 void dz_http_reply_not_allowed(struct dz_http_req *r, unsigned allowed_methods);
 
+/* "Not Found" for 404, as RFC 9110 15 words it; static. */
+const char *dz_http_reason(int status);
+
 /* Keeps the request open; the handler returns without a reply and one of the reply functions must
  * be called later on the loop's thread, exactly once, even when dz_http_is_gone() says that nobody
  * listens any more. Pipelined requests behind it wait. */

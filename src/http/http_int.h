@@ -210,7 +210,6 @@ void dz_http_put_length(struct dz_buf *b, uint64_t bytes);
 void dz_http_put_entity(struct dz_buf *b, const struct dz_http_meta *m);
 void dz_http_put_common(struct dz_buf *b, const struct dz_http_meta *m);
 bool dz_http_has_body(int status); /* not 1xx, 204, 304 */
-const char *dz_http_reason(int status);
 
 /* ---- compression (compress.c) ---------------------------------------------------------------- */
 
