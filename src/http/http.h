@@ -1,7 +1,7 @@
 /*
- * http: an HTTP/1.1 origin server (RFC 9110, 9111, 9112) on dz_loop. Parse, route, respond;
- * conditional and range requests; content negotiation; limits. It knows nothing of comics, stores
- * or catalogs.
+ * http: an HTTP/1.1 and HTTP/2 origin server (RFC 9110, 9111, 9112, 9113) on dz_loop. Parse, route,
+ * respond; conditional and range requests; content negotiation; limits. It knows nothing of comics,
+ * stores or catalogs.
  *
  * One server runs on N loops; each loop has a listener of its own (SO_REUSEPORT) and owns the
  * connections it accepted. A handler runs on that loop's thread and must not block; it replies at
@@ -124,9 +124,26 @@ void dz_http_reply_prepared(struct dz_http_req *r, struct dz_body *prepared);
  */
 void dz_http_reply_file(struct dz_http_req *r, struct dz_body *prepared, struct dz_file *file);
 
+/* Content that is made while it is sent. Used on the loop's thread only. */
+struct dz_http_source {
+    /* Up to n bytes into p: how many (> 0), 0 at the end, or a negative errno when it broke: then
+     * the connection (HTTP/2: the stream) is cut, since the status has left. Must not block and
+     * does a bounded piece of work a call, so that others get their turn. */
+    ssize_t (*read)(struct dz_http_source *s, char *p, size_t n);
+    void (*free)(struct dz_http_source **s);
+};
+void dz_http_source_free(struct dz_http_source **s);
+
+/* An answer whose length nobody knows yet: chunked in HTTP/1.1, ended by close in HTTP/1.0, DATA
+ * frames in HTTP/2. Takes the source, which is not read for HEAD, 304 and 412. Text types are
+ * compressed on the way as the client accepts, unless meta names an encoding; the ETag is then one
+ * of the encoding. No Range. The request, its arena included, lives until the last byte is made. */
+void dz_http_reply_source(struct dz_http_req *r, const struct dz_http_meta *m,
+                          struct dz_http_source *take_source);
+
 /* One-off answer: takes the buffer's bytes (left empty). Text types of 500 bytes or more are
- * compressed as the client accepts, unless meta names an encoding. No Range. meta->etag is honoured
- * for GET and HEAD. */
+ * compressed as the client accepts, unless meta names an encoding; large ones while they are sent
+ * (see dz_http_reply_source). No Range. meta->etag is honoured for GET and HEAD. */
 void dz_http_reply_buf(struct dz_http_req *r, const struct dz_http_meta *m, struct dz_buf *body);
 /* Short static text with a status; cache_control may be n = 0. */
 void dz_http_reply_text(struct dz_http_req *r, int status, dz_str content_type,
@@ -146,7 +163,7 @@ void dz_http_defer(struct dz_http_req *r);
 bool dz_http_is_gone(const struct dz_http_req *r);
 
 /* Negotiation, RFC 9110 12.5.3. Bits offered; returns the one best liked, DZ_HTTP_IDENTITY when
- * nothing fits or the client says nothing. Ties: br, gzip, identity. */
+ * nothing fits or the client says nothing. Ties: br, zstd, gzip, identity. */
 enum dz_http_encoding {
     DZ_HTTP_IDENTITY = 1 << 0,
     DZ_HTTP_GZIP = 1 << 1,
@@ -191,11 +208,33 @@ struct dz_http_options {
 /* Everything is copied but routes and the strings behind them. */
 DZ_MUST enum dz_code dz_http_server_new(const struct dz_http_options *o,
                                         struct dz_http_server **ret_s, struct dz_err *err);
-/* "127.0.0.1:8080", "[::1]:0", "unix:/path" (a stale socket file is replaced). Port 0: the chosen
- * one is printed into ret_address ("127.0.0.1:40123"; at least 128 bytes). Before start only. Names
- * what is wrong: "127.0.0.1:8080 is in use". */
+/* "127.0.0.1:8080", "[::1]:0", "unix:/path" (a stale socket file is replaced), "systemd:" (all
+ * sockets that were passed, sd_listen_fds(3)) or "systemd:NAME" (those of that name); "https://" in
+ * front of any of them makes the connections TLS, which needs dz_http_tls_load() before. Port 0:
+ * the chosen one is printed into ret_address ("127.0.0.1:40123", "https://127.0.0.1:40124"; at
+ * least 128 bytes; of several passed sockets the first). Before start only. Names what is wrong:
+ * "127.0.0.1:8080 is in use". */
 DZ_MUST enum dz_code dz_http_listen(struct dz_http_server *s, const char *address, unsigned loops,
                                     char *ret_address, struct dz_err *err);
+/* Certificates of the https listeners: a PEM file with the chain, leaf first, and one with the key.
+ * The pair whose names (SAN) fit the client's SNI is used; the first one when none fits or none was
+ * asked for. */
+struct dz_http_tls_pair {
+    const char *certificate, *key;
+};
+struct dz_http_tls_options {
+    const struct dz_http_tls_pair *pairs;
+    size_t pairs_n; /* at least 1 */
+    bool tls_1_2;   /* spoken besides TLS 1.3 */
+    bool http2;     /* offered by ALPN (RFC 7301) besides http/1.1 */
+    bool kernel;    /* kernel TLS where kernel and cipher can; else OpenSSL goes on by itself */
+};
+/* Reads the files; again at any time (SIGHUP): connections from then on use the new ones. On
+ * failure nothing changes: DZ_IO or DZ_BAD_INPUT naming the file and what is wrong with it (no PEM,
+ * key of another certificate, expired is a warning only). Any thread, may block. */
+DZ_MUST enum dz_code dz_http_tls_load(struct dz_http_server *s, const struct dz_http_tls_options *o,
+                                      struct dz_err *err);
+
 /* Starts `loops` threads. */
 DZ_MUST enum dz_code dz_http_start(struct dz_http_server *s, unsigned loops, struct dz_err *err);
 unsigned dz_http_loops(const struct dz_http_server *s);

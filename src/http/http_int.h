@@ -66,6 +66,7 @@ enum dz_http_known {
     KNOWN_ORIGIN,
     KNOWN_X_FORWARDED_FOR,
     KNOWN_X_FORWARDED_PROTO,
+    KNOWN_FORWARDED,
     KNOWN_COUNT
 };
 #define KNOWN_BIT(k) (1u << (k))
@@ -241,7 +242,8 @@ struct dz_http_request {
     struct dz_http_req pub;
     struct dz_http_head head;
     struct dz_http_conn *conn;
-    struct dz_http_request *next; /* in the pool */
+    struct dz_http_stream *stream; /* of HTTP/2; NULL: HTTP/1.1 */
+    struct dz_http_request *next;  /* in the pool */
     int64_t begin_ns;
     bool in_handler, deferred, replied, close;
     struct dz_arena *arena;
@@ -358,6 +360,7 @@ struct dz_http_conn {
     struct dz_http_upload *upload;
     struct dz_http_request *request;
     struct dz_http_send *send;
+    struct dz_http_h2 *h2; /* speaks HTTP/2; NULL: HTTP/1.1 */
     void *wire_data;
     uint64_t sent;      /* bytes given to the wire */
     uint64_t sent_seen; /* of these, arrived at the last look at the rate */
@@ -366,6 +369,7 @@ struct dz_http_conn {
     uint8_t busy;  /* callers inside */
     uint8_t timed; /* what the timer stands for */
     bool close_after, linger, gone, aborted, trusted, refused, resuming;
+    bool encrypted; /* this listener is https */
     uint8_t ip_n;
     char ip[46];
 };
@@ -373,6 +377,7 @@ _Static_assert(sizeof(struct dz_http_conn) <= 512, "an idle connection is one sm
 
 enum { TIMED_NOT, TIMED_IDLE, TIMED_HEAD, TIMED_BODY, TIMED_WRITE, TIMED_LINGER };
 
+struct dz_http_answer;
 struct dz_http_conn *dz_http_conn_new(struct dz_http_lane *lane, const struct dz_http_wire *wire);
 void dz_http_conn_begin(struct dz_http_conn *c); /* first timer */
 void dz_http_conn_event(struct dz_http_conn *c, uint32_t events);
@@ -387,6 +392,14 @@ void dz_http_drop(struct dz_http_conn *c);
  * be freed. */
 void dz_http_settle(struct dz_http_conn *c);
 void dz_http_input_free(struct dz_http_lane *lane, struct dz_http_in **in);
+
+/* ---- HTTP/2 (h2.c) --------------------------------------------------------------------------- */
+
+/* From now on the connection speaks HTTP/2 (ALPN has chosen it; nothing was read yet): sends
+ * SETTINGS. Events and stops go through dz_http_conn_event() and so on as before. */
+void dz_http_h2_begin(struct dz_http_conn *c);
+/* serve.c hands over the answer of a request that came on a stream. */
+void dz_http_h2_answer(struct dz_http_request *q, struct dz_http_answer *a);
 
 /* ---- requests of a connection (serve.c) ------------------------------------------------------ */
 
@@ -419,6 +432,7 @@ struct dz_http_answer {
     struct dz_body *body; /* borrowed; block (when set) and pieces lie in it */
     struct dz_file *file; /* borrowed */
     char *take_heap;      /* pieces lie in it; freed by whoever is done with it */
+    struct dz_http_source *take_source; /* the content, then without pieces and of unknown length */
     size_t pieces_n;
     struct dz_http_piece piece[HTTP_PIECES_MAX];
 };
@@ -475,7 +489,8 @@ struct dz_http_limits { /* may change while running */
 
 struct dz_http_listener {
     int fd;
-    bool shared; /* all lanes accept from it (UNIX sockets) */
+    bool shared; /* all lanes accept from it (UNIX sockets, passed sockets) */
+    bool tls;
     unsigned lane;
     char *unlink_path;
 };

@@ -12,6 +12,12 @@
     (KNOWN_BIT(KNOWN_IF_MATCH) | KNOWN_BIT(KNOWN_IF_NONE_MATCH) |                                  \
      KNOWN_BIT(KNOWN_IF_MODIFIED_SINCE) | KNOWN_BIT(KNOWN_IF_UNMODIFIED_SINCE))
 
+void dz_http_source_free(struct dz_http_source **s)
+{
+    if (*s)
+        (*s)->free(s);
+}
+
 /* The request, ready for its one reply; NULL when it has been replied to before. */
 static struct dz_http_request *begin(struct dz_http_req *r)
 {
@@ -45,6 +51,7 @@ static void answer_lines(struct dz_http_request *q, int status, dz_str body)
     a.body = NULL;
     a.file = NULL;
     a.take_heap = NULL;
+    a.take_source = NULL;
     a.pieces_n = 1;
     a.piece[0] = (struct dz_http_piece){body.p, 0, body.n, true};
     a.lines = dz_buf_str(&q->lines);
@@ -228,6 +235,7 @@ static void reply_content(struct dz_http_req *r, struct dz_body *prepared, struc
     a.body = prepared;
     a.file = file;
     a.take_heap = NULL;
+    a.take_source = NULL;
     bool may_narrow =
         c.facts->status == 200 && (q->head.known & (CONDITION_BITS | KNOWN_BIT(KNOWN_RANGE))) != 0;
     if (!may_narrow || !is_get_or_head(q) || !narrowed(q, &a, &c)) {
@@ -271,6 +279,7 @@ static void send_buf(struct dz_http_request *q, const struct dz_http_meta *m, st
     a.bytes = body->n;
     a.body = NULL;
     a.file = NULL;
+    a.take_source = NULL;
     struct dz_http_selected s = {.etag = m->etag, .last_modified_s = m->last_modified_s};
     int condition = 0;
     if (a.status == 200 && is_get_or_head(q) && (q->head.known & CONDITION_BITS))

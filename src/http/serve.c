@@ -89,13 +89,16 @@ void dz_http_answer(struct dz_http_request *q, struct dz_http_answer *a)
     q->replied = true;
     if (DZ_UNLIKELY(q->lines.full))
         instead_of_half(q, a);
-    if (q->pub.method == DZ_HTTP_HEAD || !dz_http_has_body(a->status))
+    if (q->pub.method == DZ_HTTP_HEAD || !dz_http_has_body(a->status)) {
         a->pieces_n = 0;
+        dz_http_source_free(&a->take_source);
+    }
     bool close = will_close(q);
     c->busy++;
     if (!c->gone)
         dz_http_write_answer(q, a, close);
     free(a->take_heap);
+    dz_http_source_free(&a->take_source);
     if (close)
         c->close_after = true;
     if (!c->gone)
