@@ -16,6 +16,8 @@ libsqlite3-dev|the catalog
 libjansson-dev|reads JSON
 libarchive-dev|reads CBZ, CBR, CB7 and CBT
 libxml2-dev|reads ComicInfo.xml
+libjpeg62-turbo-dev|decodes and writes JPEG pages
+libexif-dev|reads the keys of shuffled pages
 zlib1g-dev|gzip answers
 libbrotli-dev|br answers
 libcrypt-dev|password hashes

@@ -1,7 +1,7 @@
 /*
- * media: what bytes are. Sniffing by content, dimensions without decoding, reading archives
- * (libarchive), ComicInfo.xml (libxml2), and what a file name says about series, volume and
- * chapter.
+ * media: what bytes are. Sniffing by content, dimensions without decoding, JPEG pictures decoded
+ * and put together anew (libjpeg, libexif), reading archives (libarchive), ComicInfo.xml (libxml2),
+ * and what a file name says about series, volume and chapter.
  *
  * Everything here takes hostile input: sizes, counts, names and nesting have limits, and nothing is
  * trusted because of its extension. Pure functions of their input; any thread; the archive reader
@@ -51,6 +51,53 @@ struct dz_media_info {
  * IDAT has a wrong checksum". */
 DZ_MUST enum dz_code dz_media_inspect(dz_str bytes, struct dz_media_info *ret_info,
                                       struct dz_err *err);
+
+/* ---- decoded pictures ------------------------------------------------------------------------ */
+
+/* RGB, 3 bytes a pixel, rows without padding. Zero is the empty picture. */
+struct dz_raster {
+    uint32_t width, height;
+    unsigned char *rgb;
+};
+#define DZ_RASTER_PIXELS_MAX ((uint64_t)100 * 1000 * 1000)
+#define DZ_JPEG_SCANS_MAX 200 /* of a progressive picture: each costs a pass over all pixels */
+void dz_raster_done(struct dz_raster *r); /* frees; also a DZ_AUTO handler */
+
+/* The whole picture, grey and CMYK turned to RGB, EXIF orientation not applied. DZ_PARSE: damaged
+ * (a picture that ends early is damaged); DZ_TOO_LARGE: over the limits above; DZ_UNSUPPORTED: not
+ * a JPEG. The caller calls dz_raster_done on success. Takes about 8 ms a megapixel. */
+DZ_MUST enum dz_code dz_jpeg_decode(dz_str bytes, struct dz_raster *ret_r, struct dz_err *err);
+/* contracts/komizip.md 6.3 with quality 75: baseline, 4:2:0, standard tables, JFIF density 1x1 unit
+ * 0, no EXIF. Appends to out; DZ_BAD_INPUT for a side of 0 or over 65,500. */
+DZ_MUST enum dz_code dz_jpeg_encode(const struct dz_raster *r, int quality, struct dz_buf *out,
+                                    struct dz_err *err);
+/* contracts/komizip.md 6.4: every pixel is 255,255,255. An empty picture is not white. */
+bool dz_raster_is_white(const struct dz_raster *r);
+
+/* One text tag of the EXIF block of a JPEG by its name in the standard ("ImageUniqueID", found in
+ * any of its directories), into the arena, blanks and NULs at the end dropped. DZ_NOT_FOUND when
+ * there is no block or no such tag, or it is no text. */
+DZ_MUST enum dz_code dz_exif_text(dz_str jpeg, const char *tag, struct dz_arena *a,
+                                  dz_str *ret_text, struct dz_err *err);
+
+/* contracts/komizip.md 6.2 for any grid: the edge tiles stay, contiguous in the source; inner tile
+ * i (rows from the top, left to right, `gap` pixels apart in the source) goes to inner place
+ * key[i].
+ */
+struct dz_retile {
+    uint32_t columns, rows; /* of the whole grid, edges included; 3..1,000 each */
+    uint32_t gap;           /* pixels between tiles of the source; at most 1,000 */
+    const uint32_t *key;
+    size_t key_n;
+};
+/* "5:1a:…" of contracts/komizip.md 6.1 into the arena: hexadecimal parts, at most 100,000.
+ * DZ_BAD_INPUT names the part. */
+DZ_MUST enum dz_code dz_retile_key(dz_str text, struct dz_arena *a, const uint32_t **ret_key,
+                                   size_t *ret_n, struct dz_err *err);
+/* A new picture, smaller by the gaps. What no tile covers is white, what lies outside the source is
+ * black. DZ_BAD_INPUT: the picture is smaller than its gaps. The caller calls dz_raster_done. */
+DZ_MUST enum dz_code dz_retile(const struct dz_raster *in, const struct dz_retile *how,
+                               struct dz_raster *ret_r, struct dz_err *err);
 
 /* ---- archives -------------------------------------------------------------------------------- */
 
