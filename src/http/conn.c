@@ -116,6 +116,7 @@ static void hang_up(struct dz_http_conn *c)
     dz_timer_stop(lane->loop, &c->timer);
     c->wire->close(c);
     dz_http_sends_free(c);
+    dz_http_stream_over(c);
     if (c->refused) {
         lane->refused_n--;
     } else {
@@ -272,7 +273,12 @@ static void on_writable(struct dz_http_conn *c)
         dz_http_drop(c);
         return;
     }
-    if (!c->send && c->state == CONN_WRITE && !c->close_after) {
+    if (c->streaming && !c->send) {
+        c->busy++;
+        dz_http_stream_more(c);
+        c->busy--;
+    }
+    if (!c->send && !c->streaming && c->state == CONN_WRITE && !c->close_after) {
         c->state = CONN_READ;
         if (c->in) {
             dz_http_run(c);
@@ -293,7 +299,7 @@ void dz_http_conn_event(struct dz_http_conn *c, uint32_t events)
             c->wire->arm(c, 0);
         return;
     }
-    if (c->send && (events & (EPOLLOUT | EPOLLERR | EPOLLHUP))) {
+    if ((c->send || c->streaming) && (events & (EPOLLOUT | EPOLLERR | EPOLLHUP))) {
         on_writable(c);
         return; /* c may be gone; what is readable shows up again */
     }
@@ -320,7 +326,7 @@ void dz_http_conn_event(struct dz_http_conn *c, uint32_t events)
 static void tidy_input(struct dz_http_conn *c)
 {
     struct dz_http_in *in = c->in;
-    if (!in || c->state == CONN_HANDLE)
+    if (!in || c->request)
         return; /* the request's slices point into it */
     if (in->at == in->n) {
         dz_http_input_free(c->lane, &c->in);
@@ -431,7 +437,7 @@ void dz_http_settle(struct dz_http_conn *c)
         return; /* interest stays as it is until something happens */
     if (c->state == CONN_READ && c->send)
         c->state = CONN_WRITE;
-    if (c->state == CONN_WRITE && !c->send) {
+    if (c->state == CONN_WRITE && !c->send && !c->streaming) {
         if (c->linger || unread)
             rest_lingering(c);
         else

@@ -38,6 +38,9 @@
                         */
 #define HTTP_FILE_TURN_BYTES                                                                       \
     ((uint64_t)1024 * 1024) /* most that one connection sends of a file in one turn */
+#define HTTP_CHUNK_BYTES ((size_t)32 * 1024) /* most content in one chunk that we send */
+#define HTTP_STREAM_TURN_BYTES                                                                     \
+    ((uint64_t)64 * 1024) /* most that one connection makes of its content in one turn */
 #define HTTP_MIN_RATE 256   /* bytes a second below which a body or an answer counts as stalled */
 #define HTTP_LINGER_MS 2000 /* how long unread bytes are drained after an error answer */
 #define HTTP_LINGER_BYTES ((uint32_t)16 * 1024 * 1024)
@@ -360,6 +363,7 @@ struct dz_http_conn {
     struct dz_http_upload *upload;
     struct dz_http_request *request;
     struct dz_http_send *send;
+    struct dz_http_streaming *streaming; /* the content of `request` is being made */
     struct dz_http_h2 *h2; /* speaks HTTP/2; NULL: HTTP/1.1 */
     void *wire_data;
     uint64_t sent;      /* bytes given to the wire */
@@ -413,6 +417,11 @@ void dz_http_upload_free(struct dz_http_conn *c);
 /* Counts what has come of the body; refuses the request when all bodies together are too much. */
 bool dz_http_body_fits(struct dz_http_conn *c);
 
+/* An answer is over: counts and logs it. */
+void dz_http_account(struct dz_http_request *q, int status, uint64_t bytes);
+/* Takes the request away from its connection. */
+void dz_http_release(struct dz_http_request *q);
+
 /* ---- answers (write.c) ----------------------------------------------------------------------- */
 
 /* One piece of an answer: memory, or p NULL: the file from `at`. */
@@ -438,7 +447,8 @@ struct dz_http_answer {
 };
 /* serve.c: the one way out for all answers. */
 void dz_http_answer(struct dz_http_request *q, struct dz_http_answer *a);
-void dz_http_write_answer(struct dz_http_request *q, struct dz_http_answer *a, bool close);
+void dz_http_write_answer(struct dz_http_request *q, struct dz_http_answer *a, bool close,
+                          bool chunked);
 /* Writes pieces behind whatever waits already; what the wire does not take is kept. a NULL: all are
  * copied. */
 void dz_http_write_or_keep(struct dz_http_conn *c, struct dz_http_piece *piece, size_t n,
@@ -446,6 +456,22 @@ void dz_http_write_or_keep(struct dz_http_conn *c, struct dz_http_piece *piece, 
 bool dz_http_write_rest(struct dz_http_conn *c); /* false: the wire is broken */
 void dz_http_flush_batch(struct dz_http_lane *lane);
 void dz_http_sends_free(struct dz_http_conn *c);
+
+/* ---- content made while it is sent (stream.c) ------------------------------------------------ */
+
+/* Takes the source and puts the first piece of content into a. False: it broke, and nothing has
+ * left yet. */
+bool dz_http_stream_begin(struct dz_http_request *q, struct dz_http_answer *a,
+                          struct dz_http_streaming **ret_s);
+bool dz_http_stream_is_chunked(const struct dz_http_streaming *s);
+/* a is written; if there is more, or may be, the connection is `streaming` from now on. */
+void dz_http_stream_began(struct dz_http_streaming *take_s, struct dz_http_answer *a);
+/* Makes a bounded piece and writes it. Only when nothing waits to be sent. May drop c. */
+void dz_http_stream_more(struct dz_http_conn *c);
+/* The end, good or bad: frees the source, counts the answer, gives the request back. */
+void dz_http_stream_over(struct dz_http_conn *c);
+struct dz_http_source *dz_http_memory_source(char *take_heap, size_t n);
+
 /* respond.c: answers that the server makes itself, through options.error_body; `why` may be NULL.
  * */
 void dz_http_reply_error(struct dz_http_req *r, int status, const char *why);

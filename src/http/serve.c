@@ -15,7 +15,7 @@ static bool will_close(const struct dz_http_request *q)
     return !q->head.keep_alive || q->close || q->conn->lane->stopping;
 }
 
-static void account(struct dz_http_request *q, int status, uint64_t bytes)
+void dz_http_account(struct dz_http_request *q, int status, uint64_t bytes)
 {
     const struct dz_http_server *s = q->conn->lane->server;
     int64_t ns = dz_mono_ns() - q->begin_ns;
@@ -25,7 +25,7 @@ static void account(struct dz_http_request *q, int status, uint64_t bytes)
         s->o.access(s->o.app, &q->pub, status, bytes, ns);
 }
 
-static void release(struct dz_http_request *q)
+void dz_http_release(struct dz_http_request *q)
 {
     struct dz_http_conn *c = q->conn;
     if (q->deferred)
@@ -80,6 +80,7 @@ static void instead_of_half(struct dz_http_request *q, struct dz_http_answer *a)
     a->block = (dz_str){0};
     a->bytes = 0;
     a->pieces_n = 0;
+    dz_http_source_free(&a->take_source);
     q->close = true;
 }
 
@@ -93,21 +94,35 @@ void dz_http_answer(struct dz_http_request *q, struct dz_http_answer *a)
         a->pieces_n = 0;
         dz_http_source_free(&a->take_source);
     }
+    struct dz_http_streaming *s = NULL;
+    if (DZ_UNLIKELY(a->take_source != NULL)) {
+        if (c->gone)
+            dz_http_source_free(&a->take_source);
+        else if (!dz_http_stream_begin(q, a, &s))
+            instead_of_half(q, a);
+    }
     bool close = will_close(q);
     c->busy++;
     if (!c->gone)
-        dz_http_write_answer(q, a, close);
+        dz_http_write_answer(q, a, close, s && dz_http_stream_is_chunked(s));
+    if (DZ_UNLIKELY(s != NULL))
+        dz_http_stream_began(s, a);
     free(a->take_heap);
-    dz_http_source_free(&a->take_source);
     if (close)
         c->close_after = true;
     if (!c->gone)
-        c->state = close || c->send ? CONN_WRITE : CONN_READ;
-    account(q, a->status, a->pieces_n > 0 ? a->bytes : 0);
+        c->state = close || c->send || c->streaming ? CONN_WRITE : CONN_READ;
+    if (!c->streaming)
+        dz_http_account(q, a->status, a->pieces_n > 0 ? a->bytes : 0);
+    else if (q->deferred) { /* a stop gives it no more time than other answers */
+        q->deferred = false;
+        c->lane->deferred_n--;
+    }
     c->busy--;
     if (q->in_handler)
         return; /* the caller of the handler goes on */
-    release(q);
+    if (!c->streaming)
+        dz_http_release(q);
     after_late_reply(c);
 }
 
@@ -208,9 +223,9 @@ static void handle(struct dz_http_conn *c, struct dz_http_request *q, dz_str bod
         dz_http_reply_error(&q->pub, 500, NULL);
     }
     q->in_handler = false;
-    if (!q->replied)
+    if (!q->replied || c->streaming)
         return;
-    release(q);
+    dz_http_release(q);
     if (c->gone)
         c->state = CONN_CLOSED;
 }
@@ -236,7 +251,7 @@ void dz_http_refuse(struct dz_http_conn *c, struct dz_http_request *q, int statu
         dz_http_count(&c->lane->counters.parse_errors, 1);
     dz_http_reply_error(&q->pub, status, why);
     q->in_handler = false;
-    release(q);
+    dz_http_release(q);
     if (c->gone)
         c->state = CONN_CLOSED;
     if (c->in)

@@ -181,11 +181,12 @@ static bool into_batch(struct dz_http_conn *c, const struct dz_http_piece *piece
     return true;
 }
 
-void dz_http_write_answer(struct dz_http_request *q, struct dz_http_answer *a, bool close)
+void dz_http_write_answer(struct dz_http_request *q, struct dz_http_answer *a, bool close,
+                          bool chunked)
 {
     struct dz_http_conn *c = q->conn;
     struct dz_http_lane *lane = c->lane;
-    struct dz_http_piece piece[HTTP_PIECES_MAX + 5];
+    struct dz_http_piece piece[HTTP_PIECES_MAX + 6];
     size_t n = 1; /* [0] is for the batch */
     dz_str line = dz_http_status_line(lane, a->status);
     piece[n++] = (struct dz_http_piece){line.p, 0, line.n, true};
@@ -193,6 +194,8 @@ void dz_http_write_answer(struct dz_http_request *q, struct dz_http_answer *a, b
         piece[n++] = (struct dz_http_piece){"Connection: close\r\n", 0, 19, true};
     else if (DZ_UNLIKELY(q->head.version_minor == 0))
         piece[n++] = (struct dz_http_piece){"Connection: keep-alive\r\n", 0, 24, true};
+    if (DZ_UNLIKELY(chunked))
+        piece[n++] = (struct dz_http_piece){"Transfer-Encoding: chunked\r\n", 0, 28, true};
     if (a->lines.n > 0)
         piece[n++] = (struct dz_http_piece){a->lines.p, 0, a->lines.n, true};
     if (a->block.n > 0)
