@@ -84,6 +84,18 @@ static void on_watch(struct dz_loop *l, struct dz_timer *t)
     dz_timer_set(l, t, 1000, on_watch);
 }
 
+static enum dz_http_forwarding forwarding(const struct dz_conf *c)
+{
+    switch (c->http.forwarded) {
+    case DZ_FORWARDED_X:
+        return DZ_HTTP_FORWARDED_X;
+    case DZ_FORWARDED_RFC:
+        return DZ_HTTP_FORWARDED;
+    default:
+        return DZ_HTTP_FORWARDED_ANY;
+    }
+}
+
 static void fill_http(struct front *f, struct dz_http_options *o)
 {
     const struct dz_conf *c = f->conf;
@@ -96,6 +108,7 @@ static void fill_http(struct front *f, struct dz_http_options *o)
         .max_header_bytes = c->http.max_header_bytes,
         .max_body_bytes = c->http.max_body_bytes,
         .trusted_proxies = (const char *const *)c->http.trusted_proxies.v,
+        .forwarded = forwarding(c),
         .cors_origins =
             c->http.cors_origins.n > 0 ? (const char *const *)c->http.cors_origins.v : NULL,
     };

@@ -36,6 +36,8 @@ enum dz_driver {
     DZ_DRIVER_REDIS
 };
 
+enum dz_conf_forwarded { DZ_FORWARDED_AUTO, DZ_FORWARDED_X, DZ_FORWARDED_RFC };
+
 struct dz_conf_shelf {
     char *name;   /* [a-z0-9][a-z0-9_-]*, at most 63, unique */
     char *series; /* "source/id", or a series id of the library; empty: what was imported with
@@ -75,6 +77,7 @@ struct dz_conf {
         int64_t header_timeout_ms, body_timeout_ms, idle_timeout_ms, graceful_timeout_ms;
         uint64_t max_header_bytes, max_body_bytes;
         struct dz_strs trusted_proxies; /* CIDR, checked */
+        enum dz_conf_forwarded forwarded;
         struct dz_strs allowed_hosts, cors_origins;
         bool force_https;
         char *access_log; /* "off", "on" or a path */

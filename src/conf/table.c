@@ -24,6 +24,8 @@ static const struct conf_word levels[] = {
     {"debug", DZ_DEBUG}, {"info", DZ_INFO}, {"warn", DZ_WARN}, {"error", DZ_ERROR}, {0}};
 static const struct conf_word log_formats[] = {
     {"auto", DZ_LOG_AUTO}, {"text", DZ_LOG_TEXT}, {"logfmt", DZ_LOG_LOGFMT}, {"json", DZ_LOG_JSON}, {0}};
+static const struct conf_word forwarded_fields[] = {
+    {"auto", DZ_FORWARDED_AUTO}, {"x-forwarded", DZ_FORWARDED_X}, {"forwarded", DZ_FORWARDED_RFC}, {0}};
 static const struct conf_word catalog_drivers[] = {
     {"sqlite", DZ_DRIVER_SQLITE}, {"postgres", DZ_DRIVER_POSTGRES}, {0}};
 static const struct conf_word store_drivers[] = {
@@ -63,7 +65,13 @@ const struct conf_row conf_rows[] = {
     {"http.max_body", CONF_SIZE, AT(http.max_body_bytes), .preset = "64MiB", .min = 1, .max = BYTES_MAX,
      .help = "Largest request body; 413 above. Uploads have uploads.max_bytes."},
     {"http.trusted_proxies", CONF_LIST, AT(http.trusted_proxies), .flags = CONF_EMPTY | CONF_RESTART, .preset = "127.0.0.0/8, ::1", .shape = &conf_cidr,
-     .help = "Peers whose X-Forwarded-For and X-Forwarded-Proto count."},
+     .help = "Peers whose word about the client counts: its address and whether it came by https, see http.forwarded. "
+             "Of a chain of them the right-most address that is none of these is the client; the nearest one's scheme counts. "
+             "X-Forwarded-Host and the host= of Forwarded are ignored: a proxy hands on Host."},
+    {"http.forwarded", CONF_WORD, AT(http.forwarded), .flags = CONF_RESTART, .preset = "auto", .words = forwarded_fields,
+     .help = "Which fields of a trusted proxy are read: x-forwarded (X-Forwarded-For, X-Forwarded-Proto), forwarded (RFC 7239), or auto: "
+             "the former when one of them is there, else the latter. Set forwarded behind a proxy that sets nothing but Forwarded: "
+             "it hands on the X-Forwarded-For that a client made up."},
     {"http.allowed_hosts", CONF_LIST, AT(http.allowed_hosts), .preset = "*", .shape = &conf_allowed_host,
      .help = "Host names that are answered; others get 400. Names, *.suffix for all below it, or * for any."},
     {"http.cors_origins", CONF_LIST, AT(http.cors_origins), .flags = CONF_EMPTY | CONF_RESTART, .preset = "", .shape = &conf_origin,

@@ -56,8 +56,8 @@ struct dz_http_req {
     dz_str body; /* whole, after chunked decoding */
     dz_str capture[DZ_HTTP_CAPTURES_MAX];
     const struct dz_http_route *route; /* NULL in the fallback handler */
-    dz_str client_ip;                  /* text; from X-Forwarded-For when the peer is trusted */
-    bool https; /* this listener is https, or a trusted peer's X-Forwarded-Proto says so */
+    dz_str client_ip; /* text; as a trusted peer says; "unix", "unknown" or "_x" when it is none */
+    bool https;       /* this listener is https, or a trusted peer says so */
     uint8_t version_minor;
     struct dz_http_conn *conn;
     struct dz_loop *loop;
@@ -176,6 +176,14 @@ bool dz_http_wants_html(const struct dz_http_req *r);
 
 /* ---- server ---------------------------------------------------------------------------------- */
 
+/* X-Forwarded-For and -Proto, or Forwarded (RFC 7239). A proxy that sets one kind hands on what a
+ * client wrote into the other, so exactly one kind is read. */
+enum dz_http_forwarding {
+    DZ_HTTP_FORWARDED_ANY, /* X-Forwarded-* when one of them is there, else Forwarded */
+    DZ_HTTP_FORWARDED_X,
+    DZ_HTTP_FORWARDED,
+};
+
 struct dz_http_options {
     const struct dz_http_route *routes;
     size_t routes_n;
@@ -198,6 +206,7 @@ struct dz_http_options {
     int64_t header_timeout_ms, body_timeout_ms, idle_timeout_ms, graceful_timeout_ms;
     uint64_t max_header_bytes, max_body_bytes;
     const char *const *trusted_proxies; /* CIDR texts, NULL-terminated; may be NULL */
+    enum dz_http_forwarding forwarded;  /* which of their fields are read */
     const char *const *cors_origins;    /* NULL: none; {"*", NULL} any */
     dz_str cors_expose;                 /* Access-Control-Expose-Headers */
     /* Once an answer, on the loop's thread; bytes of the body. Of a request that was refused

@@ -182,10 +182,11 @@ DZ_MUST enum dz_code dz_http_trust_new(const char *const *cidrs, struct dz_http_
 bool dz_http_trusts(const struct dz_http_trust *t, const unsigned char address[16]);
 /* Text "1.2.3.4", "1.2.3.4:80", "::1", "[::1]:80" to an address; *ret_text is the address part. */
 bool dz_http_address(dz_str s, unsigned char ret_address[16], dz_str *ret_text);
-/* Who asked, by the X-Forwarded-For fields of a trusted peer: the right-most address that is not
- * trusted. */
-dz_str dz_http_forwarded_for(const struct dz_http_trust *t, const struct dz_http_request *q,
-                             dz_str peer);
+/* Who asked and how, by the fields of a trusted peer: changes client_ip and https of q->pub as far
+ * as they say. The address is the right-most that is not trusted, or what Forwarded calls a client
+ * that it hides ("unknown", "_x"); the scheme is what the nearest proxy says. */
+void dz_http_forwarded(const struct dz_http_trust *t, enum dz_http_forwarding how,
+                       struct dz_http_request *q);
 
 /* ---- prepared responses (prepared.c) --------------------------------------------------------- */
 

@@ -243,6 +243,9 @@ static int known_of(dz_str name)
         IS("if-match", KNOWN_IF_MATCH);
         IS("if-range", KNOWN_IF_RANGE);
         break;
+    case 9:
+        IS("forwarded", KNOWN_FORWARDED);
+        break;
     case 10:
         IS("connection", KNOWN_CONNECTION);
         break;

@@ -151,15 +151,8 @@ static void fill(struct dz_http_request *q)
         .app = lane->server->o.app,
         .loop_app = lane->loop_app,
     };
-    if (!c->trusted)
-        return;
-    if (dz_http_has(q, KNOWN_X_FORWARDED_FOR))
-        r->client_ip = dz_http_forwarded_for(lane->server->trust, q, r->client_ip);
-    struct dz_http_list it = {0};
-    dz_str item;
-    /* The last one is the proxy's own word. */
-    while (dz_http_known_next(q, KNOWN_X_FORWARDED_PROTO, &it, &item))
-        r->https = dz_str_eq_nocase(item, DZ_S("https"));
+    if (c->trusted)
+        dz_http_forwarded(lane->server->trust, lane->server->o.forwarded, q);
 }
 
 /* The row of the request, with captures; NULL with what the path allows. */

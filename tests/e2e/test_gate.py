@@ -4,6 +4,8 @@ import re
 import signal
 import socket
 
+import pytest
+
 from conftest import until
 
 
@@ -31,6 +33,29 @@ def test_force_https(tmp_path, serve):
         c.sendall(b"GET / HTTP/1.0\r\n\r\n")
         assert c.makefile("rb").readline() == b"HTTP/1.1 400 Bad Request\r\n"
     assert s.get("/", host="a.example", headers={"X-Forwarded-Proto": "https"}).status == 200
+
+
+FIELDS = {"x": {"X-Forwarded-For": "198.51.100.7", "X-Forwarded-Proto": "https"}, "rfc": {"Forwarded": 'for="[2001:db8::9]:80";proto=https'},
+          "both": {"X-Forwarded-For": "198.51.100.7", "Forwarded": "for=203.0.113.9;proto=https"}, "none": {},
+          "host": {"X-Forwarded-Host": "evil.example", "Forwarded": "host=evil.example"}}
+X, RFC, OWN = ("198.51.100.7", 200), ("2001:db8::9", 200), ("127.0.0.1", 307)
+
+
+@pytest.mark.parametrize("setting,want", [
+    ("forwarded: auto", {"x": X, "rfc": RFC, "both": ("198.51.100.7", 307), "none": OWN, "host": OWN}),
+    ("forwarded: x-forwarded", {"x": X, "rfc": OWN, "both": ("198.51.100.7", 307), "none": OWN, "host": OWN}),
+    ("forwarded: forwarded", {"x": OWN, "rfc": RFC, "both": ("203.0.113.9", 200), "none": OWN, "host": OWN}),
+    ("trusted_proxies: []", {"x": OWN, "rfc": OWN, "both": OWN, "none": OWN, "host": OWN})])
+def test_forwarded(tmp_path, serve, setting, want):
+    """Address in the access log and https for the gate, by the fields of a trusted peer; never the host."""
+    log = tmp_path / "access.log"
+    s = serve(tmp_path, f"http: {{ access_log: ./access.log, force_https: true, {setting} }}\n")
+    for name, fields in FIELDS.items():
+        r = s.get(f"/?{name}", host="a.example", headers=fields)
+        assert r.status == want[name][1] and r["Location"] == (f"https://a.example/?{name}" if r.status == 307 else None)
+    until(lambda: log.exists() and "/?host " in log.read_text(), "the lines")
+    seen = {line.split("/?")[1].split()[0]: line.split()[0] for line in log.read_text().splitlines() if "/?" in line}
+    assert seen == {name: address for name, (address, _) in want.items()}
 
 
 LINE = re.compile(r'^127\.0\.0\.1 - - \[\d\d/[A-Z][a-z][a-z]/\d{4}:\d\d:\d\d:\d\d \+0000\] "(GET|HEAD) \S+ HTTP/1\.1" \d{3} \d+ "[^"]*" "[^"]*" '

@@ -41,7 +41,7 @@ static void unknown_keys(void **state)
     expect("http: { threads_file: x }",
            ":1: http.threads_file: unknown key; http takes threads, max_connections, "
            "header_timeout, body_timeout, idle_timeout, graceful_timeout, max_header, max_body, "
-           "trusted_proxies, "
+           "trusted_proxies, forwarded, "
            "allowed_hosts, cors_origins, force_https, access_log");
 }
 

@@ -370,56 +370,6 @@ static void routes(void **state)
 
 /* ---- lists of the settings ------------------------------------------------------------------- */
 
-static void proxies(void **state)
-{
-    (void)state;
-    static const char *const trusted[] = {"192.0.2.0/24", "10.0.0.0/8", "::1", "2001:db8::/33",
-                                          NULL};
-    rig_open(&(struct dz_http_options){.trusted_proxies = trusted});
-    static const struct {
-        const char *fields, *ip, *https;
-    } cases[] = {
-        {"", "192.0.2.1", "no"},
-        {"X-Forwarded-For: 198.51.100.7\r\n", "198.51.100.7", "no"},
-        {"X-Forwarded-For: 1.1.1.1, 198.51.100.7\r\n", "198.51.100.7", "no"},
-        {"X-Forwarded-For: 1.1.1.1, 198.51.100.7, 10.1.2.3\r\n", "198.51.100.7", "no"},
-        {"X-Forwarded-For: 1.1.1.1\r\nX-Forwarded-For: 10.1.2.3\r\n", "1.1.1.1", "no"},
-        {"X-Forwarded-For: 10.0.0.1, 10.0.0.2\r\n", "10.0.0.1", "no"},
-        {"X-Forwarded-For: evil, 10.0.0.2\r\n", "10.0.0.2", "no"},
-        {"X-Forwarded-For: evil\r\n", "192.0.2.1", "no"},
-        {"X-Forwarded-For: [2001:db9::7]:4711, [::1]:80\r\n", "2001:db9::7", "no"},
-        {"X-Forwarded-For: 2001:db8:8000::1, 2001:db8:7fff::1\r\n", "2001:db8:8000::1", "no"},
-        {"X-Forwarded-For: 198.51.100.7:1234\r\n", "198.51.100.7", "no"},
-        {"X-Forwarded-Proto: https\r\n", "192.0.2.1", "yes"},
-        {"X-Forwarded-Proto: https, http\r\n", "192.0.2.1", "no"},
-    };
-    for (size_t i = 0; i < DZ_LEN(cases); i++) {
-        dz_str body = body_of(ask_with("GET /show HTTP/1.1\r\nHost: a\r\n", cases[i].fields));
-        char want[128];
-        snprintf(want, sizeof(want), "\nip=%s\nhttps=%s\n", cases[i].ip, cases[i].https);
-        if (dz_str_find(body, dz_str_of(want)) == DZ_NPOS)
-            fail_msg("%s: %.*s", cases[i].fields, DZ_STR_FMT(body));
-    }
-    rig_close();
-    /* A peer that is not trusted says what it likes. */
-    rig_open(NULL);
-    dz_str body = body_of(ask_with("GET /show HTTP/1.1\r\nHost: a\r\n",
-                                   "X-Forwarded-For: 1.1.1.1\r\nX-Forwarded-Proto: https\r\n"));
-    assert_true(dz_str_find(body, DZ_S("\nip=192.0.2.1\nhttps=no\n")) != DZ_NPOS);
-    rig_close();
-    struct dz_err err = {0};
-    struct dz_http_server *s = NULL;
-    static const char *const bad[] = {"10.0.0.0/33", NULL}, *const worse[] = {"ten", NULL};
-    assert_int_equal(
-        dz_http_server_new(&(struct dz_http_options){.trusted_proxies = bad}, &s, &err),
-        DZ_BAD_INPUT);
-    assert_non_null(strstr(err.text, "10.0.0.0/33"));
-    assert_int_equal(
-        dz_http_server_new(&(struct dz_http_options){.trusted_proxies = worse}, &s, &err),
-        DZ_BAD_INPUT);
-    assert_null(s);
-}
-
 static void cors(void **state)
 {
     (void)state;
@@ -579,7 +529,6 @@ int main(void)
         RIGGED(routes),
         RIGGED(counters),
         cmocka_unit_test(cors),
-        cmocka_unit_test(proxies),
         cmocka_unit_test(own_errors),
         cmocka_unit_test(browsers),
         cmocka_unit_test(gate),
