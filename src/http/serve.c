@@ -145,6 +145,7 @@ static void fill(struct dz_http_request *q)
         .fields = q->fields,
         .fields_n = q->head.fields_n,
         .client_ip = {c->ip, c->ip_n},
+        .https = c->encrypted,
         .version_minor = q->head.version_minor,
         .conn = c,
         .loop = lane->loop,
