@@ -1,219 +1,214 @@
 #!/usr/bin/env python3
-"""bench: dozo beside nginx and h2o, as ratios.
+"""bench: dozo beside nginx, h2o, Varnish, lighttpd, Caddy and Apache, as ratios.
 
-Every figure is CPU time of the server (utime + stime of its processes, from /proc) divided by the requests that the load generator
-counted, on one core with one loop, while the load runs on the other. Servers take turns; the median of the rounds is what counts, and
-only the ratio inside one run means anything. It is no test: it exits 0 when it could measure and 1 when it could not.
+All servers run at the same time, on one core with one loop or worker; the load comes from another core and they take turns. A figure is
+the median of the rounds, a ratio the median of the rounds' ratios; only ratios inside one run mean anything. It is no test: it exits 0 when
+everything could be measured, whatever the figures say, and 1 when not.
+
+cases.py says what is asked and what is to be reached, peers.py how the servers are run, load.py how they are measured.
 """
 import argparse
-import hashlib
-import http.client
+import datetime
 import json
 import os
 import pathlib
-import random
+import platform
 import re
+import resource
 import shutil
 import signal
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 
-TICK = os.sysconf("SC_CLK_TCK")
-METADATA = ('{"metadata":{"title":"A title of the usual length","page_count":3,"volume":"1","volume_cover":false},'
-            '"links":{"viz":"https://www.viz.com/vizmanga/a-series-chapter-1/chapter/1?action=read",'
-            '"komizip":"https://read.example/1"}}')
-# name, file, goals (ratio to a peer, at most)
-CASES = [
-    ("1 KiB object", "1-01.jpg", 1024, {"nginx": 0.70, "h2o": 1.00}),
-    ("16 KiB object", "1-02.jpg", 16 * 1024, {"nginx": 0.85, "h2o": 1.00}),
-    ("150 KiB page", "1-03.jpg", 150 * 1024, {"nginx": 0.95, "h2o": 0.55}),
-]
+import cases
+import load
+import peers
+
+IDLE_CONNECTIONS = 10000
+LOST_TOLD = 0.001   # connections a request
+MIB = 1024 * 1024
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+def say(text=""):
+    print(text, flush=True)
 
 
-def children(pid):
-    out = [pid]
-    for task in pathlib.Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in task.read_text().split():
-            out += children(int(child))
+def verdict(ratio, goal):
+    if goal is None:
+        return f"{ratio:.2f}"
+    return f"**{ratio:.2f}** (≤ {goal:.2f}){'' if ratio <= goal + 0.005 else ' missed'}"
+
+
+def table(columns, rows):
+    say("| " + " | ".join(columns) + " |")
+    say("|---" * len(columns) + "|")
+    for row in rows:
+        say("| " + " | ".join(row) + " |")
+    say()
+
+
+# ---- one case --------------------------------------------------------------------------------------------------------------------------
+
+def measure(case, servers, options, cpu, folder):
+    """Samples of each server, in rounds that begin with another one each time."""
+    mine = [s for s in servers if s.name == "dozo" or s.name in case.peers]
+    load.check(case, mine)
+    samples = {s.name: [] for s in mine}
+    for i in range(options.rounds):
+        at = i % len(mine)
+        for s in mine[at:] + mine[:at]:
+            samples[s.name].append(load.wrk(s, case, options.seconds, cpu, folder))
+    return samples
+
+
+def figures(samples, what):
+    out = {}
+    for name, got in samples.items():
+        values = [getattr(s, what) for s in got]
+        ratios = [getattr(d, what) / v for d, v in zip(samples["dozo"], values)]
+        out[name] = {"median": statistics.median(values), "least": min(values), "most": max(values), "ratio": statistics.median(ratios),
+                     "lost": max(s.lost for s in got)}
     return out
 
 
-def cpu_seconds(pid):
-    total = 0
-    for p in children(pid):
-        try:
-            fields = pathlib.Path(f"/proc/{p}/stat").read_text().rsplit(")", 1)[1].split()
-        except FileNotFoundError:
-            continue
-        total += int(fields[11]) + int(fields[12])
-    return total / TICK
+def row_of(name, found, scale, digits, goals, columns):
+    row = [name]
+    for column in columns:
+        f = found.get(column)
+        if f is None:
+            row.append("")
+        elif column == "dozo":
+            row.append(f"{f['median'] / scale:.{digits}f} ({f['least'] / scale:.{digits}f}–{f['most'] / scale:.{digits}f})")
+        else:
+            mark = " †" if f["lost"] > LOST_TOLD else ""
+            row.append(f"{f['median'] / scale:.{digits}f}{mark}: {verdict(f['ratio'], goals.get(column))}")
+    return row
 
 
-class Server:
-    def __init__(self, name, cmd, port, path, cwd, cpu):
-        self.name, self.port, self.path = name, port, path
-        self.log = open(cwd / f"{name}.log", "w")
-        self.process = subprocess.Popen(["taskset", "-c", str(cpu), *cmd], cwd=cwd, stdout=self.log, stderr=subprocess.STDOUT)
-
-    def url(self, file):
-        return self.path + file
-
-    def wait(self):
-        for _ in range(200):
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 0.1).close()
-                return
-            except OSError:
-                if self.process.poll() is not None:
-                    break
-                time.sleep(0.05)
-        raise SystemExit(f"bench: {self.name} did not start; see {self.log.name}")
-
-    def get(self, file):
-        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
-        c.request("GET", self.url(file))
-        r = c.getresponse()
-        return r.status, r.read(), {k.lower(): v for k, v in r.getheaders()}
-
-    def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            self.process.wait(10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        self.log.close()
+def run_group(group, servers, options, cpu, folder, report):
+    wanted = [c for c in group.cases if options.only.lower() in f"{group.title} {c.name}".lower()]
+    if not wanted:
+        return
+    cpu_rows, p99_rows = [], []
+    for case in wanted:
+        samples = measure(case, servers, options, cpu, folder)
+        found = {what: figures(samples, what) for what in ("cpu_us", "p99_us", "per_s")}
+        report.setdefault(group.title, {})[case.name] = found
+        columns = ["dozo", *(p for p in cases.PEERS if any(p in c.peers for c in wanted))]
+        cpu_rows.append(row_of(case.name, found["cpu_us"], 1, 2, case.goals, columns))
+        p99_rows.append(row_of(case.name, found["p99_us"], 1000, 2, case.p99_goals, columns))
+        print(f"bench: {case.name}: {cpu_rows[-1][1:3]} p99 {p99_rows[-1][1:3]}", file=sys.stderr, flush=True)
+    say(f"### {group.title}\n\n{group.note}\n")
+    if not group.p99_only:
+        say("CPU µs a request of dozo (least–most); of the others with the ratio dozo / peer (goal):\n")
+        table(["case", *columns], cpu_rows)
+    if any(c.p99_goals for c in wanted):
+        say("p99 in ms, closed loop, in the same way:\n")
+        table(["case", *columns], p99_rows)
+    if group.p99_only:
+        say("CPU µs a request:\n")
+        table(["case", *columns], cpu_rows)
+    if any("†" in cell for row in cpu_rows for cell in row):
+        say("† ended more than one connection in 1,000 requests, so its figure has new connections in it.\n")
 
 
-def make_files(folder):
-    rnd = random.Random(1)
-    cdn = folder / "cdn"
-    cdn.mkdir()
-    for _, file, size, _ in CASES:
-        (cdn / file).write_bytes(b"\xff\xd8\xff\xe0" + rnd.randbytes(size - 6) + b"\xff\xd9")
-    one = json.loads(METADATA)
-    (folder / "chapters.json").write_text(json.dumps({"1": one}, indent=4))
+# ---- memory ----------------------------------------------------------------------------------------------------------------------------
+
+def run_memory(servers, idle, options, report):
+    if options.only.lower() not in "memory idle connections":
+        return
+    ask = {s.name: cases.Ask("/shelf/bench/cdn/1-01.jpg" if s.name == "dozo" else "/1-01.jpg") for s in servers}
+    added = {s.name: load.idle_connections(s, ask[s.name], IDLE_CONNECTIONS) for s in servers}
+    report["memory"] = {"idle": idle, "connections": added}
+    say("### Memory\n\nProportional set size of all processes of a server, MiB; what the kernel keeps for sockets is not in it. "
+        "Goals for dozo: at most 40 each.\n")
+    names = [s.name for s in servers]
+
+    def line(title, values):
+        return [title, *(f"{values[n] / MIB:.1f}" + (" missed" if n == "dozo" and values[n] > 40 * MIB else "") for n in names)]
+
+    table(["", *names], [line("started, each object served once", idle), line("10,000 idle connections add", added)])
 
 
-def start_dozo(binary, folder, cpu):
-    port = free_port()
-    (folder / "dozo.yaml").write_text(
-        f"listen: ['127.0.0.1:{port}']\ndata_dir: {folder}/data\nhttp: {{ threads: 1 }}\nlog: {{ level: warn }}\n")
-    subprocess.run([binary, "import", "komizip", "chapters.json", "cdn", "--shelf", "bench", "--quiet", "--config", "dozo.yaml"],
-                   cwd=folder, check=True)
-    return Server("dozo", [binary, "serve", "--config", "dozo.yaml"], port, "/shelf/bench/cdn/", folder, cpu)
+# ---- the run ---------------------------------------------------------------------------------------------------------------------------
+
+def machine(dozo):
+    model = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=pathlib.Path(__file__).parent, capture_output=True, text=True)
+    build = subprocess.run([dozo, "version"], capture_output=True, text=True).stdout.split("\n")[0]
+    return (f"{datetime.date.today()}, {model[1] if model else platform.processor()}, {os.cpu_count()} cores, Linux {platform.release()}, "
+            f"load {os.getloadavg()[0]:.1f}; {build.strip()} ({commit.stdout.strip() or 'no commit'})")
 
 
-def start_nginx(folder, cpu):
-    port = free_port()
-    (folder / "nginx.conf").write_text(f"""
-worker_processes 1; daemon off; pid {folder}/nginx.pid; error_log {folder}/nginx-error.log; user {os.environ.get('USER', 'root')};
-events {{ worker_connections 4096; multi_accept on; }}
-http {{
-  access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000000; keepalive_timeout 75s;
-  open_file_cache max=1000 inactive=60s; open_file_cache_valid 60s; types {{ image/jpeg jpg; }}
-  client_body_temp_path {folder}/t1; proxy_temp_path {folder}/t2; fastcgi_temp_path {folder}/t3; uwsgi_temp_path {folder}/t4;
-  scgi_temp_path {folder}/t5;
-  server {{ listen 127.0.0.1:{port}; root {folder}/cdn; add_header Cache-Control "public, max-age=86400";
-    add_header X-Metadata '{METADATA}'; }}
-}}""")
-    return Server("nginx", ["nginx", "-c", f"{folder}/nginx.conf"], port, "/", folder, cpu)
+def give_lists(dozo, folder):
+    """The peers get dozo's own list, as it is and packed."""
+    for suffix, headers in (("", ()), (".gz", (("Accept-Encoding", "gzip"),))):
+        status, body, _ = dozo.fetch(cases.Ask("/shelf/bench/v1/chapters", headers=headers))
+        if status != 200:
+            raise peers.Unmeasured(f"dozo answers {status} for the list")
+        (folder / "cdn" / (cases.LIST + suffix)).write_bytes(body)
 
 
-def start_h2o(folder, cpu):
-    port = free_port()
-    quoted = METADATA.replace("'", "''")
-    (folder / "h2o.conf").write_text(f"""
-num-threads: 1
-listen: {{ host: 127.0.0.1, port: {port} }}
-{'user: root' if os.geteuid() == 0 else ''}
-hosts:
-  default:
-    paths:
-      "/":
-        file.dir: {folder}/cdn
-        header.add: "Cache-Control: public, max-age=86400"
-        header.add: 'X-Metadata: {quoted}'
-""")
-    return Server("h2o", ["h2o", "-c", f"{folder}/h2o.conf"], port, "/", folder, cpu)
+def start_all(options, folder, cpu, servers):
+    def place(name):
+        (folder / name).mkdir()
+        return folder / name
+
+    servers.append(peers.start_dozo(os.path.abspath(options.dozo), folder, place("dozo"), cpu).wait())
+    give_lists(servers[0], folder)
+    for name in cases.PEERS:
+        servers.append(peers.STARTS[name](folder, place(name), cpu))
+    for s in servers:
+        s.wait()
 
 
-def load(server, file, seconds, connections, cpu):
-    before = cpu_seconds(server.process.pid)
-    out = subprocess.run(["taskset", "-c", str(cpu), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency",
-                          f"http://127.0.0.1:{server.port}{server.url(file)}"], capture_output=True, text=True, check=True).stdout
-    used = cpu_seconds(server.process.pid) - before
-    requests = int(re.search(r"(\d+) requests in", out).group(1))
-    if re.search(r"Non-2xx", out) or requests == 0:
-        raise SystemExit(f"bench: {server.name} answered errors:\n{out}")
-    p99 = re.search(r"99%\s+([\d.]+)(us|ms|s)", out)
-    scale = {"us": 1, "ms": 1000, "s": 1e6}[p99.group(2)]
-    return used / requests * 1e6, float(p99.group(1)) * scale, requests / seconds
-
-
-def main():
+def arguments():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--dozo", default="build/dozo")
     p.add_argument("--seconds", type=int, default=3)
     p.add_argument("--rounds", type=int, default=5)
-    p.add_argument("--connections", type=int, default=64)
+    p.add_argument("--only", default="", help="only what has this text in the name of its group or case")
     p.add_argument("--json", help="also write the figures there")
-    a = p.parse_args()
+    return p.parse_args()
+
+
+def main():
+    options = arguments()
+    os.environ["PATH"] += ":/usr/sbin:/sbin"
     cpus = sorted(os.sched_getaffinity(0))
     if len(cpus) < 2:
         raise SystemExit("bench: two cores are needed, one for the server and one for the load")
-    for tool in ("wrk", "nginx", "h2o", "taskset"):
-        if not shutil.which(tool, path=os.environ["PATH"] + ":/usr/sbin:/sbin"):
-            raise SystemExit(f"bench: {tool} is not installed; run tools/deps.sh bench")
-    os.environ["PATH"] += ":/usr/sbin:/sbin"
+    missing = peers.missing_tools(cases.PEERS)
+    if missing:
+        raise SystemExit(f"bench: {', '.join(missing)} not installed; run tools/deps.sh bench")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < peers.CONNECTIONS + 100:
+        raise SystemExit(f"bench: {hard} open files are too few; raise the limit (ulimit -Hn) to {peers.CONNECTIONS + 100}")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, peers.CONNECTIONS + 100), hard))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
 
     folder = pathlib.Path(tempfile.mkdtemp(prefix="dozo-bench-"))
     folder.chmod(0o755)
-    servers = []
+    servers, report = [], {}
     try:
-        make_files(folder)
-        servers = [start_dozo(os.path.abspath(a.dozo), folder, cpus[0]), start_nginx(folder, cpus[0]), start_h2o(folder, cpus[0])]
-        for s in servers:
-            s.wait()
-        for _, file, size, _ in CASES:
-            answers = [s.get(file) for s in servers]
-            digests = {hashlib.sha256(body).hexdigest() for _, body, _ in answers}
-            if len(digests) != 1 or any(status != 200 for status, _, _ in answers):
-                raise SystemExit(f"bench: the servers do not agree on {file}")
-            missing = [s.name for s, (_, _, h) in zip(servers, answers) if not {"etag", "cache-control", "x-metadata"} <= set(h)]
-            if missing:
-                raise SystemExit(f"bench: {missing} lack headers on {file}")
-
-        result = {}
-        print(f"CPU µs per request, {a.connections} keep-alive connections, one core, median of {a.rounds} × {a.seconds} s\n")
-        print("| case | " + " | ".join(s.name for s in servers) + " | dozo / nginx (goal) | dozo / h2o (goal) | p99 µs "
-              + " / ".join(s.name for s in servers) + " |")
-        print("|---" * (len(servers) + 4) + "|")
-        for name, file, _, goals in CASES:
-            rows = {s.name: [] for s in servers}
-            for i in range(a.rounds):
-                for s in servers[i % len(servers):] + servers[:i % len(servers)]:
-                    rows[s.name].append(load(s, file, a.seconds, a.connections, cpus[1]))
-            cpu = {n: statistics.median(r[0] for r in v) for n, v in rows.items()}
-            p99 = {n: statistics.median(r[1] for r in v) for n, v in rows.items()}
-            ratio = {peer: statistics.median(d[0] / o[0] for d, o in zip(rows["dozo"], rows[peer])) for peer in goals}
-            spread = {n: (min(r[0] for r in v), max(r[0] for r in v)) for n, v in rows.items()}
-            result[name] = {"cpu_us": cpu, "p99_us": p99, "ratio": ratio, "goal": goals, "spread": spread}
-            print(f"| {name} | " + " | ".join(f"{cpu[s.name]:.2f} ({spread[s.name][0]:.2f}–{spread[s.name][1]:.2f})" for s in servers)
-                  + " | " + " | ".join(f"{ratio[x]:.2f} (≤ {goals[x]:.2f}){'' if ratio[x] <= goals[x] else ' missed'}" for x in goals)
-                  + " | " + " / ".join(f"{p99[s.name]:.0f}" for s in servers) + " |", flush=True)
-        if a.json:
-            pathlib.Path(a.json).write_text(json.dumps(result, indent=2))
+        cases.make_files(folder)
+        peers.make_certificate(folder)
+        start_all(options, folder, cpus[0], servers)
+        groups = cases.groups()
+        for case in groups[0].cases:
+            load.check(case, servers)
+        idle = {s.name: s.memory_bytes() for s in servers}
+        say(machine(options.dozo) + "; " + ", ".join(f"{n} {peers.version(n)}" for n in cases.PEERS) +
+            f"; median of {options.rounds} × {options.seconds} s\n")
+        for group in groups:
+            run_group(group, servers, options, cpus[-1], folder, report)
+        run_memory(servers, idle, options, report)
+        if options.json:
+            pathlib.Path(options.json).write_text(json.dumps(report, indent=2))
+    except peers.Unmeasured as e:
+        raise SystemExit(f"bench: {e}") from e
     finally:
         for s in servers:
             s.stop()

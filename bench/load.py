@@ -1,0 +1,134 @@
+"""load: the measuring of one server for a few seconds, from the core that the server does not have.
+
+CPU time of a server is utime + stime of its processes before and after, divided by the answers that the load generator counted.
+wrk sends the next request when the last answer is there, so a server that stalls is asked less while it does: its latencies are too
+kind ("coordinated omission"), to every server alike. They compare; they are not what a user would see.
+"""
+import asyncio
+import dataclasses
+import hashlib
+import re
+import subprocess
+import time
+
+from peers import Unmeasured
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    cpu_us: float
+    p99_us: float
+    per_s: float
+    lost: float     # connections that the server ended, per request
+
+
+def headers_of(server, case, ask):
+    headers = list(ask.headers)
+    if ask.conditional:
+        plain = dataclasses.replace(ask, conditional=False, headers=())
+        headers.append(("If-None-Match", server.fetch(plain, case.scheme)[2]["etag"]))
+    return headers
+
+
+def ask_of(server, case):
+    return case.dozo if server.name == "dozo" else case.peer
+
+
+def check(case, servers):
+    """All of them answer, with the same bytes and with the headers that the case wants."""
+    digests = {}
+    for s in servers:
+        ask = ask_of(s, case)
+        status, body, headers = s.fetch(dataclasses.replace(ask, headers=tuple(headers_of(s, case, ask))), case.scheme)
+        if status != ask.status:
+            raise Unmeasured(f"{case.name}: {s.name} answers {status} instead of {ask.status}")
+        lacking = [h for h in ask.answer if h not in headers]
+        if lacking:
+            raise Unmeasured(f"{case.name}: {s.name} sends no {', '.join(lacking)}")
+        digests[s.name] = hashlib.sha256(body).hexdigest(), headers.get("content-encoding"), headers.get("x-metadata")
+    # The list of a shelf has no X-Metadata; a peer may send its own there.
+    same = {d[:2] if "chapters" in case.dozo.path else d for d in digests.values()}
+    if case.same_body and len(same) != 1:
+        raise Unmeasured(f"{case.name}: the answers differ: {digests}")
+
+
+def run(cpu, cmd):
+    got = subprocess.run(["taskset", "-c", str(cpu), *cmd], capture_output=True, text=True)
+    if got.returncode != 0:
+        raise Unmeasured(f"{' '.join(map(str, cmd))}: {got.stderr or got.stdout}")
+    return got.stdout
+
+
+def number(pattern, text, what):
+    found = re.search(pattern, text)
+    if not found:
+        raise Unmeasured(f"no {what} in:\n{text}")
+    return found
+
+
+def wrk(server, case, seconds, cpu, folder):
+    ask = ask_of(server, case)
+    if case.connections > 1000:     # the connecting alone takes a second
+        seconds = max(seconds, 4)
+    cmd = ["wrk", "-t1", f"-c{case.connections}", f"-d{seconds}s", "--latency", "--timeout", "10s"]
+    for name, value in headers_of(server, case, ask):
+        cmd += ["-H", f"{name}: {value}"]
+    if ask.method != "GET":
+        script = folder / f"{ask.method}.lua"
+        script.write_text(f'wrk.method = "{ask.method}"\n')
+        cmd += ["-s", script]
+    before = server.cpu_s()
+    out = run(cpu, [*cmd, f"{case.scheme}://127.0.0.1:{server.ports[case.scheme]}{ask.path}"])
+    used = server.cpu_s() - before
+    answers = int(number(r"(\d+) requests in", out, "count")[1])
+    errors = re.search(r"Non-2xx or 3xx responses: (\d+)", out)
+    sockets = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", out)
+    if answers == 0 or (int(errors[1]) if errors else 0) != (answers if ask.status >= 400 else 0):
+        raise Unmeasured(f"{case.name}: {server.name} answered wrongly:\n{out}")
+    lost = sum(map(int, sockets.groups())) if sockets else 0
+    if server.name == "dozo" and lost:
+        raise Unmeasured(f"{case.name}: {server.name} lost connections:\n{out}")
+    p99 = number(r"99%\s+([\d.]+)(us|ms|s)", out, "latency")
+    return Sample(used / answers * 1e6, float(p99[1]) * {"us": 1, "ms": 1e3, "s": 1e6}[p99[2]], answers / seconds, lost / answers)
+
+
+# ---- idle connections ------------------------------------------------------------------------------------------------------------------
+
+async def open_idle(port, path, n):
+    """n connections that have had one answer each, and say nothing more."""
+    request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+    out = []
+
+    async def one():
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request)
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(re.search(rb"(?i)content-length: (\d+)", head)[1])
+        await reader.readexactly(length)
+        out.append(writer)
+
+    for at in range(0, n, 100):
+        await asyncio.gather(*(one() for _ in range(min(100, n - at))))
+    return out
+
+
+def idle_connections(server, ask, n):
+    """Bytes that n idle connections add to the server's memory."""
+    async def measure():
+        before = server.memory_bytes()
+        writers = await open_idle(server.ports["http"], ask.path, n)
+        await asyncio.sleep(0.5)
+        alive = sum(not w.transport.is_closing() for w in writers)
+        after = server.memory_bytes()
+        for w in writers:
+            w.transport.abort()
+        if alive < n:
+            raise Unmeasured(f"{server.name} kept {alive} of {n} idle connections")
+        return after - before
+
+    try:
+        added = asyncio.run(measure())
+    except (OSError, asyncio.IncompleteReadError) as e:
+        raise Unmeasured(f"{n} idle connections to {server.name}: {e}") from e
+    time.sleep(0.5)
+    return added
