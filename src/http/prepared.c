@@ -76,7 +76,7 @@ void dz_http_put_header(struct dz_buf *b, dz_str name, dz_str value)
     char *p = b->p + b->n;
     dz_buf_put(b, value);
     for (size_t i = 0; i < value.n; i++)
-        if (p[i] == '\r' || p[i] == '\n' || p[i] == 0)
+        if (((unsigned char)p[i] < ' ' && p[i] != '\t') || p[i] == 0x7F)
             p[i] = ' ';
     dz_buf_put(b, DZ_S("\r\n"));
 }
