@@ -20,6 +20,7 @@ libjpeg62-turbo-dev|decodes and writes JPEG pages
 libexif-dev|reads the keys of shuffled pages
 zlib1g-dev|gzip answers
 libbrotli-dev|br answers
+libzstd-dev|zstd answers
 libcrypt-dev|password hashes
 '
 test="$build
@@ -40,9 +41,15 @@ curl|a client that nobody here wrote
 bench="$build
 nginx-light|a peer to measure against
 h2o|a peer to measure against
+varnish|a peer to measure against
+lighttpd|a peer to measure against
+caddy|a peer to measure against
+apache2|a peer to measure against
 wrk|makes the load
+nghttp2-client|makes the load over HTTP/2 (h2load)
+openssl|the certificate of the measurement
 python3|runs the measurement
-curl|checks that peers answer the same bytes
+util-linux|taskset: a core for the server, one for the load
 "
 dev="$test
 $bench
@@ -89,6 +96,17 @@ if [ "$(id -u)" -ne 0 ]; then
     as_root=sudo
     echo "Installing them needs root; sudo may ask for your password."
 fi
+# Debian starts servers when it installs them, on every address. The ones that are only measured shall not.
+policy=/usr/sbin/policy-rc.d
+servers=$(echo "$missing" | sed -n 's/|a peer to measure against$//p')
+if [ -n "$servers" ] && [ ! -e "$policy" ]; then
+    trap '$as_root rm -f "$policy"' EXIT
+    printf '#!/bin/sh\nexit 101\n' | $as_root tee "$policy" >/dev/null
+    $as_root chmod 755 "$policy"
+fi
 $as_root apt-get update
 # shellcheck disable=SC2086
 $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $(echo "$missing" | cut -d'|' -f1)
+if [ -n "$servers" ] && [ -d /run/systemd/system ]; then
+    for server in $servers; do $as_root systemctl disable --now "${server%-light}" >/dev/null 2>&1 || true; done
+fi
