@@ -3,7 +3,8 @@
  *
  * In: address texts of the settings. Out: non-blocking sockets, a set a lane, whose connections
  * become dz_http_conn. A TCP address gets one listener for each lane (SO_REUSEPORT), so that the
- * kernel deals out connections; a UNIX socket is one listener that all lanes watch. The first
+ * kernel deals out connections; a UNIX socket, or one that was passed to the process (passed.c), is
+ * one listener that all lanes watch. "https://" in front makes the connections TLS. The first
  * listener is bound without SO_REUSEPORT: otherwise another server of the same user on that port
  * would go unnoticed.
  *
@@ -12,6 +13,7 @@
  * for a moment.
  */
 #include "http/accept.h"
+#include "http/tls.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -25,6 +27,7 @@
 #define BACKLOG 4096
 #define ACCEPT_TURN 64 /* connections taken in one go, so that others get their turn */
 #define ACCEPT_PAUSE_MS 100
+#define ADDRESS_BYTES 128 /* of a printed one; "https://unix:" and a longest path fit */
 #define REFUSED_MAX                                                                                \
     64 /* connections of a lane that are only told 503; more are closed without a word */
 
@@ -44,11 +47,10 @@ struct dz_http_acceptor {
 
 /* ---- addresses ------------------------------------------------------------------------------- */
 
-static void add_listener(struct dz_http_server *s, int fd, bool shared, unsigned lane)
+static void add_listener(struct dz_http_server *s, struct dz_http_listener l)
 {
     s->listeners = dz_realloc(s->listeners, (s->listeners_n + 1) * sizeof(*s->listeners));
-    s->listeners[s->listeners_n++] =
-        (struct dz_http_listener){.fd = fd, .shared = shared, .lane = lane};
+    s->listeners[s->listeners_n++] = l;
 }
 
 static enum dz_code resolve(const char *address, struct sockaddr_storage *ret_sa, socklen_t *ret_n,
@@ -59,8 +61,8 @@ static enum dz_code resolve(const char *address, struct sockaddr_storage *ret_sa
     uint64_t port;
     if (colon == DZ_NPOS || colon == 0 ||
         dz_str_u64(dz_str_sub(text, colon + 1, text.n), 65535, &port, NULL) != DZ_OK)
-        return dz_fail(err, DZ_BAD_INPUT, "\"%s\" is not host:port, [v6]:port or unix:/path",
-                       address);
+        return dz_fail(err, DZ_BAD_INPUT,
+                       "\"%s\" is not host:port, [v6]:port, unix:/path or systemd:NAME", address);
     dz_str host = dz_str_sub(text, 0, colon);
     if (host.p[0] == '[' && host.p[host.n - 1] == ']')
         host = dz_str_sub(host, 1, host.n - 1);
@@ -82,21 +84,30 @@ static enum dz_code resolve(const char *address, struct sockaddr_storage *ret_sa
     return DZ_OK;
 }
 
-static void print_address(int fd, char *ret_address)
+/* As the settings write it. */
+static void print_address(const struct dz_http_listener *l, char *ret_address)
 {
-    struct sockaddr_storage sa;
+    struct sockaddr_storage sa = {0};
     socklen_t n = sizeof(sa);
     char ip[INET6_ADDRSTRLEN] = "";
-    if (getsockname(fd, (struct sockaddr *)&sa, &n) != 0)
+    const char *scheme = l->tls ? "https://" : "";
+    ret_address[0] = '\0';
+    if (getsockname(l->fd, (struct sockaddr *)&sa, &n) != 0)
         return;
     if (sa.ss_family == AF_INET) {
         const struct sockaddr_in *in = (const void *)&sa;
         inet_ntop(AF_INET, &in->sin_addr, ip, sizeof(ip));
-        snprintf(ret_address, 128, "%s:%u", ip, ntohs(in->sin_port));
-    } else {
+        snprintf(ret_address, ADDRESS_BYTES, "%s%s:%u", scheme, ip, ntohs(in->sin_port));
+    } else if (sa.ss_family == AF_INET6) {
         const struct sockaddr_in6 *in6 = (const void *)&sa;
         inet_ntop(AF_INET6, &in6->sin6_addr, ip, sizeof(ip));
-        snprintf(ret_address, 128, "[%s]:%u", ip, ntohs(in6->sin6_port));
+        snprintf(ret_address, ADDRESS_BYTES, "%s[%s]:%u", scheme, ip, ntohs(in6->sin6_port));
+    } else if (sa.ss_family == AF_UNIX) {
+        struct sockaddr_un *un = (void *)&sa;
+        if (un->sun_path[0] == '\0')
+            un->sun_path[0] = '@'; /* no file: a name of the kernel's */
+        snprintf(ret_address, ADDRESS_BYTES, "%sunix:%.*s", scheme, (int)sizeof(un->sun_path),
+                 un->sun_path);
     }
 }
 
@@ -135,8 +146,8 @@ static enum dz_code tcp_listener(const char *address, const struct sockaddr *sa,
     return DZ_OK;
 }
 
-static enum dz_code listen_tcp(struct dz_http_server *s, const char *address, unsigned loops,
-                               char *ret_address, struct dz_err *err)
+static enum dz_code listen_tcp(struct dz_http_server *s, const char *address, bool tls,
+                               unsigned loops, struct dz_err *err)
 {
     struct sockaddr_storage sa = {0};
     socklen_t n = 0;
@@ -144,12 +155,9 @@ static enum dz_code listen_tcp(struct dz_http_server *s, const char *address, un
     for (unsigned i = 0; i < loops; i++) {
         int fd = -1;
         DZ_TRY(tcp_listener(address, (struct sockaddr *)&sa, n, i == 0, &fd, err));
-        add_listener(s, fd, false, i);
-        if (i == 0) {
-            socklen_t room = sizeof(sa);
-            (void)getsockname(fd, (struct sockaddr *)&sa, &room); /* port 0 has become a port */
-            print_address(fd, ret_address);
-        }
+        add_listener(s, (struct dz_http_listener){.fd = fd, .tls = tls, .lane = i});
+        socklen_t room = sizeof(sa);
+        (void)getsockname(fd, (struct sockaddr *)&sa, &room); /* port 0 has become a port */
     }
     return DZ_OK;
 }
@@ -171,7 +179,7 @@ static enum dz_code clear_stale(const struct sockaddr_un *un, struct dz_err *err
     return DZ_OK;
 }
 
-static enum dz_code listen_unix(struct dz_http_server *s, const char *path, char *ret_address,
+static enum dz_code listen_unix(struct dz_http_server *s, const char *path, bool tls,
                                 struct dz_err *err)
 {
     struct sockaddr_un un = {.sun_family = AF_UNIX};
@@ -185,19 +193,68 @@ static enum dz_code listen_unix(struct dz_http_server *s, const char *path, char
     if (fd < 0 || bind(fd, (const struct sockaddr *)&un, sizeof(un)) != 0 ||
         listen(fd, BACKLOG) != 0)
         return dz_fail_errno(err, DZ_IO, errno, "cannot listen on unix:%s", path);
-    snprintf(ret_address, 128, "unix:%s", path);
-    add_listener(s, take_fd(&fd), true, 0);
-    s->listeners[s->listeners_n - 1].unlink_path = dz_strdup(path);
+    add_listener(
+        s, (struct dz_http_listener){
+               .fd = take_fd(&fd), .shared = true, .tls = tls, .unlink_path = dz_strdup(path)});
     return DZ_OK;
+}
+
+static enum dz_code listen_passed(struct dz_http_server *s, const char *name, bool tls,
+                                  struct dz_err *err)
+{
+    size_t before = s->listeners_n;
+    for (;;) {
+        int fd;
+        DZ_TRY(dz_http_passed_next(s, name, &fd, err));
+        if (fd < 0)
+            break;
+        add_listener(s, (struct dz_http_listener){.fd = fd, .shared = true, .tls = tls});
+    }
+    if (s->listeners_n > before)
+        return DZ_OK;
+    if (s->passed_n == 0)
+        return dz_fail(err, DZ_BAD_INPUT,
+                       "systemd:%s: no socket was passed to this process; start it by its socket "
+                       "unit (systemctl start dozo.socket)",
+                       name);
+    return dz_fail(err, DZ_BAD_INPUT, "systemd:%s: no socket %s was passed to this process", name,
+                   name[0] ? "of that name (FileDescriptorName=) that is not taken already"
+                           : "that is not taken already");
 }
 
 enum dz_code dz_http_listen(struct dz_http_server *s, const char *address, unsigned loops,
                             char *ret_address, struct dz_err *err)
 {
     dz_assert(loops > 0 && !s->started);
-    if (dz_str_starts(dz_str_of(address), DZ_S("unix:")))
-        return listen_unix(s, address + 5, ret_address, err);
-    return listen_tcp(s, address, loops, ret_address, err);
+    size_t first = s->listeners_n;
+    const char *at = address;
+    bool tls = dz_str_starts(dz_str_of(at), DZ_S("https://"));
+    if (tls)
+        at += sizeof("https://") - 1;
+    if (tls && !s->tls)
+        return dz_fail(err, DZ_BAD_INPUT, "%.120s: https needs a certificate", address);
+    if (dz_str_starts(dz_str_of(at), DZ_S("unix:")))
+        DZ_TRY(listen_unix(s, at + 5, tls, err));
+    else if (dz_str_starts(dz_str_of(at), DZ_S("systemd:")))
+        DZ_TRY(listen_passed(s, at + 8, tls, err));
+    else
+        DZ_TRY(listen_tcp(s, at, tls, loops, err));
+    print_address(&s->listeners[first], ret_address);
+    return DZ_OK;
+}
+
+bool dz_http_listening(const struct dz_http_server *s, size_t i, char *ret_address)
+{
+    for (size_t at = 0; at < s->listeners_n; at++) {
+        const struct dz_http_listener *l = &s->listeners[at];
+        if (l->lane > 0)
+            continue; /* the same address for another loop */
+        if (i-- == 0) {
+            print_address(l, ret_address);
+            return true;
+        }
+    }
+    return false;
 }
 
 void dz_http_listeners_close(struct dz_http_server *s)
@@ -246,7 +303,7 @@ static void name_peer(struct dz_http_conn *c, const struct sockaddr_storage *sa)
     c->trusted = dz_http_trusts(trust, address);
 }
 
-static void welcome(struct dz_http_lane *lane, int fd, const struct sockaddr_storage *sa)
+static void welcome(struct dz_http_lane *lane, int fd, bool tls, const struct sockaddr_storage *sa)
 {
     struct dz_http_server *s = lane->server;
     bool full = atomic_fetch_add_explicit(&s->open, 1, memory_order_relaxed) >=
@@ -255,17 +312,21 @@ static void welcome(struct dz_http_lane *lane, int fd, const struct sockaddr_sto
     if (full) {
         atomic_fetch_sub_explicit(&s->open, 1, memory_order_relaxed);
         dz_http_count(&lane->counters.refused, 1);
-        if (lane->refused_n >= REFUSED_MAX) {
+        if (tls || lane->refused_n >= REFUSED_MAX) { /* a 503 is not worth a handshake */
             dz_closep(&fd);
             return;
         }
     }
-    struct dz_http_conn *c = dz_http_conn_new(lane, &dz_http_socket_wire);
+    struct dz_http_conn *c = dz_http_conn_new(lane, tls ? &dz_http_tls_wire : &dz_http_socket_wire);
     c->refused = full;
     *(full ? &lane->refused_n : &lane->conns_n) += 1;
     atomic_store_explicit(&lane->counters.open, lane->conns_n, memory_order_relaxed);
     name_peer(c, sa);
-    if (dz_watch_add(lane->loop, &c->watch, fd, EPOLLIN, on_connection, NULL) != DZ_OK) {
+    bool ok = !tls || dz_http_tls_open(c, fd);
+    if (!ok)
+        c->wire = &dz_http_socket_wire;
+    if (!ok || dz_watch_add(lane->loop, &c->watch, fd, EPOLLIN,
+                            tls ? dz_http_tls_event : on_connection, NULL) != DZ_OK) {
         c->watch.fd = fd;
         dz_http_conn_cut(c);
         return;
@@ -319,20 +380,20 @@ static bool turn_away(struct dz_http_lane *lane, int listener)
     return lane->spare_fd >= 0;
 }
 
-static void accept_some(struct dz_http_lane *lane, int listener)
+static void accept_some(struct dz_http_lane *lane, const struct dz_http_listener *listener)
 {
     for (unsigned i = 0; i < ACCEPT_TURN; i++) {
         struct sockaddr_storage sa;
         socklen_t n = sizeof(sa);
         sa.ss_family = AF_UNSPEC;
-        int fd = accept4(listener, (struct sockaddr *)&sa, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int fd = accept4(listener->fd, (struct sockaddr *)&sa, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
-            welcome(lane, fd, &sa);
+            welcome(lane, fd, listener->tls, &sa);
             continue;
         }
         if (errno == EAGAIN)
             return;
-        if ((errno == EMFILE || errno == ENFILE) && turn_away(lane, listener))
+        if ((errno == EMFILE || errno == ENFILE) && turn_away(lane, listener->fd))
             continue;
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
             if (!lane->stopping)
@@ -348,7 +409,7 @@ static void on_listener(struct dz_loop *l, struct dz_watch *w, uint32_t events)
     (void)l;
     (void)events;
     struct dz_http_acceptor *a = dz_container(w, struct dz_http_acceptor, watch);
-    accept_some(a->lane, a->listener->fd);
+    accept_some(a->lane, a->listener);
 }
 
 enum dz_code dz_http_lane_listen(struct dz_http_lane *lane, unsigned index, unsigned loops,
@@ -369,7 +430,7 @@ void dz_http_lane_deafen(struct dz_http_lane *lane)
     for (size_t i = 0; i < lane->acceptors_n; i++) {
         struct dz_http_acceptor *a = &lane->acceptors[i];
         if (a->watch.events != 0)
-            accept_some(lane, a->listener->fd);
+            accept_some(lane, a->listener);
         dz_watch_del(lane->loop, &a->watch);
         if (!a->listener->shared)
             dz_closep(

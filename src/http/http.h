@@ -237,12 +237,19 @@ struct dz_http_tls_options {
     bool tls_1_2;   /* spoken besides TLS 1.3 */
     bool http2;     /* offered by ALPN (RFC 7301) besides http/1.1 */
     bool kernel;    /* kernel TLS where kernel and cipher can; else OpenSSL goes on by itself */
+    /* What a person should hear of although all was loaded, a line each: a certificate out of its
+     * dates, a key that everybody may read. NULL: nobody wants to know. */
+    struct dz_buf *warnings;
 };
 /* Reads the files; again at any time (SIGHUP): connections from then on use the new ones. On
  * failure nothing changes: DZ_IO or DZ_BAD_INPUT naming the file and what is wrong with it (no PEM,
  * key of another certificate, expired is a warning only). Any thread, may block. */
 DZ_MUST enum dz_code dz_http_tls_load(struct dz_http_server *s, const struct dz_http_tls_options *o,
                                       struct dz_err *err);
+
+/* Address of the i-th socket that is listened on, written as dz_http_listen() does, into at least
+ * 128 bytes; false: there are no more. Passed sockets say here where they really are. */
+bool dz_http_listening(const struct dz_http_server *s, size_t i, char *ret_address);
 
 /* Starts `loops` threads. */
 DZ_MUST enum dz_code dz_http_start(struct dz_http_server *s, unsigned loops, struct dz_err *err);

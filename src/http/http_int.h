@@ -311,6 +311,11 @@ struct dz_http_lane {
     struct dz_http_status_line line[HTTP_STATUS_LINES];
     struct dz_http_counters counters;
 
+    struct dz_http_tls *tls_first, *tls_last; /* hold input that epoll does not know of */
+    size_t tls_queued;
+    bool tls_posted;
+    struct dz_msg tls_msg;
+
     struct dz_http_acceptor *acceptors;
     size_t acceptors_n;
     int spare_fd; /* given up for a moment when descriptors run out */
@@ -533,6 +538,10 @@ struct dz_http_server {
     atomic_uint open; /* connections of all lanes */
     struct dz_http_listener *listeners;
     size_t listeners_n;
+    struct dz_http_passed *passed; /* sockets that came with the process (passed.c) */
+    size_t passed_n;
+    pthread_mutex_t tls_lock;
+    struct dz_http_tls_set *tls; /* of the connections to come; under tls_lock; NULL: none */
     struct dz_http_lane **lanes;
     unsigned lanes_n;
     bool started;

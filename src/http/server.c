@@ -8,6 +8,7 @@
  */
 #include "http/accept.h"
 #include "http/http_int.h"
+#include "http/tls.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -60,6 +61,9 @@ static void server_free(struct dz_http_server **s)
         dz_http_lane_free(&lane);
     }
     dz_http_listeners_close(gone);
+    dz_http_passed_free(gone);
+    dz_http_tls_set_unref(&gone->tls);
+    pthread_mutex_destroy(&gone->tls_lock);
     dz_http_routes_free(&gone->routes);
     dz_freep(&gone->trust);
     for (char **o = gone->cors_origins; o && *o; o++)
@@ -74,6 +78,8 @@ enum dz_code dz_http_server_new(const struct dz_http_options *o, struct dz_http_
                                 struct dz_err *err)
 {
     DZ_AUTO(server_free) struct dz_http_server *s = dz_new(struct dz_http_server);
+    pthread_mutex_init(&s->tls_lock, NULL);
+    dz_http_passed_take(s);
     s->o = *o;
     s->o.trusted_proxies = NULL;
     s->o.cors_origins = NULL;
