@@ -1,7 +1,8 @@
 /*
  * media: what bytes are. Sniffing by content, dimensions without decoding, JPEG pictures decoded
- * and put together anew (libjpeg, libexif), reading archives (libarchive), ComicInfo.xml (libxml2),
- * and what a file name says about series, volume and chapter.
+ * and put together anew (libjpeg, libexif), reading archives (libarchive), HTML and XML with CSS
+ * selectors and ComicInfo.xml (libxml2), and what a file name says about series, volume and
+ * chapter.
  *
  * Everything here takes hostile input: sizes, counts, names and nesting have limits, and nothing is
  * trusted because of its extension. Pure functions of their input; any thread; the archive reader
@@ -139,6 +140,59 @@ DZ_MUST enum dz_code dz_archive_read(struct dz_archive *a, struct dz_buf *out, s
 /* Entries that are never pages: __MACOSX/, names with a component that starts with a dot,
  * Thumbs.db, desktop.ini, @eaDir. */
 bool dz_archive_is_junk(dz_str name);
+
+/* ---- HTML and XML ---------------------------------------------------------------------------- */
+
+/* A parsed document; one owner thread. Nodes are elements, belong to their document and die with
+ * it. */
+struct dz_doc;
+struct dz_node;
+#define DZ_DOC_BYTES_MAX ((size_t)32 * 1024 * 1024)
+#define DZ_SELECTOR_MAX 4096u /* bytes of a selector or an XPath expression */
+#define DZ_SELECT_NODES_MAX 100000u
+
+/* HTML as browsers' leniency has it. charset: of the Content-Type, n = 0 when not told: then a byte
+ * order mark, a <meta>, UTF-8 when it is valid, else windows-1252. DZ_TOO_LARGE; DZ_PARSE only for
+ * an empty text or an unknown charset. */
+DZ_MUST enum dz_code dz_doc_html(dz_str text, dz_str charset, struct dz_doc **ret_d,
+                                 struct dz_err *err);
+/* Well-formed XML 1.0 without DTD; no entities beyond the five, no network. DZ_PARSE with line. */
+DZ_MUST enum dz_code dz_doc_xml(dz_str text, struct dz_doc **ret_d, struct dz_err *err);
+void dz_doc_free(struct dz_doc **d);
+struct dz_node *dz_doc_root(struct dz_doc *d); /* NULL: no element at all */
+
+struct dz_nodes {
+    struct dz_node **v; /* in the arena */
+    size_t n;
+};
+/* Elements below `from` (NULL: the whole document) that match, in document order, each once. The
+ * selector is judged against the whole document, as browsers' querySelectorAll does: types, *,
+ * classes, ids, attributes (= ~= |= ^= $= *= != and the flag i), the four combinators, lists, :not
+ * :is :where :has :contains("text") :root :empty :nth-child :nth-last-child :nth-of-type
+ * :nth-last-of-type :first- :last- :only-child and -of-type. DZ_BAD_INPUT names the place in the
+ * selector; DZ_TOO_LARGE when it costs more than the limit of operations. */
+DZ_MUST enum dz_code dz_doc_select(struct dz_doc *d, struct dz_node *from, dz_str css,
+                                   struct dz_arena *a, struct dz_nodes *ret_nodes,
+                                   struct dz_err *err);
+/* An XPath 1.0 expression. ret_nodes when it gives elements (those among what it gives), else
+ * ret_text: the string, number or truth value, or the text of the first attribute or text node; the
+ * one that is not meant is empty with p and v NULL. */
+DZ_MUST enum dz_code dz_doc_xpath(struct dz_doc *d, struct dz_node *from, dz_str xpath,
+                                  struct dz_arena *a, struct dz_nodes *ret_nodes, dz_str *ret_text,
+                                  struct dz_err *err);
+/* The XPath that a selector becomes, for html or xml names; appended. For tests and people. */
+DZ_MUST enum dz_code dz_css_to_xpath(dz_str css, bool html, struct dz_buf *out, struct dz_err *err);
+
+dz_str dz_node_name(const struct dz_node *n);
+/* false: not there */
+bool dz_node_attr(const struct dz_node *n, dz_str name, struct dz_arena *a, dz_str *ret_value);
+void dz_node_text(const struct dz_node *n, bool own, struct dz_buf *out); /* own: no descendants' */
+void dz_node_html(const struct dz_doc *d, const struct dz_node *n, struct dz_buf *out); /* outer */
+/* Elements only; NULL: none. */
+struct dz_node *dz_node_parent(const struct dz_node *n);
+struct dz_node *dz_node_next(const struct dz_node *n);
+struct dz_node *dz_node_prev(const struct dz_node *n);
+struct dz_node *dz_node_child(const struct dz_node *n); /* the first */
 
 /* ---- ComicInfo.xml --------------------------------------------------------------------------- */
 

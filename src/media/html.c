@@ -1,0 +1,363 @@
+/*
+ * html: documents and their elements, over libxml2.
+ *
+ * In: hostile HTML or XML. Out: a tree that answers CSS selectors and XPath. Thin on purpose, so
+ * that another parser can take its place: nobody outside sees a libxml2 type. A document has one
+ * owner thread; nothing here is global but the library's own tables, which it sets up once. No
+ * network, no DTD, no external entity; an expression costs a bounded number of operations.
+ */
+#include <libxml/HTMLparser.h>
+#include <libxml/HTMLtree.h>
+#include <libxml/parser.h>
+#include <libxml/xpath.h>
+#include <libxml/xpathInternals.h>
+
+#include "media/media_int.h"
+
+#include <pthread.h>
+
+#define OPERATIONS_MAX 20000000ul /* about a second */
+#define META_LOOK 2048            /* where a <meta charset> must stand */
+
+struct dz_doc {
+    xmlDocPtr xml;
+    bool html;
+};
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void quiet(void *ctx, xmlErrorPtr e)
+{
+    (void)ctx;
+    (void)e;
+}
+
+/* For the few places where the library speaks past the structured way. */
+static void quiet_words(void *ctx, const char *words, ...)
+{
+    (void)ctx;
+    (void)words;
+}
+
+static xmlNodePtr node_of(const struct dz_node *n)
+{
+    return (xmlNodePtr)(uintptr_t)n;
+}
+
+static struct dz_node *of_node(xmlNodePtr n)
+{
+    return (struct dz_node *)n;
+}
+
+/* ---- parsing --------------------------------------------------------------------------------- */
+
+/* A charset that the text names itself near its start; n = 0: it does not. */
+static dz_str meta_charset(dz_str text)
+{
+    dz_str head = dz_str_sub(text, 0, META_LOOK);
+    for (size_t at = 0; at + 8 < head.n; at++) {
+        dz_str rest = dz_str_sub(head, at, head.n);
+        if (!dz_str_eq_nocase(dz_str_sub(rest, 0, 8), DZ_S("charset=")))
+            continue;
+        rest = dz_str_sub(rest, 8, rest.n);
+        if (rest.n > 0 && (rest.p[0] == '"' || rest.p[0] == '\''))
+            rest = dz_str_sub(rest, 1, rest.n);
+        size_t n = 0;
+        while (n < rest.n && n < 40 && rest.p[n] > ' ' && !strchr("\"'/>;", rest.p[n]))
+            n++;
+        return dz_str_sub(rest, 0, n);
+    }
+    return (dz_str){0};
+}
+
+static enum dz_code encoding_of(dz_str text, dz_str charset, char name[64], struct dz_err *err)
+{
+    if (dz_str_starts(text, DZ_S("\xEF\xBB\xBF")))
+        charset = DZ_S("UTF-8");
+    else if (dz_str_starts(text, DZ_S("\xFF\xFE")) || dz_str_starts(text, DZ_S("\xFE\xFF")))
+        charset = DZ_S("UTF-16");
+    else if (charset.n == 0)
+        charset = meta_charset(text);
+    if (charset.n == 0)
+        charset = dz_str_is_utf8(text) ? DZ_S("UTF-8") : DZ_S("windows-1252");
+    /* The Encoding standard reads these names so. */
+    if (dz_str_eq_nocase(charset, DZ_S("iso-8859-1")) ||
+        dz_str_eq_nocase(charset, DZ_S("latin1")) || dz_str_eq_nocase(charset, DZ_S("us-ascii")))
+        charset = DZ_S("windows-1252");
+    if (dz_str_eq_nocase(charset, DZ_S("x-sjis")))
+        charset = DZ_S("shift_jis");
+    int n = snprintf(name, 64, "%.*s", (int)(charset.n < 60 ? charset.n : 60), charset.p);
+    xmlCharEncodingHandlerPtr handler = n > 0 ? xmlFindCharEncodingHandler(name) : NULL;
+    if (!handler)
+        return dz_fail(err, DZ_PARSE, "the charset \"%s\" is not known here", name);
+    (void)xmlCharEncCloseFunc(handler);
+    return DZ_OK;
+}
+
+static enum dz_code sized(dz_str text, const char *what, struct dz_err *err)
+{
+    (void)pthread_once(&once, xmlInitParser);
+    if (text.n > DZ_DOC_BYTES_MAX)
+        return dz_fail(err, DZ_TOO_LARGE, "the %s has %zu bytes, at most %zu", what, text.n,
+                       DZ_DOC_BYTES_MAX);
+    if (dz_str_trim(text).n == 0)
+        return dz_fail(err, DZ_PARSE, "the %s is empty", what);
+    return DZ_OK;
+}
+
+static struct dz_doc *doc_of(xmlDocPtr xml, bool html)
+{
+    struct dz_doc *d = dz_new(struct dz_doc);
+    d->xml = xml;
+    d->html = html;
+    return d;
+}
+
+enum dz_code dz_doc_html(dz_str text, dz_str charset, struct dz_doc **ret_d, struct dz_err *err)
+{
+    char encoding[64];
+    DZ_TRY(sized(text, "page", err));
+    DZ_TRY(encoding_of(text, charset, encoding, err));
+    htmlParserCtxtPtr p = htmlNewParserCtxt();
+    xmlDocPtr xml = NULL;
+    if (p)
+        xml = htmlCtxtReadMemory(p, text.p, (int)text.n, NULL, encoding,
+                                 HTML_PARSE_RECOVER | HTML_PARSE_NOERROR | HTML_PARSE_NOWARNING |
+                                     HTML_PARSE_NONET | HTML_PARSE_NODEFDTD);
+    htmlFreeParserCtxt(p);
+    if (!xml)
+        return dz_fail(err, DZ_PARSE, "the page cannot be read as HTML");
+    *ret_d = doc_of(xml, true);
+    return DZ_OK;
+}
+
+static void refuse_doctype(void *ctx, const xmlChar *name, const xmlChar *external,
+                           const xmlChar *system)
+{
+    (void)name;
+    (void)external;
+    (void)system;
+    xmlParserCtxtPtr p = ctx;
+    *(bool *)p->_private = true;
+    xmlStopParser(p);
+}
+
+enum dz_code dz_doc_xml(dz_str text, struct dz_doc **ret_d, struct dz_err *err)
+{
+    DZ_TRY(sized(text, "document", err));
+    xmlParserCtxtPtr p = xmlNewParserCtxt();
+    if (!p)
+        return dz_fail(err, DZ_FULL, "no memory for a parser");
+    bool doctype = false;
+    p->_private = &doctype;
+    p->sax->internalSubset = refuse_doctype;
+    p->sax->serror = NULL;
+    xmlDocPtr xml = xmlCtxtReadMemory(p, text.p, (int)text.n, NULL, NULL,
+                                      XML_PARSE_NOERROR | XML_PARSE_NOWARNING | XML_PARSE_NONET |
+                                          XML_PARSE_NOCDATA);
+    enum dz_code code = DZ_OK;
+    if (doctype)
+        code = dz_fail(err, DZ_PARSE, "line %d: a DOCTYPE is not read here",
+                       p->input ? p->input->line : 1);
+    else if (!xml)
+        code = dz_fail(err, DZ_PARSE, "line %d: %.150s", p->lastError.line,
+                       p->lastError.message ? p->lastError.message : "not XML");
+    xmlFreeParserCtxt(p);
+    if (code != DZ_OK) {
+        xmlFreeDoc(xml);
+        return code;
+    }
+    *ret_d = doc_of(xml, false);
+    return DZ_OK;
+}
+
+void dz_doc_free(struct dz_doc **d)
+{
+    struct dz_doc *gone = dz_take(d);
+    if (!gone)
+        return;
+    xmlFreeDoc(gone->xml);
+    dz_freep(&gone);
+}
+
+struct dz_node *dz_doc_root(struct dz_doc *d)
+{
+    return of_node(xmlDocGetRootElement(d->xml));
+}
+
+/* ---- selecting ------------------------------------------------------------------------------- */
+
+static enum dz_code evaluate(struct dz_doc *d, struct dz_node *from, const char *xpath,
+                             xmlXPathObjectPtr *ret_o, struct dz_err *err)
+{
+    xmlXPathContextPtr x = xmlXPathNewContext(d->xml);
+    if (!x)
+        return dz_fail(err, DZ_FULL, "no memory for a selection");
+    x->error = quiet;
+    xmlSetGenericErrorFunc(NULL, quiet_words); /* this thread's */
+    x->opLimit = OPERATIONS_MAX;
+    x->node = from ? node_of(from) : (xmlNodePtr)d->xml;
+    for (xmlNsPtr ns =
+             d->html || !xmlDocGetRootElement(d->xml) ? NULL : xmlDocGetRootElement(d->xml)->nsDef;
+         ns; ns = ns->next)
+        if (ns->prefix)
+            (void)xmlXPathRegisterNs(x, ns->prefix, ns->href);
+    xmlXPathObjectPtr o = xmlXPathEval((const xmlChar *)xpath, x);
+    enum dz_code code = DZ_OK;
+    if (!o && x->lastError.code == XML_XPATH_EXPRESSION_OK + XPATH_OP_LIMIT_EXCEEDED)
+        code = dz_fail(err, DZ_TOO_LARGE, "the selection takes too many steps on this document");
+    else if (!o)
+        code = dz_fail(err, DZ_BAD_INPUT, "the XPath expression is not valid (near character %d)",
+                       x->lastError.int1 + 1);
+    xmlXPathFreeContext(x);
+    *ret_o = o;
+    return code;
+}
+
+static enum dz_code take_elements(const xmlNodeSet *set, struct dz_arena *a,
+                                  struct dz_nodes *ret_nodes, struct dz_err *err)
+{
+    size_t n = 0, all = set ? (size_t)set->nodeNr : 0;
+    for (size_t i = 0; i < all; i++)
+        n += set->nodeTab[i]->type == XML_ELEMENT_NODE;
+    if (n > DZ_SELECT_NODES_MAX)
+        return dz_fail(err, DZ_TOO_LARGE, "the selection has %zu elements, at most %u", n,
+                       DZ_SELECT_NODES_MAX);
+    struct dz_nodes nodes = {0};
+    if (n > 0)
+        nodes.v = dz_arena_alloc(a, n * sizeof(*nodes.v));
+    for (size_t i = 0; i < all; i++)
+        if (set->nodeTab[i]->type == XML_ELEMENT_NODE)
+            nodes.v[nodes.n++] = of_node(set->nodeTab[i]);
+    *ret_nodes = nodes;
+    return DZ_OK;
+}
+
+enum dz_code dz_doc_select(struct dz_doc *d, struct dz_node *from, dz_str css, struct dz_arena *a,
+                           struct dz_nodes *ret_nodes, struct dz_err *err)
+{
+    DZ_AUTO(dz_buf_done) struct dz_buf xpath;
+    dz_buf_init(&xpath, 512 * DZ_KIB);
+    DZ_TRY(dz_css_to_xpath(css, d->html, &xpath, err));
+    xmlXPathObjectPtr o;
+    enum dz_code code = evaluate(d, from, dz_buf_cstr(&xpath), &o, err);
+    if (code != DZ_OK)
+        return code == DZ_TOO_LARGE
+                   ? code
+                   : dz_fail(err, DZ_INTERNAL, "selector \"%.80s\" became a wrong XPath",
+                             dz_arena_dup(a, css));
+    if (o->nodesetval)
+        xmlXPathNodeSetSort(o->nodesetval);
+    code = take_elements(o->nodesetval, a, ret_nodes, err);
+    xmlXPathFreeObject(o);
+    return code;
+}
+
+enum dz_code dz_doc_xpath(struct dz_doc *d, struct dz_node *from, dz_str xpath, struct dz_arena *a,
+                          struct dz_nodes *ret_nodes, dz_str *ret_text, struct dz_err *err)
+{
+    if (xpath.n > DZ_SELECTOR_MAX)
+        return dz_fail(err, DZ_TOO_LARGE, "the XPath expression has %zu bytes, at most %u", xpath.n,
+                       DZ_SELECTOR_MAX);
+    xmlXPathObjectPtr o;
+    DZ_TRY(evaluate(d, from, dz_arena_dup(a, xpath), &o, err));
+    struct dz_nodes nodes = {0};
+    dz_str text = {0};
+    enum dz_code code = DZ_OK;
+    bool set = o->type == XPATH_NODESET || o->type == XPATH_XSLT_TREE;
+    if (set && o->nodesetval)
+        xmlXPathNodeSetSort(o->nodesetval);
+    if (set)
+        code = take_elements(o->nodesetval, a, &nodes, err);
+    bool has_text = !set || (o->nodesetval && o->nodesetval->nodeNr > 0 && nodes.n == 0);
+    if (code == DZ_OK && has_text) {
+        xmlChar *s =
+            set ? xmlXPathCastNodeToString(o->nodesetval->nodeTab[0]) : xmlXPathCastToString(o);
+        text = dz_arena_str(a, dz_str_of((const char *)s));
+        xmlFree(s);
+    }
+    xmlXPathFreeObject(o);
+    if (code != DZ_OK)
+        return code;
+    *ret_nodes = nodes;
+    *ret_text = text;
+    return DZ_OK;
+}
+
+/* ---- elements -------------------------------------------------------------------------------- */
+
+dz_str dz_node_name(const struct dz_node *n)
+{
+    return dz_str_of((const char *)node_of(n)->name);
+}
+
+bool dz_node_attr(const struct dz_node *n, dz_str name, struct dz_arena *a, dz_str *ret_value)
+{
+    for (const xmlAttr *at = node_of(n)->properties; at; at = at->next) {
+        dz_str local = dz_str_of((const char *)at->name);
+        size_t colon = at->ns && at->ns->prefix ? dz_str_chr(name, ':') : DZ_NPOS;
+        dz_str wanted = colon == DZ_NPOS ? name : dz_str_sub(name, colon + 1, name.n);
+        if (!dz_str_eq(local, wanted))
+            continue;
+        xmlChar *s = xmlNodeListGetString(node_of(n)->doc, at->children, 1);
+        *ret_value = s ? dz_arena_str(a, dz_str_of((const char *)s)) : (dz_str){"", 0};
+        xmlFree(s);
+        return true;
+    }
+    return false;
+}
+
+static bool is_text(const xmlNode *n)
+{
+    return n->type == XML_TEXT_NODE || n->type == XML_CDATA_SECTION_NODE;
+}
+
+void dz_node_text(const struct dz_node *n, bool own, struct dz_buf *out)
+{
+    const xmlNode *top = node_of(n), *at = top->children;
+    while (at) {
+        if (is_text(at))
+            dz_buf_put(out, dz_str_of((const char *)at->content));
+        if (!own && at->type == XML_ELEMENT_NODE && at->children) {
+            at = at->children;
+            continue;
+        }
+        while (at != top && !at->next)
+            at = at->parent;
+        at = at == top ? NULL : at->next;
+    }
+}
+
+void dz_node_html(const struct dz_doc *d, const struct dz_node *n, struct dz_buf *out)
+{
+    xmlBufferPtr b = xmlBufferCreate();
+    if (!b)
+        return;
+    if (d->html)
+        (void)htmlNodeDump(b, d->xml, node_of(n));
+    else
+        (void)xmlNodeDump(b, d->xml, node_of(n), 0, 0);
+    dz_buf_put(out, (dz_str){(const char *)xmlBufferContent(b), (size_t)xmlBufferLength(b)});
+    xmlBufferFree(b);
+}
+
+struct dz_node *dz_node_parent(const struct dz_node *n)
+{
+    xmlNodePtr parent = node_of(n)->parent;
+    return parent && parent->type == XML_ELEMENT_NODE ? of_node(parent) : NULL;
+}
+
+struct dz_node *dz_node_next(const struct dz_node *n)
+{
+    return of_node(xmlNextElementSibling(node_of(n)));
+}
+
+struct dz_node *dz_node_prev(const struct dz_node *n)
+{
+    return of_node(xmlPreviousElementSibling(node_of(n)));
+}
+
+struct dz_node *dz_node_child(const struct dz_node *n)
+{
+    return of_node(xmlFirstElementChild(node_of(n)));
+}

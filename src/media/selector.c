@@ -1,0 +1,701 @@
+/*
+ * selector: CSS selectors (Selectors Level 4, the part that scrapers use) to XPath 1.0.
+ *
+ * In: a selector list. Out: one XPath expression, `descendant::*[...]`, whose predicate says what
+ * an element must be. A compound becomes a conjunction; a combinator looks back along an axis, so
+ * that `a > b` is "is b, and its parent is a": one pass in document order, nothing twice, and :not
+ * takes any selector. Only :has looks forward. Pure, any thread. Cost is bounded by length and
+ * depth here and by an operation limit where the expression runs.
+ */
+#include "media/media_int.h"
+
+#define DEPTH_MAX 16
+#define XPATH_MAX (DZ_KIB * 256)
+#define NUMBER_MAX 1000000
+
+struct translator {
+    struct dz_cursor c; /* moved by its `at` alone: a selector is one line */
+    bool html;
+    unsigned depth;
+    struct dz_err *err;
+};
+
+static enum dz_code list(struct translator *t, struct dz_buf *out, bool relative);
+
+static enum dz_code wrong(struct translator *t, const char *words)
+{
+    return dz_fail(t->err, DZ_BAD_INPUT, "selector: %s at character %zu", words, t->c.at + 1);
+}
+
+/* ---- tokens ---------------------------------------------------------------------------------- */
+
+static int peek(const struct translator *t)
+{
+    return t->c.at < t->c.s.n ? (unsigned char)t->c.s.p[t->c.at] : -1;
+}
+
+static int peek_at(const struct translator *t, size_t more)
+{
+    return t->c.at + more < t->c.s.n ? (unsigned char)t->c.s.p[t->c.at + more] : -1;
+}
+
+static bool is_blank(int c)
+{
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f';
+}
+
+static bool skip_blanks(struct translator *t)
+{
+    size_t from = t->c.at;
+    while (is_blank(peek(t)))
+        t->c.at++;
+    return t->c.at > from;
+}
+
+static bool accept(struct translator *t, char c)
+{
+    if (peek(t) != (unsigned char)c)
+        return false;
+    t->c.at++;
+    return true;
+}
+
+static bool is_name_start(int c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c >= 0x80 || c == '\\';
+}
+
+static bool is_name(int c)
+{
+    return is_name_start(c) || (c >= '0' && c <= '9') || c == '-';
+}
+
+static int hex_digit(int c)
+{
+    return c >= '0' && c <= '9'                     ? c - '0'
+           : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10
+                                                    : -1;
+}
+
+static size_t put_utf8(uint32_t rune, char *to)
+{
+    if (rune < 0x80) {
+        to[0] = (char)rune;
+        return 1;
+    }
+    size_t n = rune < 0x800 ? 2 : rune < 0x10000 ? 3 : 4;
+    for (size_t i = n - 1; i > 0; i--, rune >>= 6)
+        to[i] = (char)(0x80 | (rune & 0x3F));
+    to[0] = (char)((0xF00u >> n & 0xFF) | rune);
+    return n;
+}
+
+/* CSS Syntax 4.3.7; the backslash is read already. */
+static bool escape(struct translator *t, struct dz_buf *to)
+{
+    int c = peek(t);
+    if (c < 0 || c == '\n')
+        return false;
+    if (hex_digit(c) < 0) {
+        dz_buf_putc(to, (char)c);
+        t->c.at++;
+        return true;
+    }
+    uint32_t rune = 0;
+    for (int i = 0; i < 6 && hex_digit(peek(t)) >= 0; i++, t->c.at++)
+        rune = rune << 4 | (uint32_t)hex_digit(peek(t));
+    if (is_blank(peek(t)))
+        t->c.at++;
+    if (rune == 0 || rune > 0x10FFFF || (rune >= 0xD800 && rune < 0xE000))
+        rune = 0xFFFD;
+    char utf8[4];
+    dz_buf_put(to, (dz_str){utf8, put_utf8(rune, utf8)});
+    return true;
+}
+
+static enum dz_code identifier(struct translator *t, struct dz_buf *name)
+{
+    dz_buf_clear(name);
+    int c = peek(t);
+    bool good =
+        is_name_start(c) || (c == '-' && (is_name_start(peek_at(t, 1)) || peek_at(t, 1) == '-'));
+    if (!good)
+        return wrong(t, "a name is missing");
+    while (is_name(peek(t))) {
+        c = peek(t);
+        t->c.at++;
+        if (c != '\\')
+            dz_buf_putc(name, (char)c);
+        else if (!escape(t, name))
+            return wrong(t, "a backslash escapes nothing");
+    }
+    return DZ_OK;
+}
+
+static enum dz_code string(struct translator *t, struct dz_buf *text)
+{
+    dz_buf_clear(text);
+    char quote = t->c.s.p[t->c.at++];
+    for (;;) {
+        int c = peek(t);
+        if (c < 0 || c == '\n')
+            return wrong(t, "a string does not end");
+        t->c.at++;
+        if (c == (unsigned char)quote)
+            return DZ_OK;
+        if (c == '\\' && peek(t) == '\n')
+            t->c.at++;
+        else if (c != '\\')
+            dz_buf_putc(text, (char)c);
+        else if (!escape(t, text))
+            return wrong(t, "a string does not end");
+    }
+}
+
+static enum dz_code string_or_identifier(struct translator *t, struct dz_buf *text)
+{
+    return peek(t) == '"' || peek(t) == '\'' ? string(t, text) : identifier(t, text);
+}
+
+/* ---- XPath pieces ---------------------------------------------------------------------------- */
+
+static void put(struct dz_buf *out, const char *text)
+{
+    dz_buf_put(out, dz_str_of(text));
+}
+
+/* XPath 1.0 has no escapes in strings: a text with both quotes is put together. */
+static void put_literal(struct dz_buf *out, dz_str s)
+{
+    if (dz_str_chr(s, '\'') == DZ_NPOS || dz_str_chr(s, '"') == DZ_NPOS) {
+        char quote = dz_str_chr(s, '\'') == DZ_NPOS ? '\'' : '"';
+        dz_buf_putc(out, quote);
+        dz_buf_put(out, s);
+        dz_buf_putc(out, quote);
+        return;
+    }
+    put(out, "concat(");
+    for (size_t part = 0; part == 0 || s.n > 0; part++) {
+        size_t n = dz_str_chr(s, '\'');
+        n = n == DZ_NPOS ? s.n : n;
+        if (n > 0) {
+            put(out, "'");
+            dz_buf_put(out, dz_str_sub(s, 0, n));
+            put(out, "',");
+        }
+        if (n < s.n) {
+            put(out, "\"'\",");
+            n++;
+        }
+        s = dz_str_sub(s, n, s.n);
+    }
+    put(out, "'')");
+}
+
+static bool is_plain_name(dz_str s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+        if (!letter && !(i > 0 && ((c >= '0' && c <= '9') || c == '-' || c == '.')))
+            return false;
+    }
+    return s.n > 0;
+}
+
+static void lower(struct dz_buf *name)
+{
+    for (size_t i = 0; i < name->n; i++)
+        if (name->p[i] >= 'A' && name->p[i] <= 'Z')
+            name->p[i] = (char)(name->p[i] | 0x20);
+}
+
+/* "and" between conditions; a compound without any is true. */
+static void put_and(struct dz_buf *out, size_t from)
+{
+    if (out->n > from)
+        put(out, " and ");
+}
+
+#define LOWER_OPEN "translate("
+#define LOWER_CLOSE ",'ABCDEFGHIJKLMNOPQRSTUVWXYZ','abcdefghijklmnopqrstuvwxyz')"
+
+/* ---- simple selectors ------------------------------------------------------------------------ */
+
+/* type, *, ns|type. The name is kept in `type` for :nth-of-type; empty for *. */
+static enum dz_code type_selector(struct translator *t, struct dz_buf *out, struct dz_buf *type)
+{
+    dz_buf_clear(type);
+    DZ_AUTO(dz_buf_done) struct dz_buf name;
+    dz_buf_init(&name, DZ_SELECTOR_MAX);
+    if (accept(t, '*')) {
+        if (peek(t) != '|' || peek_at(t, 1) == '=')
+            return DZ_OK;
+        t->c.at++;
+        if (accept(t, '*'))
+            return DZ_OK;
+        DZ_TRY(identifier(t, &name));
+    } else {
+        DZ_TRY(identifier(t, &name));
+        if (peek(t) == '|' && peek_at(t, 1) != '=') {
+            t->c.at++;
+            dz_buf_putc(&name, ':');
+            DZ_AUTO(dz_buf_done) struct dz_buf local;
+            dz_buf_init(&local, DZ_SELECTOR_MAX);
+            DZ_TRY(identifier(t, &local));
+            dz_buf_put(&name, dz_buf_str(&local));
+            put(type, "*[name()=");
+            put_literal(type, dz_buf_str(&name));
+            put(type, "]");
+        }
+    }
+    if (type->n == 0 && t->html) {
+        lower(&name);
+        if (is_plain_name(dz_buf_str(&name)))
+            dz_buf_put(type, dz_buf_str(&name));
+    }
+    if (type->n == 0) {
+        put(type, "*[local-name()=");
+        put_literal(type, dz_buf_str(&name));
+        put(type, "]");
+    }
+    put(out, "self::");
+    dz_buf_put(out, dz_buf_str(type));
+    return DZ_OK;
+}
+
+static enum dz_code attribute_name(struct translator *t, struct dz_buf *name)
+{
+    DZ_TRY(identifier(t, name));
+    if (peek(t) == '|' && peek_at(t, 1) != '=') {
+        t->c.at++;
+        DZ_AUTO(dz_buf_done) struct dz_buf local;
+        dz_buf_init(&local, DZ_SELECTOR_MAX);
+        DZ_TRY(identifier(t, &local));
+        dz_buf_putc(name, ':');
+        dz_buf_put(name, dz_buf_str(&local));
+    }
+    if (t->html)
+        lower(name);
+    return DZ_OK;
+}
+
+static void put_attribute(struct dz_buf *out, dz_str name)
+{
+    if (is_plain_name(name)) {
+        put(out, "@");
+        dz_buf_put(out, name);
+        return;
+    }
+    put(out, "@*[name()=");
+    put_literal(out, name);
+    put(out, "]");
+}
+
+/* One test of an attribute. `attr` and `value` are XPath expressions, `text` the bare value. */
+static void put_attribute_test(struct dz_buf *out, char op, dz_str attr, dz_str value, dz_str text)
+{
+    bool has_blank = false;
+    for (size_t i = 0; i < text.n; i++)
+        has_blank |= is_blank((unsigned char)text.p[i]);
+    const int an = (int)attr.n, vn = (int)value.n;
+    if (text.n == 0 && (op == '^' || op == '$' || op == '*' || op == '~')) {
+        put(out, "false()");
+    } else if (op == '=') {
+        dz_buf_putf(out, "%.*s=%.*s", an, attr.p, vn, value.p);
+    } else if (op == '!') {
+        dz_buf_putf(out, "not(%.*s=%.*s)", an, attr.p, vn, value.p);
+    } else if (op == '^') {
+        dz_buf_putf(out, "starts-with(%.*s,%.*s)", an, attr.p, vn, value.p);
+    } else if (op == '*') {
+        dz_buf_putf(out, "contains(%.*s,%.*s)", an, attr.p, vn, value.p);
+    } else if (op == '$') {
+        dz_buf_putf(out,
+                    "(string-length(%.*s)>=string-length(%.*s) and "
+                    "substring(%.*s,string-length(%.*s)-string-length(%.*s)+1)=%.*s)",
+                    an, attr.p, vn, value.p, an, attr.p, an, attr.p, vn, value.p, vn, value.p);
+    } else if (op == '|') {
+        dz_buf_putf(out, "(%.*s=%.*s or starts-with(%.*s,concat(%.*s,'-')))", an, attr.p, vn,
+                    value.p, an, attr.p, vn, value.p);
+    } else if (has_blank) { /* ~= with several words */
+        put(out, "false()");
+    } else {
+        dz_buf_putf(out, "contains(concat(' ',normalize-space(%.*s),' '),concat(' ',%.*s,' '))", an,
+                    attr.p, vn, value.p);
+    }
+}
+
+static enum dz_code attribute(struct translator *t, struct dz_buf *out)
+{
+    DZ_AUTO(dz_buf_done) struct dz_buf name, text, attr, value;
+    dz_buf_init(&name, DZ_SELECTOR_MAX);
+    dz_buf_init(&text, DZ_SELECTOR_MAX);
+    dz_buf_init(&attr, 8 * DZ_SELECTOR_MAX);
+    dz_buf_init(&value, 8 * DZ_SELECTOR_MAX);
+    skip_blanks(t);
+    DZ_TRY(attribute_name(t, &name));
+    skip_blanks(t);
+    put_attribute(&attr, dz_buf_str(&name));
+    if (accept(t, ']')) {
+        dz_buf_put(out, dz_buf_str(&attr));
+        return DZ_OK;
+    }
+    int op = peek(t);
+    if (op < 0 || !strchr("=~|^$*!", op) || (op != '=' && peek_at(t, 1) != '='))
+        return wrong(t, "one of = ~= |= ^= $= *= != or ] is missing");
+    t->c.at += op == '=' ? 1 : 2;
+    skip_blanks(t);
+    DZ_TRY(string_or_identifier(t, &text));
+    skip_blanks(t);
+    bool fold = (peek(t) | 0x20) == 'i', exact = (peek(t) | 0x20) == 's';
+    if (fold || exact) {
+        t->c.at++;
+        skip_blanks(t);
+    }
+    if (!accept(t, ']'))
+        return wrong(t, "a ] is missing");
+    if (fold) {
+        lower(&text);
+        DZ_AUTO(dz_buf_done) struct dz_buf plain = attr;
+        dz_buf_init(&attr, plain.max);
+        put(&attr, LOWER_OPEN);
+        dz_buf_put(&attr, dz_buf_str(&plain));
+        put(&attr, LOWER_CLOSE);
+    }
+    put_literal(&value, dz_buf_str(&text));
+    put_attribute_test(out, (char)op, dz_buf_str(&attr), dz_buf_str(&value), dz_buf_str(&text));
+    return DZ_OK;
+}
+
+/* ---- pseudo-classes -------------------------------------------------------------------------- */
+
+/* CSS Syntax 6: odd, even, 5, -n+3, 2n + 1 … */
+static enum dz_code an_plus_b(struct translator *t, int64_t *ret_a, int64_t *ret_b)
+{
+    char text[32];
+    size_t n = 0;
+    while (peek(t) >= 0 && peek(t) != ')' && n + 1 < sizeof(text)) {
+        bool digit_before = n > 0 && is_name((unsigned char)text[n - 1]);
+        bool blank = skip_blanks(t);
+        if (peek(t) == ')')
+            break;
+        if (blank && digit_before && peek(t) != '+' && peek(t) != '-')
+            return wrong(t, "the formula of :nth is not like 2n+1");
+        if (peek(t) >= 0)
+            text[n++] = t->c.s.p[t->c.at++];
+    }
+    text[n] = 0;
+    dz_str s = {text, n};
+    if (dz_str_eq_nocase(s, DZ_S("odd")) || dz_str_eq_nocase(s, DZ_S("even"))) {
+        *ret_a = 2;
+        *ret_b = n == 3;
+        return DZ_OK;
+    }
+    size_t at = 0;
+    int64_t part[2] = {0, 0};
+    bool has_n = false, seen = false;
+    for (int i = 0; i < 2 && at < n; i++) {
+        int64_t sign = 1, v = 0;
+        bool digits = false, has_sign = text[at] == '+' || text[at] == '-';
+        if (i == 1 && !has_sign)
+            return wrong(t, "the formula of :nth is not like 2n+1");
+        if (has_sign)
+            sign = text[at++] == '-' ? -1 : 1;
+        for (; at < n && text[at] >= '0' && text[at] <= '9' && v < NUMBER_MAX; at++, digits = true)
+            v = v * 10 + (text[at] - '0');
+        bool letter = i == 0 && at < n && (text[at] | 0x20) == 'n';
+        if (!digits && !letter)
+            return wrong(t, "the formula of :nth is not like 2n+1");
+        seen = true;
+        v = sign * (digits ? v : 1);
+        at += letter;
+        has_n |= letter;
+        part[i] = v;
+        if (i == 0 && !letter)
+            break;
+    }
+    if (!seen || at < n)
+        return wrong(t, "the formula of :nth is not like 2n+1");
+    *ret_a = has_n ? part[0] : 0;
+    *ret_b = has_n ? part[1] : part[0];
+    return DZ_OK;
+}
+
+static void put_nth(struct dz_buf *out, int64_t a, int64_t b, bool last, dz_str type)
+{
+    char place[64];
+    DZ_AUTO(dz_buf_done) struct dz_buf count;
+    dz_buf_init(&count, 8 * DZ_SELECTOR_MAX);
+    dz_buf_putf(&count, "(count(%s-sibling::", last ? "following" : "preceding");
+    dz_buf_put(&count, type);
+    put(&count, ")+1)");
+    dz_str p = dz_buf_str(&count);
+    if (a == 0) {
+        dz_buf_put(out, p);
+        snprintf(place, sizeof(place), "=%lld", (long long)b);
+        put(out, place);
+        return;
+    }
+    /* p = a*k + b for some k ≥ 0 */
+    put(out, "(");
+    dz_buf_put(out, p);
+    snprintf(place, sizeof(place), "%s%lld and (", a > 0 ? ">=" : "<=", (long long)b);
+    put(out, place);
+    dz_buf_put(out, p);
+    snprintf(place, sizeof(place), "-(%lld)) mod %lld=0)", (long long)b,
+             (long long)(a < 0 ? -a : a));
+    put(out, place);
+}
+
+static enum dz_code nested(struct translator *t, struct dz_buf *out, const char *open,
+                           bool relative)
+{
+    if (++t->depth > DEPTH_MAX)
+        return wrong(t, "too many selectors inside each other");
+    put(out, open);
+    DZ_TRY(list(t, out, relative));
+    put(out, ")");
+    t->depth--;
+    return accept(t, ')') ? DZ_OK : wrong(t, "a ) is missing");
+}
+
+static enum dz_code contains(struct translator *t, struct dz_buf *out)
+{
+    DZ_AUTO(dz_buf_done) struct dz_buf text;
+    dz_buf_init(&text, DZ_SELECTOR_MAX);
+    skip_blanks(t);
+    DZ_TRY(string_or_identifier(t, &text));
+    skip_blanks(t);
+    put(out, "contains(.,");
+    put_literal(out, dz_buf_str(&text));
+    put(out, ")");
+    return accept(t, ')') ? DZ_OK : wrong(t, "a ) is missing");
+}
+
+static enum dz_code functional(struct translator *t, struct dz_buf *out, dz_str name, dz_str type)
+{
+    if (dz_str_eq_nocase(name, DZ_S("not")))
+        return nested(t, out, "not(", false);
+    if (dz_str_eq_nocase(name, DZ_S("is")) || dz_str_eq_nocase(name, DZ_S("where")))
+        return nested(t, out, "(", false);
+    if (dz_str_eq_nocase(name, DZ_S("has")))
+        return nested(t, out, "boolean(", true);
+    if (dz_str_eq_nocase(name, DZ_S("contains")))
+        return contains(t, out);
+    bool last = dz_str_eq_nocase(name, DZ_S("nth-last-child")) ||
+                dz_str_eq_nocase(name, DZ_S("nth-last-of-type"));
+    bool typed = dz_str_eq_nocase(name, DZ_S("nth-of-type")) ||
+                 dz_str_eq_nocase(name, DZ_S("nth-last-of-type"));
+    if (!last && !typed && !dz_str_eq_nocase(name, DZ_S("nth-child")))
+        return wrong(t, "an unknown pseudo-class ends");
+    if (typed && type.n == 0)
+        return wrong(t, "-of-type needs the name of an element before it");
+    int64_t a, b;
+    DZ_TRY(an_plus_b(t, &a, &b));
+    put_nth(out, a, b, last, typed ? type : DZ_S("*"));
+    return accept(t, ')') ? DZ_OK : wrong(t, "a ) is missing");
+}
+
+static enum dz_code pseudo(struct translator *t, struct dz_buf *out, dz_str type)
+{
+    DZ_AUTO(dz_buf_done) struct dz_buf buf;
+    dz_buf_init(&buf, DZ_SELECTOR_MAX);
+    if (peek(t) == ':')
+        return wrong(t, "pseudo-elements are not elements: take :text() or :attr() of the result;");
+    DZ_TRY(identifier(t, &buf));
+    dz_str name = dz_buf_str(&buf);
+    if (accept(t, '(')) {
+        skip_blanks(t);
+        return functional(t, out, name, type);
+    }
+    static const struct {
+        dz_str name;
+        bool first, last, typed;
+    } ends[] = {
+        {DZ_S("first-child"), true, false, false}, {DZ_S("last-child"), false, true, false},
+        {DZ_S("only-child"), true, true, false},   {DZ_S("first-of-type"), true, false, true},
+        {DZ_S("last-of-type"), false, true, true}, {DZ_S("only-of-type"), true, true, true},
+    };
+    for (size_t i = 0; i < DZ_LEN(ends); i++) {
+        if (!dz_str_eq_nocase(name, ends[i].name))
+            continue;
+        if (ends[i].typed && type.n == 0)
+            return wrong(t, "-of-type needs the name of an element before it");
+        dz_str sibling = ends[i].typed ? type : DZ_S("*");
+        for (int last = 0; last < 2; last++) {
+            if (!(last ? ends[i].last : ends[i].first))
+                continue;
+            put(out, last && ends[i].first ? " and not(" : "not(");
+            put(out, last ? "following-sibling::" : "preceding-sibling::");
+            dz_buf_put(out, sibling);
+            put(out, ")");
+        }
+        return DZ_OK;
+    }
+    if (dz_str_eq_nocase(name, DZ_S("empty")))
+        put(out, "not(*) and not(string-length())");
+    else if (dz_str_eq_nocase(name, DZ_S("root")))
+        put(out, "not(parent::*)");
+    else
+        return wrong(t, "an unknown pseudo-class ends");
+    return DZ_OK;
+}
+
+/* ---- compounds and combinators --------------------------------------------------------------- */
+
+static enum dz_code hash_or_class(struct translator *t, struct dz_buf *out, bool is_class)
+{
+    DZ_AUTO(dz_buf_done) struct dz_buf name;
+    dz_buf_init(&name, DZ_SELECTOR_MAX);
+    if (!is_class && is_name(peek(t)) && !is_name_start(peek(t))) {
+        /* #1 is a hash but no id of CSS; sites have such ids, and nothing else can be meant. */
+        while (is_name(peek(t)) && peek(t) != '\\')
+            dz_buf_putc(&name, t->c.s.p[t->c.at++]);
+    } else {
+        DZ_TRY(identifier(t, &name));
+    }
+    if (!is_class) {
+        put(out, "@id=");
+        put_literal(out, dz_buf_str(&name));
+        return DZ_OK;
+    }
+    put(out, "contains(concat(' ',normalize-space(@class),' '),");
+    dz_buf_putc(&name, ' ');
+    DZ_AUTO(dz_buf_done) struct dz_buf word;
+    dz_buf_init(&word, DZ_SELECTOR_MAX + 2);
+    dz_buf_putc(&word, ' ');
+    dz_buf_put(&word, dz_buf_str(&name));
+    put_literal(out, dz_buf_str(&word));
+    put(out, ")");
+    return DZ_OK;
+}
+
+/* Conditions of one compound; nothing at all is a fault. */
+static enum dz_code compound(struct translator *t, struct dz_buf *out)
+{
+    DZ_AUTO(dz_buf_done) struct dz_buf type;
+    dz_buf_init(&type, 8 * DZ_SELECTOR_MAX);
+    size_t from = out->n;
+    bool any = false;
+    if (peek(t) == '*' || is_name_start(peek(t)) ||
+        (peek(t) == '-' && (is_name_start(peek_at(t, 1)) || peek_at(t, 1) == '-'))) {
+        DZ_TRY(type_selector(t, out, &type));
+        any = true;
+    }
+    for (;; any = true) {
+        int c = peek(t);
+        if (c != '#' && c != '.' && c != '[' && c != ':')
+            break;
+        t->c.at++;
+        put_and(out, from);
+        if (c == '[')
+            DZ_TRY(attribute(t, out));
+        else if (c == ':')
+            DZ_TRY(pseudo(t, out, dz_buf_str(&type)));
+        else
+            DZ_TRY(hash_or_class(t, out, c == '.'));
+    }
+    if (!any)
+        return wrong(t, peek(t) < 0 ? "it ends where an element should be named"
+                                    : "an element should be named");
+    if (out->n == from)
+        put(out, "true()");
+    return DZ_OK;
+}
+
+/* The combinator in front of the next compound: '>' '+' '~' ' ', or 0 at the end of a selector. */
+static char combinator(struct translator *t)
+{
+    bool blank = skip_blanks(t);
+    int c = peek(t);
+    if (c == '>' || c == '+' || c == '~') {
+        t->c.at++;
+        skip_blanks(t);
+        return (char)c;
+    }
+    return blank && c >= 0 && c != ',' && c != ')' ? ' ' : 0;
+}
+
+/* What the left side must be, looked for from the right one. */
+static enum dz_code backward(struct translator *t, struct dz_buf *out)
+{
+    DZ_AUTO(dz_buf_done) struct dz_buf left, both;
+    dz_buf_init(&left, XPATH_MAX);
+    dz_buf_init(&both, XPATH_MAX);
+    DZ_TRY(compound(t, &left));
+    char how;
+    while ((how = combinator(t)) != 0) {
+        dz_buf_clear(&both);
+        DZ_TRY(compound(t, &both));
+        put(&both, how == '>'   ? " and parent::*["
+                   : how == '+' ? " and preceding-sibling::*[1]["
+                   : how == '~' ? " and preceding-sibling::*["
+                                : " and ancestor::*[");
+        dz_buf_put(&both, dz_buf_str(&left));
+        put(&both, "]");
+        struct dz_buf swap = left;
+        left = both;
+        both = swap;
+    }
+    if (left.full)
+        return wrong(t, "the selector grows too large");
+    dz_buf_put(out, dz_buf_str(&left));
+    return DZ_OK;
+}
+
+/* A relative selector of :has, walked from the element at hand. */
+static enum dz_code forward(struct translator *t, struct dz_buf *out)
+{
+    char how = combinator(t);
+    how = how ? how : ' ';
+    for (bool first = true; how != 0; how = combinator(t), first = false) {
+        put(out, first ? "" : "/");
+        put(out, how == '>'   ? "child::*["
+                 : how == '+' ? "following-sibling::*[1]["
+                 : how == '~' ? "following-sibling::*["
+                              : "descendant::*[");
+        DZ_TRY(compound(t, out));
+        put(out, "]");
+    }
+    return DZ_OK;
+}
+
+/* A list up to its end or a ")"; alternatives are joined by "or", paths of :has by "|". */
+static enum dz_code list(struct translator *t, struct dz_buf *out, bool relative)
+{
+    for (bool first = true;; first = false) {
+        skip_blanks(t);
+        if (!first)
+            put(out, relative ? "|" : " or ");
+        if (relative) {
+            DZ_TRY(forward(t, out));
+        } else {
+            put(out, "(");
+            DZ_TRY(backward(t, out));
+            put(out, ")");
+        }
+        skip_blanks(t);
+        if (!accept(t, ','))
+            return DZ_OK;
+    }
+}
+
+enum dz_code dz_css_to_xpath(dz_str css, bool html, struct dz_buf *out, struct dz_err *err)
+{
+    if (css.n > DZ_SELECTOR_MAX)
+        return dz_fail(err, DZ_TOO_LARGE, "selector: %zu bytes, at most %u", css.n,
+                       DZ_SELECTOR_MAX);
+    struct translator t = {.html = html, .err = err};
+    dz_cursor_init(&t.c, css);
+    DZ_AUTO(dz_buf_done) struct dz_buf xpath;
+    dz_buf_init(&xpath, XPATH_MAX);
+    put(&xpath, "descendant::*[");
+    DZ_TRY(list(&t, &xpath, false));
+    put(&xpath, "]");
+    if (t.c.at < css.n)
+        return wrong(&t, "nothing that belongs to a selector stands");
+    if (xpath.full)
+        return wrong(&t, "the selector grows too large");
+    dz_buf_put(out, dz_buf_str(&xpath));
+    return out->full ? dz_fail(err, DZ_TOO_LARGE, "selector: the result does not fit") : DZ_OK;
+}

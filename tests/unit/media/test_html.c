@@ -1,0 +1,466 @@
+/* html: selectors judged by what another implementation (soupsieve) finds in the same page, in
+ * document order; XPath, charsets, hostile documents. */
+#include "fixture.h"
+
+static void select_ids(struct dz_doc *d, struct dz_node *from, const char *css, struct dz_buf *ids)
+{
+    DZ_AUTO(dz_arena_free) struct dz_arena *a = dz_arena_new(DZ_MIB);
+    struct dz_nodes nodes;
+    struct dz_err err;
+    dz_buf_clear(ids);
+    if (dz_doc_select(d, from, dz_str_of(css), a, &nodes, &err) != DZ_OK)
+        fail_msg("%s: %s", css, err.text);
+    for (size_t i = 0; i < nodes.n; i++) {
+        dz_str id = DZ_S("?");
+        (void)dz_node_attr(nodes.v[i], DZ_S("id"), a, &id);
+        dz_buf_put(ids, i ? DZ_S(" ") : (dz_str){0});
+        dz_buf_put(ids, id);
+    }
+}
+
+static struct dz_doc *page(void)
+{
+    struct dz_buf file = fixture("select.html");
+    struct dz_doc *d = NULL;
+    assert_int_equal(dz_doc_html(dz_buf_str(&file), (dz_str){0}, &d, NULL), DZ_OK);
+    dz_buf_done(&file);
+    return d;
+}
+
+static void selects(void **state)
+{
+    (void)state;
+    /* clang-format off */
+    static const struct {
+        const char *css, *ids;
+    } rows[] = {
+        {"*", "html head link-href link-nohref body outer-div name-anchor tag-anchor nofollow-anchor first-ol first-li second-li li-div third-li fourth-li fifth-li sixth-li seventh-li paragraph p-b p-em p-b2 checkbox-unchecked hidden-1 hidden-2 fieldset checkbox-fieldset-disabled hidden-3 second-ol map area-href area-nohref foobar-div foobar-span"},
+        {"div", "outer-div li-div foobar-div"},
+        {"DIV", "outer-div li-div foobar-div"},
+        {"a[name]", "name-anchor"},
+        {"a[NAme]", "name-anchor"},
+        {"a[rel]", "tag-anchor nofollow-anchor"},
+        {"a[rel=\"tag\"]", "tag-anchor"},
+        {"a[rel='tag']", "tag-anchor"},
+        {"a[rel=tag]", "tag-anchor"},
+        {"a[href*='localhost']", "tag-anchor"},
+        {"a[href*='']", ""},
+        {"a[href^='http']", "tag-anchor nofollow-anchor"},
+        {"a[href^='http:']", "tag-anchor"},
+        {"a[href^='']", ""},
+        {"a[href$='org']", "nofollow-anchor"},
+        {"a[href$='']", ""},
+        {"div[foobar~='bc']", "foobar-div"},
+        {"div[foobar~='cde']", "foobar-div"},
+        {"div[foobar~='ab bc']", ""},
+        {"div[foobar~='']", ""},
+        {"*[lang|=\"En\"]", "second-li"},
+        {"[lang|=\"En-us\"]", "second-li"},
+        {"[lang=\"en-us\" i]", "second-li"},
+        {"li:nth-child(3)", "third-li"},
+        {"li:nth-child(-n)", ""},
+        {"li:nth-child(n)", "first-li second-li third-li fourth-li fifth-li sixth-li seventh-li"},
+        {"li:nth-child(n+3)", "third-li fourth-li fifth-li sixth-li seventh-li"},
+        {"li:nth-child(10)", ""},
+        {"li:nth-child(2n)", "second-li fourth-li sixth-li"},
+        {"li:nth-child(even)", "second-li fourth-li sixth-li"},
+        {"li:nth-child(2n+0)", "second-li fourth-li sixth-li"},
+        {"li:nth-child(+2n+1)", "first-li third-li fifth-li seventh-li"},
+        {"li:nth-child(odd)", "first-li third-li fifth-li seventh-li"},
+        {"li:nth-child( ODD )", "first-li third-li fifth-li seventh-li"},
+        {"li:nth-child(-2n + 7)", "first-li third-li fifth-li seventh-li"},
+        {"li:nth-child(2n+4)", "fourth-li sixth-li"},
+        {"li:nth-child(3n+1)", "first-li fourth-li seventh-li"},
+        {"li:nth-child(-n+3)", "first-li second-li third-li"},
+        {"li:nth-child(3n-2)", "first-li fourth-li seventh-li"},
+        {"li:nth-last-child(0)", ""},
+        {"li:nth-last-child(2n)", "second-li fourth-li sixth-li"},
+        {"li:nth-last-child(even)", "second-li fourth-li sixth-li"},
+        {"li:nth-last-child(2n+2)", "second-li fourth-li sixth-li"},
+        {"li:nth-last-child(n)", "first-li second-li third-li fourth-li fifth-li sixth-li seventh-li"},
+        {"li:nth-last-child(n-1)", "first-li second-li third-li fourth-li fifth-li sixth-li seventh-li"},
+        {"li:nth-last-child(n-3)", "first-li second-li third-li fourth-li fifth-li sixth-li seventh-li"},
+        {"li:nth-last-child(n+1)", "first-li second-li third-li fourth-li fifth-li sixth-li seventh-li"},
+        {"li:nth-last-child(-n+2)", "sixth-li seventh-li"},
+        {"ol:first-of-type", "first-ol"},
+        {"ol:nth-child(1)", ""},
+        {"ol:nth-of-type(2)", "second-ol"},
+        {"ol:nth-last-of-type(1)", "second-ol"},
+        {"b:nth-of-type(2n)", "p-b2"},
+        {"p > *:first-child", "p-b"},
+        {"span:only-child", "foobar-span"},
+        {"li div:only-child", "li-div"},
+        {"div *:only-child", "li-div foobar-span"},
+        {"em:only-of-type", "p-em"},
+        {"a:only-of-type", ""},
+        {"b:last-of-type", "p-b2"},
+        {"li:last-child", "seventh-li"},
+        {"li:empty", "third-li fourth-li fifth-li sixth-li"},
+        {"li:not(:empty)", "first-li second-li seventh-li"},
+        {":root", "html"},
+        {"html:root", "html"},
+        {"li:root", ""},
+        {"* :root", ""},
+        {"*:contains(\"link\")", "html body outer-div tag-anchor nofollow-anchor"},
+        {":contains(link)", "html body outer-div tag-anchor nofollow-anchor"},
+        {"*:contains(\"E\")", ""},
+        {".a", "first-ol"},
+        {".b", "first-ol"},
+        {"*.a", "first-ol"},
+        {"ol.a", "first-ol"},
+        {".c", "first-ol third-li fourth-li"},
+        {"*.c", "first-ol third-li fourth-li"},
+        {"ol.c", "first-ol"},
+        {".ab.c", "third-li fourth-li"},
+        {".missing", ""},
+        {"#first-li", "first-li"},
+        {"*#first-li", "first-li"},
+        {"li div", "li-div"},
+        {"li > div", "li-div"},
+        {"div div", "li-div"},
+        {"div > div", ""},
+        {"div>.c", "first-ol"},
+        {"div > .c", "first-ol"},
+        {"div + div", "foobar-div"},
+        {"a ~ a", "tag-anchor nofollow-anchor"},
+        {"a[rel=\"tag\"] ~ a", "nofollow-anchor"},
+        {"ol#first-ol li:last-child", "seventh-li"},
+        {"ol#first-ol *:last-child", "li-div seventh-li"},
+        {"#outer-div:first-child", "outer-div"},
+        {"#outer-div :first-child", "name-anchor first-li li-div p-b checkbox-fieldset-disabled area-href"},
+        {"a[href]", "tag-anchor nofollow-anchor"},
+        {":not(*)", ""},
+        {"a:not([href])", "name-anchor"},
+        {"ol :Not(li[class])", "first-li second-li li-div fifth-li sixth-li seventh-li"},
+        {"li:not(.c, #first-li)", "second-li fifth-li sixth-li seventh-li"},
+        {":not(ol li)", "html head link-href link-nohref body outer-div name-anchor tag-anchor nofollow-anchor first-ol li-div paragraph p-b p-em p-b2 checkbox-unchecked hidden-1 hidden-2 fieldset checkbox-fieldset-disabled hidden-3 second-ol map area-href area-nohref foobar-div foobar-span"},
+        {":is(#first-li, #second-li)", "first-li second-li"},
+        {":where(#first-li, #second-li)", "first-li second-li"},
+        {"a:is(#name-anchor, #tag-anchor)", "name-anchor tag-anchor"},
+        {":is(.c)", "first-ol third-li fourth-li"},
+        {"div:has(> ol)", "outer-div"},
+        {"li:has(div)", "second-li"},
+        {"p:has(b, nothing)", "paragraph"},
+        {"ol:has(~ p)", "first-ol"},
+        {"ol:has(+ p)", "first-ol"},
+        {"li + li + li", "third-li fourth-li fifth-li sixth-li seventh-li"},
+        {"li ~ li ~ li.c", "third-li fourth-li"},
+        {"body div ol > li:first-child, p b", "first-li p-b p-b2"},
+        {"html > body > div", "outer-div foobar-div"},
+        {"ol > li:nth-child(2) > div", "li-div"},
+        {"a + ol, a + a", "tag-anchor nofollow-anchor first-ol"},
+        {"[class]", "first-ol third-li fourth-li"},
+        {"[class~=c]", "first-ol third-li fourth-li"},
+        {"input[type=hidden]", "hidden-1 hidden-2 hidden-3"},
+        {"input:not([type=hidden]):not([disabled])", "checkbox-unchecked checkbox-fieldset-disabled"},
+        {"fieldset > input:first-of-type", "checkbox-fieldset-disabled"},
+        {"[foobar]", "foobar-div"},
+        {"area[shape=circle] + area", "area-nohref"},
+        {"map area:last-child", "area-nohref"},
+        {"li[id$=li]:nth-of-type(n+6)", "sixth-li seventh-li"},
+        {"div#outer-div > p > b:first-of-type + em", "p-em"},
+        {"* > * > * > li", "first-li second-li third-li fourth-li fifth-li sixth-li seventh-li"},
+    };
+    /* clang-format on */
+    DZ_AUTO(dz_doc_free) struct dz_doc *d = page();
+    DZ_AUTO(dz_buf_done) struct dz_buf ids;
+    dz_buf_init(&ids, DZ_MIB);
+    for (size_t i = 0; i < DZ_LEN(rows); i++) {
+        select_ids(d, NULL, rows[i].css, &ids);
+        if (!dz_str_eq(dz_buf_str(&ids), dz_str_of(rows[i].ids)))
+            fail_msg("%s\n found %s\nwanted %s", rows[i].css, dz_buf_cstr(&ids), rows[i].ids);
+    }
+}
+
+static void selects_below_an_element(void **state)
+{
+    (void)state;
+    DZ_AUTO(dz_doc_free) struct dz_doc *d = page();
+    DZ_AUTO(dz_arena_free) struct dz_arena *a = dz_arena_new(DZ_MIB);
+    DZ_AUTO(dz_buf_done) struct dz_buf ids;
+    dz_buf_init(&ids, DZ_MIB);
+    struct dz_nodes nodes;
+    assert_int_equal(dz_doc_select(d, NULL, DZ_S("#first-ol"), a, &nodes, NULL), DZ_OK);
+    assert_int_equal(nodes.n, 1);
+    select_ids(d, nodes.v[0], "*", &ids);
+    assert_true(dz_str_starts(dz_buf_str(&ids), DZ_S("first-li second-li li-div third-li")));
+    select_ids(d, nodes.v[0], "ol", &ids); /* not the element itself */
+    assert_int_equal(ids.n, 0);
+    select_ids(d, nodes.v[0], "#outer-div li:first-child", &ids); /* judged in the whole page */
+    assert_true(dz_str_eq(dz_buf_str(&ids), DZ_S("first-li")));
+
+    struct dz_node *li = dz_node_child(nodes.v[0]);
+    assert_true(dz_str_eq(dz_node_name(li), DZ_S("li")));
+    assert_null(dz_node_prev(li));
+    assert_ptr_equal(dz_node_prev(dz_node_next(li)), li);
+    assert_ptr_equal(dz_node_parent(li), nodes.v[0]);
+    assert_null(dz_node_child(li));
+    assert_null(dz_node_parent(dz_doc_root(d)));
+}
+
+static void reads_elements(void **state)
+{
+    (void)state;
+    static const char text[] = "<p class=x data-a='1&amp;2'>one <b>two <i>three</i></b> &eacute;"
+                               "<script>if (a < b) c()</script></p>";
+    DZ_AUTO(dz_doc_free) struct dz_doc *d = NULL;
+    DZ_AUTO(dz_arena_free) struct dz_arena *a = dz_arena_new(DZ_MIB);
+    DZ_AUTO(dz_buf_done) struct dz_buf out;
+    dz_buf_init(&out, DZ_MIB);
+    assert_int_equal(dz_doc_html(DZ_S(text), (dz_str){0}, &d, NULL), DZ_OK);
+    struct dz_nodes nodes;
+    assert_int_equal(dz_doc_select(d, NULL, DZ_S("p.x"), a, &nodes, NULL), DZ_OK);
+    assert_int_equal(nodes.n, 1);
+    dz_node_text(nodes.v[0], true, &out);
+    assert_true(dz_str_eq(dz_buf_str(&out), DZ_S("one  \xC3\xA9")));
+    dz_buf_clear(&out);
+    dz_node_text(nodes.v[0], false, &out);
+    assert_true(dz_str_eq(dz_buf_str(&out), DZ_S("one two three \xC3\xA9if (a < b) c()")));
+    dz_str value;
+    assert_true(dz_node_attr(nodes.v[0], DZ_S("data-a"), a, &value));
+    assert_true(dz_str_eq(value, DZ_S("1&2")));
+    assert_false(dz_node_attr(nodes.v[0], DZ_S("data-b"), a, &value));
+    dz_buf_clear(&out);
+    dz_node_html(d, dz_node_child(nodes.v[0]), &out);
+    assert_true(dz_str_starts(dz_buf_str(&out), DZ_S("<b>two <i>three</i></b>")));
+}
+
+static void evaluates_xpath(void **state)
+{
+    (void)state;
+    DZ_AUTO(dz_doc_free) struct dz_doc *d = page();
+    DZ_AUTO(dz_arena_free) struct dz_arena *a = dz_arena_new(DZ_MIB);
+    struct dz_nodes nodes;
+    dz_str text;
+    struct dz_err err;
+    assert_int_equal(dz_doc_xpath(d, NULL, DZ_S("//li[@class]"), a, &nodes, &text, &err), DZ_OK);
+    assert_int_equal(nodes.n, 2);
+    assert_null(text.p);
+    struct dz_node *li = nodes.v[0];
+    assert_int_equal(dz_doc_xpath(d, NULL, DZ_S("count(//li)"), a, &nodes, &text, &err), DZ_OK);
+    assert_true(dz_str_eq(text, DZ_S("7")));
+    assert_int_equal(dz_doc_xpath(d, li, DZ_S("../@class"), a, &nodes, &text, &err), DZ_OK);
+    assert_true(dz_str_eq(text, DZ_S("a b c")));
+    assert_int_equal(nodes.n, 0);
+    assert_int_equal(dz_doc_xpath(d, li, DZ_S("//nothing"), a, &nodes, &text, &err), DZ_OK);
+    assert_int_equal(nodes.n, 0);
+    assert_null(text.p);
+    static const char *bad[] = {"//[", "", "nofunction()", "//li[", "$x", "ns:a", "1 +"};
+    for (size_t i = 0; i < DZ_LEN(bad); i++)
+        assert_int_equal(dz_doc_xpath(d, NULL, dz_str_of(bad[i]), a, &nodes, &text, &err),
+                         DZ_BAD_INPUT);
+}
+
+static void refuses_bad_selectors(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *css, *words;
+    } rows[] = {
+        {"", "character 1"},
+        {"a,", "character 3"},
+        {"a >", "character 4"},
+        {"> a", "character 1"},
+        {"a[", "character 3"},
+        {"a[b", "character 4"},
+        {"a[b=", "character 5"},
+        {"a[b='c", "does not end"},
+        {"a[b%=c]", "missing"},
+        {"a:", "character 3"},
+        {"a:nope", "pseudo-class"},
+        {"a:nope(1)", "pseudo-class"},
+        {"a::before", "elements"},
+        {"a:not(", "character 7"},
+        {"a:not(b", ") is missing"},
+        {":nth-child(", "2n+1"},
+        {":nth-child()", "2n+1"},
+        {":nth-child(2n+)", "2n+1"},
+        {":nth-child(n2)", "2n+1"},
+        {":nth-child(1 2 n)", "2n"},
+        {"*:first-of-type", "name"},
+        {"*:nth-of-type(1)", "name"},
+        {"a b)", "character 4"},
+        {"a..b", "character 3"},
+        {"a#", "character 3"},
+        {"a $ b", "character 3"},
+        {":contains(", "character 11"},
+        {"\\", "escapes"},
+        {"a{}", "character 2"},
+        {"a,,b", "character 3"},
+    };
+    DZ_AUTO(dz_buf_done) struct dz_buf out;
+    dz_buf_init(&out, DZ_MIB);
+    for (size_t i = 0; i < DZ_LEN(rows); i++) {
+        struct dz_err err = {0};
+        if (dz_css_to_xpath(dz_str_of(rows[i].css), true, &out, &err) != DZ_BAD_INPUT ||
+            !strstr(err.text, rows[i].words))
+            fail_msg("%s: %s, not %s", rows[i].css, err.text, rows[i].words);
+    }
+    char deep[2000] = "a";
+    for (int i = 0; i < 100; i++)
+        memcpy(deep + 1 + 5 * (size_t)i, ":not(", 6);
+    assert_int_equal(dz_css_to_xpath(dz_str_of(deep), true, &out, NULL), DZ_BAD_INPUT);
+    DZ_AUTO(dz_freep) char *longer = dz_alloc(DZ_SELECTOR_MAX + 1);
+    memset(longer, 'a', DZ_SELECTOR_MAX + 1);
+    assert_int_equal(dz_css_to_xpath((dz_str){longer, DZ_SELECTOR_MAX + 1}, true, &out, NULL),
+                     DZ_TOO_LARGE);
+    assert_int_equal(out.n, 0);
+}
+
+/* Names and texts that could leave their place in the expression. */
+static void escapes(void **state)
+{
+    (void)state;
+    static const char html[] = "<p id=\"it's\">a</p><p id='\"q\"'>b</p><p id=\"a'b&quot;c\">c</p>"
+                               "<p id=1x>d</p><p class='x:y 2z'>e</p><p>f</p>";
+    static const struct {
+        const char *css, *text;
+    } rows[] = {
+        {"[id=\"it's\"]", "a"},
+        {"[id='\"q\"']", "b"},
+        {"[id='a\\'b\"c']", "c"},
+        {"#\\31 x", "d"},
+        {"#1x", "d"},
+        {".x\\:y", "e"},
+        {".\\32 z", "e"},
+        {"p:contains('f')", "f"},
+        {"p:contains(\"a']\")", ""},
+        {"[id*=\"'b\\22 \"]", "c"},
+        {"p\\:p", ""},
+    };
+    DZ_AUTO(dz_doc_free) struct dz_doc *d = NULL;
+    assert_int_equal(dz_doc_html(DZ_S(html), (dz_str){0}, &d, NULL), DZ_OK);
+    for (size_t i = 0; i < DZ_LEN(rows); i++) {
+        DZ_AUTO(dz_arena_free) struct dz_arena *a = dz_arena_new(DZ_MIB);
+        DZ_AUTO(dz_buf_done) struct dz_buf text;
+        dz_buf_init(&text, DZ_MIB);
+        struct dz_nodes nodes;
+        struct dz_err err;
+        if (dz_doc_select(d, NULL, dz_str_of(rows[i].css), a, &nodes, &err) != DZ_OK)
+            fail_msg("%s: %s", rows[i].css, err.text);
+        for (size_t k = 0; k < nodes.n; k++)
+            dz_node_text(nodes.v[k], false, &text);
+        if (!dz_str_eq(dz_buf_str(&text), dz_str_of(rows[i].text)))
+            fail_msg("%s: found \"%s\"", rows[i].css, dz_buf_cstr(&text));
+    }
+}
+
+static void reads_charsets(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *html, *charset, *title;
+    } rows[] = {
+        {"<title>\xC3\xA9</title>", "", "\xC3\xA9"},
+        {"<title>\xE9</title>", "", "\xC3\xA9"},
+        {"<title>\xE9\x80</title>", "iso-8859-1", "\xC3\xA9\xE2\x82\xAC"},
+        {"<meta charset='shift_jis'><title>\x93\xFA</title>", "", "\xE6\x97\xA5"},
+        {"<meta http-equiv=content-type content='text/html; "
+         "charset=EUC-JP'><title>\xC6\xFC</title>",
+         "", "\xE6\x97\xA5"},
+        {"<meta charset='shift_jis'><title>\xC3\xA9</title>", "utf-8", "\xC3\xA9"},
+        {"\xEF\xBB\xBF<title>\xC3\xA9</title>", "iso-8859-1", "\xC3\xA9"},
+    };
+    for (size_t i = 0; i < DZ_LEN(rows); i++) {
+        DZ_AUTO(dz_doc_free) struct dz_doc *d = NULL;
+        DZ_AUTO(dz_arena_free) struct dz_arena *a = dz_arena_new(DZ_MIB);
+        DZ_AUTO(dz_buf_done) struct dz_buf text;
+        dz_buf_init(&text, DZ_MIB);
+        struct dz_nodes nodes;
+        assert_int_equal(dz_doc_html(dz_str_of(rows[i].html), dz_str_of(rows[i].charset), &d, NULL),
+                         DZ_OK);
+        assert_int_equal(dz_doc_select(d, NULL, DZ_S("title"), a, &nodes, NULL), DZ_OK);
+        assert_int_equal(nodes.n, 1);
+        dz_node_text(nodes.v[0], false, &text);
+        if (!dz_str_eq(dz_buf_str(&text), dz_str_of(rows[i].title)))
+            fail_msg("row %zu: \"%s\"", i, dz_buf_cstr(&text));
+    }
+    struct dz_doc *none = NULL;
+    struct dz_err err;
+    assert_int_equal(dz_doc_html(DZ_S("<p>"), DZ_S("klingon"), &none, &err), DZ_PARSE);
+    assert_non_null(strstr(err.text, "klingon"));
+    assert_int_equal(dz_doc_html(DZ_S(" \n"), (dz_str){0}, &none, &err), DZ_PARSE);
+}
+
+static void reads_xml(void **state)
+{
+    (void)state;
+    static const char feed[] = "<?xml version='1.0'?><feed xmlns='http://www.w3.org/2005/Atom' "
+                               "xmlns:m='urn:m'><entry><m:Count>3</m:Count></entry></feed>";
+    DZ_AUTO(dz_doc_free) struct dz_doc *d = NULL;
+    DZ_AUTO(dz_arena_free) struct dz_arena *a = dz_arena_new(DZ_MIB);
+    struct dz_nodes nodes;
+    dz_str text;
+    assert_int_equal(dz_doc_xml(DZ_S(feed), &d, NULL), DZ_OK);
+    assert_int_equal(dz_doc_select(d, NULL, DZ_S("feed > entry Count"), a, &nodes, NULL), DZ_OK);
+    assert_int_equal(nodes.n, 1);
+    assert_int_equal(dz_doc_select(d, NULL, DZ_S("m|Count"), a, &nodes, NULL), DZ_OK);
+    assert_int_equal(nodes.n, 1);
+    assert_int_equal(dz_doc_select(d, NULL, DZ_S("count"), a, &nodes, NULL), DZ_OK);
+    assert_int_equal(nodes.n, 0);
+    assert_int_equal(dz_doc_xpath(d, NULL, DZ_S("string(//m:Count)"), a, &nodes, &text, NULL),
+                     DZ_OK);
+    assert_true(dz_str_eq(text, DZ_S("3")));
+
+    static const char *bad[] = {
+        "<a>",
+        "<a></b>",
+        "x",
+        "<a/><b/>",
+        "<!DOCTYPE a [<!ENTITY x SYSTEM 'file:///etc/passwd'>]><a>&x;</a>",
+        "<!DOCTYPE a [<!ENTITY a 'aaaaaaaaaa'><!ENTITY b '&a;&a;&a;&a;&a;&a;'>]><a>&b;</a>",
+    };
+    for (size_t i = 0; i < DZ_LEN(bad); i++) {
+        struct dz_doc *none = NULL;
+        struct dz_err err;
+        assert_int_equal(dz_doc_xml(dz_str_of(bad[i]), &none, &err), DZ_PARSE);
+        assert_non_null(strstr(err.text, "line 1"));
+        assert_null(none);
+    }
+}
+
+/* A page that makes a selection costly is refused, and the process goes on. */
+static void stops_costly_selections(void **state)
+{
+    (void)state;
+    DZ_AUTO(dz_buf_done) struct dz_buf html;
+    dz_buf_init(&html, 16 * DZ_MIB);
+    for (int i = 0; i < 60000; i++)
+        dz_buf_put(&html, DZ_S("<i></i>"));
+    DZ_AUTO(dz_doc_free) struct dz_doc *d = NULL;
+    DZ_AUTO(dz_arena_free) struct dz_arena *a = dz_arena_new(16 * DZ_MIB);
+    struct dz_nodes nodes;
+    struct dz_err err;
+    assert_int_equal(dz_doc_html(dz_buf_str(&html), (dz_str){0}, &d, NULL), DZ_OK);
+    assert_int_equal(dz_doc_select(d, NULL, DZ_S("i"), a, &nodes, &err), DZ_OK);
+    assert_int_equal(nodes.n, 60000);
+    assert_int_equal(dz_doc_select(d, NULL, DZ_S("i:nth-last-child(2n+1)"), a, &nodes, &err),
+                     DZ_TOO_LARGE);
+    assert_non_null(strstr(err.text, "too many steps"));
+
+    dz_buf_clear(&html);
+    for (int i = 0; i < 100000; i++)
+        dz_buf_put(&html, DZ_S("<b>"));
+    struct dz_doc *deep = NULL; /* the parser's own limit of depth, and no stack used up */
+    assert_int_equal(dz_doc_html(dz_buf_str(&html), (dz_str){0}, &deep, &err), DZ_OK);
+    assert_int_equal(dz_doc_select(deep, NULL, DZ_S("b b b"), a, &nodes, &err), DZ_OK);
+    dz_buf_clear(&html);
+    dz_node_text(dz_doc_root(deep), false, &html);
+    dz_doc_free(&deep);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(selects),
+        cmocka_unit_test(selects_below_an_element),
+        cmocka_unit_test(reads_elements),
+        cmocka_unit_test(evaluates_xpath),
+        cmocka_unit_test(escapes),
+        cmocka_unit_test(refuses_bad_selectors),
+        cmocka_unit_test(reads_charsets),
+        cmocka_unit_test(reads_xml),
+        cmocka_unit_test(stops_costly_selections),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
