@@ -149,6 +149,11 @@ static inline dz_str dz_str_sub(dz_str s, size_t from, size_t to) /* [from, to),
     return (dz_str){s.p ? s.p + from : s.p, to - from};
 }
 #define DZ_NPOS ((size_t)-1)
+/* What follows the byte at `at`, as dz_str_chr found it; nothing when that is DZ_NPOS. */
+static inline dz_str dz_str_after(dz_str s, size_t at)
+{
+    return at < s.n ? dz_str_sub(s, at + 1, s.n) : (dz_str){NULL, 0};
+}
 bool dz_str_eq_nocase(dz_str a, dz_str b); /* ASCII only */
 int dz_str_cmp(dz_str a, dz_str b);        /* bytes, shorter first on a tie */
 bool dz_str_starts(dz_str s, dz_str prefix);

@@ -505,7 +505,7 @@ static struct conf_node *split_commas(struct conf_load *l, dz_str text)
             list->first = item;
         last = item;
         list->n++;
-        rest = comma == DZ_NPOS ? (dz_str){0} : dz_str_sub(rest, comma + 1, rest.n);
+        rest = dz_str_after(rest, comma);
     }
     return list;
 }

@@ -149,7 +149,8 @@ static void finish(struct dz_json *j, size_t head_at)
 static void put_plain(struct dz_buf *out, dz_str type)
 {
     struct dz_json j;
-    finish(&j, begin(&j, out, type));
+    size_t head_at = begin(&j, out, type);
+    finish(&j, head_at);
 }
 
 static void put_number(struct dz_buf *out, dz_str type, dz_str key, int64_t n)

@@ -33,7 +33,7 @@ enum dz_code dz_retile_key(dz_str text, struct dz_arena *a, const uint32_t **ret
     for (size_t i = 0; i < n; i++) {
         size_t colon = dz_str_chr(text, ':');
         dz_str part = dz_str_trim(dz_str_sub(text, 0, colon));
-        text = colon == DZ_NPOS ? (dz_str){0} : dz_str_sub(text, colon + 1, text.n);
+        text = dz_str_after(text, colon);
         uint32_t v = 0;
         bool good = part.n > 0 && part.n <= 8;
         for (size_t k = 0; good && k < part.n; k++) {

@@ -46,11 +46,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0; /* would read whatever is on this machine */
     char *env[VARIABLES_MAX + 1] = {0};
     size_t mark = dz_str_find(text, DZ_S("%env\n"));
-    dz_str rest = mark == DZ_NPOS ? (dz_str){0} : dz_str_sub(text, mark + 5, text.n);
+    dz_str rest = mark != DZ_NPOS ? dz_str_sub(text, mark + 5, text.n) : (dz_str){0};
     for (size_t i = 0; i < VARIABLES_MAX && rest.n; i++) {
         size_t end = dz_str_chr(rest, '\n');
         env[i] = dz_str_dup(dz_str_sub(rest, 0, end));
-        rest = end == DZ_NPOS ? (dz_str){0} : dz_str_sub(rest, end + 1, rest.n);
+        rest = dz_str_after(rest, end);
     }
     DZ_AUTO(dz_conf_unref) struct dz_conf *c = NULL;
     DZ_AUTO(dz_buf_done) struct dz_buf report;
