@@ -100,3 +100,21 @@ void dz_progress_set(struct dz_progress *p, uint64_t done, uint64_t total, const
 void dz_progress_step(struct dz_progress *p, const char *name); /* one of many is finished */
 /* before anything else is written; the next set draws again */
 void dz_progress_clear(struct dz_progress *p);
+
+/* ---- serving --------------------------------------------------------------------------------- */
+
+/* The certificates of a running server (certs.c). */
+struct dz_certs {
+    struct dz_http_server *server;
+    struct dz_conf *const *conf; /* the settings in effect, wherever their owner keeps them */
+    uint64_t loaded, seen;       /* what the files looked like then, and at the last look */
+    int64_t loaded_ns;
+    struct dz_timer timer;
+};
+/* Reads what the settings name; nothing when they name none. Warnings go to the log. */
+DZ_MUST enum dz_code dz_certs_load(struct dz_certs *certs, const struct dz_conf *c,
+                                   struct dz_err *err);
+void dz_certs_reload(struct dz_certs *certs, const struct dz_conf *c); /* says in the log how */
+void dz_certs_watch(struct dz_certs *certs, struct dz_loop *l);        /* until the timer stops */
+
+void dz_notify(const char *state); /* sd_notify(3): "READY=1" (notify.c) */

@@ -35,6 +35,7 @@ struct front {
     struct dz_bus *bus;
     struct dz_back *back;
     struct dz_timer watch;
+    struct dz_certs certs;
     int lock_fd;
     bool with_back, was_healthy;
     char **back_argv;
@@ -150,6 +151,7 @@ static void apply(struct front *f, struct dz_conf *fresh)
     fill_http(f, &o);
     dz_http_update(f->server, &o);
     dz_library_set_conf(f->library, fresh);
+    dz_certs_reload(&f->certs, fresh);
     if (f->back)
         dz_back_signal(f->back, SIGHUP);
 }
@@ -158,6 +160,10 @@ static void reload(struct front *f)
 {
     struct dz_conf *fresh = NULL;
     struct dz_err err = {0};
+    char state[64];
+    snprintf(state, sizeof(state), "RELOADING=1\nMONOTONIC_USEC=%lld",
+             (long long)(dz_mono_ns() / 1000));
+    dz_notify(state);
     enum dz_code code = dz_conf_load(f->config_path, environ, &fresh, NULL, &err);
     if (code == DZ_OK)
         code = dz_conf_check_serve(fresh, &err);
@@ -166,6 +172,7 @@ static void reload(struct front *f)
     else
         dz_log_err(&ctx, DZ_ERROR, &err, "settings not reloaded; the old ones stay");
     dz_conf_unref(&fresh);
+    dz_notify("READY=1");
 }
 
 static void on_signal(struct dz_loop *l, int signal, void *arg)
@@ -218,9 +225,10 @@ static void say_listening(const struct dz_buf *addresses)
 /* Where a person looks first; shelves by path, since their host names may not resolve here. */
 static void say_where(const struct front *f, const char *address)
 {
-    if (strncmp(address, "unix:", 5) == 0)
+    if (strstr(address, "unix:"))
         return;
-    printf("  read     http://%s/\n", address);
+    const char *scheme = strncmp(address, "https://", 8) == 0 ? "" : "http://";
+    printf("  read     %s%s/\n", scheme, address);
     struct dz_view *v = dz_library_view(f->library);
     for (size_t i = 0; i < v->shelves_n; i++) {
         const struct dz_view_shelf *s = &v->shelves[i];
@@ -228,10 +236,10 @@ static void say_where(const struct front *f, const char *address)
             dz_log(&ctx, DZ_WARN,
                    "shelf %s shows nothing yet: there is no series %s; import one with --shelf %s",
                    s->name, s->conf && s->conf->series ? s->conf->series : "of that name", s->name);
-        printf("  shelf    http://%s/shelf/%s/v1/chapters\n", address, s->name);
+        printf("  shelf    %s%s/shelf/%s/v1/chapters\n", scheme, address, s->name);
     }
     dz_view_unref(&v);
-    printf("  health   http://%s/healthz\n  metrics  http://%s/metrics\n", address, address);
+    printf("  health   %s%s/healthz\n  metrics  %s%s/metrics\n", scheme, address, scheme, address);
     fflush(stdout);
 }
 
@@ -261,6 +269,28 @@ static enum dz_code open_front(struct front *f, struct dz_err *err)
     fill_http(f, &o);
     DZ_TRY(dz_http_server_new(&o, &f->server, err));
     dz_api_set_server(f->api, f->server);
+    f->certs.server = f->server;
+    f->certs.conf = &f->conf;
+    return dz_certs_load(&f->certs, c, err);
+}
+
+/* Listens everywhere, and looks at what passed sockets turned out to be. */
+static enum dz_code listen_all(struct front *f, unsigned loops, struct dz_buf *addresses,
+                               char *ret_shown, struct dz_err *err)
+{
+    char address[128];
+    bool passed = false;
+    for (size_t i = 0; i < f->conf->listen.n; i++) {
+        DZ_TRY(dz_http_listen(f->server, f->conf->listen.v[i], loops, address, err));
+        passed |= strstr(f->conf->listen.v[i], "systemd:") != NULL;
+    }
+    for (size_t i = 0; dz_http_listening(f->server, i, address); i++) {
+        if (passed)
+            DZ_TRY(dz_conf_check_address(f->conf, address, err));
+        dz_buf_putf(addresses, "%s\n", address);
+        if (strstr(ret_shown, "unix:"))
+            memcpy(ret_shown, address, sizeof address);
+    }
     return DZ_OK;
 }
 
@@ -271,15 +301,10 @@ static enum dz_code start_front(struct front *f, struct dz_err *err)
         long cores = sysconf(_SC_NPROCESSORS_ONLN);
         loops = cores < 1 ? 1 : cores > 64 ? 64 : (unsigned)cores;
     }
-    char address[128], shown[128] = "unix:";
+    char shown[128] = "unix:";
     struct dz_buf addresses DZ_AUTO(dz_buf_done);
     dz_buf_init(&addresses, DZ_MIB);
-    for (size_t i = 0; i < f->conf->listen.n; i++) {
-        DZ_TRY(dz_http_listen(f->server, f->conf->listen.v[i], loops, address, err));
-        dz_buf_putf(&addresses, "%s\n", address);
-        if (strncmp(shown, "unix:", 5) == 0)
-            memcpy(shown, address, sizeof shown);
-    }
+    DZ_TRY(listen_all(f, loops, &addresses, shown, err));
     DZ_TRY(dz_http_start(f->server, loops, err));
 
     DZ_TRY(dz_loop_new(&f->control, err));
@@ -291,8 +316,10 @@ static enum dz_code start_front(struct front *f, struct dz_err *err)
         DZ_TRY(dz_back_supervise(f->control, f->back_argv, &f->back, err));
     f->was_healthy = true;
     dz_timer_set(f->control, &f->watch, 0, on_watch);
+    dz_certs_watch(&f->certs, f->control);
     say_listening(&addresses);
     say_where(f, shown);
+    dz_notify("READY=1");
     return DZ_OK;
 }
 
@@ -301,8 +328,10 @@ static void close_front(struct front *f)
     dz_http_stop(&f->server);
     dz_back_stop(&f->back, BACK_STOP_MS);
     dz_bus_close(&f->bus);
-    if (f->control)
+    if (f->control) {
         dz_timer_stop(f->control, &f->watch);
+        dz_timer_stop(f->control, &f->certs.timer);
+    }
     dz_pool_close(&f->pool);
     dz_library_close(&f->library);
     dz_api_free(&f->api);
@@ -347,6 +376,7 @@ static int run_front(struct dz_conf *conf, const char *config_path, bool with_ba
         code = start_front(&f, &err);
     if (code == DZ_OK) {
         dz_loop_run(f.control);
+        dz_notify("STOPPING=1");
     } else {
         dz_say(&dz_cmd_serve, "%s", err.text);
         status = DZ_EXIT_FAILED;
@@ -397,7 +427,8 @@ const struct dz_command dz_cmd_serve = {
         "Serves the reader, the shelves and the operator's pages on the addresses of the setting\n"
         "`listen`, and says \"listening on ADDRESS\" for each on standard output.\n"
         "\n"
-        "SIGTERM and SIGINT finish what has begun and end; SIGHUP reads the settings again.",
+        "SIGTERM and SIGINT finish what has begun and end; SIGHUP reads the settings and the\n"
+        "certificates again.",
     .options = options,
     .run = run,
 };

@@ -114,9 +114,27 @@ static void check_uri(struct conf_load *l, const char *section, enum dz_driver d
     }
 }
 
+static void check_tls(struct conf_load *l)
+{
+    const struct dz_conf *c = l->c;
+    if (c->tls.certificates.n != c->tls.keys.n)
+        conf_fault(l, origin(l, "tls.keys", "tls.certificates"), "tls.keys",
+                   "%zu keys for %zu certificates; expected one for each, in the same order",
+                   c->tls.keys.n, c->tls.certificates.n);
+    for (size_t i = 0; i < c->listen.n && c->tls.certificates.n == 0; i++) {
+        if (!conf_is_https(c->listen.v[i]))
+            continue;
+        conf_fault(l, origin(l, "listen", "listen"), "listen",
+                   "%.100s needs a certificate and its key; set tls.certificates and tls.keys",
+                   c->listen.v[i]);
+        break;
+    }
+}
+
 void conf_check_all(struct conf_load *l)
 {
     struct dz_conf *c = l->c;
+    check_tls(l);
     check_uri(l, "catalog", c->catalog.driver, c->catalog.uri);
     check_uri(l, "store", c->store.driver, c->store.uri);
     check_uri(l, "cache", c->cache.driver, c->cache.uri);
@@ -131,17 +149,21 @@ void conf_check_all(struct conf_load *l)
                    "%u is above store.pool_max, which is %u", c->store.pool_min, c->store.pool_max);
 }
 
+enum dz_code dz_conf_check_address(const struct dz_conf *c, const char *address, struct dz_err *err)
+{
+    if (c->auth.token[0] || c->auth.allow_anonymous || conf_is_loopback(address))
+        return DZ_OK;
+    return dz_fail(err, DZ_BAD_INPUT,
+                   "listen: %.64s can be reached from other machines, and anybody there could "
+                   "change the library; set auth.token (or auth.token_file), or "
+                   "auth.allow_anonymous: true if that is meant",
+                   address);
+}
+
 enum dz_code dz_conf_check_serve(const struct dz_conf *c, struct dz_err *err)
 {
-    if (c->auth.token[0] || c->auth.allow_anonymous)
-        return DZ_OK;
     for (size_t i = 0; i < c->listen.n; i++)
-        if (!conf_is_loopback(c->listen.v[i]))
-            return dz_fail(err, DZ_BAD_INPUT,
-                           "listen: %.64s can be reached from other machines, and anybody there "
-                           "could change the library; set auth.token (or auth.token_file), or "
-                           "auth.allow_anonymous: true if that is meant",
-                           c->listen.v[i]);
+        DZ_TRY(dz_conf_check_address(c, c->listen.v[i], err));
     return DZ_OK;
 }
 

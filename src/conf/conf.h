@@ -36,6 +36,7 @@ enum dz_driver {
     DZ_DRIVER_REDIS
 };
 
+enum dz_conf_tls_version { DZ_TLS_1_2, DZ_TLS_1_3 };
 enum dz_conf_forwarded { DZ_FORWARDED_AUTO, DZ_FORWARDED_X, DZ_FORWARDED_RFC };
 
 struct dz_conf_shelf {
@@ -82,6 +83,11 @@ struct dz_conf {
         bool force_https;
         char *access_log; /* "off", "on" or a path */
     } http;
+    struct {
+        struct dz_strs certificates, keys; /* paths of PEM files; as many of one as of the other */
+        enum dz_conf_tls_version min_version;
+        bool http2, kernel;
+    } tls;
     struct {
         enum dz_driver driver;
         char *uri;
@@ -165,6 +171,10 @@ void dz_conf_unref(struct dz_conf **c);
 /* Rules that span keys and that only a server has: listening beyond loopback without auth.token
  * unless auth.allow_anonymous; the message names both settings. DZ_BAD_INPUT. */
 DZ_MUST enum dz_code dz_conf_check_serve(const struct dz_conf *c, struct dz_err *err);
+/* The same rule for one address that is really listened on: what a passed socket turns out to be.
+ */
+DZ_MUST enum dz_code dz_conf_check_address(const struct dz_conf *c, const char *address,
+                                           struct dz_err *err);
 
 /* Effective settings as YAML that loads back to the same; secrets, also passwords inside URIs, as
  * "***". */

@@ -15,6 +15,7 @@
 #define HOST_BYTES_MAX 253
 #define LABEL_BYTES_MAX 63
 #define SOCKET_PATH_BYTES_MAX 107 /* sun_path without its NUL */
+#define SOCKET_NAME_BYTES_MAX 64  /* short, as messages quote it */
 #define NAME_BYTES_MAX 63
 #define PATH_BYTES_MAX 4095
 #define HEADER_BYTES_MAX 4096
@@ -163,9 +164,29 @@ static enum dz_code check_port(dz_str port, uint64_t least, struct dz_err *why)
     return DZ_OK;
 }
 
+/* systemd.socket(5): FileDescriptorName=; empty is any. */
+static enum dz_code check_socket_name(dz_str name, struct dz_err *why)
+{
+    if (name.n > SOCKET_NAME_BYTES_MAX)
+        return WHY("has a name of more than %d characters behind \"systemd:\"",
+                   SOCKET_NAME_BYTES_MAX);
+    for (size_t i = 0; i < name.n; i++)
+        if (name.p[i] <= 0x20 || name.p[i] > 0x7E || name.p[i] == ':')
+            return WHY("has no name of a socket behind \"systemd:\"");
+    return DZ_OK;
+}
+
 static enum dz_code check_listener(char *text, struct dz_err *why)
 {
     dz_str s = dz_str_of(text), host, port;
+    if (dz_str_starts(s, DZ_S("https://"))) {
+        text += sizeof("https://") - 1;
+        s = dz_str_of(text);
+        if (s.n > 0 && s.p[s.n - 1] == '/' && !dz_str_starts(s, DZ_S("unix:")))
+            return WHY("has a slash at its end");
+    }
+    if (dz_str_starts(s, DZ_S("systemd:")))
+        return check_socket_name(dz_str_sub(s, 8, s.n), why);
     if (dz_str_starts(s, DZ_S("unix:"))) {
         if (s.n < 7 || s.p[5] != '/' || s.p[s.n - 1] == '/')
             return WHY("has no full path behind \"unix:\"");
@@ -192,10 +213,18 @@ static enum dz_code check_listener(char *text, struct dz_err *why)
     return DZ_OK;
 }
 
+bool conf_is_https(const char *listener)
+{
+    return dz_str_starts(dz_str_of(listener), DZ_S("https://"));
+}
+
 bool conf_is_loopback(const char *listener)
 {
     dz_str s = dz_str_of(listener), host, port;
-    if (dz_str_starts(s, DZ_S("unix:")))
+    if (conf_is_https(listener))
+        s = dz_str_sub(s, sizeof("https://") - 1, s.n);
+    /* Where a passed socket is shows only when it is there: dz_conf_check_address(). */
+    if (dz_str_starts(s, DZ_S("unix:")) || dz_str_starts(s, DZ_S("systemd:")))
         return true;
     split_port(s, &host, &port);
     struct in_addr a4;
@@ -576,7 +605,7 @@ static enum dz_code check_manga_id(char *text, struct dz_err *why)
 
 /* clang-format off */
 const struct conf_shape
-    conf_listener = {check_listener, "host:port, [IPv6]:port or unix:/path", "127.0.0.1:8080"},
+    conf_listener = {check_listener, "host:port, [IPv6]:port, unix:/path or systemd:NAME", "127.0.0.1:8080"},
     conf_path = {check_path, "a path", "/srv/dozo"},
     conf_cidr = {check_cidr, "an IP address or a network", "10.0.0.0/8"},
     conf_allowed_host = {check_allowed_host, "a host name without port, *.suffix or *", "*.example.org"},

@@ -24,6 +24,7 @@ static const struct conf_word levels[] = {
     {"debug", DZ_DEBUG}, {"info", DZ_INFO}, {"warn", DZ_WARN}, {"error", DZ_ERROR}, {0}};
 static const struct conf_word log_formats[] = {
     {"auto", DZ_LOG_AUTO}, {"text", DZ_LOG_TEXT}, {"logfmt", DZ_LOG_LOGFMT}, {"json", DZ_LOG_JSON}, {0}};
+static const struct conf_word tls_versions[] = {{"1.2", DZ_TLS_1_2}, {"1.3", DZ_TLS_1_3}, {0}};
 static const struct conf_word forwarded_fields[] = {
     {"auto", DZ_FORWARDED_AUTO}, {"x-forwarded", DZ_FORWARDED_X}, {"forwarded", DZ_FORWARDED_RFC}, {0}};
 static const struct conf_word catalog_drivers[] = {
@@ -38,7 +39,8 @@ static const struct conf_word page_sizes[] = {{"low-res", 0}, {"hi-res", 1}, {0}
 
 const struct conf_row conf_rows[] = {
     {"listen", CONF_LIST, AT(listen), .flags = CONF_RESTART | CONF_UNIQUE, .preset = "127.0.0.1:8080", .shape = &conf_listener,
-     .help = "Where to answer: host:port, [v6]:port or unix:/path. Port 0 picks one, which is printed as \"listening on …\". "
+     .help = "Where to answer: host:port, [v6]:port or unix:/path; https:// in front speaks TLS, see tls. systemd: is every socket that "
+             "the service manager passed, systemd:NAME those of that name. Port 0 picks one, which is printed as \"listening on …\". "
              "Beyond loopback auth.token or auth.allow_anonymous is needed. Of the older variables NAGATO_API_HOST and "
              "NAGATO_API_PORT a missing host is 127.0.0.1, a missing port 8090."},
     {"data_dir", CONF_TEXT, AT(data_dir), .flags = CONF_RESTART, .preset = "./data", .shape = &conf_path,
@@ -79,6 +81,18 @@ const struct conf_row conf_rows[] = {
     {"http.force_https", CONF_BOOL, AT(http.force_https), .preset = "false", .help = "Send requests over http to https with 307."},
     {"http.access_log", CONF_TEXT, AT(http.access_log), .preset = "off", .shape = &conf_access_log,
      .help = "One line a request: off, on (standard output) or the path of a file."},
+
+    {"tls.certificates", CONF_LIST, AT(tls.certificates), .flags = CONF_EMPTY, .preset = "", .shape = &conf_path,
+     .help = "PEM files for https listeners, each with the server's certificate first and those between it and the root behind it. "
+             "The first one that names the host a client asks for is used; the first of the list when none does. "
+             "Files that changed are read again within half a minute, and on SIGHUP."},
+    {"tls.keys", CONF_LIST, AT(tls.keys), .flags = CONF_EMPTY, .preset = "", .shape = &conf_path,
+     .help = "PEM files with the private keys, without passphrase: one for each certificate, in the same order."},
+    {"tls.min_version", CONF_WORD, AT(tls.min_version), .preset = "1.2", .words = tls_versions,
+     .help = "Oldest version of TLS that is spoken; the newest is always 1.3."},
+    {"tls.http2", CONF_BOOL, AT(tls.http2), .preset = "true", .help = "Offer HTTP/2 besides HTTP/1.1 on https listeners."},
+    {"tls.kernel", CONF_BOOL, AT(tls.kernel), .preset = "true",
+     .help = "Let the kernel encrypt where it can (Linux with its tls module, and a cipher that it knows); OpenSSL does it elsewhere."},
 
     {"catalog.driver", CONF_WORD, AT(catalog.driver), .flags = CONF_RESTART, .preset = "sqlite", .words = catalog_drivers,
      .help = "Where series, chapters and jobs are kept. sqlite is data_dir/dozo.db."},

@@ -104,8 +104,8 @@ static void faults(void **state)
     expect(ENV("DOZO_HTTP_THREADS="), "DOZO_HTTP_THREADS: http.threads: \"\" is not a whole "
                                       "number; expected 0 to 256, such as 0\n");
     expect(ENV("DOZO_LISTEN=a:1,b"),
-           "DOZO_LISTEN: listen[1]: \"b\" has no port; expected host:port, [IPv6]:port or "
-           "unix:/path, such as \"127.0.0.1:8080\"\n");
+           "DOZO_LISTEN: listen[1]: \"b\" has no port; expected host:port, [IPv6]:port, unix:/path "
+           "or systemd:NAME, such as \"127.0.0.1:8080\"\n");
     expect(ENV("DOZO_SHELVES=[{name: a"),
            "DOZO_SHELVES: shelves: not YAML: did not find expected ',' or '}' while parsing a flow "
            "mapping that began on line 1; is a comma, a bracket or a quote missing?\n");

@@ -63,10 +63,10 @@ static void wrong_kinds(void **state)
            ":1: http.threads: has no value; remove the line for the default (0)");
     expect("log: { level: { a: b } }",
            ":1: log.level: expected one of debug, info, warn, error, found a section");
-    expect("listen: { a: b }", ":1: listen: expected a list, each item host:port, [IPv6]:port or "
-                               "unix:/path, found a section");
+    expect("listen: { a: b }", ":1: listen: expected a list, each item host:port, [IPv6]:port, "
+                               "unix:/path or systemd:NAME, found a section");
     expect("listen: []", ":1: listen: must not be empty; expected a list, each item host:port, "
-                         "[IPv6]:port or unix:/path");
+                         "[IPv6]:port, unix:/path or systemd:NAME");
     expect("sources:\n  dir:\n    - a\n    - [b]\n",
            ":4: sources.dir[1]: expected a path, found a list");
     expect("shelves: { komi: {} }", ":1: shelves: expected a list of shelves, each beginning with "
@@ -151,6 +151,11 @@ static void listeners(void **state)
         {"256.1.1.1:80", "is neither a host name nor an IPv4 address"},
         {"a..b:1", "has a dot too many in the host name"},
         {"-a:1", "has a part that begins or ends with \\\"-\\\" in the host name"},
+        {"https://a", "has no port"},
+        {"https://a:1/", "has a slash at its end"},
+        {"https://unix:x", "has no full path behind \\\"unix:\\\""},
+        {"systemd:a b", "has no name of a socket behind \\\"systemd:\\\""},
+        {"systemd:a:b", "has no name of a socket behind \\\"systemd:\\\""},
         {"a/b:1", "has a \\\"/\\\", which no host name has"},
     };
     for (size_t i = 0; i < DZ_LEN(cases); i++) {
@@ -163,7 +168,8 @@ static void listeners(void **state)
             if (*p != '\\')
                 dz_buf_putc(&why, *p);
         dz_buf_putf(&want,
-                    ":1: listen[0]: \"%s\" %s; expected host:port, [IPv6]:port or unix:/path, such "
+                    ":1: listen[0]: \"%s\" %s; expected host:port, [IPv6]:port, unix:/path or "
+                    "systemd:NAME, such "
                     "as \"127.0.0.1:8080\"",
                     cases[i].text, dz_buf_cstr(&why));
         expect(dz_buf_cstr(&yaml), dz_buf_cstr(&want));
@@ -280,6 +286,15 @@ static void rules_that_span_keys(void **state)
            "redis://[user:password@]host[:port][/db]");
     expect("store: { pool_min: 20 }",
            ":1: store.pool_min: 20 is above store.pool_max, which is 10");
+    expect("data_dir: x\nlisten: [\"https://127.0.0.1:1\"]",
+           ":2: listen: https://127.0.0.1:1 needs a certificate and its key; set "
+           "tls.certificates and tls.keys");
+    expect("tls:\n  certificates: [a, b]\n  keys: [c]\n",
+           ":3: tls.keys: 1 keys for 2 certificates; expected one for each, in the same order");
+    expect("tls:\n  certificates: [a]\n",
+           ":2: tls.keys: 0 keys for 1 certificates; expected one for each, in the same order");
+    expect("tls: { min_version: 1.1 }",
+           ":1: tls.min_version: \"1.1\" is not one of 1.2, 1.3; did you mean \"1.2\"?");
 }
 
 static void secrets_stay_out_of_messages(void **state)
@@ -372,7 +387,8 @@ static void all_faults_are_told(void **state)
     expect("http:\n  threads: x\n  max_heder: 1\nlisten: y\n",
            ":2: http.threads: \"x\" is not a whole number; expected 0 to 256, such as 0\n"
            "dozo.yaml:3: http.max_heder: unknown key; did you mean \"max_header\"?\n"
-           "dozo.yaml:4: listen: \"y\" has no port; expected host:port, [IPv6]:port or unix:/path, "
+           "dozo.yaml:4: listen: \"y\" has no port; expected host:port, [IPv6]:port, unix:/path or "
+           "systemd:NAME, "
            "such as \"127.0.0.1:8080\"");
     DZ_AUTO(dz_buf_done) struct dz_buf b;
     dz_buf_init(&b, DZ_MIB);
