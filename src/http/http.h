@@ -128,7 +128,8 @@ void dz_http_reply_file(struct dz_http_req *r, struct dz_body *prepared, struct 
 struct dz_http_source {
     /* Up to n bytes into p: how many (> 0), 0 at the end, or a negative errno when it broke: then
      * the connection (HTTP/2: the stream) is cut, since the status has left. Must not block and
-     * does a bounded piece of work a call, so that others get their turn. */
+     * does a bounded piece of work a call, so that others get their turn: fewer than n bytes say
+     * that this was it for now. */
     ssize_t (*read)(struct dz_http_source *s, char *p, size_t n);
     void (*free)(struct dz_http_source **s);
 };
@@ -136,14 +137,16 @@ void dz_http_source_free(struct dz_http_source **s);
 
 /* An answer whose length nobody knows yet: chunked in HTTP/1.1, ended by close in HTTP/1.0, DATA
  * frames in HTTP/2. Takes the source, which is not read for HEAD, 304 and 412. Text types are
- * compressed on the way as the client accepts, unless meta names an encoding; the ETag is then one
- * of the encoding. No Range. The request, its arena included, lives until the last byte is made. */
+ * compressed on the way as the client accepts (ties: zstd, br, gzip, identity), unless meta names an
+ * encoding ("identity": as it is); the ETag is then one of the encoding: "x-zs", "x-br", "x-gz". No
+ * Range. The request, its arena included, lives until the last byte is made; then the answer is
+ * logged. A source that breaks before its first byte is answered with 500. */
 void dz_http_reply_source(struct dz_http_req *r, const struct dz_http_meta *m,
                           struct dz_http_source *take_source);
 
 /* One-off answer: takes the buffer's bytes (left empty). Text types of 500 bytes or more are
- * compressed as the client accepts, unless meta names an encoding; large ones while they are sent
- * (see dz_http_reply_source). No Range. meta->etag is honoured for GET and HEAD. */
+ * compressed as the client accepts, unless meta names an encoding; those over 64 KiB while they are
+ * sent (see dz_http_reply_source). No Range. meta->etag is honoured for GET and HEAD. */
 void dz_http_reply_buf(struct dz_http_req *r, const struct dz_http_meta *m, struct dz_buf *body);
 /* Short static text with a status; cache_control may be n = 0. */
 void dz_http_reply_text(struct dz_http_req *r, int status, dz_str content_type,

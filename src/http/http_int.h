@@ -47,6 +47,8 @@
 #define HTTP_ARENA_BYTES ((size_t)16 * 1024 * 1024) /* a request's arena */
 #define HTTP_LINES_BYTES ((size_t)256 * 1024)       /* header lines of an answer */
 #define HTTP_COMPRESS_MIN 500                       /* shorter texts leave as they are */
+#define HTTP_COMPRESS_WHOLE_MAX ((size_t)64 * 1024) /* longer ones are compressed while sent */
+#define HTTP_COMPRESS_SOURCES_MAX 64 /* of a lane at once; one more text leaves as it is */
 
 /* ---- request head (parse.c) ------------------------------------------------------------------ */
 
@@ -218,9 +220,18 @@ bool dz_http_has_body(int status); /* not 1xx, 204, 304 */
 
 /* ---- compression (compress.c) ---------------------------------------------------------------- */
 
+struct dz_http_lane;
 bool dz_http_is_text_type(dz_str content_type);
-/* out is initialised by this; false when it failed or did not get smaller. */
-bool dz_http_compress(enum dz_http_encoding how, dz_str in, struct dz_buf *out);
+/* Up to HTTP_COMPRESS_WHOLE_MAX bytes. out is initialised by this; false when it failed or did not
+ * get smaller. */
+bool dz_http_compress(struct dz_http_lane *lane, enum dz_http_encoding how, dz_str in,
+                      struct dz_buf *out);
+bool dz_http_may_compress(struct dz_http_lane *lane); /* false: too many do at once */
+/* The content of a source, compressed; its encoder is taken with the first read. */
+struct dz_http_source *dz_http_compress_source(struct dz_http_lane *lane, enum dz_http_encoding how,
+                                               struct dz_http_source *take_inner);
+struct dz_http_coders; /* of a lane, for the next text */
+void dz_http_coders_free(struct dz_http_coders **all);
 
 /* ---- lane ------------------------------------------------------------------------------------ */
 
@@ -303,6 +314,8 @@ struct dz_http_lane {
     struct dz_http_conn *batch_conn; /* whose answers are being gathered */
     size_t batch_n;
     char *batch; /* HTTP_BATCH_BYTES */
+
+    struct dz_http_coders *coders; /* made on first use */
 
     struct dz_http_conn *resume; /* have input left after a late reply */
     bool resume_posted;
@@ -509,6 +522,9 @@ struct dz_http_list {
 bool dz_http_known_next(const struct dz_http_request *q, enum dz_http_known k,
                         struct dz_http_list *it, dz_str *ret_item);
 enum dz_http_encoding dz_http_choose(const struct dz_http_request *q, unsigned offered);
+/* For what is compressed for this request alone: ties zstd, br, gzip, identity, since zstd costs a
+ * quarter of what the others do. */
+enum dz_http_encoding dz_http_choose_quick(const struct dz_http_request *q);
 
 /* ---- server (server.c) ----------------------------------------------------------------------- */
 

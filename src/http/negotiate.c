@@ -7,24 +7,29 @@
  */
 #include "http/http_int.h"
 
-/* 12.4.2: "0", "0.5", "1.000"; what is malformed counts as 1. */
+/* 12.4.2: "0", "0.5", "1.000" in thousandths; more digits do not count. -1: not a weight. */
+static int weight_text(dz_str s)
+{
+    if (s.n == 0 || (s.p[0] != '0' && s.p[0] != '1') || (s.n > 1 && s.p[1] != '.'))
+        return -1;
+    int weight = s.p[0] == '1' ? 1000 : 0, unit = 100;
+    for (size_t i = 2; i < s.n; i++, unit /= 10) {
+        if (s.p[i] < '0' || s.p[i] > '9')
+            return -1;
+        weight += (s.p[i] - '0') * unit;
+    }
+    return weight <= 1000 ? weight : -1;
+}
+
+/* The first "q" counts; -1: malformed, and the element is as if it were not there. */
 static int weight_of(dz_str params)
 {
     while (params.n > 0) {
         size_t semi = dz_str_chr(params, ';');
         dz_str param = dz_str_trim(dz_str_sub(params, 0, semi));
         params = semi == DZ_NPOS ? (dz_str){0} : dz_str_sub(params, semi + 1, params.n);
-        if (param.n < 3 || (param.p[0] | 0x20) != 'q' || param.p[1] != '=')
-            continue;
-        if (param.p[2] != '0')
-            return 1000;
-        int weight = 0, unit = 100;
-        for (size_t i = 4; i < param.n && unit > 0 && param.p[3] == '.'; i++, unit /= 10) {
-            if (param.p[i] < '0' || param.p[i] > '9')
-                return 1000;
-            weight += (param.p[i] - '0') * unit;
-        }
-        return weight;
+        if (param.n >= 2 && (param.p[0] | 0x20) == 'q' && param.p[1] == '=')
+            return weight_text(dz_str_sub(param, 2, param.n));
     }
     return 1000;
 }
@@ -59,36 +64,39 @@ bool dz_http_known_next(const struct dz_http_request *q, enum dz_http_known k,
     return true;
 }
 
-enum dz_http_encoding dz_http_choose(const struct dz_http_request *q, unsigned offered)
+/* One coding and how it is called; tables of them are in the order of a tie. */
+struct coding {
+    enum dz_http_encoding encoding;
+    dz_str name;
+};
+#define CODINGS 4
+
+/* What is acceptable by 12.5.3: what is named with a weight, by "*" what is not named, and identity
+ * in any case. A client that excludes identity and everything else gets identity all the same: a
+ * server may disregard the field (12.1), and text is better than 406. */
+static enum dz_http_encoding choose(const struct dz_http_request *q, unsigned offered,
+                                    const struct coding rows[CODINGS])
 {
-    /* In the order of a tie. */
-    static const struct {
-        enum dz_http_encoding encoding;
-        dz_str name;
-    } rows[] = {
-        {DZ_HTTP_BR, DZ_S("br")},
-        {DZ_HTTP_ZSTD, DZ_S("zstd")},
-        {DZ_HTTP_GZIP, DZ_S("gzip")},
-        {DZ_HTTP_IDENTITY, DZ_S("identity")},
-    };
     if (!dz_http_has(q, KNOWN_ACCEPT_ENCODING) || !(offered & ~(unsigned)DZ_HTTP_IDENTITY))
         return DZ_HTTP_IDENTITY;
-    int weight[DZ_LEN(rows)] = {-1, -1, -1, -1}, other = -1;
+    int weight[CODINGS] = {-1, -1, -1, -1}, other = -1;
     struct dz_http_list it = {0};
     dz_str item, name;
     while (dz_http_known_next(q, KNOWN_ACCEPT_ENCODING, &it, &item)) {
         int w = split_weight(item, &name);
+        if (w < 0)
+            continue;
         if (dz_str_eq(name, DZ_S("*")))
             other = w;
         if (dz_str_eq_nocase(name, DZ_S("x-gzip")))
             name = DZ_S("gzip");
-        for (size_t i = 0; i < DZ_LEN(rows); i++)
+        for (size_t i = 0; i < CODINGS; i++)
             if (dz_str_eq_nocase(name, rows[i].name))
                 weight[i] = w;
     }
     enum dz_http_encoding best = DZ_HTTP_IDENTITY;
     int best_weight = 0;
-    for (size_t i = 0; i < DZ_LEN(rows); i++) {
+    for (size_t i = 0; i < CODINGS; i++) {
         int w = weight[i] >= 0 ? weight[i] : other;
         if ((offered & rows[i].encoding) && w > best_weight) {
             best = rows[i].encoding;
@@ -98,9 +106,27 @@ enum dz_http_encoding dz_http_choose(const struct dz_http_request *q, unsigned o
     return best;
 }
 
+enum dz_http_encoding dz_http_choose(const struct dz_http_request *q, unsigned offered)
+{
+    static const struct coding rows[CODINGS] = {{DZ_HTTP_BR, DZ_S("br")},
+                                                {DZ_HTTP_ZSTD, DZ_S("zstd")},
+                                                {DZ_HTTP_GZIP, DZ_S("gzip")},
+                                                {DZ_HTTP_IDENTITY, DZ_S("identity")}};
+    return choose(q, offered, rows);
+}
+
 enum dz_http_encoding dz_http_choose_encoding(const struct dz_http_req *r, unsigned offered)
 {
     return dz_http_choose(dz_http_request_of(r), offered);
+}
+
+enum dz_http_encoding dz_http_choose_quick(const struct dz_http_request *q)
+{
+    static const struct coding rows[CODINGS] = {{DZ_HTTP_ZSTD, DZ_S("zstd")},
+                                                {DZ_HTTP_BR, DZ_S("br")},
+                                                {DZ_HTTP_GZIP, DZ_S("gzip")},
+                                                {DZ_HTTP_IDENTITY, DZ_S("identity")}};
+    return choose(q, DZ_HTTP_IDENTITY | DZ_HTTP_ZSTD | DZ_HTTP_BR | DZ_HTTP_GZIP, rows);
 }
 
 /* How well a media range fits type/subtype: 0 not at all, 3 by name. */
@@ -124,6 +150,8 @@ bool dz_http_wants_html(const struct dz_http_req *r)
     dz_str item, name;
     while (dz_http_known_next(q, KNOWN_ACCEPT, &it, &item)) {
         int w = split_weight(item, &name);
+        if (w < 0)
+            continue;
         int f = fit(name, DZ_S("text"), DZ_S("text/html"));
         if (f > html_fit) {
             html_fit = f;

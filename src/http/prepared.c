@@ -102,7 +102,8 @@ void dz_http_put_length(struct dz_buf *b, uint64_t bytes)
 
 void dz_http_put_entity(struct dz_buf *b, const struct dz_http_meta *m)
 {
-    put_unless_empty(b, DZ_S("Content-Encoding"), m->content_encoding);
+    if (!dz_str_eq_nocase(m->content_encoding, DZ_S("identity"))) /* RFC 9110 8.4.1 */
+        put_unless_empty(b, DZ_S("Content-Encoding"), m->content_encoding);
     if (m->ranges)
         dz_buf_put(b, DZ_S("Accept-Ranges: bytes\r\n"));
     put_extra(b, m->extra_entity, m->extra_entity_n);

@@ -263,48 +263,133 @@ void dz_http_reply_file(struct dz_http_req *r, struct dz_body *prepared, struct 
 
 /* ---- one-off answers ------------------------------------------------------------------------- */
 
-/* "x" becomes "x-gz" or "x-br": other bytes, another strong tag. */
-static dz_str etag_for(struct dz_http_request *q, dz_str etag, enum dz_http_encoding encoding)
+/* How each encoding is called in Content-Encoding and at the end of an entity-tag. */
+static const struct {
+    enum dz_http_encoding encoding;
+    dz_str name;
+    const char *suffix;
+} encodings[] = {
+    {DZ_HTTP_GZIP, DZ_S("gzip"), "gz"},
+    {DZ_HTTP_BR, DZ_S("br"), "br"},
+    {DZ_HTTP_ZSTD, DZ_S("zstd"), "zs"},
+};
+
+/* Says in m that the content is encoded. The strong tag "x" becomes "x-gz", since these are other
+ * bytes; a weak one stays, since they say the same. */
+static void set_encoding(struct dz_http_request *q, struct dz_http_meta *m,
+                         enum dz_http_encoding encoding)
 {
-    if (etag.n < 2 || etag.p[0] != '"' || encoding == DZ_HTTP_IDENTITY)
-        return etag;
-    return dz_arena_printf(dz_http_arena(&q->pub), "%.*s-%s\"", (int)etag.n - 1, etag.p,
-                           encoding == DZ_HTTP_GZIP ? "gz" : "br");
+    for (size_t i = 0; i < DZ_LEN(encodings); i++) {
+        if (encodings[i].encoding != encoding)
+            continue;
+        m->content_encoding = encodings[i].name;
+        if (m->etag.n >= 2 && m->etag.p[0] == '"')
+            m->etag = dz_arena_printf(dz_http_arena(&q->pub), "%.*s-%s\"", (int)m->etag.n - 1,
+                                      m->etag.p, encodings[i].suffix);
+    }
 }
 
-static void send_buf(struct dz_http_request *q, const struct dz_http_meta *m, struct dz_buf *body)
+/* Whether the answer may be compressed. Images and parts of something never are. no-transform does
+ * not forbid it: it binds those between us and the client (RFC 9111 5.2.2.6), and choosing among
+ * encodings is the origin's right; a meta that names "identity" does. */
+static bool is_negotiable(const struct dz_http_meta *m)
 {
-    struct dz_http_answer a;
-    a.status = m->status ? m->status : 200;
-    a.bytes = body->n;
-    a.body = NULL;
-    a.file = NULL;
-    a.take_source = NULL;
+    int status = m->status ? m->status : 200;
+    return m->content_encoding.n == 0 && status != 206 && dz_http_has_body(status) &&
+           dz_http_is_text_type(m->content_type);
+}
+
+/* The status of a one-off answer after the request's conditions: its own, 304 or 412. */
+static int judge(const struct dz_http_request *q, const struct dz_http_meta *m)
+{
+    int status = m->status ? m->status : 200;
+    if (DZ_LIKELY(!(q->head.known & CONDITION_BITS)) || status != 200 || !is_get_or_head(q))
+        return status;
     struct dz_http_selected s = {.etag = m->etag, .last_modified_s = m->last_modified_s};
-    int condition = 0;
-    if (a.status == 200 && is_get_or_head(q) && (q->head.known & CONDITION_BITS))
-        condition = dz_http_check_conditions(q, &s);
-    if (condition == 412) {
+    int condition = dz_http_check_conditions(q, &s);
+    return condition ? condition : status;
+}
+
+/* A one-off answer: the bytes, or the source, or with 304 neither. Both are taken. */
+static void send_one_off(struct dz_http_request *q, const struct dz_http_meta *m, int status,
+                         struct dz_buf *body, struct dz_http_source *take_source)
+{
+    if (status == 412) {
+        dz_http_source_free(&take_source);
         answer_error(q, 412, "a precondition of the request is not met");
         return;
     }
-    if (condition == 304)
-        a.status = 304;
-    if (dz_http_has_body(a.status)) {
-        dz_http_put_length(&q->lines, body->n);
+    if (dz_http_has_body(status)) {
+        if (!take_source)
+            dz_http_put_length(&q->lines, body->n);
         if (m->content_type.n > 0)
             dz_http_put_header(&q->lines, DZ_S("Content-Type"), m->content_type);
         dz_http_put_entity(&q->lines, m);
     }
     dz_http_put_common(&q->lines, m);
     dz_buf_put(&q->lines, DZ_S("\r\n"));
+    struct dz_http_answer a;
+    a.status = status;
     a.lines = dz_buf_str(&q->lines);
     a.block = (dz_str){0};
+    a.body = NULL;
+    a.file = NULL;
+    a.take_source = take_source;
     size_t n = 0;
-    a.take_heap = body->n > 0 ? dz_buf_take(body, &n) : NULL;
+    a.take_heap = body && body->n > 0 ? dz_buf_take(body, &n) : NULL;
+    a.bytes = n;
     a.pieces_n = n > 0;
     a.piece[0] = (struct dz_http_piece){a.take_heap, 0, n, false};
     dz_http_answer(q, &a);
+}
+
+void dz_http_reply_source(struct dz_http_req *r, const struct dz_http_meta *m,
+                          struct dz_http_source *take_source)
+{
+    struct dz_http_request *q = begin(r);
+    if (!q) {
+        dz_http_source_free(&take_source);
+        return;
+    }
+    struct dz_http_meta meta = *m;
+    meta.ranges = false;
+    if (is_negotiable(m)) {
+        meta.vary_encoding = true;
+        enum dz_http_encoding how = dz_http_choose_quick(q);
+        if (how != DZ_HTTP_IDENTITY && dz_http_may_compress(q->conn->lane)) {
+            set_encoding(q, &meta, how);
+            take_source = dz_http_compress_source(q->conn->lane, how, take_source);
+        }
+    }
+    send_one_off(q, &meta, judge(q, &meta), NULL, take_source);
+}
+
+/* Sends the text compressed; false: it did not get smaller, or there is too much to do. */
+static bool send_packed(struct dz_http_request *q, const struct dz_http_meta *m,
+                        enum dz_http_encoding how, struct dz_buf *plain)
+{
+    struct dz_http_meta packed = *m;
+    set_encoding(q, &packed, how);
+    int status = judge(q, &packed);
+    if (status == 304) { /* nobody has its tag but who got it compressed before */
+        send_one_off(q, &packed, status, NULL, NULL);
+        return true;
+    }
+    struct dz_http_lane *lane = q->conn->lane;
+    if (plain->n > HTTP_COMPRESS_WHOLE_MAX) {
+        if (!dz_http_may_compress(lane))
+            return false;
+        size_t n;
+        char *text = dz_buf_take(plain, &n);
+        send_one_off(q, &packed, status, NULL,
+                     dz_http_compress_source(lane, how, dz_http_memory_source(text, n)));
+        return true;
+    }
+    DZ_AUTO(dz_buf_done) struct dz_buf out = {0};
+    if (!dz_http_compress(lane, how, dz_buf_str(plain), &out))
+        return false;
+    send_one_off(q, &packed, status, &out, NULL);
+    return true;
 }
 
 void dz_http_reply_buf(struct dz_http_req *r, const struct dz_http_meta *m, struct dz_buf *body)
@@ -320,22 +405,13 @@ void dz_http_reply_buf(struct dz_http_req *r, const struct dz_http_meta *m, stru
     }
     struct dz_http_meta meta = *m;
     meta.ranges = false;
-    if (m->content_encoding.n > 0 || plain.n < HTTP_COMPRESS_MIN ||
-        !dz_http_is_text_type(m->content_type) || !dz_http_has_body(m->status ? m->status : 200)) {
-        send_buf(q, &meta, &plain);
-        return;
+    if (plain.n >= HTTP_COMPRESS_MIN && is_negotiable(m)) {
+        meta.vary_encoding = true;
+        enum dz_http_encoding how = dz_http_choose_quick(q);
+        if (how != DZ_HTTP_IDENTITY && send_packed(q, &meta, how, &plain))
+            return;
     }
-    meta.vary_encoding = true;
-    enum dz_http_encoding encoding =
-        dz_http_choose(q, DZ_HTTP_IDENTITY | DZ_HTTP_GZIP | DZ_HTTP_BR);
-    DZ_AUTO(dz_buf_done) struct dz_buf packed = {0};
-    if (encoding != DZ_HTTP_IDENTITY && dz_http_compress(encoding, dz_buf_str(&plain), &packed)) {
-        meta.content_encoding = encoding == DZ_HTTP_GZIP ? DZ_S("gzip") : DZ_S("br");
-        meta.etag = etag_for(q, m->etag, encoding);
-        send_buf(q, &meta, &packed);
-        return;
-    }
-    send_buf(q, &meta, &plain);
+    send_one_off(q, &meta, judge(q, &meta), &plain, NULL);
 }
 
 void dz_http_reply_text(struct dz_http_req *r, int status, dz_str content_type,

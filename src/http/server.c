@@ -122,6 +122,7 @@ void dz_http_lane_free(struct dz_http_lane **lane)
         return;
     dz_assert(!gone->conns);
     dz_http_conns_free_spare(gone);
+    dz_http_coders_free(&gone->coders);
     while (gone->requests) {
         struct dz_http_request *q = gone->requests;
         gone->requests = q->next;
