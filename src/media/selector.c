@@ -106,7 +106,8 @@ static bool escape(struct translator *t, struct dz_buf *to)
         rune = rune << 4 | (uint32_t)hex_digit(peek(t));
     if (is_blank(peek(t)))
         t->c.at++;
-    if (rune == 0 || rune > 0x10FFFF || (rune >= 0xD800 && rune < 0xE000))
+    if ((rune < 0x20 && !is_blank((int)rune)) || rune == '\f' || rune > 0x10FFFF ||
+        (rune & 0xFFFE) == 0xFFFE || (rune >= 0xD800 && rune < 0xE000))
         rune = 0xFFFD;
     char utf8[4];
     dz_buf_put(to, (dz_str){utf8, put_utf8(rune, utf8)});
@@ -680,11 +681,29 @@ static enum dz_code list(struct translator *t, struct dz_buf *out, bool relative
     }
 }
 
+/* Characters of XML 1.0 2.2: XPath refuses the others even in strings. */
+static bool is_document_text(dz_str s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        unsigned char c = (unsigned char)s.p[i];
+        if (c < 0x20 && !is_blank(c))
+            return false;
+        /* U+FFFE and U+FFFF */
+        if (c == 0xEF && i + 2 < s.n && (unsigned char)s.p[i + 1] == 0xBF &&
+            (unsigned char)s.p[i + 2] >= 0xBE)
+            return false;
+    }
+    return dz_str_chr(s, '\f') == DZ_NPOS && dz_str_is_utf8(s);
+}
+
 enum dz_code dz_css_to_xpath(dz_str css, bool html, struct dz_buf *out, struct dz_err *err)
 {
     if (css.n > DZ_SELECTOR_MAX)
         return dz_fail(err, DZ_TOO_LARGE, "selector: %zu bytes, at most %u", css.n,
                        DZ_SELECTOR_MAX);
+    if (!is_document_text(css))
+        return dz_fail(err, DZ_BAD_INPUT,
+                       "selector: it holds a character that no document can hold");
     struct translator t = {.html = html, .err = err};
     dz_cursor_init(&t.c, css);
     DZ_AUTO(dz_buf_done) struct dz_buf xpath;

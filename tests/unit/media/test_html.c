@@ -288,6 +288,8 @@ static void refuses_bad_selectors(void **state)
         {":contains(", "character 11"},
         {"\\", "escapes"},
         {"a{}", "character 2"},
+        {"[a='\x01']", "no document"},
+        {"[a='\xFF']", "no document"},
         {"a,,b", "character 3"},
     };
     DZ_AUTO(dz_buf_done) struct dz_buf out;
