@@ -154,16 +154,36 @@ void dz_http_flush_batch(struct dz_http_lane *lane)
     dz_http_write_or_keep(c, &piece, 1, NULL);
 }
 
-static bool into_batch(struct dz_http_conn *c, const struct dz_http_piece *piece, size_t n)
+/* The line that is about this connection alone. */
+static dz_str hop_line(const struct dz_http_request *q, bool close, bool chunked)
+{
+    if (DZ_UNLIKELY(chunked))
+        return close ? DZ_S("Connection: close\r\nTransfer-Encoding: chunked\r\n")
+                     : DZ_S("Transfer-Encoding: chunked\r\n");
+    if (close)
+        return DZ_S("Connection: close\r\n");
+    return DZ_UNLIKELY(q->head.version_minor == 0) ? DZ_S("Connection: keep-alive\r\n")
+                                                   : (dz_str){0};
+}
+
+static char *copy_to(char *to, dz_str s)
+{
+    if (s.n > 0)
+        memcpy(to, s.p, s.n);
+    return to + s.n;
+}
+
+static bool into_batch(struct dz_http_conn *c, const struct dz_http_answer *a, dz_str line,
+                       dz_str hop)
 {
     struct dz_http_lane *lane = c->lane;
-    uint64_t total = 0;
+    uint64_t total = line.n + hop.n + a->lines.n + a->block.n;
     if (lane->batch_conn != c || c->send)
         return false;
-    for (size_t i = 0; i < n; i++) {
-        if (!piece[i].p)
+    for (size_t i = 0; i < a->pieces_n; i++) {
+        if (!a->piece[i].p && a->piece[i].n > 0)
             return false;
-        total += piece[i].n;
+        total += a->piece[i].n;
     }
     if (total > HTTP_SMALL_BYTES)
         return false;
@@ -172,11 +192,10 @@ static bool into_batch(struct dz_http_conn *c, const struct dz_http_piece *piece
         if (c->send || c->gone)
             return false;
     }
-    char *to = lane->batch + lane->batch_n;
-    for (size_t i = 0; i < n; i++) {
-        memcpy(to, piece[i].p, piece[i].n);
-        to += piece[i].n;
-    }
+    char *to = copy_to(copy_to(lane->batch + lane->batch_n, line), hop);
+    to = copy_to(copy_to(to, a->lines), a->block);
+    for (size_t i = 0; i < a->pieces_n; i++)
+        to = copy_to(to, (dz_str){a->piece[i].p, (size_t)a->piece[i].n});
     lane->batch_n += total;
     return true;
 }
@@ -186,16 +205,18 @@ void dz_http_write_answer(struct dz_http_request *q, struct dz_http_answer *a, b
 {
     struct dz_http_conn *c = q->conn;
     struct dz_http_lane *lane = c->lane;
-    struct dz_http_piece piece[HTTP_PIECES_MAX + 6];
-    size_t n = 1; /* [0] is for the batch */
-    dz_str line = dz_http_status_line(lane, a->status);
+    dz_str line = dz_http_status_line(lane, a->status), hop = hop_line(q, close, chunked);
+    if (into_batch(c, a, line, hop))
+        return;
+    struct dz_http_piece piece[HTTP_PIECES_MAX + 5];
+    size_t n = 0;
+    if (lane->batch_conn == c && lane->batch_n > 0) {
+        piece[n++] = (struct dz_http_piece){lane->batch, 0, lane->batch_n, true};
+        lane->batch_n = 0;
+    }
     piece[n++] = (struct dz_http_piece){line.p, 0, line.n, true};
-    if (close)
-        piece[n++] = (struct dz_http_piece){"Connection: close\r\n", 0, 19, true};
-    else if (DZ_UNLIKELY(q->head.version_minor == 0))
-        piece[n++] = (struct dz_http_piece){"Connection: keep-alive\r\n", 0, 24, true};
-    if (DZ_UNLIKELY(chunked))
-        piece[n++] = (struct dz_http_piece){"Transfer-Encoding: chunked\r\n", 0, 28, true};
+    if (hop.n > 0)
+        piece[n++] = (struct dz_http_piece){hop.p, 0, hop.n, true};
     if (a->lines.n > 0)
         piece[n++] = (struct dz_http_piece){a->lines.p, 0, a->lines.n, true};
     if (a->block.n > 0)
@@ -204,15 +225,8 @@ void dz_http_write_answer(struct dz_http_request *q, struct dz_http_answer *a, b
         if (a->piece[i].n >
             0) /* the last piece must have bytes, or "more follows" would be a lie */
             piece[n++] = a->piece[i];
-    if (into_batch(c, piece + 1, n - 1))
-        return;
-    bool with_batch = lane->batch_conn == c && lane->batch_n > 0;
-    if (with_batch) {
-        piece[0] = (struct dz_http_piece){lane->batch, 0, lane->batch_n, true};
-        lane->batch_n = 0;
-    }
     if (!c->gone)
-        dz_http_write_or_keep(c, with_batch ? piece : piece + 1, with_batch ? n : n - 1, a);
+        dz_http_write_or_keep(c, piece, n, a);
 }
 
 bool dz_http_write_rest(struct dz_http_conn *c)
