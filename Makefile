@@ -10,7 +10,7 @@ SAN = build-san
 PYTHON = /usr/bin/python3
 C_FILES = $(shell git ls-files --cached --others --exclude-standard 'src/*.[ch]' 'tests/*.[ch]')
 
-.PHONY: all build run test check check-full tidy format docs bench fuzz install clean help deps
+.PHONY: all build run test check check-full tidy format docs bench siege fuzz install clean help deps
 
 all: build
 
@@ -20,6 +20,7 @@ help:
 	@echo "make format      rewrite C files in the house format"
 	@echo "make docs        regenerate docs/settings.md"
 	@echo "make bench       figures against nginx and h2o, as ratios"
+	@echo "make siege       an hour (SIEGE_MINUTES) of mixed abuse: memory, descriptors, answers"
 	@echo "make fuzz        every fuzz target under libFuzzer for FUZZ_SECONDS each (default 60)"
 	@echo "make check-full  check, and clang, ThreadSanitizer, clang-tidy, cppcheck, short fuzz runs"
 	@echo "make install     into DESTDIR and the prefix /usr/local"
@@ -69,6 +70,9 @@ fuzz:
 bench: build
 	@tools/deps.sh bench
 	@$(PYTHON) bench/bench.py --dozo $(BUILD)/dozo
+
+siege: build
+	@$(PYTHON) bench/siege.py --dozo $(BUILD)/dozo --minutes $${SIEGE_MINUTES:-60} --csv siege.csv --svg siege.svg
 
 install: build
 	meson install -C $(BUILD) --no-rebuild

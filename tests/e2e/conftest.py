@@ -93,9 +93,13 @@ class Raw:
         else:
             assert len(length) == 1, f"no single Content-Length in {headers}"
             need = int(length[0])
-        while len(self.buffer) < need:
-            if not self._more():
+        parts, have = [self.buffer], len(self.buffer)
+        while have < need:
+            parts.append(self.sock.recv(1 << 18))
+            have += len(parts[-1])
+            if not parts[-1]:
                 raise EOFError("closed in the middle of a body")
+        self.buffer = b"".join(parts)
         body, self.buffer = self.buffer[:need], self.buffer[need:]
         return Response(status, reason.strip(), headers, body, top)
 

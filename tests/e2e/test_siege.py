@@ -1,0 +1,172 @@
+"""A short siege: one abuse after another, and after each the server is as before.
+
+As before means: a healthy client is served, the count of connections and of open descriptors is at its base, and, with the release build, memory
+is near it. bench/siege.py does the same for an hour, all at once.
+"""
+import os
+import random
+import re
+import socket
+
+import pytest
+
+from comics import cbz, chapter_links, importing, page, read, series_links
+from conftest import DOZO, Server, until
+
+RELEASE = os.environ.get("DOZO_RELEASE_BIN", DOZO)
+BIG = page(1) + random.Random(1).randbytes(64 << 20)  # what stands behind the end of a PNG is no matter to anybody
+
+
+@pytest.fixture(scope="module", params=["sanitized", "release"])
+def web(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("siege")
+    cbz(folder / "S/c1.cbz", {"1.png": page(0), "2.png": BIG})
+    importing(folder, "S")
+    s = Server(folder, "http: { threads: 2, header_timeout: 1s, body_timeout: 2s, idle_timeout: 5s, max_connections: 3000 }\n",
+               binary=RELEASE if request.param == "release" else DOZO)
+    s.small, s.big = [img["src"] for img in read(s, chapter_links(s, series_links(s)[0])[0]).all("img")]
+    assert s.get(s.big).body == BIG and s.get(s.small).body == page(0)
+    s.memory_counts = request.param == "release"
+    storm(s)  # pools are filled by this
+    until(lambda: connections(s) == 0, "quiet")
+    s.base = fds(s), rss(s)
+    yield s
+    text = s.read_log()
+    assert s.stop() == 0
+    assert "level=error" not in text and " error " not in text
+
+
+def connections(s):
+    """Open ones but for the one that asks."""
+    return int(re.search(r"^dozo_http_connections (\d+)", s.get("/metrics").text, re.M).group(1)) - 1
+
+
+def fds(s):
+    return len(os.listdir(f"/proc/{s.process.pid}/fd"))
+
+
+def rss(s):
+    return int(re.search(r"^Rss: +(\d+)", open(f"/proc/{s.process.pid}/smaps_rollup").read(), re.M).group(1))
+
+
+def get(path):
+    return f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+
+
+def as_before(s):
+    assert s.get("/healthz").status == 200 and s.get(s.small).body == page(0)
+    until(lambda: connections(s) == 0, "all gone")
+    until(lambda: fds(s) <= s.base[0], "descriptors")
+    if s.memory_counts:
+        assert rss(s) <= s.base[1] + 6 * 1024, "KiB more than before"
+
+
+def reset(c):
+    c.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    c.close()
+
+
+def storm(s, n=500):
+    """Connections that are reset before, in and after a request."""
+    for i in range(n):
+        c = s.connect()
+        c.send((get(s.small) + get(s.big))[:i % 120])
+        reset(c)
+
+
+def test_resets(web):
+    storm(web)
+    as_before(web)
+
+
+def test_stops_reading_in_the_middle(web):
+    cs = [web.connect() for _ in range(30)]
+    for c in cs:
+        c.send(get(web.big))
+    for c in cs:
+        assert c._more()
+    assert web.get(web.small).body == page(0), "others are served meanwhile"
+    for c in cs[:10]:
+        reset(c)
+    for c in cs[10:20]:
+        c.close()
+    as_before(web)  # the last ten are cut by body_timeout
+    for c in cs[20:]:
+        c.close()
+
+
+def test_half_closed(web):
+    for i in range(200):
+        c = web.connect()
+        c.send(get(web.small) if i % 2 else get(web.small)[:-3])
+        c.sock.shutdown(socket.SHUT_WR)
+        assert c.response().status == (200 if i % 2 else 400) and c.closed()
+    as_before(web)
+
+
+def test_ten_thousand_connections(web):
+    for i in range(10_000):
+        s = socket.create_connection(web.address)
+        if i % 10 == 0:
+            s.sendall(get("/healthz"))
+            assert s.recv(15) == b"HTTP/1.1 200 OK"
+        s.close()
+    as_before(web)
+
+
+def test_garbage(web):
+    dice = random.Random(2)
+    hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(600)
+    for i in range(300):
+        c = web.connect()
+        try:
+            c.send(hello if i % 3 == 0 else dice.randbytes(dice.randrange(1, 3000)))
+            c.sock.shutdown(socket.SHUT_WR)
+            assert c._more() and c.buffer.startswith(b"HTTP/1.1 400 ")
+        except (ConnectionResetError, BrokenPipeError, OSError):
+            pass  # it was refused while more was on its way
+        c.close()
+    as_before(web)
+
+
+def test_slowloris(web):
+    cs = [web.connect() for _ in range(500)]
+    for c in cs:
+        c.send(b"GET / HTTP/1.1\r\nHost: x\r\nA: ")
+    assert web.get(web.small).body == page(0), "others are served meanwhile"
+    for c in cs:
+        try:
+            c.send(b"b")
+        except OSError:
+            pass
+    for c in cs:
+        assert c.response().status == 408 and c.closed()
+        c.close()
+    as_before(web)
+
+
+def test_too_many(web):
+    """More than max_connections at once, all of which hang up without a word."""
+    cs = []
+    for _ in range(3500):
+        cs.append(socket.create_connection(web.address))
+    until(lambda: "dozo_http_connections_refused_total 0\n" not in ask_inside(web, cs), "refusals")
+    for c in cs:
+        c.close()
+
+    def room():
+        try:
+            return web.get("/healthz").status == 200
+        except (OSError, EOFError, AssertionError):
+            return False
+    until(room, "room")
+    as_before(web)
+
+
+def ask_inside(web, cs):
+    """The figures, on a connection that is in already."""
+    cs[0].sendall(get("/metrics"))
+    data = b""
+    while b"\n\r\n" not in data and b"# EOF" not in data and data.count(b"dozo_http_timeouts_total ") == 0:
+        data += cs[0].recv(65536)
+    return data.decode()
