@@ -264,16 +264,16 @@ static bool day_exists(const struct civil *t)
     return t->day >= 1 && t->day <= month_days(t->year, t->month);
 }
 
-/* RFC 9110 5.6.7: a date that looks more than 50 years ahead lies in the past century. */
-static int64_t whole_year(int64_t two_digits, int64_t now_s)
+/* RFC 9110 5.6.7: a date that looks more than 50 years ahead, to the second, lies in the past
+ * century. */
+static int64_t whole_year(struct civil t, int64_t now_s)
 {
-    int64_t now_year = civil_of(clip(now_s, 0, year_9999_end_s)).year;
-    int64_t year = now_year / 100 * 100 + two_digits;
-    if (year > now_year + 50)
-        year -= 100;
-    else if (year <= now_year - 50)
-        year += 100;
-    return year;
+    struct civil limit = civil_of(clip(now_s, 0, year_9999_end_s));
+    t.year += limit.year / 100 * 100 + 100;
+    limit.year += 50;
+    while (epoch_of(&t) > epoch_of(&limit))
+        t.year -= 100;
+    return t.year;
 }
 
 enum dz_code dz_time_http_parse(dz_str s, int64_t now_s, int64_t *ret_epoch_s, struct dz_err *err)
@@ -283,7 +283,7 @@ enum dz_code dz_time_http_parse(dz_str s, int64_t now_s, int64_t *ret_epoch_s, s
     dz_cursor_init(&c, s);
     bool good = parse_imf(c, &t) || parse_asctime(c, &t);
     if (!good && parse_rfc850(c, &t)) {
-        t.year = whole_year(t.year, now_s);
+        t.year = whole_year(t, now_s);
         good = t.year <= 9999;
     }
     if (!good || !day_exists(&t))

@@ -94,6 +94,10 @@ static void reads_three_forms(void **state)
     /* Two digits: 2076 is 50 years ahead and stands, 2077 is more and means 1977. */
     assert_true(parsed("Wednesday, 01-Jan-76 00:00:00 GMT") == 3345062400);
     assert_true(parsed("Saturday, 01-Jan-77 00:00:00 GMT") == 220924800);
+    /* To the second: 2026-11-21T09:20:35Z and 50 years. */
+    assert_true(parsed("Saturday, 21-Nov-76 09:20:35 GMT") == 3373176035);
+    assert_true(parsed("Sunday, 21-Nov-76 09:20:36 GMT") == 217416036);
+    assert_true(parsed("Friday, 31-Dec-76 00:00:00 GMT") == 220838400);
     assert_true(parsed("Tuesday, 21-Nov-26 09:20:35 GMT") == now_s);
 }
 
