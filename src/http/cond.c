@@ -100,7 +100,7 @@ bool dz_http_range_counts(const struct dz_http_request *q, const struct dz_http_
     if (q->head.repeated & KNOWN_BIT(KNOWN_IF_RANGE))
         return false;
     dz_str value = dz_http_known(q, KNOWN_IF_RANGE);
-    if (value.n > 0 && (value.p[0] == '"' || value.p[0] == 'W'))
+    if (is_weak(value) || (value.n > 0 && value.p[0] == '"')) /* "Wed, …" is a date */
         return s->etag.n > 0 && etags_match(value, s->etag, true);
     int64_t date_s;
     return s->last_modified_s >= 0 && date_of(q, KNOWN_IF_RANGE, &date_s) &&

@@ -3,13 +3,15 @@
  *
  * Pure functions over bytes: slices in, slices of the same bytes out, nothing allocated, any
  * thread. What two parsers could read in two ways is refused here: bare CR or LF, folded lines,
- * blanks before a colon, a missing, repeated or malformed Host, a length that is signed, repeated,
- * too big or comes with Transfer-Encoding.
+ * blanks before a colon, a missing, repeated or malformed Host, a backslash in a path, a length
+ * that is signed, repeated, too big or comes with Transfer-Encoding.
  *
  * The odd thing: a line is judged only once its LF is there, and at most head_max bytes are looked
  * at, so that any split of the same bytes ends in the same answer.
  */
 #include "http/http_int.h"
+
+#include <arpa/inet.h>
 
 enum { TOKEN = 1, TARGET = 2, HOST = 4, HEX = 8 };
 
@@ -121,17 +123,25 @@ static bool valid_escapes(dz_str s)
     return true;
 }
 
+static bool is_ipv6(dz_str s)
+{
+    char text[INET6_ADDRSTRLEN];
+    struct in6_addr address;
+    if (s.n >= sizeof(text) || memchr(s.p, '\0', s.n))
+        return false;
+    memcpy(text, s.p, s.n);
+    text[s.n] = '\0';
+    return inet_pton(AF_INET6, text, &address) == 1;
+}
+
 /* RFC 9112 3.2, RFC 3986 3.2.2: uri-host [ ":" port ]. */
 static bool valid_authority(dz_str s)
 {
     dz_str port = {0};
     if (s.n > 0 && s.p[0] == '[') {
         size_t close = dz_str_chr(s, ']');
-        if (close == DZ_NPOS || close < 3)
+        if (close == DZ_NPOS || !is_ipv6(dz_str_sub(s, 1, close)))
             return false;
-        for (size_t i = 1; i < close; i++)
-            if (!is_class(s.p[i], HEX) && s.p[i] != ':' && s.p[i] != '.')
-                return false;
         if (close + 1 < s.n) {
             if (s.p[close + 1] != ':')
                 return false;
@@ -187,7 +197,9 @@ static enum dz_http_parsed parse_target(struct dz_http_head *h)
     if (mark != DZ_NPOS)
         h->query = dz_str_sub(t, mark + 1, t.n);
     if (h->raw_path.n == 0)
-        h->raw_path = DZ_S("/"); /* absolute-form without a path */
+        h->raw_path = DZ_S("/");                    /* absolute-form without a path */
+    if (memchr(h->raw_path.p, '\\', h->raw_path.n)) /* some read it as a slash */
+        return bad(h, 400, "a backslash in the path must be percent-encoded");
     h->escaped = memchr(h->raw_path.p, '%', h->raw_path.n) != NULL;
     if (h->escaped && !valid_escapes(h->raw_path))
         return bad(h, 400, "a percent-encoding in the path is not valid");
@@ -203,6 +215,7 @@ static enum dz_http_parsed parse_request_line(struct dz_http_head *h, dz_str lin
     if (at == 0 || at == line.n || line.p[at] != ' ')
         return bad(h, 400, "the request line does not start with a method and one blank");
     h->method_text = dz_str_sub(line, 0, at);
+    h->method = method_of(h->method_text); /* a refused HEAD gets no content either */
     dz_str rest = dz_str_sub(line, at + 1, line.n);
     size_t blank = dz_str_chr(rest, ' ');
     if (blank == DZ_NPOS || blank == 0)
@@ -216,7 +229,6 @@ static enum dz_http_parsed parse_request_line(struct dz_http_head *h, dz_str lin
     if (version.p[5] != '1')
         return bad(h, 505, "only HTTP/1.1 and HTTP/1.0 are spoken here");
     h->version_minor = version.p[7] == '0' ? 0 : 1;
-    h->method = method_of(h->method_text);
     return parse_target(h);
 }
 
@@ -370,7 +382,7 @@ static enum dz_http_parsed check_framing(struct dz_http_head *h, const struct dz
     }
     if (h->version_minor == 0)
         return bad(h, 400, "Transfer-Encoding in an HTTP/1.0 request");
-    dz_str list = value_of(h, fields, KNOWN_TRANSFER_ENCODING), item, last = {0};
+    dz_str value = value_of(h, fields, KNOWN_TRANSFER_ENCODING), list = value, item, last = {0};
     unsigned codings = 0, chunked = 0;
     for (; dz_http_list_next(&list, &item); codings++) {
         last = item;
@@ -380,6 +392,8 @@ static enum dz_http_parsed check_framing(struct dz_http_head *h, const struct dz
         return bad(h, 400, "Transfer-Encoding does not end with one chunked");
     if (codings > 1)
         return bad(h, 501, "a transfer coding other than chunked");
+    if (value.n != last.n) /* a proxy may not see "chunked" in ",chunked" */
+        return bad(h, 400, "Transfer-Encoding is not chunked alone");
     h->chunked = true;
     return HTTP_WHOLE;
 }

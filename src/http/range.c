@@ -33,8 +33,10 @@ static int one_range(dz_str spec, uint64_t bytes, struct dz_http_range *ret)
         spec = dz_str_sub(spec, 1, spec.n);
         if (!take_number(&spec, &to) || spec.n > 0)
             return -1;
-        if (to == 0 || bytes == 0)
+        if (to == 0)
             return 0;
+        if (bytes == 0)
+            return -1; /* 14.1.2: satisfiable, but no Content-Range can say so: the whole */
         ret->n = to < bytes ? to : bytes;
         ret->at = bytes - ret->n;
         return 1;

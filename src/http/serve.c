@@ -224,11 +224,18 @@ static void handle(struct dz_http_conn *c, struct dz_http_request *q, dz_str bod
         c->state = CONN_CLOSED;
 }
 
+static bool is_head(const struct dz_http_upload *up)
+{
+    return dz_str_starts(dz_str_trim((dz_str){up->head, up->head_n}), DZ_S("HEAD "));
+}
+
 void dz_http_refuse(struct dz_http_conn *c, struct dz_http_request *q, int status, const char *why)
 {
     if (!q) {
         q = dz_http_request_take(c->lane);
         memset(&q->head, 0, sizeof(q->head));
+        if (c->upload && is_head(c->upload)) /* a refused HEAD gets no content either */
+            q->head.method = DZ_HTTP_HEAD;
     }
     q->conn = c;
     q->close = true;
