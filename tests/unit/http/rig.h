@@ -16,12 +16,15 @@
 #define RIG_DATE "Wed, 18 Nov 2026 11:06:40 GMT"
 #define RIG_MODIFIED "Sun, 06 Nov 1994 08:49:37 GMT"
 #define RIG_MODIFIED_S 784111777
+#define RIG_WEDNESDAY "Wed, 09 Nov 1994 08:49:37 GMT"
+#define RIG_WEDNESDAY_S 784370977
 #define RIG_FILE_BYTES 100000
 
 struct rig {
     struct dz_loop *loop;
     struct dz_http_server *server;
     struct dz_body *hello, *empty, *plain, *file_head;
+    struct dz_body *weak, *tagged, *wednesday, *one; /* for conditions and ranges */
     struct dz_file *file;
     struct dz_buf out;
 };
@@ -84,6 +87,47 @@ static void rig_show(struct dz_http_req *r)
     if (dz_http_query(r, DZ_S("q"), &value))
         put_line(&b, "q", value);
     struct dz_http_meta m = {.content_type = DZ_S("text/x-show"),
+                             .content_encoding = DZ_S("identity"), /* never packed */
+                             .last_modified_s = -1};
+    dz_http_reply_buf(r, &m, &b);
+}
+
+static void rig_weak(struct dz_http_req *r)
+{
+    dz_http_reply_prepared(r, rig.weak);
+}
+
+static void rig_tagged(struct dz_http_req *r)
+{
+    dz_http_reply_prepared(r, rig.tagged);
+}
+
+static void rig_wednesday(struct dz_http_req *r)
+{
+    dz_http_reply_prepared(r, rig.wednesday);
+}
+
+static void rig_one(struct dz_http_req *r)
+{
+    dz_http_reply_prepared(r, rig.one);
+}
+
+static void rig_healthz(struct dz_http_req *r)
+{
+    dz_http_reply_text(r, 200, DZ_S("text/plain"), DZ_S("no-store"), DZ_S("ok"));
+}
+
+/* What the handler sees of a target, without what depends on the way it came. */
+static void rig_seen(struct dz_http_req *r)
+{
+    struct dz_buf b;
+    dz_buf_init(&b, 1 << 20);
+    const dz_str parts[] = {r->method_text, r->path, r->query, r->host, r->body};
+    for (size_t i = 0; i < DZ_LEN(parts); i++) {
+        dz_buf_put(&b, i ? DZ_S("|") : DZ_S(""));
+        dz_buf_put(&b, parts[i]);
+    }
+    struct dz_http_meta m = {.content_type = DZ_S("text/x-seen"),
                              .content_encoding = DZ_S("identity"), /* never packed */
                              .last_modified_s = -1};
     dz_http_reply_buf(r, &m, &b);
@@ -180,6 +224,12 @@ static const struct dz_http_route rig_routes[] = {
     {"redirect", DZ_HTTP_GET, "/redirect", rig_redirect},
     {"no-content", DZ_HTTP_GET, "/no-content", rig_no_content},
     {"any", DZ_HTTP_OTHER, "/any", rig_show},
+    {"weak", DZ_HTTP_GET, "/weak", rig_weak},
+    {"tagged", DZ_HTTP_GET, "/tagged", rig_tagged},
+    {"wednesday", DZ_HTTP_GET, "/wednesday", rig_wednesday},
+    {"one", DZ_HTTP_GET, "/one", rig_one},
+    {"healthz", DZ_HTTP_GET, "/healthz", rig_healthz},
+    {"seen", DZ_HTTP_GET | DZ_HTTP_POST | DZ_HTTP_DELETE | DZ_HTTP_OTHER, "/seen/{*}", rig_seen},
 };
 
 static char rig_file_byte(uint64_t at)
@@ -203,6 +253,14 @@ static void rig_make_bodies(void)
     rig.hello = dz_http_prepare(&m, DZ_S("hello world"), 11);
     rig.empty = dz_http_prepare(&m, DZ_S(""), 0);
     rig.file_head = dz_http_prepare(&m, (dz_str){0}, RIG_FILE_BYTES);
+    struct dz_http_meta odd = {.etag = DZ_S("W/\"w1\""), .last_modified_s = -1, .ranges = true};
+    rig.weak = dz_http_prepare(&odd, DZ_S("hello world"), 11);
+    odd.etag = DZ_S("\"a,b\\ W/\xC3\xA4\"");
+    rig.tagged = dz_http_prepare(&odd, DZ_S("hello world"), 11);
+    odd.etag = (dz_str){0};
+    odd.last_modified_s = RIG_WEDNESDAY_S;
+    rig.wednesday = dz_http_prepare(&odd, DZ_S("hello world"), 11);
+    rig.one = dz_http_prepare(&odd, DZ_S("x"), 1);
     struct dz_http_meta bare = {.last_modified_s = -1};
     rig.plain = dz_http_prepare(&bare, DZ_S("plain"), 5);
     int fd = memfd_create("rig", MFD_CLOEXEC);
@@ -235,6 +293,10 @@ static __attribute__((unused)) void rig_close(void)
     dz_body_unref(&rig.hello);
     dz_body_unref(&rig.empty);
     dz_body_unref(&rig.plain);
+    dz_body_unref(&rig.weak);
+    dz_body_unref(&rig.tagged);
+    dz_body_unref(&rig.wednesday);
+    dz_body_unref(&rig.one);
     dz_body_unref(&rig.file_head);
     dz_file_unref(&rig.file);
     dz_clock_set_for_test(-1);
