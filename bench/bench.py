@@ -55,11 +55,12 @@ def measure(case, servers, options, cpu, folder):
     """Samples of each server, in rounds that begin with another one each time."""
     mine = [s for s in servers if s.name == "dozo" or s.name in case.peers]
     load.check(case, mine)
+    how = load.handshakes if case.handshakes else load.wrk
     samples = {s.name: [] for s in mine}
     for i in range(options.rounds):
         at = i % len(mine)
         for s in mine[at:] + mine[:at]:
-            samples[s.name].append(load.wrk(s, case, options.seconds, cpu, folder))
+            samples[s.name].append(how(s, case, options.seconds, cpu, folder))
     return samples
 
 
@@ -67,7 +68,7 @@ def figures(samples, what):
     out = {}
     for name, got in samples.items():
         values = [getattr(s, what) for s in got]
-        ratios = [getattr(d, what) / v for d, v in zip(samples["dozo"], values)]
+        ratios = [getattr(d, what) / v if v else 0.0 for d, v in zip(samples["dozo"], values)]
         out[name] = {"median": statistics.median(values), "least": min(values), "most": max(values), "ratio": statistics.median(ratios),
                      "lost": max(s.lost for s in got)}
     return out

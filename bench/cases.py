@@ -8,6 +8,7 @@ import json
 import random
 
 PEERS = ("nginx", "h2o", "varnish", "lighttpd", "caddy", "apache")
+TLS_PEERS = ("nginx", "h2o", "caddy", "apache")
 CHAPTERS = 411
 CACHE_CONTROL = "public, max-age=86400"
 SIZES = {"1-01.jpg": 1024, "1-02.jpg": 16 * 1024, "1-03.jpg": 150 * 1024}
@@ -44,7 +45,7 @@ class Case:
     p99_goals: dict = dataclasses.field(default_factory=dict)
     connections: int = 64
     scheme: str = "http"
-    protocol: str = "h1"
+    handshakes: bool = False       # new connections instead of requests
     same_body: bool = True
 
 
@@ -87,6 +88,12 @@ def groups():
         Group("p99 latency with many connections, 16 KiB object", "Milliseconds.", (
             Case("512 connections", **page("1-02.jpg"), connections=512, p99_goals=p99),
             Case("4,096 connections", **page("1-02.jpg"), connections=4096, p99_goals=p99)), p99_only=True),
+        Group("TLS, HTTP/1.1", "ECDSA P-256, TLS 1.3; 64 connections.", (
+            Case("1 KiB object over https", **page("1-01.jpg"), peers=TLS_PEERS, scheme="https"),
+            Case("150 KiB page over https", **page("1-03.jpg"), peers=TLS_PEERS, scheme="https"))),
+        Group("TLS handshakes", "CPU of a new TLS 1.3 connection with one HEAD request; 1,000,000 divided by it is handshakes a CPU second.", (
+            Case("full", **page("1-01.jpg"), peers=TLS_PEERS, scheme="https", handshakes=True),
+            Case("resumed", **page("1-01.jpg"), peers=TLS_PEERS, scheme="https", handshakes=True))),
     ]
 
 

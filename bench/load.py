@@ -7,8 +7,10 @@ kind ("coordinated omission"), to every server alike. They compare; they are not
 import asyncio
 import dataclasses
 import hashlib
+import pathlib
 import re
 import subprocess
+import sys
 import time
 
 from peers import Unmeasured
@@ -53,7 +55,7 @@ def check(case, servers):
 
 
 def run(cpu, cmd):
-    got = subprocess.run(["taskset", "-c", str(cpu), *cmd], capture_output=True, text=True)
+    got = subprocess.run(["taskset", "-c", str(cpu), *map(str, cmd)], capture_output=True, text=True)
     if got.returncode != 0:
         raise Unmeasured(f"{' '.join(map(str, cmd))}: {got.stderr or got.stdout}")
     return got.stdout
@@ -90,6 +92,22 @@ def wrk(server, case, seconds, cpu, folder):
         raise Unmeasured(f"{case.name}: {server.name} lost connections:\n{out}")
     p99 = number(r"99%\s+([\d.]+)(us|ms|s)", out, "latency")
     return Sample(used / answers * 1e6, float(p99[1]) * {"us": 1, "ms": 1e3, "s": 1e6}[p99[2]], answers / seconds, lost / answers)
+
+
+def handshakes(server, case, seconds, cpu, _folder):
+    """New TLS 1.3 connections with one HEAD each; the case's name says full or resumed."""
+    seconds = max(seconds, 3)      # they are few
+    before = server.cpu_s()
+    out = run(cpu, [sys.executable, pathlib.Path(__file__).parent / "handshakes.py", server.ports["https"], ask_of(server, case).path, seconds,
+                    "resumed" if "resumed" in case.name else "full"])
+    used = server.cpu_s() - before
+    made, resumed = map(int, out.split())
+    # The first one of a run has nothing to resume.
+    if resumed != (made - 1 if "resumed" in case.name else 0):
+        raise Unmeasured(f"{case.name}: {server.name} resumed {resumed} of {made} connections")
+    if used <= 0:
+        raise Unmeasured(f"{case.name}: {server.name} used no CPU time for {made} connections")
+    return Sample(used / made * 1e6, 0.0, made / seconds, 0.0)
 
 
 # ---- idle connections ------------------------------------------------------------------------------------------------------------------

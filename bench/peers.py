@@ -128,20 +128,21 @@ def make_certificate(folder):
     """One certificate for all of them: ECDSA P-256."""
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
                     "-subj", "/CN=localhost", "-keyout", "key.pem", "-out", "cert.pem"], cwd=folder, check=True, capture_output=True)
-    (folder / "key.pem").chmod(0o644)
+    (folder / "key.pem").chmod(0o600)
 
 
 def start_dozo(binary, top, folder, cpu):
-    port = free_port()
+    port, tls = free_port(), free_port()
     (folder / "dozo.yaml").write_text(f"""
-listen: ['127.0.0.1:{port}']
+listen: ['127.0.0.1:{port}', 'https://127.0.0.1:{tls}']
+tls: {{ certificates: [{top}/cert.pem], keys: [{top}/key.pem] }}
 data_dir: {folder}/data
 http: {{ threads: 1, max_connections: {CONNECTIONS} }}
 log: {{ level: warn }}
 """)
     subprocess.run([binary, "import", "komizip", top / "chapters.json", top / "cdn", "--shelf", "bench", "--quiet",
                     "--config", "dozo.yaml"], cwd=folder, check=True)
-    return Server("dozo", folder, cpu, [binary, "serve", "--config", "dozo.yaml"], port)
+    return Server("dozo", folder, cpu, [binary, "serve", "--config", "dozo.yaml"], port, tls)
 
 
 def start_nginx(top, folder, cpu):
