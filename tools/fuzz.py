@@ -134,7 +134,8 @@ class Run:
 
 def fuzz(a):
     folder = a.build.resolve()
-    build(folder, "-Dfuzz=libfuzzer", "-Doptimization=1", "-Db_sanitize=address,undefined", "-Dc_args=-fsanitize=fuzzer-no-link")
+    if not a.no_build:
+        build(folder, "-Dfuzz=libfuzzer", "-Doptimization=1", "-Db_sanitize=address,undefined", "-Dc_args=-fsanitize=fuzzer-no-link")
     found = sorted(f.name.removeprefix("fuzz_") for f in (folder / "tests/fuzz").glob("fuzz_*") if f.is_file() and os.access(f, os.X_OK))
     unknown = set(a.targets) - set(found)
     if unknown or not found:
@@ -193,6 +194,7 @@ def main():
     p.add_argument("--seconds", type=float, default=float(os.environ.get("FUZZ_SECONDS", 60)), help="at most, a target")
     p.add_argument("--quiet", type=float, default=float(os.environ.get("FUZZ_QUIET_SECONDS", 0)),
                    help="end a target when that long no new edge came; 0: run for --seconds")
+    p.add_argument("--no-build", action="store_true", help="take the programs as they are")
     p.add_argument("--keep", action="store_true", help="merge what adds edges into tests/fuzz/corpus")
     p.add_argument("--pause-file", type=pathlib.Path, help="no target runs while this file exists, so that others can measure")
     p.add_argument("--uncovered", metavar="ROOM", help="name the functions of src/ROOM that the kept corpora do not reach")

@@ -11,12 +11,13 @@
 #include "answers.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/mman.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
-#define FILE_BYTES 3000
-#define TEXT_BYTES 2500
+#define FILE_BYTES 1200
+#define TEXT_BYTES 600
 #define NOTES_MAX 8192
 #define CONTROL_BYTES 4
 
@@ -314,6 +315,10 @@ static void whole(struct dz_http_server *s, dz_str request, struct dz_buf *plain
 {
     come(&clients[0], s, request);
     finish(clients, 1);
+    if (getenv("FUZZ_STATUSES")) /* for tests/e2e/test_replay.py */
+        for (size_t i = 0; i < clients[0].notes_n; i++)
+            fprintf(stderr, "status: %d %d\n", clients[0].note[i].status,
+                    clients[0].note[i].method == DZ_HTTP_HEAD);
     leave(&clients[0], plain);
 }
 
