@@ -19,7 +19,7 @@ help:
 	@echo "make tidy        include order, header and naming checks"
 	@echo "make format      rewrite C files in the house format"
 	@echo "make docs        regenerate docs/settings.md"
-	@echo "make bench       figures against nginx and h2o, as ratios"
+	@echo "make bench       figures against nginx, h2o, Varnish and others, as ratios; BENCH=\"1 KiB\" for one"
 	@echo "make siege       an hour (SIEGE_MINUTES) of mixed abuse: memory, descriptors, answers"
 	@echo "make fuzz        every fuzz target under libFuzzer for FUZZ_SECONDS each (default 60)"
 	@echo "make check-full  check, and clang, ThreadSanitizer, clang-tidy, cppcheck, short fuzz runs"
@@ -69,7 +69,7 @@ fuzz:
 
 bench: build
 	@tools/deps.sh bench
-	@$(PYTHON) bench/bench.py --dozo $(BUILD)/dozo
+	@$(PYTHON) bench/bench.py --dozo $(BUILD)/dozo --only "$(BENCH)" --seconds $${BENCH_SECONDS:-3} --rounds $${BENCH_ROUNDS:-5}
 
 siege: build
 	@$(PYTHON) bench/siege.py --dozo $(BUILD)/dozo --minutes $${SIEGE_MINUTES:-60} --csv siege.csv --svg siege.svg
