@@ -153,7 +153,7 @@ static void split_port(dz_str s, dz_str *ret_host, dz_str *ret_port)
     size_t from = s.n && s.p[0] == '[' ? dz_str_chr(s, ']') : 0;
     size_t colon = from == DZ_NPOS ? DZ_NPOS : dz_str_chr(dz_str_sub(s, from, s.n), ':');
     *ret_host = dz_str_sub(s, 0, colon == DZ_NPOS ? s.n : from + colon);
-    *ret_port = colon == DZ_NPOS ? (dz_str){0} : dz_str_sub(s, from + colon + 1, s.n);
+    *ret_port = colon != DZ_NPOS ? dz_str_sub(s, from + colon + 1, s.n) : (dz_str){0};
 }
 
 static enum dz_code check_port(dz_str port, uint64_t least, struct dz_err *why)

@@ -27,7 +27,7 @@ static int weight_of(dz_str params)
     while (params.n > 0) {
         size_t semi = dz_str_chr(params, ';');
         dz_str param = dz_str_trim(dz_str_sub(params, 0, semi));
-        params = semi == DZ_NPOS ? (dz_str){0} : dz_str_sub(params, semi + 1, params.n);
+        params = dz_str_after(params, semi);
         if (param.n >= 2 && (param.p[0] | 0x20) == 'q' && param.p[1] == '=')
             return weight_text(dz_str_sub(param, 2, param.n));
     }

@@ -534,12 +534,12 @@ bool dz_http_param_next(dz_str *query, dz_str *ret_name, dz_str *ret_value)
     while (query->n > 0) {
         size_t amp = dz_str_chr(*query, '&');
         dz_str pair = dz_str_sub(*query, 0, amp);
-        *query = amp == DZ_NPOS ? (dz_str){0} : dz_str_sub(*query, amp + 1, query->n);
+        *query = dz_str_after(*query, amp);
         if (pair.n == 0)
             continue;
         size_t eq = dz_str_chr(pair, '=');
         *ret_name = dz_str_sub(pair, 0, eq);
-        *ret_value = eq == DZ_NPOS ? (dz_str){0} : dz_str_sub(pair, eq + 1, pair.n);
+        *ret_value = dz_str_after(pair, eq);
         return true;
     }
     return false;

@@ -101,7 +101,7 @@ int dz_http_ranges(dz_str field, uint64_t bytes, struct dz_http_range ret[HTTP_R
     while (list.n > 0) {
         size_t comma = dz_str_chr(list, ',');
         dz_str spec = dz_str_trim(dz_str_sub(list, 0, comma));
-        list = comma == DZ_NPOS ? (dz_str){0} : dz_str_sub(list, comma + 1, list.n);
+        list = dz_str_after(list, comma);
         if (spec.n == 0)
             continue;
         if (++specs > HTTP_RANGES_MAX)
