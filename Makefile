@@ -72,7 +72,7 @@ bench: build
 	@$(PYTHON) bench/bench.py --dozo $(BUILD)/dozo --only "$(BENCH)" --seconds $${BENCH_SECONDS:-3} --rounds $${BENCH_ROUNDS:-5}
 
 siege: build
-	@$(PYTHON) bench/siege.py --dozo $(BUILD)/dozo --minutes $${SIEGE_MINUTES:-60} --csv siege.csv --svg siege.svg
+	@$(PYTHON) bench/siege.py --dozo $(BUILD)/dozo --minutes $${SIEGE_MINUTES:-60} --csv $(BUILD)/siege.csv --svg $(BUILD)/siege.svg
 
 install: build
 	meson install -C $(BUILD) --no-rebuild

@@ -17,6 +17,7 @@ import random
 import re
 import signal
 import socket
+import ssl
 import statistics
 import subprocess
 import sys
@@ -28,7 +29,9 @@ from collections import Counter
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 SAMPLE_S = 5
-SETTINGS = """listen: ["127.0.0.1:0"]
+SETTINGS = """listen: ["127.0.0.1:0", "https://127.0.0.1:0"]
+tls: { certificates: [cert.pem], keys: [key.pem], http2: false }
+cache: { max_bytes: 256KiB }
 http: { threads: %d, header_timeout: 5s, body_timeout: 10s, idle_timeout: 30s, max_body: 1MiB, access_log: ./access.log }
 """
 
@@ -61,12 +64,21 @@ class Server:
         pack(folder / "Changing/c1.cbz", [noise_png(40 + i, i) for i in range(20)])
         for what in ((ROOT / "demo/kura", "--shelf", "kura"), (folder / "Big",), (folder / "Changing",)):
             subprocess.run([self.dozo, "import", *map(str, what)], cwd=folder, env=self.env, check=True, stdout=subprocess.DEVNULL)
+        self.renew()
         self.log = open(folder / "serve.log", "wb")
         self.process = subprocess.Popen([self.dozo, "serve"], cwd=folder, env=self.env, stdout=subprocess.PIPE, stderr=self.log)
-        line = self.process.stdout.readline().decode()
-        host, port = line.removeprefix("listening on ").strip().rsplit(":", 1)
-        self.address, self.pid = (host, int(port)), self.process.pid
+        self.pid = self.process.pid
+        self.address, self.tls_address = (self.listening() for _ in range(2))
         self.paths = self.find_paths()
+
+    def listening(self):
+        host, port = self.process.stdout.readline().decode().strip().rsplit("/", 1)[-1].removeprefix("listening on ").rsplit(":", 1)
+        return host, int(port)
+
+    def renew(self):
+        """A new certificate in place of the old one."""
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=a",
+                        "-addext", "subjectAltName=DNS:a", "-keyout", "key.pem", "-out", "cert.pem"], cwd=self.folder, check=True, capture_output=True)
 
     def get(self, path):
         with socket.create_connection(self.address, 60) as c:
@@ -118,19 +130,19 @@ class Siege:
     def kinds(self):
         return [(self.well_behaved, None, 4), (self.slow_head, None, 20), (self.slow_body, None, 20), (self.slow_reader, None, 6),
                 (self.reset, 4, 0), (self.reset_in_big, 1, 0), (self.half_close, 4, 0), (self.pipeline, 1, 0), (self.malformed, 15, 0),
-                (self.ranges, 4, 0), (self.huge_head, 1, 0), (self.churn, 20, 0), (self.whole_big, 0.05, 0), (self.post, 3, 0)]
+                (self.tls, None, 3), (self.tls_cut, 2, 0), (self.ranges, 4, 0), (self.huge_head, 1, 0), (self.churn, 20, 0), (self.whole_big, 0.05, 0), (self.post, 3, 0)]
 
     def expect(self, right, words):
         if not right:
             self.wrong.append(words)
 
-    async def connect(self, buffer=0):
+    async def connect(self, buffer=0, tls=False):
         s = socket.socket()
         s.setblocking(False)
         if buffer:
             s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
         try:
-            await self.loop.sock_connect(s, self.server.address)
+            await self.loop.sock_connect(s, self.server.tls_address if tls else self.server.address)
         except BaseException:
             s.close()
             raise
@@ -190,6 +202,49 @@ class Siege:
             if method == "GET" and status == 200 and not lines and not changed:
                 self.expect(len(body) == self.paths[path], f"{path}: {len(body)} bytes")
             await asyncio.sleep(0.1)
+
+    async def tls(self, s):
+        """Requests over TLS, now and then a whole big page; s is only a knock at the plain port."""
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        reader, writer = await asyncio.open_connection(*self.server.tls_address, ssl=context, limit=1 << 20)
+        try:
+            for _ in range(self.random.randrange(1, 20)):
+                path = self.big if self.random.random() < 0.005 else self.random.choice(self.small)
+                writer.write(self.request(path))
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = int(re.search(rb"(?i)\r\ncontent-length: (\d+)", head).group(1))
+                await reader.readexactly(length)
+                self.expect(head.split()[1] in (b"200", b"404"), f"over TLS {path}: {head[:40]!r}")
+                await asyncio.sleep(0.2)
+            if self.random.random() < 0.3:  # ends in the middle of an answer
+                writer.write(self.request(self.big))
+                await reader.read(1000)
+                writer.transport.abort()
+        finally:
+            writer.close()
+
+    async def tls_cut(self, s):
+        """Handshakes that are garbage, cut short, or never go on."""
+        c = socket.socket()
+        c.setblocking(False)
+        try:
+            await self.loop.sock_connect(c, self.server.tls_address)
+            hello = ssl.MemoryBIO()
+            try:
+                ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), hello, server_hostname="a").do_handshake()
+            except ssl.SSLWantReadError:
+                pass
+            data = bytearray(hello.read())
+            for _ in range(self.random.randrange(4)):
+                data[self.random.randrange(len(data))] = self.random.randrange(256)
+            await self.loop.sock_sendall(c, bytes(data[:self.random.randrange(1, 2 * len(data))]))
+            if self.random.random() < 0.5:
+                await self.until_end(c)
+        except ConnectionError:
+            pass
+        finally:
+            c.close()
 
     async def slow_head(self, s):
         start = self.random.choice([b"GET /healthz HTTP/1.1\r\nHost: a\r\nA: ", b"", self.request("/healthz") + b"G"])
@@ -349,12 +404,12 @@ class Siege:
             await asyncio.wait(running)
 
     async def crowd(self, stop):
-        """Idle connections that come and go together."""
+        """Idle connections that come and go together, a quarter of them to the TLS port."""
         while not stop.is_set():
             await wait(stop, 20)
             there = []
             for i in range(1000):
-                there.append(await self.connect())
+                there.append(await self.connect(tls=i % 4 == 0))
                 if i % 20 == 0:
                     await asyncio.sleep(0.02)
             await wait(stop, 25)
@@ -367,10 +422,11 @@ class Siege:
             self.counts["crowd of 1000"] += 1
 
     async def operator(self, stop):
-        """SIGHUP every minute, an import that changes a chapter every second minute."""
+        """A new certificate and SIGHUP every minute, an import that changes a chapter every second minute."""
         n = 0
         while not stop.is_set():
             await wait(stop, 60)
+            await asyncio.to_thread(self.server.renew)
             os.kill(self.server.pid, signal.SIGHUP)
             self.counts["SIGHUP"] += 1
             n += 1
