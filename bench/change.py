@@ -114,15 +114,16 @@ def rounds(folder, db, series, real, p, address, o):
     page, chapters_list, encoded = Client(address), Client(address), Client(address)
     key = o.chapters // 2
     pages_ms, list_ms, coded_ms, commit_ms = [], [], {e: [] for e in ("gzip", "zstd", "br")}, []
-    for n in range(o.rounds):
+    for _ in range(o.rounds):
         old_page = page.ask("GET", f"/shelf/komi/cdn/{key}-01.jpg")[0].get("etag")
         old_list = chapters_list.ask("HEAD", "/shelf/komi/v1/chapters")[0]["etag"]
-        title = f"change {n}"
         before = time.monotonic()
         db.execute("BEGIN IMMEDIATE")
         (seq,) = db.execute("SELECT coalesce(max(seq), 0) + 1 FROM change").fetchone()
+        title = f"change {seq}"
         db.execute("UPDATE chapter SET title = ?, rev = ? WHERE id = ?", (title, seq, 10 + key))
-        db.execute("UPDATE page SET blob_id = ? WHERE chapter_id = ? AND number = 1", (real[n % 2], 10 + key))
+        (blob,) = db.execute("SELECT blob_id FROM page WHERE chapter_id = ? AND number = 1", (10 + key,)).fetchone()
+        db.execute("UPDATE page SET blob_id = ? WHERE chapter_id = ? AND number = 1", (real[blob == real[0]], 10 + key))
         db.execute("INSERT INTO change (series_id, seq) VALUES (?, ?) ON CONFLICT (series_id) DO UPDATE SET seq = excluded.seq", (series, seq))
         db.execute("COMMIT")
         t0 = time.monotonic()

@@ -15,6 +15,7 @@
 
 struct dz_catalog;
 struct dz_snapshot;
+struct dz_snap_chapter;
 
 /* ---- records --------------------------------------------------------------------------------- */
 
@@ -61,8 +62,7 @@ struct dz_chapter_rec {
     dz_str origin_stamp;
     int64_t created_s, updated_s; /* set by the catalog */
     int64_t rev; /* set by the catalog: another one after each change of the chapter or its pages */
-    bool kept;   /* set by dz_catalog_load_since: the older snapshot has these pages */
-    const struct dz_page_rec *pages; /* NULL when kept */
+    const struct dz_page_rec *pages;
     size_t pages_n;
 };
 
@@ -87,6 +87,10 @@ struct dz_series_full {
     struct dz_series_rec series;
     struct dz_chapter_rec *chapters; /* by sort descending: newest first */
     size_t chapters_n;
+    /* Only after dz_catalog_load_since: the chapters of the older snapshot that did not change,
+     * newest first; `chapters` are then the others. */
+    const struct dz_snap_chapter **kept;
+    size_t kept_n;
     struct dz_asset_rec *assets; /* by name */
     size_t assets_n;
 };
@@ -166,8 +170,8 @@ DZ_MUST enum dz_code dz_catalog_series_find(struct dz_catalog *c, dz_str source,
 DZ_MUST enum dz_code dz_catalog_load(struct dz_catalog *c, int64_t series_id, struct dz_arena *a,
                                      struct dz_series_full *ret_full, struct dz_err *err);
 /* The same for dz_snapshot_update: chapters that did not change since `old` (an earlier snapshot of
- * the series, or NULL) come as `kept`, so that a change of one chapter does not read the pages of
- * all. */
+ * the series, which must live on, or NULL) come as `kept`, so that a change of one chapter reads
+ * one chapter and its pages. */
 DZ_MUST enum dz_code dz_catalog_load_since(struct dz_catalog *c, int64_t series_id,
                                            const struct dz_snapshot *old, struct dz_arena *a,
                                            struct dz_series_full *ret_full, struct dz_err *err);
@@ -244,14 +248,15 @@ struct dz_snap_page { /* 64 bytes: a catalog of a million pages is held in RAM *
     uint16_t width, height; /* clipped to 65535; 0 unknown */
 };
 
-/* The pages of one chapter in one revision; snapshots of a series share them. */
+/* One chapter in one revision: its pages and texts; snapshots of a series share it. */
 struct dz_snap_block {
     atomic_uint refs;
-    struct dz_snap_page pages[]; /* behind them the types that are not interned static */
+    struct dz_snap_page pages[]; /* behind them the texts */
 };
 
 struct dz_snap_chapter {
     int64_t id, rev;
+    double sort;
     dz_str key, number, volume, title;
     bool title_null, volume_cover;
     uint32_t page_count;
@@ -260,7 +265,11 @@ struct dz_snap_chapter {
                           asked for */
     const struct dz_snap_page *pages; /* by number */
     size_t pages_n;
-    struct dz_snap_block *block; /* holds pages; NULL: none */
+    struct dz_snap_block *block; /* holds pages and texts */
+    /* Its member `"key": {…}` in the list of its snapshot: where, how long, the quoted key's part
+     * of that, and the text's digest. */
+    uint32_t item_at, item_n, item_key_n;
+    unsigned char item_digest[16];
 };
 
 struct dz_snap_asset {
@@ -268,9 +277,27 @@ struct dz_snap_asset {
     struct dz_snap_page file; /* number 0 */
 };
 
-enum dz_snap_encoding { DZ_SNAP_IDENTITY, DZ_SNAP_GZIP, DZ_SNAP_BR, DZ_SNAP_ENCODINGS };
+enum dz_snap_encoding {
+    DZ_SNAP_IDENTITY,
+    DZ_SNAP_GZIP,
+    DZ_SNAP_BR,
+    DZ_SNAP_ZSTD,
+    DZ_SNAP_ENCODINGS
+};
 
-/* Immutable and counted; shared between threads. Everything in it but pages is one arena. */
+/* The list of a shelf, contracts/komizip.md 2.6. Counted; snapshots whose lists are the same text
+ * share it. The plain text and its etag stand from the start. Each other pointer is written once,
+ * by whoever has made what it points to, and then stays; readers take what is there. */
+struct dz_snap_list {
+    atomic_uint refs;
+    atomic_bool encoded; /* nothing more will come into `body` */
+    char etag[25];       /* hex, NUL-terminated, without quotes; equal texts have equal ones */
+    _Atomic(struct dz_body *) body[DZ_SNAP_ENCODINGS];
+    _Atomic(struct dz_body *) answer[DZ_SNAP_ENCODINGS]; /* what the server made of them */
+};
+
+/* Immutable and counted; shared between threads. What belongs to a chapter lies in its block, the
+ * rest in one arena. */
 struct dz_snapshot {
     atomic_uint refs;
     uint64_t serial;     /* unique in the process: part of cache keys */
@@ -282,11 +309,9 @@ struct dz_snapshot {
     size_t assets_n;
     const struct dz_snap_page
         *cover; /* asset of the newest volume, else first page of the first chapter; NULL: none */
-    bool has_shelf;                          /* the next ones are made */
-    dz_str x_chapters;                       /* compact JSON array of keys, newest first */
-    struct dz_body *list[DZ_SNAP_ENCODINGS]; /* body of /v1/chapters; NULL: not worth encoding
-                                                (under 500 bytes) */
-    char list_etag[16];                      /* hex of its digest, NUL-terminated, without quotes */
+    bool has_shelf;    /* the next ones are made */
+    dz_str x_chapters; /* compact JSON array of keys, newest first */
+    struct dz_snap_list *list;
     struct dz_arena *arena;
     struct dz_map by_key, by_id, by_asset; /* by_id: key is the 8 bytes of id */
 };
@@ -299,15 +324,47 @@ struct dz_snapshot {
 DZ_MUST enum dz_code dz_snapshot_build(const struct dz_series_full *full, bool shelf,
                                        const struct dz_link_template *links, size_t links_n,
                                        struct dz_snapshot **ret_snap, struct dz_err *err);
-/* The same from a series loaded since `old`, whose page blocks are shared where they did not
- * change.
- */
+/* The same from a series loaded since `old`, whose chapters are shared where they did not change.
+ * `old` must have been built with the same `shelf` and links. */
 DZ_MUST enum dz_code dz_snapshot_update(const struct dz_series_full *full,
                                         const struct dz_snapshot *old, bool shelf,
                                         const struct dz_link_template *links, size_t links_n,
                                         struct dz_snapshot **ret_snap, struct dz_err *err);
 struct dz_snapshot *dz_snapshot_ref(struct dz_snapshot *s);
 void dz_snapshot_unref(struct dz_snapshot **s);
+
+/* Lists up to this are encoded before their snapshot is handed out, longer ones by
+ * dz_snap_list_encode. Under DZ_SNAP_ENCODE_MIN they never are (contracts/komizip.md 2.4). */
+#define DZ_SNAP_ENCODE_MIN 500u
+#define DZ_SNAP_ENCODE_LATE (64 * DZ_KIB)
+struct dz_snap_list *dz_snap_list_ref(struct dz_snap_list *l);
+void dz_snap_list_unref(struct dz_snap_list **l);
+/* Borrowed; NULL: not made (yet). Any thread. */
+static inline struct dz_body *dz_snap_list_body(const struct dz_snap_list *l,
+                                                enum dz_snap_encoding e)
+{
+    return atomic_load_explicit(&l->body[e], memory_order_acquire);
+}
+static inline struct dz_body *dz_snap_list_answer(const struct dz_snap_list *l,
+                                                  enum dz_snap_encoding e)
+{
+    return atomic_load_explicit(&l->answer[e], memory_order_acquire);
+}
+/* Keeps an answer with the list unless somebody else was quicker; returns the one that stays,
+ * borrowed. Any thread. */
+struct dz_body *dz_snap_list_keep_answer(struct dz_snap_list *l, enum dz_snap_encoding e,
+                                         struct dz_body *take_answer);
+static inline bool dz_snap_list_is_encoded(const struct dz_snap_list *l)
+{
+    return atomic_load_explicit(&l->encoded, memory_order_acquire);
+}
+/* Makes what is missing, the quickest first, each to be seen as soon as it is made. Blocks for as
+ * long as it takes; one thread at a time for one list. `wanted` (may be NULL) is asked every 256
+ * KiB: false ends it with DZ_CANCELLED, and a later call goes on. DZ_FULL: an encoder got no
+ * memory; the list then stays without what it would have made. */
+typedef bool dz_snap_wanted_fn(void *arg);
+DZ_MUST enum dz_code dz_snap_list_encode(struct dz_snap_list *l, dz_snap_wanted_fn *wanted,
+                                         void *arg, struct dz_err *err);
 
 /* One hash probe each; NULL when absent. No allocation, any thread. */
 const struct dz_snap_chapter *dz_snapshot_chapter(const struct dz_snapshot *s, dz_str key);

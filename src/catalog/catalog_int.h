@@ -66,9 +66,31 @@ DZ_MUST enum dz_code dz_members_check(dz_str text, const dz_str *reserved, size_
 /* ---- ready-made bodies -------------------------------------------------------------------------
  */
 
-/* Fills x_metadata of `chapters` (same order and count as in full), and x_chapters, list and
- * list_etag of s; texts go to s->arena. DZ_TOO_LARGE, DZ_CORRUPT for stored JSON that is none. */
-DZ_MUST enum dz_code dz_bodies_make(const struct dz_series_full *full,
-                                    const struct dz_link_template *links, size_t links_n,
-                                    struct dz_snapshot *s, struct dz_snap_chapter *chapters,
-                                    struct dz_err *err);
+/* Makes the bodies of one snapshot, chapter by chapter, newest first. */
+struct dz_bodies;
+DZ_MUST enum dz_code dz_bodies_new(const struct dz_series_rec *series,
+                                   const struct dz_link_template *links, size_t links_n,
+                                   const struct dz_snapshot *old, struct dz_bodies **ret_b,
+                                   struct dz_err *err);
+void dz_bodies_free(struct dz_bodies **b);
+/* The texts of a chapter that is new: fills in its item_*, and its X-Metadata, which is good until
+ * the next call. DZ_TOO_LARGE; DZ_CORRUPT for stored JSON that is none. */
+DZ_MUST enum dz_code dz_bodies_chapter(struct dz_bodies *b, const struct dz_chapter_rec *rec,
+                                       struct dz_snap_chapter *c, dz_str *ret_x_metadata,
+                                       struct dz_err *err);
+/* One of the older snapshot, item_* included. */
+void dz_bodies_kept(struct dz_bodies *b);
+/* The list of all chapters so far and x_chapters into s; item_at of `chapters` becomes final.
+ * DZ_TOO_LARGE. */
+DZ_MUST enum dz_code dz_bodies_finish(struct dz_bodies *b, struct dz_snapshot *s,
+                                      struct dz_snap_chapter *chapters, struct dz_err *err);
+
+struct dz_snap_list *dz_snap_list_new(struct dz_body *take_text, const char etag[25]);
+
+/* The order of chapters: by sort, newest first, ties by key. */
+static inline int dz_newest_first(double sort_a, dz_str key_a, double sort_b, dz_str key_b)
+{
+    if (sort_a != sort_b)
+        return sort_a < sort_b ? 1 : -1;
+    return dz_str_natural_cmp(key_b, key_a);
+}

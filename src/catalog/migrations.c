@@ -95,6 +95,8 @@ const char *const dz_migrations[] = {
     "CREATE INDEX change_seq ON change (seq);",
     /* 2: which batch wrote the chapter or its pages last, as a number of `change` */
     "ALTER TABLE chapter ADD COLUMN rev INTEGER NOT NULL DEFAULT 0",
+    /* 3: what changed in a series is found without reading its chapters */
+    "CREATE INDEX chapter_rev ON chapter (series_id, rev)",
 };
 /* clang-format on */
 const size_t dz_migrations_n = DZ_LEN(dz_migrations);

@@ -1,10 +1,10 @@
 /*
  * snapshot: the immutable picture of one series that readers are served from.
  *
- * In: a loaded series (borrowed) and, for a shelf, its link templates. Out: one counted object; all
- * records and texts lie in its arena; the pages of each chapter are a counted block, which the next
- * picture of the series takes over when the chapter did not change; the three maps and the list
- * bodies stand beside. Built by one thread, then only read, by any; the last unref frees all.
+ * In: a loaded series (borrowed) and, for a shelf, its link templates. Out: one counted object; its
+ * records lie in its arena; pages and texts of each chapter are a counted block, which the next
+ * picture of the series takes over when the chapter did not change; the three maps and the list of
+ * the shelf stand beside. Built by one thread, then only read, by any; the last unref frees all.
  * Odd: a page keeps its index while its block lives, so that new pages count on from the old
  * picture's.
  */
@@ -18,8 +18,8 @@ struct builder {
     struct dz_text_pool pool;
     dz_str mime;         /* the last type that is not in the table, and its copy */
     const char *mime_at; /* NUL-terminated */
-    const struct dz_snapshot *old;
     uint64_t index;
+    struct dz_bodies *bodies; /* NULL: no shelf */
 };
 
 static enum dz_code intern_mime(struct builder *b, dz_str mime, const char **ret_mime,
@@ -73,7 +73,8 @@ static enum dz_code copy_series(struct builder *b, const struct dz_series_rec *f
     return DZ_OK;
 }
 
-/* ---- blocks of pages ---------------------------------------------------------------------------
+/* ---- blocks of chapters
+ * ---------------------------------------------------------------------------
  */
 
 static bool is_odd(const struct dz_page_rec *p)
@@ -94,9 +95,21 @@ static struct dz_snap_block *new_block(size_t pages_n, size_t texts_bytes)
     return block;
 }
 
-static struct dz_snap_block *make_block(struct builder *b, const struct dz_chapter_rec *c)
+/* Copies s to *at and steps behind it; a NULL p stays NULL. */
+static dz_str settle(char **at, dz_str s)
 {
-    size_t texts_bytes = 0;
+    if (s.n == 0)
+        return (dz_str){s.p ? "" : NULL, 0};
+    dz_str copy = {*at, s.n};
+    memcpy(*at, s.p, s.n);
+    *at += s.n;
+    return copy;
+}
+
+static void make_block(struct builder *b, const struct dz_chapter_rec *c, dz_str x_metadata,
+                       struct dz_snap_chapter *to)
+{
+    size_t texts_bytes = c->key.n + c->number.n + c->volume.n + c->title.n + x_metadata.n;
     for (size_t i = 0; i < c->pages_n; i++)
         if (is_odd(&c->pages[i]) && !has_type_of_last(c, i))
             texts_bytes += c->pages[i].blob.mime.n + 1;
@@ -109,14 +122,18 @@ static struct dz_snap_block *make_block(struct builder *b, const struct dz_chapt
         if (is_odd(p) && has_type_of_last(c, i)) {
             mime = block->pages[i - 1].mime;
         } else if (is_odd(p)) {
-            memcpy(text, p->blob.mime.p, p->blob.mime.n);
-            text[p->blob.mime.n] = '\0';
-            mime = text;
-            text += p->blob.mime.n + 1;
+            mime = settle(&text, p->blob.mime).p;
+            *text++ = '\0';
         }
         block->pages[i] = file_of(b, &p->blob, mime, p->mtime_s, p->number);
     }
-    return block;
+    to->block = block;
+    to->pages = c->pages_n > 0 ? block->pages : NULL;
+    to->key = settle(&text, c->key);
+    to->number = settle(&text, c->number);
+    to->volume = settle(&text, c->volume);
+    to->title = settle(&text, c->title);
+    to->x_metadata = settle(&text, x_metadata);
 }
 
 static void block_unref(struct dz_snap_block *block)
@@ -128,12 +145,13 @@ static void block_unref(struct dz_snap_block *block)
 /* ---- copying -----------------------------------------------------------------------------------
  */
 
-static enum dz_code copy_chapter(struct builder *b, const struct dz_chapter_rec *from,
-                                 struct dz_snap_chapter *to, struct dz_err *err)
+static enum dz_code copy_new(struct builder *b, const struct dz_chapter_rec *from,
+                             struct dz_snap_chapter *to, struct dz_err *err)
 {
     *to = (struct dz_snap_chapter){
         .id = from->id,
         .rev = from->rev,
+        .sort = from->sort,
         .title_null = from->title.p == NULL,
         .volume_cover = from->volume_cover,
         .page_count = from->page_count,
@@ -141,40 +159,52 @@ static enum dz_code copy_chapter(struct builder *b, const struct dz_chapter_rec 
         .updated_s = from->updated_s,
         .pages_n = from->pages_n,
     };
-    if (from->kept) {
-        const struct dz_snap_chapter *was = dz_snapshot_chapter_by_id(b->old, from->id);
-        dz_assert(was && was->rev == from->rev);
-        to->block = was->block;
-        if (to->block)
-            atomic_fetch_add_explicit(&to->block->refs, 1, memory_order_relaxed);
-    } else if (from->pages_n > 0) {
-        to->block = make_block(b, from);
-    }
-    to->pages = to->block ? to->block->pages : NULL;
-    DZ_TRY(dz_text_pool_str(&b->pool, from->key, &to->key, err));
-    DZ_TRY(dz_text_pool_str(&b->pool, from->number, &to->number, err));
-    DZ_TRY(dz_text_pool_str(&b->pool, from->volume, &to->volume, err));
-    return dz_text_pool_str(&b->pool, from->title, &to->title, err);
+    dz_str x_metadata = {0};
+    if (b->bodies)
+        DZ_TRY(dz_bodies_chapter(b->bodies, from, to, &x_metadata, err));
+    make_block(b, from, x_metadata, to);
+    return DZ_OK;
+}
+
+static void copy_kept(struct builder *b, const struct dz_snap_chapter *from,
+                      struct dz_snap_chapter *to)
+{
+    *to = *from;
+    atomic_fetch_add_explicit(&to->block->refs, 1, memory_order_relaxed);
+    if (b->bodies)
+        dz_bodies_kept(b->bodies);
+}
+
+/* Both lists are newest first already. */
+static bool is_kept_next(const struct dz_series_full *full, size_t new_at, size_t kept_at)
+{
+    if (new_at == full->chapters_n || kept_at == full->kept_n)
+        return kept_at < full->kept_n;
+    const struct dz_chapter_rec *c = &full->chapters[new_at];
+    const struct dz_snap_chapter *k = full->kept[kept_at];
+    return dz_newest_first(k->sort, k->key, c->sort, c->key) < 0;
 }
 
 static enum dz_code copy_chapters(struct builder *b, const struct dz_series_full *full,
                                   struct dz_snapshot *s, struct dz_snap_chapter **ret_chapters,
                                   struct dz_err *err)
 {
-    for (size_t i = 0; i < full->chapters_n; i++) {
+    size_t n = full->chapters_n + full->kept_n;
+    for (size_t i = 0; i < full->chapters_n; i++)
         s->pages_n += full->chapters[i].pages_n;
-        if (full->chapters[i].kept)
-            b->index = b->old->index_next;
-    }
+    for (size_t i = 0; i < full->kept_n; i++)
+        s->pages_n += full->kept[i]->pages_n;
     if (s->pages_n > SNAPSHOT_MAX / sizeof(struct dz_snap_page))
         return dz_fail(err, DZ_TOO_LARGE, "%zu pages in one series", s->pages_n);
     void *at;
-    DZ_TRY(dz_arena_try(s->arena, full->chapters_n * sizeof(struct dz_snap_chapter), &at, err));
+    DZ_TRY(dz_arena_try(s->arena, n * sizeof(struct dz_snap_chapter), &at, err));
     struct dz_snap_chapter *chapters = at;
     s->chapters = *ret_chapters = chapters;
-    for (size_t i = 0; i < full->chapters_n; i++) {
-        s->chapters_n = i + 1; /* so that a failure gives back what was taken */
-        DZ_TRY(copy_chapter(b, &full->chapters[i], &chapters[i], err));
+    for (size_t new_at = 0, kept_at = 0; s->chapters_n < n; s->chapters_n++) {
+        if (is_kept_next(full, new_at, kept_at))
+            copy_kept(b, full->kept[kept_at++], &chapters[s->chapters_n]);
+        else
+            DZ_TRY(copy_new(b, &full->chapters[new_at++], &chapters[s->chapters_n], err));
     }
     return DZ_OK;
 }
@@ -255,11 +285,29 @@ enum dz_code dz_snapshot_build(const struct dz_series_full *full, bool shelf,
     return dz_snapshot_update(full, NULL, shelf, links, links_n, ret_snap, err);
 }
 
+static enum dz_code build(struct builder *b, const struct dz_series_full *full,
+                          struct dz_snapshot *s, struct dz_err *err)
+{
+    struct dz_snap_chapter *chapters = NULL;
+    DZ_TRY(copy_series(b, &full->series, &s->series, err));
+    DZ_TRY(copy_chapters(b, full, s, &chapters, err));
+    DZ_TRY(copy_assets(b, full, s, err));
+    s->index_next = b->index;
+    index_all(s);
+    s->cover = find_cover(s);
+    if (b->bodies)
+        DZ_TRY(dz_bodies_finish(b->bodies, s, chapters, err));
+    s->has_shelf = b->bodies != NULL;
+    return DZ_OK;
+}
+
 enum dz_code dz_snapshot_update(const struct dz_series_full *full, const struct dz_snapshot *old,
                                 bool shelf, const struct dz_link_template *links, size_t links_n,
                                 struct dz_snapshot **ret_snap, struct dz_err *err)
 {
     static atomic_uint_fast64_t serials;
+    dz_assert(full->kept_n == 0 || (old && old->has_shelf == shelf));
+    DZ_AUTO(dz_bodies_free) struct dz_bodies *bodies = NULL;
     DZ_AUTO(dz_snapshot_unref) struct dz_snapshot *s = dz_new(struct dz_snapshot);
     atomic_init(&s->refs, 1);
     s->serial = atomic_fetch_add_explicit(&serials, 1, memory_order_relaxed) + 1;
@@ -267,22 +315,14 @@ enum dz_code dz_snapshot_update(const struct dz_series_full *full, const struct 
     dz_map_init(&s->by_key);
     dz_map_init(&s->by_id);
     dz_map_init(&s->by_asset);
-
+    if (shelf)
+        DZ_TRY(dz_bodies_new(&full->series, links, links_n, old, &bodies, err));
     struct builder b = {
         .pool = {.arena = s->arena},
-        .old = old,
+        .index = full->kept_n > 0 ? old->index_next : 0,
+        .bodies = bodies,
     };
-    struct dz_snap_chapter *chapters = NULL;
-    DZ_TRY(copy_series(&b, &full->series, &s->series, err));
-    DZ_TRY(copy_chapters(&b, full, s, &chapters, err));
-    DZ_TRY(copy_assets(&b, full, s, err));
-    s->index_next = b.index;
-    index_all(s);
-    s->cover = find_cover(s);
-    if (shelf) {
-        DZ_TRY(dz_bodies_make(full, links, links_n, s, chapters, err));
-        s->has_shelf = true;
-    }
+    DZ_TRY(build(&b, full, s, err));
     *ret_snap = dz_take(&s);
     return DZ_OK;
 }
@@ -302,8 +342,7 @@ void dz_snapshot_unref(struct dz_snapshot **sp)
     dz_map_done(&s->by_key);
     dz_map_done(&s->by_id);
     dz_map_done(&s->by_asset);
-    for (size_t i = 0; i < DZ_LEN(s->list); i++)
-        dz_body_unref(&s->list[i]);
+    dz_snap_list_unref(&s->list);
     for (size_t i = 0; i < s->chapters_n; i++)
         block_unref(s->chapters[i].block);
     dz_arena_free(&s->arena);

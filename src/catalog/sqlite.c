@@ -435,39 +435,133 @@ static enum dz_code series_find(void *self, dz_str source, dz_str source_id, int
     return DZ_OK;
 }
 
-/* Newest first; chapters of one sort value by key. */
 static int newest_first(const void *x, const void *y)
 {
     const struct dz_chapter_rec *a = x, *b = y;
-    if (a->sort != b->sort)
-        return a->sort < b->sort ? 1 : -1;
-    return dz_str_natural_cmp(b->key, a->key);
+    return dz_newest_first(a->sort, a->key, b->sort, b->key);
 }
 
-static enum dz_code load_chapters(struct dz_sq_conn *c, int64_t series_id,
-                                  struct dz_text_pool *pool, struct dz_series_full *full,
-                                  struct dz_err *err)
+/* Chapters on their way into the arena. */
+struct chapters {
+    struct dz_chapter_rec *v;
+    size_t n, cap;
+};
+
+static void chapters_done(struct chapters *c)
+{
+    free(c->v);
+}
+
+static enum dz_code add_chapter(sqlite3_stmt *st, struct dz_text_pool *pool, struct chapters *to,
+                                struct dz_err *err)
+{
+    to->v = grown(to->v, to->n, &to->cap, sizeof(*to->v));
+    DZ_TRY(dz_sq_read_chapter(st, pool, &to->v[to->n], err));
+    to->n++;
+    return DZ_OK;
+}
+
+static enum dz_code load_all_chapters(struct dz_sq_conn *c, int64_t series_id,
+                                      struct dz_text_pool *pool, struct chapters *to,
+                                      struct dz_err *err)
 {
     DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
-    DZ_AUTO(dz_freep) struct dz_chapter_rec *v = NULL;
-    size_t n = 0, cap = 0;
     DZ_TRY(dz_sq_get(c, DZ_SQ_CHAPTERS, &st, err));
     dz_sq_bind_int(st, 1, series_id);
     for (;;) {
         bool row = false;
         DZ_TRY(dz_sq_row(c, st, &row, err));
         if (!row)
-            break;
-        v = grown(v, n, &cap, sizeof(*v));
-        DZ_TRY(dz_sq_read_chapter(st, pool, &v[n], err));
-        n++;
+            return DZ_OK;
+        DZ_TRY(add_chapter(st, pool, to, err));
     }
-    if (n > 1)
-        qsort(v, n, sizeof(*v), newest_first);
+}
+
+/* Which chapters the old snapshot has as they are now: a mark for each of its own; and the ids of
+ * the others. Reads an index only. */
+struct compared {
+    bool *is_kept;
+    size_t kept_n;
+    int64_t *others;
+    size_t n, cap;
+};
+
+static void compared_done(struct compared *c)
+{
+    free(c->is_kept);
+    free(c->others);
+}
+
+static enum dz_code compare(struct dz_sq_conn *c, int64_t series_id, const struct dz_snapshot *old,
+                            struct compared *to, struct dz_err *err)
+{
+    DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
+    to->is_kept = dz_zalloc(old->chapters_n + 1);
+    DZ_TRY(dz_sq_get(c, DZ_SQ_CHAPTER_REVS, &st, err));
+    dz_sq_bind_int(st, 1, series_id);
+    for (;;) {
+        bool row = false;
+        DZ_TRY(dz_sq_row(c, st, &row, err));
+        if (!row)
+            return DZ_OK;
+        int64_t id = sqlite3_column_int64(st, 0), rev = sqlite3_column_int64(st, 1);
+        const struct dz_snap_chapter *was = dz_snapshot_chapter_by_id(old, id);
+        if (was && was->rev == rev) {
+            to->is_kept[was - old->chapters] = true;
+            to->kept_n++;
+            continue;
+        }
+        to->others = grown(to->others, to->n, &to->cap, sizeof(*to->others));
+        to->others[to->n++] = id;
+    }
+}
+
+static enum dz_code load_one_chapter(struct dz_sq_conn *c, int64_t id, int64_t series_id,
+                                     struct dz_text_pool *pool, struct chapters *to,
+                                     struct dz_err *err)
+{
+    DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
+    bool row = false;
+    DZ_TRY(dz_sq_get(c, DZ_SQ_CHAPTER_BY_ID, &st, err));
+    dz_sq_bind_int(st, 1, id);
+    dz_sq_bind_int(st, 2, series_id);
+    DZ_TRY(dz_sq_row(c, st, &row, err));
+    dz_assert(row); /* found in this transaction */
+    return add_chapter(st, pool, to, err);
+}
+
+static enum dz_code load_other_chapters(struct dz_sq_conn *c, const struct dz_snapshot *old,
+                                        struct dz_text_pool *pool, struct chapters *to,
+                                        struct dz_series_full *full, struct dz_err *err)
+{
+    DZ_AUTO(compared_done) struct compared with_old = {0};
+    DZ_TRY(compare(c, full->series.id, old, &with_old, err));
+    for (size_t i = 0; i < with_old.n; i++)
+        DZ_TRY(load_one_chapter(c, with_old.others[i], full->series.id, pool, to, err));
+    void *p;
+    DZ_TRY(dz_arena_try(pool->arena, with_old.kept_n * sizeof(struct dz_snap_chapter *), &p, err));
+    full->kept = p;
+    for (size_t i = 0; i < old->chapters_n; i++)
+        if (with_old.is_kept[i])
+            full->kept[full->kept_n++] = &old->chapters[i];
+    return DZ_OK;
+}
+
+static enum dz_code load_chapters(struct dz_sq_conn *c, const struct dz_snapshot *old,
+                                  struct dz_text_pool *pool, struct dz_series_full *full,
+                                  struct dz_err *err)
+{
+    DZ_AUTO(chapters_done) struct chapters read = {0};
+    if (old)
+        DZ_TRY(load_other_chapters(c, old, pool, &read, full, err));
+    else
+        DZ_TRY(load_all_chapters(c, full->series.id, pool, &read, err));
+    if (read.n > 1)
+        qsort(read.v, read.n, sizeof(*read.v), newest_first);
     void *copy;
-    DZ_TRY(arena_copy(pool->arena, v, n * sizeof(*v), &copy, err));
+    DZ_TRY(arena_copy(pool->arena, read.v, read.n * sizeof(*read.v), &copy, err));
     full->chapters = copy;
-    full->chapters_n = n;
+    full->chapters_n = read.n;
     return DZ_OK;
 }
 
@@ -477,19 +571,9 @@ static int by_id(const void *x, const void *y)
     return ((*a)->id > (*b)->id) - ((*a)->id < (*b)->id);
 }
 
-static bool is_kept(const struct dz_snapshot *old, struct dz_chapter_rec *c)
-{
-    const struct dz_snap_chapter *was = old ? dz_snapshot_chapter_by_id(old, c->id) : NULL;
-    if (!was || was->rev != c->rev)
-        return false;
-    c->pages_n = was->pages_n;
-    return true;
-}
-
 /* In the order of the table, which a cold disk reads several times faster than newest first. */
-static enum dz_code load_pages(struct dz_sq_conn *c, const struct dz_snapshot *old,
-                               struct dz_text_pool *pool, struct dz_series_full *full,
-                               struct dz_err *err)
+static enum dz_code load_pages(struct dz_sq_conn *c, struct dz_text_pool *pool,
+                               struct dz_series_full *full, struct dz_err *err)
 {
     DZ_AUTO(dz_sq_pages_done) struct dz_sq_pages pages = {0};
     DZ_AUTO(dz_freep) struct dz_chapter_rec **order = NULL;
@@ -500,9 +584,6 @@ static enum dz_code load_pages(struct dz_sq_conn *c, const struct dz_snapshot *o
         order[i] = &full->chapters[i];
     qsort(order, full->chapters_n, sizeof(struct dz_chapter_rec *), by_id);
     for (size_t i = 0; i < full->chapters_n; i++) {
-        order[i]->kept = is_kept(old, order[i]);
-        if (order[i]->kept)
-            continue;
         DZ_TRY(dz_sq_read_pages(c, order[i]->id, pool, &pages, err));
         void *copy;
         DZ_TRY(arena_copy(pool->arena, pages.v, pages.n * sizeof(*pages.v), &copy, err));
@@ -559,8 +640,11 @@ static enum dz_code load_since(void *self, int64_t series_id, const struct dz_sn
     struct dz_text_pool pool = {.arena = a};
     DZ_TRY(reading_begin(&r, self, err));
     DZ_TRY(load_series(r.c, series_id, &pool, &full.series, err));
-    DZ_TRY(load_chapters(r.c, series_id, &pool, &full, err));
-    DZ_TRY(load_pages(r.c, old, &pool, &full, err));
+    /* Links of chapters may be worded with the series' address. */
+    if (old && !dz_str_eq(old->series.url, full.series.url))
+        old = NULL;
+    DZ_TRY(load_chapters(r.c, old, &pool, &full, err));
+    DZ_TRY(load_pages(r.c, &pool, &full, err));
     DZ_TRY(load_assets(r.c, series_id, &pool, &full, err));
     *ret_full = full;
     return DZ_OK;

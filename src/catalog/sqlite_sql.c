@@ -39,6 +39,7 @@ const char *const dz_sq_texts[DZ_SQ_STATEMENTS] = {
     [DZ_SQ_SERIES_TOUCH] = "UPDATE series SET updated_s = ?2 WHERE id = ?1",
 
     [DZ_SQ_CHAPTERS] = CHAPTER "WHERE series_id = ?1",
+    [DZ_SQ_CHAPTER_REVS] = "SELECT id, rev FROM chapter WHERE series_id = ?1",
     [DZ_SQ_CHAPTER_BY_ID] = CHAPTER "WHERE id = ?1 AND series_id = ?2",
     [DZ_SQ_CHAPTER_BY_SOURCE] = CHAPTER "WHERE series_id = ?1 AND source_id = ?2",
     [DZ_SQ_CHAPTER_KEY] = "SELECT id, source_id FROM chapter WHERE series_id = ?1 AND key = ?2",

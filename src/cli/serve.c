@@ -243,6 +243,15 @@ static void say_where(const struct front *f, const char *address)
     fflush(stdout);
 }
 
+/* At most once a minute: what failed for want of memory would fail again at the next change. */
+static void complain(void *arg, const struct dz_err *err)
+{
+    static struct dz_log_gate gate;
+    (void)arg;
+    if (dz_log_gate_pass(&gate, 60000))
+        dz_log_err(&ctx, DZ_WARN, err, "a list stays without some of its encodings");
+}
+
 static enum dz_code open_front(struct front *f, struct dz_err *err)
 {
     struct dz_conf *c = f->conf;
@@ -261,7 +270,7 @@ static enum dz_code open_front(struct front *f, struct dz_err *err)
                                 .back = f->with_back ? read_back : NULL,
                                 .back_arg = f};
     DZ_TRY(dz_api_new(&ao, &f->api, err));
-    struct dz_library_options lo = {.conf = c, .publish = publish, .arg = f};
+    struct dz_library_options lo = {.conf = c, .publish = publish, .complain = complain, .arg = f};
     DZ_TRY(dz_library_start(f->library, &lo, err));
     DZ_TRY(dz_api_open_access_log(f->api, c->http.access_log, err));
 

@@ -1,9 +1,11 @@
 /*
- * library: opens catalog and store, keeps the current view, and runs the keeper.
+ * library: opens catalog and store, keeps the current view, and runs the keeper and the encoder.
  *
  * The keeper is one thread. It sleeps until somebody pokes it, at most POLL_MS, asks the catalog
  * what changed since the view it has, builds the next view and hands it to the subscriber. A
- * catalog that cannot be read leaves the view as it is, and dz_library_healthy() says why.
+ * catalog that cannot be read leaves the view as it is, and dz_library_healthy() says why. The
+ * encoder is another thread: it looks for long lists of the current view that have no encodings
+ * yet, and gives one up as soon as no shelf of the current view shows it any more.
  * dz_library_view() may be called from any thread; before the keeper runs it builds the first view
  * itself. Opening builds nothing: commands that only write or check need no view, and `check` must
  * come up on a catalog that cannot be shown.
@@ -55,6 +57,7 @@ enum dz_code dz_library_open(struct dz_conf *conf, struct dz_library **ret_l, st
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&l->wake, &attr);
+    pthread_cond_init(&l->bare, NULL);
     pthread_condattr_destroy(&attr);
     l->conf = dz_conf_ref(conf);
     l->scratch = dz_arena_new(SCRATCH_BYTES_MAX);
@@ -72,8 +75,10 @@ void dz_library_close(struct dz_library **pl)
         pthread_mutex_lock(&l->lock);
         l->stop = true;
         pthread_cond_signal(&l->wake);
+        pthread_cond_signal(&l->bare);
         pthread_mutex_unlock(&l->lock);
         pthread_join(l->keeper, NULL);
+        pthread_join(l->encoder, NULL);
     }
     dz_view_unref(&l->view);
     library_files_free(&l->files);
@@ -83,6 +88,7 @@ void dz_library_close(struct dz_library **pl)
     dz_arena_free(&l->scratch);
     free(l->failed);
     pthread_cond_destroy(&l->wake);
+    pthread_cond_destroy(&l->bare);
     pthread_mutex_destroy(&l->lock);
     free(l);
     *pl = NULL;
@@ -161,8 +167,7 @@ static enum dz_code look(struct dz_library *l, struct dz_view **ret_view, struct
     l->failed_again_ms = dz_mono_ns() / 1000000 + FAILED_AGAIN_MS;
     l->seq = seq;
     set_trouble(l, job.failed_n > 0 ? job.trouble.text : "");
-    if (job.pages_built >= TRIM_PAGES)
-        malloc_trim(0);
+    l->built += job.pages_built;
     *ret_view = view;
     return DZ_OK;
 }
@@ -173,8 +178,18 @@ static void set_view(struct dz_library *l, struct dz_view *take_view)
     pthread_mutex_lock(&l->lock);
     struct dz_view *old = l->view;
     l->view = take_view;
+    pthread_cond_signal(&l->bare);
     pthread_mutex_unlock(&l->lock);
     dz_view_unref(&old);
+}
+
+/* Not before readers have what was built. */
+static void trim(struct dz_library *l)
+{
+    if (l->built < TRIM_PAGES)
+        return;
+    l->built = 0;
+    malloc_trim(0);
 }
 
 static void look_and_tell(struct dz_library *l)
@@ -194,6 +209,7 @@ static void look_and_tell(struct dz_library *l)
         l->publish(l->publish_arg, view);
     else
         dz_view_unref(&view);
+    trim(l);
 }
 
 /* Waits for a poke or the next poll; false: stop. */
@@ -227,7 +243,79 @@ static enum dz_code first_view(struct dz_library *l, struct dz_err *err)
     struct dz_view *view = NULL;
     DZ_TRY(look(l, &view, err));
     set_view(l, view);
+    trim(l);
     return DZ_OK;
+}
+
+/* ---- the encoder ----------------------------------------------------------------------------- */
+
+/* A list of the current view without its encodings, NULL: none; the lock is held. */
+static struct dz_snap_list *bare_list(const struct dz_library *l)
+{
+    for (size_t i = 0; i < l->view->shelves_n; i++) {
+        const struct dz_snapshot *s = l->view->shelves[i].snap;
+        if (s && s->list && !dz_snap_list_is_encoded(s->list))
+            return s->list;
+    }
+    return NULL;
+}
+
+struct wanted {
+    struct dz_library *l;
+    const struct dz_snap_list *list;
+};
+
+static bool is_wanted(void *arg)
+{
+    const struct wanted *w = arg;
+    bool found = false;
+    pthread_mutex_lock(&w->l->lock);
+    for (size_t i = 0; i < w->l->view->shelves_n && !w->l->stop; i++) {
+        const struct dz_snapshot *s = w->l->view->shelves[i].snap;
+        found = found || (s && s->list == w->list);
+    }
+    pthread_mutex_unlock(&w->l->lock);
+    return found;
+}
+
+static void *encode(void *arg)
+{
+    struct dz_library *l = arg;
+    pthread_mutex_lock(&l->lock);
+    while (!l->stop) {
+        struct dz_snap_list *list = bare_list(l);
+        if (!list) {
+            pthread_cond_wait(&l->bare, &l->lock);
+            continue;
+        }
+        dz_snap_list_ref(list);
+        pthread_mutex_unlock(&l->lock);
+        struct dz_err err = {0};
+        struct wanted w = {l, list};
+        enum dz_code code = dz_snap_list_encode(list, is_wanted, &w, &err);
+        if (code != DZ_OK && code != DZ_CANCELLED && l->complain)
+            l->complain(l->publish_arg, &err);
+        dz_snap_list_unref(&list);
+        pthread_mutex_lock(&l->lock);
+    }
+    pthread_mutex_unlock(&l->lock);
+    return NULL;
+}
+
+static enum dz_code start_threads(struct dz_library *l, struct dz_err *err)
+{
+    int native = pthread_create(&l->keeper, NULL, keep, l);
+    if (native != 0)
+        return dz_fail_errno(err, DZ_UNAVAILABLE, native, "start a thread");
+    native = pthread_create(&l->encoder, NULL, encode, l);
+    if (native == 0)
+        return DZ_OK;
+    pthread_mutex_lock(&l->lock);
+    l->stop = true;
+    pthread_cond_signal(&l->wake);
+    pthread_mutex_unlock(&l->lock);
+    pthread_join(l->keeper, NULL);
+    return dz_fail_errno(err, DZ_UNAVAILABLE, native, "start a thread");
 }
 
 enum dz_code dz_library_start(struct dz_library *l, const struct dz_library_options *o,
@@ -237,16 +325,16 @@ enum dz_code dz_library_start(struct dz_library *l, const struct dz_library_opti
     if (o->conf && o->conf != l->conf)
         dz_library_set_conf(l, o->conf);
     l->publish = o->publish;
+    l->complain = o->complain;
     l->publish_arg = o->arg;
     DZ_TRY(first_view(l, err));
     /* Signals are for the thread that asked for them. */
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    int native = pthread_create(&l->keeper, NULL, keep, l);
+    enum dz_code code = start_threads(l, err);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (native != 0)
-        return dz_fail_errno(err, DZ_UNAVAILABLE, native, "start a thread");
+    DZ_TRY(code);
     l->runs = true;
     return DZ_OK;
 }

@@ -5,7 +5,7 @@
  * The view is immutable and counted. A keeper thread watches the catalog (told at once by
  * dz_library_poke, else by polling its change counter), rebuilds the snapshot of each series that
  * changed, and hands the new view to the subscriber, which posts it to its loops. A request never
- * waits for a rebuild.
+ * waits for a rebuild, and a view never waits for the encodings of a long list.
  */
 #pragma once
 
@@ -58,6 +58,8 @@ struct dz_library;
 struct dz_library_options {
     struct dz_conf *conf;                                  /* ref'd */
     void (*publish)(void *arg, struct dz_view *take_view); /* keeper thread; a new view */
+    /* What costs speed but no truth, to be logged: any thread; may be NULL. */
+    void (*complain)(void *arg, const struct dz_err *e);
     void *arg;
 };
 /* Opens catalog and store of the settings. Builds no view and starts no thread, so that a check
@@ -68,8 +70,9 @@ DZ_MUST enum dz_code dz_library_open(struct dz_conf *conf, struct dz_library **r
 /* Whether there is one to open: dz_library_open makes an empty one where there is none, which is
  * not what somebody wants who came to look. Always true when the catalog is not a file. */
 bool dz_library_exists(const struct dz_conf *conf);
-void dz_library_close(struct dz_library **l); /* joins the keeper */
-/* First view, then the keeper starts; publish is called for every later view. */
+void dz_library_close(struct dz_library **l); /* joins the keeper and the encoder */
+/* First view, then the keeper starts; publish is called for every later view. Long lists of shelves
+ * come without encodings; an encoder thread hangs these in later (dz_snap_list_encode). */
 DZ_MUST enum dz_code dz_library_start(struct dz_library *l, const struct dz_library_options *o,
                                       struct dz_err *err);
 /* The current view with one more reference. Before dz_library_start it is built by the first

@@ -1,9 +1,9 @@
 /*
  * library_int: what the files of this room share.
  *
- * library.c owns struct dz_library and the keeper thread; view.c makes views; files.c is the cache
- * of open blobs; lock.c is the lock that keeps imports and repairs apart; words.c turns names from
- * outside into ids, keys and titles.
+ * library.c owns struct dz_library, the keeper and the encoder thread; view.c makes views; files.c
+ * is the cache of open blobs; lock.c is the lock that keeps imports and repairs apart; words.c
+ * turns names from outside into ids, keys and titles.
  */
 #pragma once
 
@@ -18,21 +18,24 @@ struct dz_library {
     struct dz_store *store;
     struct library_files *files;
 
-    pthread_mutex_t lock; /* guards what follows up to `keeper` */
+    pthread_mutex_t lock; /* guards what follows up to `bare` */
     pthread_cond_t wake;
     struct dz_conf *conf;
     struct dz_view *view; /* NULL until the first was built */
     bool poked, lay_anew, stop;
     char trouble[sizeof(((struct dz_err *)NULL)->text) + 16]; /* "" when the last look worked */
 
-    pthread_t keeper;
+    pthread_cond_t bare; /* a view came that may have lists to encode, or stop */
+    pthread_t keeper, encoder;
     bool runs;
+    void (*complain)(void *arg, const struct dz_err *e);
     void (*publish)(void *arg, struct dz_view *take_view);
     void *publish_arg;
 
     /* Keeper only (before it starts: whoever builds the first view). */
     struct dz_arena *scratch;
     uint64_t seq;    /* of the catalog, as far as the view shows it */
+    uint64_t built;  /* pages since memory was last given back */
     int64_t *failed; /* series that could not be read; tried again */
     size_t failed_n;
     int64_t failed_again_ms;

@@ -20,6 +20,7 @@
 struct made {
     int64_t series_id;
     bool shelf;
+    bool as_before;               /* could not be built anew: nothing is built upon it */
     const struct dz_pairs *links; /* NULL: none */
     struct dz_snapshot *snap;
 };
@@ -224,21 +225,20 @@ static struct made *find_made(const struct view *v, size_t from, int64_t id, boo
 {
     for (size_t i = from; i < v->made_n; i++) {
         struct made *m = &v->made[i];
-        if (m->series_id == id && m->shelf == shelf && same_links(m->links, links))
+        if (m->series_id == id && m->shelf == shelf && !m->as_before && same_links(m->links, links))
             return m;
     }
     return NULL;
 }
 
-static struct dz_snapshot *keep(struct view *v, int64_t id, bool shelf,
-                                const struct dz_pairs *links, struct dz_snapshot *take_snap)
+static struct dz_snapshot *keep(struct view *v, struct made take_made)
 {
     if (v->made_n == v->made_cap) {
         v->made_cap = v->made_cap ? v->made_cap * 2 : 64;
         v->made = dz_realloc(v->made, v->made_cap * sizeof(*v->made));
     }
-    v->made[v->made_n++] = (struct made){id, shelf, links, take_snap};
-    return take_snap;
+    v->made[v->made_n++] = take_made;
+    return take_made.snap;
 }
 
 /* Where the old view keeps the snapshots of a series: made in the order of ids, as catalogs list
@@ -261,18 +261,23 @@ struct series {
     int64_t id;
     bool stale;                      /* what the old view has does not count */
     const struct dz_series_rec *rec; /* of the old snapshot or of full */
-    const struct dz_snapshot *old;   /* of the old view, NULL: none; lends its unchanged pages */
+    const struct dz_snapshot *old;   /* the reader's of the old view, NULL: none */
     struct dz_series_full full;
     bool loaded;
-    size_t first; /* its place in made */
+    const struct dz_snapshot *since; /* what full was loaded since */
+    size_t first;                    /* its place in made */
 };
 
-static enum dz_code load(struct build *b, struct series *s, struct dz_err *err)
+/* What changed since that snapshot; NULL: all. */
+static enum dz_code load(struct build *b, struct series *s, const struct dz_snapshot *since,
+                         struct dz_err *err)
 {
-    if (s->loaded)
+    if (s->loaded && s->since == since)
         return DZ_OK;
-    DZ_TRY(dz_catalog_load_since(b->job->catalog, s->id, s->old, b->arena, &s->full, err));
+    s->loaded = false;
+    DZ_TRY(dz_catalog_load_since(b->job->catalog, s->id, since, b->arena, &s->full, err));
     s->loaded = true;
+    s->since = since;
     s->rec = &s->full.series;
     return DZ_OK;
 }
@@ -286,23 +291,27 @@ static enum dz_code build_one(struct build *b, struct series *s, bool shelf,
         *ret_snap = m->snap;
         return DZ_OK;
     }
-    m = b->old && !s->stale ? find_made(b->old, old_at(b->old, s->id), s->id, shelf, links) : NULL;
-    if (m) {
-        *ret_snap = keep(b->v, s->id, shelf, links, dz_snapshot_ref(m->snap));
+    struct made next = {.series_id = s->id, .shelf = shelf, .links = links};
+    m = b->old ? find_made(b->old, old_at(b->old, s->id), s->id, shelf, links) : NULL;
+    if (m && !s->stale) {
+        next.snap = dz_snapshot_ref(m->snap);
+        *ret_snap = keep(b->v, next);
         return DZ_OK;
     }
-    DZ_TRY(load(b, s, err));
+    /* Texts of chapters hold links: only what was built for the same ones can be taken over. */
+    const struct dz_snapshot *old = m ? m->snap : NULL;
+    DZ_TRY(load(b, s, old, err));
     size_t n = links ? links->n : 0;
     struct dz_link_template *templates = n ? dz_alloc(n * sizeof(*templates)) : NULL;
     for (size_t i = 0; i < n; i++)
         templates[i] =
             (struct dz_link_template){dz_str_of(links->v[i].name), dz_str_of(links->v[i].text)};
-    struct dz_snapshot *snap = NULL;
-    enum dz_code code = dz_snapshot_update(&s->full, s->old, shelf, templates, n, &snap, err);
+    enum dz_code code = dz_snapshot_update(&s->full, old, shelf, templates, n, &next.snap, err);
     free(templates);
     DZ_TRY(code);
-    b->job->pages_built += snap->pages_n;
-    *ret_snap = keep(b->v, s->id, shelf, links, snap);
+    for (size_t i = 0; i < s->full.chapters_n; i++)
+        b->job->pages_built += s->full.chapters[i].pages_n;
+    *ret_snap = keep(b->v, next);
     return DZ_OK;
 }
 
@@ -312,7 +321,7 @@ static enum dz_code lay_series(struct build *b, struct series *s, struct dz_err 
     struct dz_view *v = &b->v->pub;
     struct dz_snapshot *snap = NULL;
     if (!s->rec)
-        DZ_TRY(load(b, s, err));
+        DZ_TRY(load(b, s, s->old, err));
     for (size_t i = 0; i < v->shelves_n; i++)
         if (is_target(&b->targets[i], s->rec))
             DZ_TRY(build_one(b, s, true, links_of(&v->shelves[i]), &snap, err));
@@ -325,10 +334,13 @@ static void lay_as_before(struct build *b, struct series *s)
     if (!b->old)
         return;
     for (size_t i = old_at(b->old, s->id); i < b->old->made_n; i++) {
-        const struct made *m = &b->old->made[i];
-        if (m->series_id != s->id)
+        struct made m = b->old->made[i];
+        if (m.series_id != s->id)
             break;
-        keep(b->v, m->series_id, m->shelf, NULL, dz_snapshot_ref(m->snap));
+        m.as_before = true;
+        m.links = NULL;
+        dz_snapshot_ref(m.snap);
+        keep(b->v, m);
     }
 }
 

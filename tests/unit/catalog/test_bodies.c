@@ -4,7 +4,10 @@
 #include "catalog/test_records.h"
 
 #include <brotli/decode.h>
+#include <pthread.h>
 #include <zlib.h>
+#define ZSTD_STATIC_LINKING_ONLY
+#include <zstd.h>
 
 static struct dz_snapshot *shelf_of(struct dz_chapter_rec *chapters, size_t n,
                                     const char *new_release, const struct dz_link_template *links,
@@ -28,7 +31,8 @@ static void assert_text(dz_str got, const char *want)
 
 static dz_str list_of(const struct dz_snapshot *s)
 {
-    return (dz_str){s->list[DZ_SNAP_IDENTITY]->p, s->list[DZ_SNAP_IDENTITY]->n};
+    const struct dz_body *b = dz_snap_list_body(s->list, DZ_SNAP_IDENTITY);
+    return (dz_str){b->p, b->n};
 }
 
 /* contracts/komizip.md section 4, with a title outside ASCII and a chapter without a link to its
@@ -161,52 +165,97 @@ static void stored_json_that_is_none_is_named(void **state)
     assert_null(s);
     must(dz_snapshot_build(&full, false, NULL, 0, &s, err)); /* nobody asked for its bodies */
     assert_false(s->has_shelf);
-    assert_null(s->list[DZ_SNAP_IDENTITY]);
+    assert_null(s->list);
     dz_snapshot_unref(&s);
+}
+
+/* n chapters with the keys n … 1; one at a time. */
+static struct dz_chapter_rec *many(size_t n)
+{
+    enum { MAX = 3000 };
+    static struct dz_chapter_rec c[MAX];
+    static char keys[MAX][8];
+    assert_true(n <= MAX);
+    for (size_t i = 0; i < n; i++) {
+        snprintf(keys[i], sizeof(keys[i]), "%zu", n - i);
+        c[i] = chapter_of(keys[i], (double)(n - i), NULL, 0);
+        c[i].id = (int64_t)(n - i);
+        c[i].rev = 1;
+    }
+    return c;
+}
+
+static void assert_gzip(const struct dz_body *gz, dz_str want)
+{
+    assert_memory_equal(gz->p, "\x1f\x8b\x08\0\0\0\0\0", 8); /* no name, no time */
+    DZ_AUTO(dz_freep) char *out = dz_alloc(want.n);
+    z_stream z = {.next_in = (Bytef *)(uintptr_t)gz->p,
+                  .avail_in = (uInt)gz->n,
+                  .next_out = (Bytef *)out,
+                  .avail_out = (uInt)want.n};
+    assert_int_equal(inflateInit2(&z, 31), Z_OK);
+    assert_int_equal(inflate(&z, Z_FINISH), Z_STREAM_END);
+    assert_int_equal(z.total_out, want.n);
+    inflateEnd(&z);
+    assert_memory_equal(out, want.p, want.n);
+}
+
+static void assert_brotli(const struct dz_body *br, dz_str want)
+{
+    DZ_AUTO(dz_freep) char *out = dz_alloc(want.n);
+    size_t n = want.n;
+    assert_int_equal(BrotliDecoderDecompress(br->n, (const uint8_t *)br->p, &n, (uint8_t *)out),
+                     BROTLI_DECODER_RESULT_SUCCESS);
+    assert_int_equal(n, want.n);
+    assert_memory_equal(out, want.p, want.n);
+}
+
+static void assert_zstd(const struct dz_body *zs, dz_str want)
+{
+    ZSTD_frameHeader h;
+    assert_int_equal(ZSTD_getFrameHeader(&h, zs->p, zs->n), 0);
+    assert_true(h.windowSize <= 8 * DZ_MIB); /* RFC 9659 */
+    assert_int_equal(h.frameContentSize, want.n);
+    DZ_AUTO(dz_freep) char *out = dz_alloc(want.n);
+    assert_int_equal(ZSTD_decompress(out, want.n, zs->p, zs->n), want.n);
+    assert_memory_equal(out, want.p, want.n);
+}
+
+static void assert_encoded(const struct dz_snapshot *s)
+{
+    dz_str list = list_of(s);
+    assert_true(dz_snap_list_is_encoded(s->list));
+    assert_gzip(dz_snap_list_body(s->list, DZ_SNAP_GZIP), list);
+    assert_brotli(dz_snap_list_body(s->list, DZ_SNAP_BR), list);
+    assert_zstd(dz_snap_list_body(s->list, DZ_SNAP_ZSTD), list);
+}
+
+static void assert_bare(const struct dz_snapshot *s)
+{
+    for (enum dz_snap_encoding e = DZ_SNAP_GZIP; e < DZ_SNAP_ENCODINGS; e++)
+        assert_null(dz_snap_list_body(s->list, e));
 }
 
 static void encodings_hold_the_same_bytes(void **state)
 {
     (void)state;
-    enum { N = 411 };
-    static struct dz_chapter_rec c[N];
-    static char keys[N][8];
-    for (int i = 0; i < N; i++) {
-        snprintf(keys[i], sizeof(keys[i]), "%d", N - i);
-        c[i] = chapter_of(keys[i], N - i, NULL, 0);
+    DZ_AUTO(dz_snapshot_unref) struct dz_snapshot *s = shelf_of(many(411), 411, "", NULL, 0);
+    DZ_AUTO(dz_snapshot_unref) struct dz_snapshot *again = shelf_of(many(411), 411, "", NULL, 0);
+    assert_true(list_of(s).n < DZ_SNAP_ENCODE_LATE);
+    assert_encoded(s);
+    for (enum dz_snap_encoding e = DZ_SNAP_GZIP; e < DZ_SNAP_ENCODINGS; e++) {
+        const struct dz_body *x = dz_snap_list_body(s->list, e);
+        const struct dz_body *y = dz_snap_list_body(again->list, e);
+        assert_true(x->n < list_of(s).n / 4);
+        assert_true(dz_str_eq((dz_str){x->p, x->n}, (dz_str){y->p, y->n}));
     }
-    DZ_AUTO(dz_snapshot_unref) struct dz_snapshot *s = shelf_of(c, N, "", NULL, 0);
-    DZ_AUTO(dz_snapshot_unref) struct dz_snapshot *again = shelf_of(c, N, "", NULL, 0);
-    dz_str list = list_of(s);
-    const struct dz_body *gz = s->list[DZ_SNAP_GZIP], *br = s->list[DZ_SNAP_BR];
-    assert_true(gz->n < list.n / 4 && br->n < gz->n);
-    assert_memory_equal(gz->p, "\x1f\x8b\x08\0\0\0\0\0", 8); /* no name, no time */
-    assert_int_equal(again->list[DZ_SNAP_GZIP]->n, gz->n);
-    assert_memory_equal(again->list[DZ_SNAP_GZIP]->p, gz->p, gz->n);
-
-    DZ_AUTO(dz_freep) char *out = dz_alloc(list.n);
-    z_stream z = {.next_in = (Bytef *)(uintptr_t)gz->p,
-                  .avail_in = (uInt)gz->n,
-                  .next_out = (Bytef *)out,
-                  .avail_out = (uInt)list.n};
-    assert_int_equal(inflateInit2(&z, 31), Z_OK);
-    assert_int_equal(inflate(&z, Z_FINISH), Z_STREAM_END);
-    assert_int_equal(z.total_out, list.n);
-    inflateEnd(&z);
-    assert_memory_equal(out, list.p, list.n);
-
-    size_t n = list.n;
-    assert_int_equal(BrotliDecoderDecompress(br->n, (const uint8_t *)br->p, &n, (uint8_t *)out),
-                     BROTLI_DECODER_RESULT_SUCCESS);
-    assert_int_equal(n, list.n);
-    assert_memory_equal(out, list.p, list.n);
-
-    struct dz_sha256 sha = dz_sha256_of(list);
-    char hex[65] = {0};
-    dz_hex(sha.b, 32, hex);
-    assert_int_equal(strlen(s->list_etag), 14);
-    assert_memory_equal(s->list_etag, hex, 14);
-    assert_string_equal(again->list_etag, s->list_etag);
+    assert_int_equal(strlen(s->list->etag), 24);
+    assert_string_equal(again->list->etag, s->list->etag);
+    DZ_AUTO(dz_snapshot_unref) struct dz_snapshot *other = shelf_of(many(410), 410, "", NULL, 0);
+    assert_string_not_equal(other->list->etag, s->list->etag);
+    DZ_AUTO(dz_snapshot_unref)
+    struct dz_snapshot *days = shelf_of(many(411), 411, "7 days", NULL, 0);
+    assert_string_not_equal(days->list->etag, s->list->etag);
 }
 
 static void short_lists_are_not_encoded(void **state)
@@ -218,15 +267,151 @@ static void short_lists_are_not_encoded(void **state)
     c.title = (dz_str){title, 1};
     DZ_AUTO(dz_snapshot_unref) struct dz_snapshot *s = shelf_of(&c, 1, "", NULL, 0);
     size_t rest = list_of(s).n - 1;
-    assert_null(s->list[DZ_SNAP_GZIP]);
-    assert_null(s->list[DZ_SNAP_BR]);
+    assert_bare(s);
+    assert_true(dz_snap_list_is_encoded(s->list));
     for (size_t want = 499; want <= 500; want++) {
         c.title.n = want - rest;
         DZ_AUTO(dz_snapshot_unref) struct dz_snapshot *t = shelf_of(&c, 1, "", NULL, 0);
         assert_int_equal(list_of(t).n, want);
-        assert_true((t->list[DZ_SNAP_GZIP] != NULL) == (want == 500));
-        assert_true((t->list[DZ_SNAP_BR] != NULL) == (want == 500));
+        for (enum dz_snap_encoding e = DZ_SNAP_GZIP; e < DZ_SNAP_ENCODINGS; e++)
+            assert_true((dz_snap_list_body(t->list, e) != NULL) == (want == 500));
     }
+}
+
+/* ---- lists that are encoded late ------------------------------------------------------------- */
+
+static bool count_down(void *arg)
+{
+    int *left = arg;
+    return (*left)-- > 0;
+}
+
+static void a_long_list_is_encoded_later_and_can_be_given_up(void **state)
+{
+    (void)state;
+    DZ_AUTO(dz_snapshot_unref) struct dz_snapshot *s = shelf_of(many(3000), 3000, "", NULL, 0);
+    assert_true(list_of(s).n > 256 * DZ_KIB); /* more than one step of an encoder */
+    assert_bare(s);
+    assert_false(dz_snap_list_is_encoded(s->list));
+    int left = 1;
+    assert_int_equal(dz_snap_list_encode(s->list, count_down, &left, NULL), DZ_CANCELLED);
+    assert_bare(s); /* in the middle of the first one */
+    left = 3;
+    assert_int_equal(dz_snap_list_encode(s->list, count_down, &left, NULL), DZ_CANCELLED);
+    assert_non_null(dz_snap_list_body(s->list, DZ_SNAP_ZSTD));
+    assert_null(dz_snap_list_body(s->list, DZ_SNAP_GZIP));
+    assert_false(dz_snap_list_is_encoded(s->list));
+    const struct dz_body *first = dz_snap_list_body(s->list, DZ_SNAP_ZSTD);
+    must(dz_snap_list_encode(s->list, NULL, NULL, err));
+    assert_ptr_equal(dz_snap_list_body(s->list, DZ_SNAP_ZSTD), first); /* written once */
+    assert_encoded(s);
+    left = 0;
+    must(dz_snap_list_encode(s->list, count_down, &left, err)); /* nothing left to do */
+}
+
+struct reader {
+    struct dz_snapshot *snap;
+    atomic_bool stop;
+    size_t torn;
+};
+
+/* What is seen is whole, and what was seen stays. */
+static void *read_on(void *arg)
+{
+    struct reader *r = arg;
+    const struct dz_body *seen[DZ_SNAP_ENCODINGS] = {0};
+    while (!atomic_load(&r->stop)) {
+        for (enum dz_snap_encoding e = DZ_SNAP_GZIP; e < DZ_SNAP_ENCODINGS; e++) {
+            struct dz_body *b = dz_snap_list_body(r->snap->list, e);
+            r->torn += seen[e] && seen[e] != b;
+            if (b && !seen[e])
+                r->torn += b->n < 16 || (e == DZ_SNAP_GZIP && memcmp(b->p, "\x1f\x8b", 2) != 0);
+            seen[e] = b;
+            if (!b)
+                continue;
+            struct dz_body *answer = dz_body_new(b->n);
+            memcpy(answer->p, b->p, b->n);
+            answer = dz_snap_list_keep_answer(r->snap->list, e, answer);
+            r->torn += answer != dz_snap_list_answer(r->snap->list, e);
+        }
+    }
+    return NULL;
+}
+
+static void readers_see_encodings_come_whole(void **state)
+{
+    (void)state;
+    struct reader r = {.snap = shelf_of(many(3000), 3000, "", NULL, 0)};
+    struct reader q = {.snap = r.snap};
+    pthread_t t[2];
+    assert_int_equal(pthread_create(&t[0], NULL, read_on, &r), 0);
+    assert_int_equal(pthread_create(&t[1], NULL, read_on, &q), 0);
+    must(dz_snap_list_encode(r.snap->list, NULL, NULL, err));
+    atomic_store(&r.stop, true);
+    atomic_store(&q.stop, true);
+    pthread_join(t[0], NULL);
+    pthread_join(t[1], NULL);
+    assert_int_equal(r.torn + q.torn, 0);
+    assert_encoded(r.snap);
+    dz_snapshot_unref(&r.snap);
+}
+
+/* ---- lists that follow each other ------------------------------------------------------------ */
+
+/* The next snapshot when the chapters of `marked` changed and those of `gone` went; compared with
+ * one that is built from nothing. */
+static struct dz_snapshot *follow(const struct dz_snapshot *old, struct dz_chapter_rec *all,
+                                  size_t n, const char *changed)
+{
+    struct dz_series_full full = {.series = old->series}, whole = {.series = old->series};
+    DZ_AUTO(dz_freep) struct dz_chapter_rec *fresh = dz_alloc(n * sizeof(*fresh));
+    DZ_AUTO(dz_freep) const struct dz_snap_chapter **kept = dz_alloc(n * sizeof(*kept));
+    full.chapters = fresh;
+    full.kept = kept;
+    for (size_t i = 0; i < n; i++) {
+        const struct dz_snap_chapter *was = dz_snapshot_chapter_by_id(old, all[i].id);
+        if (was && !strchr(changed, all[i].key.p[0]))
+            kept[full.kept_n++] = was;
+        else
+            fresh[full.chapters_n++] = all[i];
+    }
+    whole.chapters = all;
+    whole.chapters_n = n;
+    struct dz_snapshot *next = NULL;
+    DZ_AUTO(dz_snapshot_unref) struct dz_snapshot *want = NULL;
+    must(dz_snapshot_update(&full, old, true, NULL, 0, &next, err));
+    must(dz_snapshot_build(&whole, true, NULL, 0, &want, err));
+    assert_true(dz_str_eq(list_of(next), list_of(want)));
+    assert_true(dz_str_eq(next->x_chapters, want->x_chapters));
+    assert_string_equal(next->list->etag, want->list->etag);
+    for (size_t i = 0; i < n; i++) {
+        assert_true(dz_str_eq(next->chapters[i].key, all[i].key));
+        assert_int_equal(next->chapters[i].item_at, want->chapters[i].item_at);
+    }
+    return next;
+}
+
+static void a_list_takes_over_what_did_not_change(void **state)
+{
+    (void)state;
+    struct dz_chapter_rec *c = many(9);
+    DZ_AUTO(dz_snapshot_unref) struct dz_snapshot *s0 = shelf_of(c, 9, "", NULL, 0);
+    DZ_AUTO(dz_snapshot_unref) struct dz_snapshot *same = follow(s0, c, 9, "");
+    assert_ptr_equal(same->list, s0->list); /* with its encodings and answers */
+    c[4].title = DZ_S("\xc3\xa9 another length");
+    DZ_AUTO(dz_snapshot_unref) struct dz_snapshot *s1 = follow(s0, c, 9, "5");
+    assert_ptr_not_equal(s1->list, s0->list);
+    c[0].title = c[8].title = DZ_S("first and last");
+    DZ_AUTO(dz_snapshot_unref) struct dz_snapshot *s2 = follow(s1, c, 9, "91");
+    /* The newest goes, then one in the middle, then one comes, then all change. */
+    DZ_AUTO(dz_snapshot_unref) struct dz_snapshot *s3 = follow(s2, c + 1, 8, "");
+    memmove(&c[4], &c[5], 4 * sizeof(*c));
+    DZ_AUTO(dz_snapshot_unref) struct dz_snapshot *s4 = follow(s3, c + 1, 7, "");
+    dz_snapshot_unref(&s3); /* nothing is borrowed from the one before */
+    DZ_AUTO(dz_snapshot_unref) struct dz_snapshot *s5 = follow(s4, c, 8, "");
+    DZ_AUTO(dz_snapshot_unref) struct dz_snapshot *s6 = follow(s5, c, 8, "123456789");
+    DZ_AUTO(dz_snapshot_unref) struct dz_snapshot *s7 = follow(s6, c, 0, "");
+    assert_int_equal(s7->chapters_n, 0);
 }
 
 int main(void)
@@ -240,6 +425,9 @@ int main(void)
         cmocka_unit_test(stored_json_that_is_none_is_named),
         cmocka_unit_test(encodings_hold_the_same_bytes),
         cmocka_unit_test(short_lists_are_not_encoded),
+        cmocka_unit_test(a_long_list_is_encoded_later_and_can_be_given_up),
+        cmocka_unit_test(readers_see_encodings_come_whole),
+        cmocka_unit_test(a_list_takes_over_what_did_not_change),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

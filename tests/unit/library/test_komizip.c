@@ -59,7 +59,7 @@ static json_t *make_chapters(void)
 static json_t *list_of(const struct dz_snapshot *s)
 {
     json_error_t e;
-    const struct dz_body *b = s->list[DZ_SNAP_IDENTITY];
+    const struct dz_body *b = dz_snap_list_body(s->list, DZ_SNAP_IDENTITY);
     json_t *list = json_loadb(b->p + b->head_n, b->n - b->head_n, 0, &e);
     assert_non_null(list);
     return list;
