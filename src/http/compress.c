@@ -26,6 +26,7 @@
 /* Most input that one read takes in: up to 0.5 ms of gzip; 64 KiB made nothing smaller. */
 #define WORK_BYTES ((size_t)32 * 1024)
 #define WORK_OF_A_READ ((size_t)2048) /* what asking the inner source counts at least */
+#define HELD_BYTES ((size_t)64)       /* less room than this is not shown to an encoder */
 #define SPARE_CODERS_MAX 2            /* of each kind, kept for the next answer */
 #define SPARE_BLOCKS_MAX 6            /* of a brotli encoder */
 #define SPARE_BLOCK_MIN ((size_t)16 * 1024)
@@ -290,6 +291,8 @@ struct packer {
     struct coder *coder; /* from the first read to the end */
     enum op op;
     bool ended;
+    size_t held_at, held_n; /* output that found no room yet */
+    char held[HELD_BYTES];
     dz_str rest; /* of input */
     char input[INPUT_BYTES];
 };
@@ -305,6 +308,33 @@ static ssize_t take_in(struct packer *s)
     return got;
 }
 
+static void unhold(struct packer *s, char **to, size_t *room)
+{
+    size_t n = s->held_n - s->held_at < *room ? s->held_n - s->held_at : *room;
+    if (n > 0)
+        memcpy(*to, s->held + s->held_at, n);
+    s->held_at += n;
+    *to += n;
+    *room -= n;
+}
+
+/* One step. deflate() puts a flush marker anew whenever it runs out of room, for ever when there
+ * are but a few bytes each time (an HTTP/2 window of 1), so it gets a little more and the rest
+ * waits. */
+static bool press(struct packer *s, char **to, size_t *room, bool *ret_done)
+{
+    if (*room >= HELD_BYTES)
+        return step(s->coder, s->op, &s->rest, to, room, ret_done);
+    char *end = s->held;
+    size_t left = HELD_BYTES;
+    if (!step(s->coder, s->op, &s->rest, &end, &left, ret_done))
+        return false;
+    s->held_at = 0;
+    s->held_n = HELD_BYTES - left;
+    unhold(s, to, room);
+    return true;
+}
+
 /* Takes in WORK_BYTES at most. What has gone in by then and shows nothing yet is flushed out, since
  * a read may not end with nothing. */
 static ssize_t packer_read(struct dz_http_source *source, char *p, size_t n)
@@ -314,6 +344,7 @@ static ssize_t packer_read(struct dz_http_source *source, char *p, size_t n)
         return -ENOMEM;
     char *to = p;
     size_t room = n, work = 0;
+    unhold(s, &to, &room);
     while (room > 0 && !s->ended) {
         if (s->rest.n == 0 && s->op == OP_GO_ON) {
             if (work >= WORK_BYTES && room < n)
@@ -328,7 +359,7 @@ static ssize_t packer_read(struct dz_http_source *source, char *p, size_t n)
             }
         }
         bool done;
-        if (!step(s->coder, s->op, &s->rest, &to, &room, &done))
+        if (!press(s, &to, &room, &done))
             return -EIO;
         if (done && s->op == OP_FINISH) {
             s->ended = true;
@@ -369,6 +400,7 @@ struct dz_http_source *dz_http_compress_source(struct dz_http_lane *lane, enum d
     s->op = OP_GO_ON;
     s->ended = false;
     s->rest = (dz_str){0};
+    s->held_at = s->held_n = 0;
     coders_of(lane)->sources_n++;
     return &s->source;
 }
