@@ -37,6 +37,7 @@ libarchive-tools|archives as users make them (bsdtar)
 sqlite3|looks into catalogs from outside
 mandoc|checks the manual page
 curl|a client that nobody here wrote
+openssl|makes the certificate of an https listener
 "
 bench="$build
 nginx-light|a peer to measure against
