@@ -7,7 +7,10 @@
 
 #include "http/http_int.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
+#include <unistd.h>
 
 #define HEAD_200 "HTTP/1.1 200 OK\r\nDate: " RIG_DATE "\r\n"
 #define MIB5 (5u << 20)
@@ -504,13 +507,55 @@ static void with_body(void **state)
     dz_http_test_free(&t);
 }
 
+static void *stop(void *arg)
+{
+    (void)arg;
+    dz_http_stop(&rig.server);
+    return NULL;
+}
+
+/* Over a socket: what has begun when the server stops still comes whole. */
+static void graceful_stop(void **state)
+{
+    (void)state;
+    char address[128];
+    must(dz_http_listen(rig.server, "127.0.0.1:0", 1, address, err));
+    must(dz_http_start(rig.server, 1, err));
+    uint64_t port;
+    must(dz_str_u64(dz_str_sub(dz_str_of(address), strlen("127.0.0.1:"), DZ_NPOS), 65535, &port,
+                    err));
+    struct sockaddr_in to = {.sin_family = AF_INET,
+                             .sin_port = htons((uint16_t)port),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+    must(dz_write_all(fd, DZ_S("GET /made?n=15000000 HTTP/1.1\r\nHost: a\r\n\r\n"), err));
+    assert_true(dz_buf_reserve(&rig.out, 15100000));
+    rig.out.n = 1;
+    assert_int_equal(read(fd, rig.out.p, 1), 1); /* it has begun */
+    pthread_t stopper;
+    assert_int_equal(pthread_create(&stopper, NULL, stop, NULL), 0);
+    ssize_t got;
+    while ((got = read(fd, rig.out.p + rig.out.n, 15100000 - rig.out.n)) > 0)
+        rig.out.n += (size_t)got;
+    assert_int_equal(got, 0);
+    close(fd);
+    pthread_join(stopper, NULL);
+    DZ_AUTO(dz_buf_done) struct dz_buf plain;
+    dz_buf_init(&plain, 1 << 24);
+    assert_int_equal(unchunk(body_of(dz_buf_str(&rig.out)), &plain).n, 0);
+    assert_content(dz_buf_str(&plain), WORDS, 15000000);
+    assert_int_equal(seen.bytes, 15000000);
+}
+
 int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        CASE(framing),     CASE(http_1_0),      CASE(short_writes), CASE(unread_sources),
-        CASE(faults),      CASE(gone_clients),  CASE(slow_reader),  CASE(encoded),
-        CASE(small_reads), CASE(never_encoded), CASE(many_at_once), CASE(with_body),
+        CASE(framing),       CASE(http_1_0),      CASE(short_writes), CASE(unread_sources),
+        CASE(faults),        CASE(gone_clients),  CASE(slow_reader),  CASE(encoded),
+        CASE(small_reads),   CASE(never_encoded), CASE(many_at_once), CASE(with_body),
+        CASE(graceful_stop),
     };
     return cmocka_run_group_tests_name("http-stream", tests, NULL, NULL);
 }
