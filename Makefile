@@ -21,8 +21,8 @@ help:
 	@echo "make docs        regenerate docs/settings.md"
 	@echo "make bench       figures against nginx, h2o, Varnish and others, as ratios; BENCH=\"1 KiB\" for one"
 	@echo "make siege       an hour (SIEGE_MINUTES) of mixed abuse: memory, descriptors, answers"
-	@echo "make fuzz        every fuzz target under libFuzzer for FUZZ_SECONDS each (default 60)"
-	@echo "make check-full  check, and clang, ThreadSanitizer, clang-tidy, cppcheck, short fuzz runs"
+	@echo "make fuzz        every fuzz target for FUZZ_SECONDS (60) or until FUZZ_QUIET_SECONDS bring no new edge"
+	@echo "make check-full  check, and clang, ThreadSanitizer, cppcheck, gcc analyzer, short fuzz runs"
 	@echo "make install     into DESTDIR and the prefix /usr/local"
 
 deps:
@@ -65,7 +65,7 @@ check-full:
 
 fuzz:
 	@tools/deps.sh dev
-	@tools/fuzz.sh $${FUZZ_SECONDS:-60}
+	@$(PYTHON) tools/fuzz.py
 
 bench: build
 	@tools/deps.sh bench

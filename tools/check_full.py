@@ -1,58 +1,119 @@
 #!/usr/bin/env python3
-"""check_full: what is too slow for every commit. After `make test`:
+"""check_full: what is too slow for every commit. Usage: tools/check_full.py [--fuzz-seconds N] [PART...]
 
-clang with warnings as errors, ThreadSanitizer over the tests that use threads, every arena piece as a malloc of its own, cppcheck, gcc's
-analyzer, and each fuzz target for ten seconds. Prints what each step found; exits 1 when any found something.
+Parts: clang (its warnings are errors), tsan (every unit and suite program under ThreadSanitizer), arena (every arena piece a malloc of
+its own, under ASan and UBSan), cppcheck, analyzer (gcc -fanalyzer) and fuzz (each target for some seconds). What a checker says wrongly
+stands with its reason in one place: tools/cppcheck.txt, tools/analyzer.txt. The last line says OK and what ran, or what failed.
 """
+import argparse
 import os
 import pathlib
+import re
+import shutil
 import subprocess
 import sys
+import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-THREADED = ["loop-", "cache-", "library-view", "library-files", "http-socket", "suite-cache", "suite-store"]
+CLANG = {"CC": "clang"}
 
 
-def run(name, cmd, env=None):
-    print(f"== {name}", flush=True)
+def run(cmd, env=None):
     r = subprocess.run(cmd, cwd=ROOT, env=dict(os.environ, **(env or {})), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                        errors="replace")
-    if r.returncode != 0:
-        print(r.stdout[-6000:])
-    print(f"{'ok  ' if r.returncode == 0 else 'FAIL'} {name}", flush=True)
-    return r.returncode == 0
+    return r.returncode == 0, r.stdout
 
 
-def setup(folder, *options, env=None):
-    if (ROOT / folder / "build.ninja").exists():
-        return True
-    return run(f"{folder}: setup", ["meson", "setup", folder, "-Dbuildtype=debug", "-Dwerror=true", *options], env)
+def build(folder, *options, env=None, fresh=False):
+    if fresh:
+        shutil.rmtree(ROOT / folder, ignore_errors=True)
+    if not (ROOT / folder / "build.ninja").exists():
+        ok, out = run(["meson", "setup", folder, "-Dbuildtype=debug", *options], env)
+        if not ok:
+            return ok, out
+    return run(["ninja", "-C", folder])
 
 
-def tests_of(folder):
-    out = subprocess.run(["meson", "test", "-C", folder, "--list"], cwd=ROOT, capture_output=True, text=True).stdout
-    names = [line.split(" / ")[-1].strip() for line in out.splitlines() if " / " in line]
-    return [n for n in names if any(n.startswith(t) for t in THREADED)]
+def tests(folder, env=None):
+    """All programs of the folder; none at all is a failure, and so is one that skips itself whole."""
+    ok, out = run(["meson", "test", "-C", folder, "--no-rebuild", "--timeout-multiplier", "0", "--print-errorlogs"], env)
+    ran = re.search(r"^Ok:\s+(\d+)", out, re.M)
+    skipped = re.search(r"^Skipped:\s+(\d+)", out, re.M)
+    n = int(ran.group(1)) if ran else 0
+    if n == 0 or (skipped and int(skipped.group(1)) > 0 and not env):
+        return False, out
+    return ok, out if not ok else f"{n} programs"
+
+
+def clang():
+    return build("build-clang", "-Dwerror=true", "-Dfuzz=off", env=CLANG)
+
+
+def tsan():
+    ok, out = build("build-tsan", "-Db_sanitize=thread", "-Db_lundef=false", "-Dfuzz=off", env=CLANG)
+    return tests("build-tsan", {"TSAN_OPTIONS": "halt_on_error=1"}) if ok else (ok, out)
+
+
+def arena():
+    ok, out = build("build-arena", "-Darena=malloc", "-Db_sanitize=address,undefined", "-Db_lundef=false", "-Dfaults=true")
+    return tests("build-arena") if ok else (ok, out)
+
+
+def cppcheck():
+    files = subprocess.run(["git", "ls-files", "src/*.c"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    if not files:
+        return False, "no files to check"
+    return run(["cppcheck", "--enable=warning,portability", "--std=c11", "--inline-suppr", "--error-exitcode=1", "--quiet",
+                "--suppress=nullPointerRedundantCheck", "--suppress=missingIncludeSystem", "--suppressions-list=tools/cppcheck.txt",
+                "-D_GNU_SOURCE", "-Isrc", *files])
+
+
+def analyzer():
+    # Warnings only come when a file is compiled, so nothing is taken over from an earlier build.
+    ok, out = build("build-analyzer", "-Dc_args=-fanalyzer", "-Dtests=false", "-Dfuzz=off", fresh=True)
+    if not ok:
+        return ok, out
+    known = {}
+    for line in (ROOT / "tools/analyzer.txt").read_text().splitlines():
+        if line and not line.startswith("#"):
+            known[tuple(line.split(": ", 1)[0].split())] = line
+    found = {}
+    for m in re.finditer(r"^(?:\.\./)*(\S+?):\d+:\d+: warning: .*\[(-Wanalyzer-[a-z-]+)\]$", out, re.M):
+        found.setdefault((m.group(2), m.group(1)), m.group(0))
+    wrong = [found[k] for k in found if k not in known] + [f"nothing fits any more: {known[k]}" for k in known if k not in found]
+    return not wrong, "\n".join(wrong) if wrong else f"{len(found)} known false alarms"
+
+
+def fuzz():
+    return run([sys.executable, "tools/fuzz.py", "--seconds", str(OPTIONS.fuzz_seconds)])
+
+
+PARTS = [clang, tsan, arena, cppcheck, analyzer, fuzz]
+OPTIONS = None
 
 
 def main():
-    ok = True
-    clang = {"CC": "clang"}
-    ok &= setup("build-clang", "-Dfuzz=off", env=clang) and run("clang, warnings as errors", ["ninja", "-C", "build-clang"])
-    ok &= setup("build-tsan", "-Db_sanitize=thread", "-Db_lundef=false", "-Dfuzz=off", env=clang)
-    ok &= run("ThreadSanitizer build", ["ninja", "-C", "build-tsan"])
-    threaded = tests_of("build-tsan")
-    ok &= bool(threaded) and run(f"ThreadSanitizer: {len(threaded)} programs",
-                                 ["meson", "test", "-C", "build-tsan", "--no-rebuild", "--timeout-multiplier", "0", *threaded],
-                                 {"TSAN_OPTIONS": "halt_on_error=1"})
-    ok &= setup("build-arena", "-Darena=malloc", "-Db_sanitize=address,undefined", "-Db_lundef=false", "-Dfaults=true")
-    ok &= run("arena pieces as mallocs", ["meson", "test", "-C", "build-arena", "--timeout-multiplier", "0"])
-    ok &= run("cppcheck", ["cppcheck", "--enable=warning,portability", "--std=c11", "--inline-suppr", "--error-exitcode=1", "--quiet",
-                           "--suppress=nullPointerRedundantCheck", "--suppress=missingIncludeSystem", "-D_GNU_SOURCE", "-Isrc", "src"])
-    ok &= setup("build-analyzer", "-Dc_args=-fanalyzer -Wno-error", "-Dtests=false", "-Dfuzz=off")
-    ok &= run("gcc -fanalyzer (findings are printed by the build, not fatal)", ["ninja", "-C", "build-analyzer"])
-    ok &= run("fuzz targets, ten seconds each", ["tools/fuzz.sh", "10"])
-    return 0 if ok else 1
+    global OPTIONS
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--fuzz-seconds", type=int, default=10, help="a target (default 10)")
+    p.add_argument("parts", nargs="*", metavar="PART", help="default: all")
+    OPTIONS = p.parse_args()
+    names = {part.__name__: part for part in PARTS}
+    unknown = set(OPTIONS.parts) - set(names)
+    if unknown:
+        p.error(f"no part {', '.join(sorted(unknown))}; there are: {', '.join(names)}")
+    wanted = OPTIONS.parts or list(names)
+    failed = []
+    for name in wanted:
+        began = time.monotonic()
+        ok, out = names[name]()
+        print(f"{'ok  ' if ok else 'FAIL'} {name}, {time.monotonic() - began:.0f} s" + (f": {out}" if ok and len(out) < 80 and out else ""),
+              flush=True)
+        if not ok:
+            failed.append(name)
+            print(out[-8000:], flush=True)
+    print(f"FAILED: {', '.join(failed)}" if failed else f"OK: {', '.join(wanted)}")
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
