@@ -113,7 +113,14 @@ enum dz_code dz_api_new(const struct dz_api_options *o, struct dz_api **ret_a, s
         dz_library_healthy(o->library, text);
         return dz_fail(err, DZ_UNAVAILABLE, "the catalog cannot be read: %s", text);
     }
+    struct statics *statics = NULL;
+    enum dz_code code = statics_new(&statics, err);
+    if (code != DZ_OK) {
+        dz_view_unref(&view);
+        return code;
+    }
     struct dz_api *a = dz_new(struct dz_api);
+    a->statics = statics;
     a->conf = dz_conf_ref(o->conf);
     a->library = o->library;
     a->cache = o->cache;
@@ -140,6 +147,7 @@ void dz_api_free(struct dz_api **ap)
         free(a->loops[i]);
     }
     access_free(&a->access);
+    statics_free(&a->statics);
     dz_map_done(&a->flights);
     dz_view_unref(&a->view);
     dz_conf_unref(&a->conf);

@@ -42,6 +42,7 @@ struct dz_api {
     void *back_arg;
     int64_t started_ms;
     struct access_log *access; /* access.c */
+    struct statics *statics;   /* statics.c */
 
     pthread_mutex_t lock; /* view, loops, flights */
     struct dz_view *view;
@@ -82,6 +83,18 @@ struct object_request {
 /* Replies from RAM, from a file, or later from a worker. */
 void serve_object(struct dz_http_req *r, const struct object_request *o);
 
+/* The encodings of ready-made bodies, best liked first among equals, and what they add to an ETag.
+ */
+struct ready_encoding {
+    enum dz_http_encoding bit;
+    enum dz_snap_encoding at;
+    const char *name, *suffix;
+};
+extern const struct ready_encoding ready_encodings[DZ_SNAP_ENCODINGS];
+/* The row of ready_encodings for what the client likes best of what is there. */
+const struct ready_encoding *choose_ready(const struct dz_http_req *r,
+                                          const struct dz_snap_list *list);
+
 /* Before any handler: true when it has answered (gate.c). */
 bool gate(struct dz_http_req *r);
 
@@ -116,6 +129,12 @@ struct static_file {
 };
 extern const struct static_file static_files[];
 extern const size_t static_files_n;
+const struct static_file *static_find(dz_str name); /* NULL: none */
+
+/* Their answers in all encodings, made at the start (statics.c). */
+struct statics;
+DZ_MUST enum dz_code statics_new(struct statics **ret_s, struct dz_err *err);
+void statics_free(struct statics **s);
 
 /* Opens a page up to and with <body>. prev and next are addresses for <link rel>, n = 0: none. */
 struct page_head {

@@ -7,45 +7,47 @@
  */
 #include "api/api_int.h"
 
-static const struct {
-    enum dz_http_encoding bit;
-    enum dz_snap_encoding at;
-    const char *name, *suffix;
-} encodings[] = {
+const struct ready_encoding ready_encodings[DZ_SNAP_ENCODINGS] = {
     {DZ_HTTP_BR, DZ_SNAP_BR, "br", "-br"},
     {DZ_HTTP_ZSTD, DZ_SNAP_ZSTD, "zstd", "-zs"},
     {DZ_HTTP_GZIP, DZ_SNAP_GZIP, "gzip", "-gz"},
     {DZ_HTTP_IDENTITY, DZ_SNAP_IDENTITY, "", ""},
 };
 
-static struct dz_body *prepare(struct dz_snap_list *list, size_t e)
+const struct ready_encoding *choose_ready(const struct dz_http_req *r,
+                                          const struct dz_snap_list *list)
+{
+    unsigned offered = 0;
+    for (size_t i = 0; i < DZ_LEN(ready_encodings); i++)
+        if (dz_snap_list_body(list, ready_encodings[i].at))
+            offered |= ready_encodings[i].bit;
+    enum dz_http_encoding chosen = dz_http_choose_encoding(r, offered);
+    const struct ready_encoding *e = ready_encodings;
+    while (e->bit != chosen)
+        e++;
+    return e;
+}
+
+static struct dz_body *prepare(struct dz_snap_list *list, const struct ready_encoding *e)
 {
     char text[64];
-    int n = snprintf(text, sizeof text, "\"%s%s\"", list->etag, encodings[e].suffix);
+    int n = snprintf(text, sizeof text, "\"%s%s\"", list->etag, e->suffix);
     struct dz_http_meta m = {.content_type = DZ_S("application/json"),
                              .etag = {text, (size_t)n},
-                             .content_encoding = dz_str_of(encodings[e].name),
+                             .content_encoding = dz_str_of(e->name),
                              .vary_encoding = true,
                              .last_modified_s = -1};
-    const struct dz_body *body = dz_snap_list_body(list, encodings[e].at);
+    const struct dz_body *body = dz_snap_list_body(list, e->at);
     struct dz_body *made = dz_http_prepare(&m, (dz_str){body->p, body->n}, body->n);
-    return dz_snap_list_keep_answer(list, encodings[e].at, made);
+    return dz_snap_list_keep_answer(list, e->at, made);
 }
 
 static void serve_list(struct dz_http_req *r, const struct dz_snapshot *snap)
 {
-    struct dz_snap_list *list = snap->list;
-    unsigned offered = DZ_HTTP_IDENTITY;
-    for (size_t i = 0; i < DZ_LEN(encodings); i++)
-        if (dz_snap_list_body(list, encodings[i].at))
-            offered |= encodings[i].bit;
-    enum dz_http_encoding chosen = dz_http_choose_encoding(r, offered);
-    size_t e = 0;
-    while (encodings[e].bit != chosen)
-        e++;
-    struct dz_body *prepared = dz_snap_list_answer(list, encodings[e].at);
+    const struct ready_encoding *e = choose_ready(r, snap->list);
+    struct dz_body *prepared = dz_snap_list_answer(snap->list, e->at);
     if (!prepared)
-        prepared = prepare(list, e);
+        prepared = prepare(snap->list, e);
     dz_http_reply_prepared(r, prepared);
 }
 

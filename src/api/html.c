@@ -5,7 +5,7 @@
  */
 #include "api/api_int.h"
 
-static const struct static_file *static_find(dz_str name)
+const struct static_file *static_find(dz_str name)
 {
     for (size_t i = 0; i < static_files_n; i++)
         if (dz_str_eq(dz_str_of(static_files[i].name), name))
@@ -151,34 +151,4 @@ void reader_error_page(struct dz_buf *out, int status, dz_str words)
     dz_buf_put_html(out, words);
     dz_buf_put(out, DZ_S("</p><p><a class=\"button\" href=\"/\">All series</a></p></main>\n"));
     html_close(out, true);
-}
-
-/* /static/NAME?v=VERSION: the version in the address makes it immutable. */
-void handle_static(struct dz_http_req *r)
-{
-    if (answered_for_shelf_host(r))
-        return;
-    const struct static_file *f = static_find(r->capture[0]);
-    if (!f) {
-        answer_not_found(r);
-        return;
-    }
-    dz_str v;
-    bool named = dz_http_query(r, DZ_S("v"), &v) && dz_str_eq(v, dz_str_of(f->version));
-    struct dz_buf b;
-    dz_buf_init(&b, DZ_MIB);
-    dz_buf_put(&b, f->bytes);
-    char etag[32];
-    int n = snprintf(etag, sizeof etag, "W/\"%s\"", f->version);
-    static const struct dz_http_header_line lines[] = {
-        {{"X-Content-Type-Options", 22}, {"nosniff", 7}}};
-    struct dz_http_meta m = {.content_type = dz_str_of(f->mime),
-                             .etag = {etag, (size_t)n},
-                             .cache_control = named ? CACHE_FOREVER : CACHE_REVALIDATE,
-                             .vary_encoding = true,
-                             .last_modified_s = -1,
-                             .extra = lines,
-                             .extra_n = DZ_LEN(lines)};
-    dz_http_reply_buf(r, &m, &b);
-    dz_buf_done(&b);
 }

@@ -339,7 +339,7 @@ static enum dz_code make_list(struct dz_bodies *b, struct dz_snapshot *s,
         dz_body_unref(&list);
         s->list = dz_snap_list_ref(was);
     } else {
-        s->list = dz_snap_list_new(list, etag);
+        s->list = dz_snap_list_new(list, dz_str_of(etag));
     }
     return DZ_OK;
 }

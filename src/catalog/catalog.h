@@ -337,6 +337,9 @@ void dz_snapshot_unref(struct dz_snapshot **s);
  * dz_snap_list_encode. Under DZ_SNAP_ENCODE_MIN they never are (contracts/komizip.md 2.4). */
 #define DZ_SNAP_ENCODE_MIN 500u
 #define DZ_SNAP_ENCODE_LATE (64 * DZ_KIB)
+/* A text that is to be served in all encodings; etag: at most 24 characters, the caller sees to it
+ * that equal texts have equal ones. */
+struct dz_snap_list *dz_snap_list_new(struct dz_body *take_text, dz_str etag);
 struct dz_snap_list *dz_snap_list_ref(struct dz_snap_list *l);
 void dz_snap_list_unref(struct dz_snap_list **l);
 /* Borrowed; NULL: not made (yet). Any thread. */

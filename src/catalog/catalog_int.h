@@ -85,8 +85,6 @@ void dz_bodies_kept(struct dz_bodies *b);
 DZ_MUST enum dz_code dz_bodies_finish(struct dz_bodies *b, struct dz_snapshot *s,
                                       struct dz_snap_chapter *chapters, struct dz_err *err);
 
-struct dz_snap_list *dz_snap_list_new(struct dz_body *take_text, const char etag[25]);
-
 /* The order of chapters: by sort, newest first, ties by key. */
 static inline int dz_newest_first(double sort_a, dz_str key_a, double sort_b, dz_str key_b)
 {

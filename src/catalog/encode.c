@@ -16,13 +16,14 @@
 
 #define STEP (256 * DZ_KIB) /* between two questions whether it is still wanted */
 
-struct dz_snap_list *dz_snap_list_new(struct dz_body *take_text, const char etag[25])
+struct dz_snap_list *dz_snap_list_new(struct dz_body *take_text, dz_str etag)
 {
     struct dz_snap_list *l = dz_new(struct dz_snap_list);
     atomic_init(&l->refs, 1);
     atomic_init(&l->encoded, take_text->n < DZ_SNAP_ENCODE_MIN);
     atomic_init(&l->body[DZ_SNAP_IDENTITY], take_text);
-    memcpy(l->etag, etag, sizeof(l->etag));
+    dz_assert(etag.n < sizeof(l->etag));
+    memcpy(l->etag, etag.p, etag.n);
     return l;
 }
 
@@ -39,7 +40,8 @@ void dz_snap_list_unref(struct dz_snap_list **lp)
     if (!l || atomic_fetch_sub_explicit(&l->refs, 1, memory_order_acq_rel) != 1)
         return;
     for (size_t i = 0; i < DZ_SNAP_ENCODINGS; i++) {
-        struct dz_body *body = dz_snap_list_body(l, i), *answer = dz_snap_list_answer(l, i);
+        struct dz_body *body = dz_snap_list_body(l, (enum dz_snap_encoding)i),
+                       *answer = dz_snap_list_answer(l, (enum dz_snap_encoding)i);
         dz_body_unref(&body);
         dz_body_unref(&answer);
     }

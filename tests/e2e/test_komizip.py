@@ -2,10 +2,11 @@
 import gzip
 import json
 import os
+import subprocess
 
 import pytest
 
-from conftest import Server, dozo, until
+from conftest import Server, dozo, tool, until
 
 DAY = "public, max-age=86400"
 MINUTES = "public, max-age=180"
@@ -177,6 +178,69 @@ def test_list_encodings_do_not_mix(komi):
     assert br["Content-Encoding"] in ("br", "gzip")
     not_modified = komi.get("/v1/chapters", host=API, headers={"Accept-Encoding": "gzip", "If-None-Match": zipped["ETag"]})
     assert not_modified.status == 304
+
+
+def decoded(r):
+    name = r["Content-Encoding"]
+    if name == "gzip":
+        return gzip.decompress(r.body)
+    if name in ("zstd", "br"):
+        return subprocess.run([tool({"zstd": "zstd", "br": "brotli"}[name]), "-dc"], input=r.body, capture_output=True, check=True).stdout
+    assert name is None
+    return r.body
+
+
+VARIANTS = [("identity", None), ("gzip", "gzip"), ("br", "br"), ("zstd", "zstd"), ("gzip, br, zstd", "br"), ("gzip, zstd", "zstd"),
+            ("br;q=0.5, zstd;q=0.6, gzip;q=0.1", "zstd"), ("*", "br"), ("*;q=0.1, gzip", "gzip"), ("br;q=0, zstd;q=0, *", "gzip"),
+            ("zstd;q=0", None), ("deflate", None)]
+
+
+@pytest.mark.parametrize("accept,want", VARIANTS)
+def test_list_variants(komi, accept, want):
+    plain = komi.get("/v1/chapters", host=API)
+    r = komi.get("/v1/chapters", host=API, headers={"Accept-Encoding": accept})
+    assert (r.status, r["Content-Encoding"], r["Vary"]) == (200, want, "Accept-Encoding")
+    assert decoded(r) == plain.body
+    assert r["ETag"] == plain["ETag"][:-1] + {None: "", "gzip": "-gz", "br": "-br", "zstd": "-zs"}[want] + '"'
+    again = komi.get("/v1/chapters", host=API, headers={"Accept-Encoding": accept, "If-None-Match": r["ETag"]})
+    assert (again.status, again["ETag"], again["Vary"]) == (304, r["ETag"], "Accept-Encoding")
+    if want:
+        other = komi.get("/v1/chapters", host=API, headers={"Accept-Encoding": "identity", "If-None-Match": r["ETag"]})
+        assert other.status == 200 and other.body == plain.body
+
+
+def test_a_long_list_is_encoded_while_it_is_served(tmp_path, serve):
+    """Whatever a client meets, plain or encoded, is the whole list; in the end all encodings are there, also after a change."""
+    chapters = {str(n): chapter(str(n), title=f"Chapter {n} of many") for n in range(2000, 0, -1)}
+    (tmp_path / "cdn").mkdir()
+
+    def bring():
+        (tmp_path / "chapters.json").write_text(json.dumps(chapters, indent=4))
+        dozo("import", "komizip", "chapters.json", "cdn", "--shelf", "komi", cwd=tmp_path, check=0)
+
+    bring()
+    s = serve(tmp_path)
+    for title in (None, "another title", "a third"):
+        if title:
+            chapters["1000"]["metadata"]["title"] = title
+            bring()
+        want = json.dumps({"error": False, "new_release": "null", "chapters": chapters, "order": list(chapters)}).encode()
+        assert len(want) > 256 * 1024
+        until(lambda: s.get("/shelf/komi/v1/chapters").body == want, "the change")
+        for name in ("zstd", "gzip", "br"):
+            def there():
+                r = s.get("/shelf/komi/v1/chapters", headers={"Accept-Encoding": name})
+                assert r["Content-Encoding"] in (None, name) and decoded(r) == want
+                return r["Content-Encoding"] == name
+            until(there, name)
+
+
+def test_a_stop_in_the_middle_of_encoding(tmp_path, serve):
+    chapters = {str(n): chapter(str(n), title=f"Chapter {n} " + "of many " * 20) for n in range(3000, 0, -1)}
+    (tmp_path / "cdn").mkdir()
+    (tmp_path / "chapters.json").write_text(json.dumps(chapters, indent=4))
+    dozo("import", "komizip", "chapters.json", "cdn", "--shelf", "komi", cwd=tmp_path, check=0)
+    assert serve(tmp_path).stop() == 0
 
 
 @pytest.mark.parametrize("host,path", [(API, "/cdn/378"), (IMG, "/cdn/378"), (CDN, "/v1/chapters"), ("www.komi.zip", "/v1/chapters"),

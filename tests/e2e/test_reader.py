@@ -272,3 +272,24 @@ def test_the_same_page_twice(web):
     """Strips and single pages show the same bytes."""
     chapter = chapter_links(web, web.series["Three"])[1]
     assert strip_pages(web, chapter) == [web.get(read(web, f"{chapter}/{n}").all("img")[0]["src"]).body for n in (1, 2, 3)]
+
+
+def test_static_files_in_every_encoding(web):
+    page = web.get("/").text
+    for name in ("style.css", "keys.js"):
+        url = re.search(rf'"(/static/{name}[?]v=[0-9a-f]+)"', page).group(1)
+        plain = web.get(url)
+        assert plain["Cache-Control"] == "public, max-age=31536000, immutable" and plain["Content-Encoding"] is None
+        for accept, coding, suffix in (("gzip", "gzip", "-gz"), ("br", "br", "-br"), ("zstd", "zstd", "-zs"), ("gzip;q=0", None, "")):
+            r = web.get(url, headers={"Accept-Encoding": accept})
+            assert (r["Content-Encoding"], r["Vary"], r["X-Content-Type-Options"]) == (coding, "Accept-Encoding", "nosniff")
+            assert r["ETag"] == plain["ETag"][:-1] + suffix + '"' and r["Cache-Control"] == plain["Cache-Control"]
+            assert (len(r.body) < len(plain.body)) == (coding is not None)
+            if coding == "gzip":
+                assert gzip.decompress(r.body) == plain.body
+            same = web.get(url, headers={"Accept-Encoding": accept, "If-None-Match": r["ETag"]})
+            assert (same.status, same["ETag"]) == (304, r["ETag"])
+        old = web.get(url[:-1] + "x", headers={"Accept-Encoding": "br"})
+        assert (old["Cache-Control"], old["Content-Encoding"]) == ("no-cache", "br")
+    icon = web.get("/static/icon.svg", headers={"Accept-Encoding": "br, gzip, zstd"})
+    assert icon["Content-Encoding"] is None and icon["ETag"].startswith('"')
