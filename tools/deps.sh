@@ -10,6 +10,7 @@ make|this Makefile
 meson|the build system
 ninja-build|runs what Meson plans
 pkg-config|finds the libraries
+libnghttp2-dev|HTTP/2
 libssl-dev|SHA-256
 libyaml-dev|settings
 libsqlite3-dev|the catalog
@@ -37,6 +38,8 @@ libarchive-tools|archives as users make them (bsdtar)
 sqlite3|looks into catalogs from outside
 mandoc|checks the manual page
 curl|a client that nobody here wrote
+brotli|decodes answers
+zstd|decodes answers
 openssl|makes the certificate of an https listener
 "
 bench="$build
