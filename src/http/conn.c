@@ -69,6 +69,7 @@ static void conn_free(struct dz_http_conn *c)
     struct dz_http_lane *lane = c->lane;
     dz_assert(c->gone && !c->request && !c->busy);
     dz_http_upload_free(c);
+    dz_http_h2_free(c);
     dz_http_input_free(lane, &c->in);
     if (c->resuming) {
         struct dz_http_conn **at = &lane->resume;
@@ -103,6 +104,7 @@ void dz_http_conns_free_spare(struct dz_http_lane *lane)
         lane->scratch = in->next;
         dz_freep(&in);
     }
+    dz_http_h2_lane_free(&lane->h2);
 }
 
 /* Gives the wire back and forgets what was to be written; the request of a handler stays until it
@@ -117,6 +119,8 @@ static void hang_up(struct dz_http_conn *c)
     c->wire->close(c);
     dz_http_sends_free(c);
     dz_http_stream_over(c);
+    if (c->h2)
+        dz_http_h2_lost(c);
     if (c->refused) {
         lane->refused_n--;
     } else {
@@ -130,7 +134,7 @@ static void hang_up(struct dz_http_conn *c)
 void dz_http_drop(struct dz_http_conn *c)
 {
     hang_up(c);
-    if (c->state == CONN_HANDLE)
+    if (c->state == CONN_HANDLE || (c->h2 && dz_http_h2_owes(c)))
         return;
     c->state = CONN_CLOSED;
     if (!c->busy)
@@ -212,6 +216,10 @@ static void read_head(struct dz_http_conn *c)
     ssize_t got = receive(c, in->p + in->n, in->cap - in->n);
     if (nothing_read(c, got))
         return;
+    if (DZ_UNLIKELY(c->h2 != NULL)) { /* the wire has found out while it read */
+        dz_http_h2_fed(c, (dz_str){in->p + from, (size_t)got});
+        return;
+    }
     in->n += (size_t)got;
     /* A line that goes on says nothing new to the parser, but it judges the very first bytes by
      * themselves. */
@@ -290,6 +298,10 @@ static void on_writable(struct dz_http_conn *c)
 
 void dz_http_conn_event(struct dz_http_conn *c, uint32_t events)
 {
+    if (c->h2 && c->state == CONN_READ) {
+        dz_http_h2_event(c, events);
+        return;
+    }
     if (c->state == CONN_HANDLE) {
         /* Level-triggered: look away until the reply is there. A half-closed client still waits for
          * it. */
@@ -412,7 +424,7 @@ static void set_timer(struct dz_http_conn *c, uint8_t timed)
     dz_timer_set(c->lane->loop, &c->timer, ms, on_timer);
 }
 
-static void rest_lingering(struct dz_http_conn *c)
+void dz_http_linger(struct dz_http_conn *c)
 {
     if (c->state != CONN_LINGER) {
         c->state = CONN_LINGER;
@@ -431,6 +443,10 @@ void dz_http_settle(struct dz_http_conn *c)
         conn_free(c);
         return;
     }
+    if (c->h2 && c->state == CONN_READ) {
+        dz_http_h2_settle(c);
+        return;
+    }
     bool unread = c->in && c->in->at < c->in->n;
     tidy_input(c);
     if (c->state == CONN_HANDLE)
@@ -439,7 +455,7 @@ void dz_http_settle(struct dz_http_conn *c)
         c->state = CONN_WRITE;
     if (c->state == CONN_WRITE && !c->send && !c->streaming) {
         if (c->linger || unread)
-            rest_lingering(c);
+            dz_http_linger(c);
         else
             dz_http_drop(c);
         return;
@@ -463,7 +479,7 @@ void dz_http_settle(struct dz_http_conn *c)
         c->wire->arm(c, EPOLLOUT);
         break;
     default:
-        rest_lingering(c);
+        dz_http_linger(c);
         break;
     }
 }
@@ -475,6 +491,10 @@ void dz_http_conn_begin(struct dz_http_conn *c)
 
 void dz_http_conn_stop(struct dz_http_conn *c)
 {
+    if (c->h2 && c->state == CONN_READ) {
+        dz_http_h2_stop(c);
+        return;
+    }
     /* A request that has arrived and that nobody has read yet is still answered. */
     if (c->state == CONN_READ && !c->in && !c->wire->readable(c))
         dz_http_drop(c);

@@ -58,7 +58,7 @@ struct dz_http_req {
     const struct dz_http_route *route; /* NULL in the fallback handler */
     dz_str client_ip; /* text; as a trusted peer says; "unix", "unknown" or "_x" when it is none */
     bool https;       /* this listener is https, or a trusted peer says so */
-    uint8_t version_minor;
+    uint8_t version_major, version_minor; /* 1.0, 1.1 or 2.0 */
     struct dz_http_conn *conn;
     struct dz_loop *loop;
     void *app;      /* dz_http_options.app */
@@ -291,6 +291,8 @@ void dz_http_stats(struct dz_http_server *s, struct dz_arena *a, struct dz_http_
  * the server, then free the loop. */
 struct dz_http_test_conn;
 struct dz_http_test_conn *dz_http_test_open(struct dz_http_server *s, struct dz_loop *l);
+/* The same, speaking HTTP/2 from the first byte, as if TLS had agreed on it. */
+struct dz_http_test_conn *dz_http_test_open_h2(struct dz_http_server *s, struct dz_loop *l);
 void dz_http_test_feed(struct dz_http_test_conn *c, dz_str bytes, bool eof);
 dz_str dz_http_test_output(struct dz_http_test_conn *c); /* all bytes so far */
 bool dz_http_test_closed(const struct dz_http_test_conn *c);

@@ -317,6 +317,8 @@ struct dz_http_lane {
 
     struct dz_http_coders *coders; /* made on first use */
 
+    struct dz_http_h2_lane *h2; /* made with the first connection that speaks HTTP/2 */
+
     struct dz_http_conn *resume; /* have input left after a late reply */
     bool resume_posted;
     struct dz_msg resume_msg;
@@ -372,6 +374,7 @@ enum dz_http_conn_state {
     CONN_CLOSED, /* to be freed as soon as nobody is inside */
 };
 
+struct dz_http_h2;
 struct dz_http_conn {
     struct dz_watch watch;
     struct dz_timer timer;
@@ -414,6 +417,7 @@ void dz_http_drop(struct dz_http_conn *c);
 /* Where a connection came to rest: chooses its timer and interest, ends it when all is said. It may
  * be freed. */
 void dz_http_settle(struct dz_http_conn *c);
+void dz_http_linger(struct dz_http_conn *c); /* all is said: drains for a moment, then ends */
 void dz_http_input_free(struct dz_http_lane *lane, struct dz_http_in **in);
 
 /* ---- HTTP/2 (h2.c) --------------------------------------------------------------------------- */
@@ -423,6 +427,19 @@ void dz_http_input_free(struct dz_http_lane *lane, struct dz_http_in **in);
 void dz_http_h2_begin(struct dz_http_conn *c);
 /* serve.c hands over the answer of a request that came on a stream. */
 void dz_http_h2_answer(struct dz_http_request *q, struct dz_http_answer *a);
+/* Whether the stream keeps its request, because the content is still being made. */
+bool dz_http_h2_lasts(const struct dz_http_stream *s);
+bool dz_http_h2_is_gone(const struct dz_http_stream *s); /* nobody listens any more */
+void dz_http_h2_released(struct dz_http_stream *s);      /* its request was given back */
+/* For conn.c. `lost`: the wire is gone; `owes`: handlers still have requests of it. */
+void dz_http_h2_event(struct dz_http_conn *c, uint32_t events);
+void dz_http_h2_fed(struct dz_http_conn *c, dz_str bytes);
+void dz_http_h2_settle(struct dz_http_conn *c);
+void dz_http_h2_stop(struct dz_http_conn *c);
+void dz_http_h2_lost(struct dz_http_conn *c);
+bool dz_http_h2_owes(const struct dz_http_conn *c);
+void dz_http_h2_free(struct dz_http_conn *c);
+void dz_http_h2_lane_free(struct dz_http_h2_lane **l);
 
 /* ---- requests of a connection (serve.c) ------------------------------------------------------ */
 
@@ -440,6 +457,14 @@ bool dz_http_body_fits(struct dz_http_conn *c);
 void dz_http_account(struct dz_http_request *q, int status, uint64_t bytes);
 /* Takes the request away from its connection. */
 void dz_http_release(struct dz_http_request *q);
+/* Runs at the end of what the loop does now: flushes what late answers have left to be sent. */
+void dz_http_resume_soon(struct dz_http_conn *c);
+/* Requests of a stream: to its handler; or an error answer without one. */
+void dz_http_serve(struct dz_http_request *q, dz_str body);
+void dz_http_serve_refusal(struct dz_http_request *q, int status, const char *why);
+uint64_t dz_http_body_limit(const struct dz_http_request *q);
+/* No body can make it right (405, 501): it need not be waited for. */
+bool dz_http_is_refused_unread(struct dz_http_request *q);
 
 /* ---- answers (write.c) ----------------------------------------------------------------------- */
 

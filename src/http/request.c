@@ -61,5 +61,5 @@ void dz_http_defer(struct dz_http_req *r)
 bool dz_http_is_gone(const struct dz_http_req *r)
 {
     const struct dz_http_request *q = dz_http_request_of(r);
-    return !q->conn || q->conn->gone;
+    return !q->conn || q->conn->gone || (q->stream && dz_http_h2_is_gone(q->stream));
 }

@@ -30,9 +30,14 @@ void dz_http_release(struct dz_http_request *q)
     struct dz_http_conn *c = q->conn;
     if (q->deferred)
         c->lane->deferred_n--;
-    if (c->request == q)
-        c->request = NULL;
-    dz_http_upload_free(c);
+    if (q->stream) {
+        dz_http_h2_released(q->stream);
+        q->stream = NULL;
+    } else {
+        if (c->request == q)
+            c->request = NULL;
+        dz_http_upload_free(c);
+    }
     dz_http_request_give(c->lane, q);
 }
 
@@ -45,31 +50,37 @@ static void resume_all(struct dz_loop *l, struct dz_msg *m)
         struct dz_http_conn *c = lane->resume;
         lane->resume = c->resume_next;
         c->resuming = false;
-        if (c->state == CONN_READ && c->in)
+        if (c->h2)
+            dz_http_settle(c);
+        else if (c->state == CONN_READ && c->in)
             dz_http_run(c);
+    }
+}
+
+void dz_http_resume_soon(struct dz_http_conn *c)
+{
+    struct dz_http_lane *lane = c->lane;
+    if (!c->resuming) {
+        c->resuming = true;
+        c->resume_next = lane->resume;
+        lane->resume = c;
+    }
+    if (!lane->resume_posted) {
+        lane->resume_posted = true;
+        lane->resume_msg.fn = resume_all;
+        dz_loop_post(lane->loop, &lane->resume_msg);
     }
 }
 
 /* After a reply that came when its handler had returned. */
 static void after_late_reply(struct dz_http_conn *c)
 {
-    struct dz_http_lane *lane = c->lane;
     if (c->gone)
         c->state = CONN_CLOSED;
-    if (c->state == CONN_READ && !c->send && c->in && c->in->at < c->in->n) {
-        if (!c->resuming) {
-            c->resuming = true;
-            c->resume_next = lane->resume;
-            lane->resume = c;
-        }
-        if (!lane->resume_posted) {
-            lane->resume_posted = true;
-            lane->resume_msg.fn = resume_all;
-            dz_loop_post(lane->loop, &lane->resume_msg);
-        }
-        return;
-    }
-    dz_http_settle(c);
+    if (c->state == CONN_READ && !c->send && c->in && c->in->at < c->in->n)
+        dz_http_resume_soon(c);
+    else
+        dz_http_settle(c);
 }
 
 /* Header lines that outgrew their buffer are no answer: says so instead. */
@@ -84,6 +95,30 @@ static void instead_of_half(struct dz_http_request *q, struct dz_http_answer *a)
     q->close = true;
 }
 
+/* The answer of a stream. A late one leaves at the end of what the loop does now, with others. */
+static void answer_stream(struct dz_http_request *q, struct dz_http_answer *a)
+{
+    struct dz_http_conn *c = q->conn;
+    dz_http_h2_answer(q, a);
+    free(a->take_heap);
+    dz_http_source_free(&a->take_source);
+    bool lasts = dz_http_h2_lasts(q->stream);
+    if (!lasts)
+        dz_http_account(q, a->status, a->pieces_n > 0 ? a->bytes : 0);
+    else if (q->deferred) { /* a stop gives it no more time than other answers */
+        q->deferred = false;
+        c->lane->deferred_n--;
+    }
+    if (q->in_handler)
+        return;
+    if (!lasts)
+        dz_http_release(q);
+    if (c->gone)
+        dz_http_drop(c);
+    else
+        dz_http_resume_soon(c);
+}
+
 void dz_http_answer(struct dz_http_request *q, struct dz_http_answer *a)
 {
     struct dz_http_conn *c = q->conn;
@@ -93,6 +128,10 @@ void dz_http_answer(struct dz_http_request *q, struct dz_http_answer *a)
     if (q->pub.method == DZ_HTTP_HEAD || !dz_http_has_body(a->status)) {
         a->pieces_n = 0;
         dz_http_source_free(&a->take_source);
+    }
+    if (q->stream) {
+        answer_stream(q, a);
+        return;
     }
     struct dz_http_streaming *s = NULL;
     if (DZ_UNLIKELY(a->take_source != NULL)) {
@@ -146,7 +185,8 @@ static void fill(struct dz_http_request *q)
         .fields_n = q->head.fields_n,
         .client_ip = {c->ip, c->ip_n},
         .https = c->encrypted,
-        .version_minor = q->head.version_minor,
+        .version_major = q->stream ? 2 : 1,
+        .version_minor = q->stream ? 0 : q->head.version_minor,
         .conn = c,
         .loop = lane->loop,
         .app = lane->server->o.app,
@@ -190,19 +230,16 @@ static void reply_unrouted(struct dz_http_req *r, unsigned allowed)
         dz_http_reply_error(r, 404, NULL);
 }
 
-/* Hands a complete request to its handler; afterwards the state says what became of it. */
-static void handle(struct dz_http_conn *c, struct dz_http_request *q, dz_str body)
+/* Runs the handler of a complete request, which replies or defers. */
+static void call(struct dz_http_request *q, dz_str body)
 {
-    c->state = CONN_HANDLE;
-    c->request = q;
-    c->timed = TIMED_NOT;
     q->in_handler = true;
     q->begin_ns = dz_mono_ns();
     fill(q);
     q->pub.body = body;
     unsigned allowed;
     q->pub.route = route(q, &allowed);
-    const struct dz_http_options *o = &c->lane->server->o;
+    const struct dz_http_options *o = &q->conn->lane->server->o;
     bool shut = o->gate && o->gate(&q->pub);
     if (DZ_LIKELY(!shut && q->pub.route))
         q->pub.route->handler(&q->pub);
@@ -217,11 +254,43 @@ static void handle(struct dz_http_conn *c, struct dz_http_request *q, dz_str bod
         dz_http_reply_error(&q->pub, 500, NULL);
     }
     q->in_handler = false;
+}
+
+/* Afterwards the state says what became of the request. */
+static void handle(struct dz_http_conn *c, struct dz_http_request *q, dz_str body)
+{
+    c->state = CONN_HANDLE;
+    c->request = q;
+    c->timed = TIMED_NOT;
+    call(q, body);
     if (!q->replied || c->streaming)
         return;
     dz_http_release(q);
     if (c->gone)
         c->state = CONN_CLOSED;
+}
+
+void dz_http_serve(struct dz_http_request *q, dz_str body)
+{
+    call(q, body);
+    if (q->replied && !dz_http_h2_lasts(q->stream))
+        dz_http_release(q);
+}
+
+void dz_http_serve_refusal(struct dz_http_request *q, int status, const char *why)
+{
+    struct dz_http_counters *counters = &q->conn->lane->counters;
+    q->in_handler = true;
+    q->begin_ns = dz_mono_ns();
+    q->head.version_minor = 1;
+    fill(q);
+    if (status == 408)
+        dz_http_count(&counters->timeouts, 1);
+    else if (status != 503)
+        dz_http_count(&counters->parse_errors, 1);
+    dz_http_reply_error(&q->pub, status, why);
+    q->in_handler = false;
+    dz_http_release(q);
 }
 
 static bool is_head(const struct dz_http_upload *up)
@@ -242,17 +311,7 @@ void dz_http_refuse(struct dz_http_conn *c, struct dz_http_request *q, int statu
     c->state = CONN_HANDLE;
     c->request = q;
     c->linger = true;
-    q->in_handler = true;
-    q->begin_ns = dz_mono_ns();
-    q->head.version_minor = 1;
-    fill(q);
-    if (status == 408)
-        dz_http_count(&c->lane->counters.timeouts, 1);
-    else if (status != 503)
-        dz_http_count(&c->lane->counters.parse_errors, 1);
-    dz_http_reply_error(&q->pub, status, why);
-    q->in_handler = false;
-    dz_http_release(q);
+    dz_http_serve_refusal(q, status, why);
     if (c->gone)
         c->state = CONN_CLOSED;
     if (c->in)
@@ -282,7 +341,7 @@ bool dz_http_body_fits(struct dz_http_conn *c)
     return false;
 }
 
-static uint64_t body_limit(const struct dz_http_request *q)
+uint64_t dz_http_body_limit(const struct dz_http_request *q)
 {
     const struct dz_http_server *s = q->conn->lane->server;
     uint64_t max = HTTP_LIMIT(s, max_body_bytes);
@@ -291,14 +350,19 @@ static uint64_t body_limit(const struct dz_http_request *q)
     return unused && max > HTTP_UNUSED_BODY_MAX ? HTTP_UNUSED_BODY_MAX : max;
 }
 
-/* Answers a request that no body can make right (405, 501) without waiting for the body, and
- * closes: what follows may be a body or not, as far as the client knows. */
-static bool refused_unread(struct dz_http_conn *c, struct dz_http_request *q)
+bool dz_http_is_refused_unread(struct dz_http_request *q)
 {
     unsigned allowed;
     fill(q);
     const struct dz_http_route *row = route(q, &allowed);
-    if (row || (!allowed && q->pub.method != DZ_HTTP_OTHER) || q->pub.method == DZ_HTTP_OPTIONS)
+    return !row && (allowed || q->pub.method == DZ_HTTP_OTHER) && q->pub.method != DZ_HTTP_OPTIONS;
+}
+
+/* Answers a request that no body can make right (405, 501) without waiting for the body, and
+ * closes: what follows may be a body or not, as far as the client knows. */
+static bool refused_unread(struct dz_http_conn *c, struct dz_http_request *q)
+{
+    if (!dz_http_is_refused_unread(q))
         return false;
     q->close = true;
     c->linger = true;
@@ -341,7 +405,7 @@ static void begin_upload(struct dz_http_conn *c, struct dz_http_request *q, dz_s
     up->head_n = head.n;
     memcpy(up->head, head.p, head.n);
     up->chunked = q->head.chunked;
-    uint64_t limit = q->head.chunked ? body_limit(q) : q->head.length;
+    uint64_t limit = q->head.chunked ? dz_http_body_limit(q) : q->head.length;
     dz_buf_init(&up->body, (size_t)limit);
     if (up->chunked)
         dz_http_chunked_init(&up->chunk, (uint32_t)HTTP_LIMIT(c->lane->server, max_header_bytes));
@@ -376,7 +440,7 @@ static void head_whole(struct dz_http_conn *c, struct dz_http_request *q, dz_str
         handle(c, q, (dz_str){0});
         return;
     }
-    if (q->head.length > body_limit(q)) {
+    if (q->head.length > dz_http_body_limit(q)) {
         dz_http_refuse(c, q, 413, "the body is too big");
         return;
     }
