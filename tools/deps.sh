@@ -16,6 +16,7 @@ libyaml-dev|settings
 libsqlite3-dev|the catalog
 libjansson-dev|reads JSON
 libarchive-dev|reads CBZ, CBR, CB7 and CBT
+libcurl4-openssl-dev|asks upstream sites
 libxml2-dev|reads ComicInfo.xml
 libjpeg62-turbo-dev|decodes and writes JPEG pages
 libexif-dev|reads the keys of shuffled pages
@@ -38,6 +39,8 @@ libarchive-tools|archives as users make them (bsdtar)
 sqlite3|looks into catalogs from outside
 mandoc|checks the manual page
 curl|a client that nobody here wrote
+nghttp2-client|clients of HTTP/2: nghttp, h2load
+python3-h2|a client of HTTP/2 that checks the rules
 brotli|decodes answers
 zstd|decodes answers
 openssl|makes the certificate of an https listener

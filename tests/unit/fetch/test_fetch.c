@@ -1,0 +1,473 @@
+/* fetch: the requester against a server that behaves badly on purpose: one thread, canned answers,
+ * each connection closed after one. */
+#include "test.h"
+
+#include "fetch/fetch.h"
+
+#include <arpa/inet.h>
+#include <ftw.h>
+#include <pthread.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static struct {
+    struct dz_loop *loop;
+    struct dz_fetch *fetch;
+    struct dz_fetch_policy *policy;
+    int listener;
+    unsigned port;
+    pthread_t thread;
+    char base[64], dir[64];
+    _Atomic int requests;
+    char last[8192]; /* the last request; read when its answer is there */
+} rig;
+
+/* ---- the server ------------------------------------------------------------------------------ */
+
+#define OK(body) "HTTP/1.1 200 OK\r\nContent-Length: " body
+
+static const struct {
+    const char *path, *answer;
+} answers[] = {
+    {"/plain", OK("5\r\nX-Name: Value\r\n\r\nhello")},
+    {"/cut", OK("50\r\n\r\nhello")},
+    {"/garbage", "this is no HTTP at all\r\n\r\n"},
+    {"/empty", ""},
+    {"/missing", "HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\nnone"},
+    {"/hop", "HTTP/1.1 302 Found\r\nLocation: plain#x\r\nContent-Length: 0\r\n\r\n"},
+    {"/circle", "HTTP/1.1 302 Found\r\nLocation: /circle\r\nContent-Length: 0\r\n\r\n"},
+    {"/abroad",
+     "HTTP/1.1 302 Found\r\nLocation: http://elsewhere.example/\r\nContent-Length: 0\r\n\r\n"},
+    {"/scheme", "HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd\r\nContent-Length: 0\r\n\r\n"},
+    {"/after-post", "HTTP/1.1 303 See Other\r\nLocation: /plain\r\nContent-Length: 0\r\n\r\n"},
+    {"/busy", "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 3600\r\nContent-Length: 0\r\n\r\n"},
+    {"/cookie", OK("2\r\nSet-Cookie: a=b; Path=/\r\n\r\nok")},
+    {"/fresh", OK("5\r\nCache-Control: max-age=600\r\n\r\nfresh")},
+    {"/private", OK("5\r\nCache-Control: no-store\r\n\r\nnever")},
+    {"/tagged", OK("6\r\nETag: \"t1\"\r\nX-Kept: yes\r\n\r\ntagged")},
+};
+
+static void answer(int fd)
+{
+    char text[sizeof(rig.last)];
+    size_t n = 0;
+    ssize_t got;
+    while (n + 1 < sizeof(text) && (got = recv(fd, text + n, sizeof(text) - 1 - n, 0)) > 0) {
+        n += (size_t)got;
+        text[n] = 0;
+        char *end = strstr(text, "\r\n\r\n"), *length = strstr(text, "Content-Length: ");
+        if (end && (!length || (size_t)(text + n - end) >= 4 + strtoul(length + 16, NULL, 10)))
+            break;
+    }
+    memcpy(rig.last, text, n + 1);
+    atomic_fetch_add(&rig.requests, 1);
+    const char *found = "HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n";
+    char *path = strchr(text, ' ');
+    for (size_t i = 0; path && i < DZ_LEN(answers); i++) {
+        size_t k = strlen(answers[i].path);
+        if (strncmp(path + 1, answers[i].path, k) == 0 && path[1 + k] == ' ')
+            found = answers[i].answer;
+    }
+    if (strstr(text, "If-None-Match: \"t1\""))
+        found = "HTTP/1.1 304 Not Modified\r\nETag: \"t1\"\r\n\r\n";
+    bool endless = path && strncmp(path, " /endless ", 10) == 0;
+    found = endless ? "HTTP/1.1 200 OK\r\n\r\n" : found;
+    (void)!send(fd, found, strlen(found), MSG_NOSIGNAL);
+    if (endless) {
+        static char block[65536];
+        while (send(fd, block, sizeof(block), MSG_NOSIGNAL) > 0) {
+        }
+    }
+}
+
+static void *serve(void *arg)
+{
+    (void)arg;
+    for (;;) {
+        int fd = accept(rig.listener, NULL, NULL);
+        if (fd < 0)
+            return NULL;
+        answer(fd);
+        close(fd);
+    }
+}
+
+/* ---- calls ----------------------------------------------------------------------------------- */
+
+struct outcome {
+    int calls, status;
+    enum dz_fetch_kind kind;
+    bool from_cache, revalidated;
+    unsigned requests;
+    int64_t retry_after_ms;
+    char text[256], body[64], url[256], header[64];
+};
+
+static void on_done(void *arg, struct dz_fetch_res *res)
+{
+    struct outcome *o = arg;
+    o->calls++;
+    o->kind = res->kind;
+    o->status = res->status;
+    o->from_cache = res->from_cache;
+    o->revalidated = res->revalidated;
+    o->requests = res->requests;
+    o->retry_after_ms = res->retry_after_ms;
+    snprintf(o->text, sizeof(o->text), "%s", res->kind ? res->err.text : "");
+    snprintf(o->url, sizeof(o->url), "%.*s", (int)res->url.n, res->url.p);
+    if (res->body)
+        snprintf(o->body, sizeof(o->body), "%.*s", (int)res->body->n, res->body->p);
+    for (size_t i = 0; i < res->headers_n; i++)
+        if (dz_str_eq(res->headers[i].name, DZ_S("x-name")))
+            snprintf(o->header, sizeof(o->header), "%.*s", DZ_STR_FMT(res->headers[i].value));
+}
+
+static struct outcome ask_with(struct dz_fetch_req r, const char *path)
+{
+    char url[512];
+    struct outcome o = {0};
+    snprintf(url, sizeof(url), "%s%s", path[0] == '/' ? rig.base : "", path);
+    r.policy = r.policy ? r.policy : rig.policy;
+    r.url = dz_str_of(url);
+    r.done = on_done;
+    r.arg = &o;
+    dz_fetch_start(rig.fetch, &r, NULL);
+    assert_int_equal(o.calls, 0); /* never from inside */
+    while (o.calls == 0)
+        dz_loop_turn(rig.loop, -1);
+    return o;
+}
+
+static struct outcome ask(const char *path)
+{
+    return ask_with((struct dz_fetch_req){0}, path);
+}
+
+static struct dz_fetch_policy *policy_for(const char *host, const char *open)
+{
+    dz_str hosts[] = {dz_str_of(host)}, opens[] = {dz_str_of(open)};
+    struct dz_fetch_policy_spec s = {.source = DZ_S("test"),
+                                     .hosts = hosts,
+                                     .hosts_n = 1,
+                                     .open_hosts = opens,
+                                     .open_hosts_n = open ? 1 : 0,
+                                     .per_host = 4};
+    struct dz_fetch_policy *p = NULL;
+    assert_int_equal(dz_fetch_policy_new(&s, &p, NULL), DZ_OK);
+    return p;
+}
+
+static void open_fetch(void)
+{
+    struct dz_fetch_options o = {.cache_dir = rig.dir,
+                                 .cache_entries_max = 3,
+                                 .cache_ttl_ms = 3600000,
+                                 .user_agent = "dozo-test/1",
+                                 .connect_timeout_ms = 20000,
+                                 .read_timeout_ms = 20000};
+    assert_int_equal(dz_fetch_new(rig.loop, &o, &rig.fetch, NULL), DZ_OK);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t n = sizeof(a);
+    snprintf(rig.dir, sizeof(rig.dir), "/tmp/dozo-test-fetch-XXXXXX");
+    assert_non_null(mkdtemp(rig.dir));
+    rig.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(rig.listener, (struct sockaddr *)&a, sizeof(a)), 0);
+    assert_int_equal(listen(rig.listener, 100), 0);
+    assert_int_equal(getsockname(rig.listener, (struct sockaddr *)&a, &n), 0);
+    rig.port = ntohs(a.sin_port);
+    snprintf(rig.base, sizeof(rig.base), "http://127.0.0.1:%u", rig.port);
+    assert_int_equal(pthread_create(&rig.thread, NULL, serve, NULL), 0);
+    assert_int_equal(dz_loop_new(&rig.loop, NULL), DZ_OK);
+    rig.policy = policy_for("127.0.0.1", rig.base + 7);
+    open_fetch();
+    return 0;
+}
+
+static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *at)
+{
+    (void)st;
+    (void)flag;
+    (void)at;
+    return remove(path);
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    dz_fetch_free(&rig.fetch);
+    dz_fetch_policy_unref(&rig.policy);
+    shutdown(rig.listener, SHUT_RDWR);
+    pthread_join(rig.thread, NULL);
+    close(rig.listener);
+    dz_loop_free(&rig.loop);
+    return nftw(rig.dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+/* Every case starts with hosts that nobody has to leave alone. */
+static int fresh(void **state)
+{
+    (void)state;
+    dz_fetch_free(&rig.fetch);
+    open_fetch();
+    return 0;
+}
+
+/* ---- cases ----------------------------------------------------------------------------------- */
+
+static void answers_and_says_who_asks(void **state)
+{
+    (void)state;
+    struct outcome o = ask("/plain");
+    assert_int_equal(o.kind, DZ_FETCH_OK);
+    assert_int_equal(o.status, 200);
+    assert_string_equal(o.body, "hello");
+    assert_string_equal(o.header, "Value");
+    assert_int_equal(o.requests, 1);
+    assert_non_null(strstr(rig.last, "User-Agent: dozo-test/1\r\n"));
+    assert_non_null(strstr(rig.last, "Accept-Encoding: "));
+
+    static const struct dz_fetch_header lines[] = {{{"X-Mine", 6}, {"1", 1}}};
+    o = ask_with(
+        (struct dz_fetch_req){
+            .method = DZ_S("POST"), .body = DZ_S("a=b"), .headers = lines, .headers_n = 1},
+        "/missing");
+    assert_int_equal(o.kind, DZ_FETCH_OK);
+    assert_int_equal(o.status, 404);
+    assert_non_null(strstr(rig.last, "POST /missing "));
+    assert_non_null(strstr(rig.last, "X-Mine: 1\r\n"));
+    assert_non_null(strstr(rig.last, "\r\n\r\na=b"));
+    assert_null(strstr(rig.last, "Content-Type"));
+
+    static const struct dz_fetch_header evil[] = {{{"X", 1}, {"1\r\nY: 2", 7}}};
+    int before = rig.requests;
+    o = ask_with((struct dz_fetch_req){.headers = evil, .headers_n = 1}, "/plain");
+    assert_int_equal(o.kind, DZ_FETCH_BAD_URL);
+    assert_int_equal(rig.requests, before);
+}
+
+static void reaches_only_what_it_may(void **state)
+{
+    (void)state;
+    int before = rig.requests;
+    struct outcome o = ask("http://elsewhere.example/");
+    assert_int_equal(o.kind, DZ_FETCH_FORBIDDEN);
+    assert_non_null(strstr(o.text, "elsewhere.example"));
+    assert_int_equal(ask("http://127.0.0.1:1/").kind,
+                     DZ_FETCH_FORBIDDEN); /* only one port is open */
+    assert_int_equal(ask("file:///etc/passwd").kind, DZ_FETCH_BAD_URL);
+    assert_int_equal(ask("nonsense").kind, DZ_FETCH_BAD_URL);
+    assert_int_equal(rig.requests, before);
+
+    DZ_AUTO(dz_fetch_policy_unref) struct dz_fetch_policy *closed = policy_for("127.0.0.1", NULL);
+    o = ask_with((struct dz_fetch_req){.policy = closed}, "/plain");
+    assert_int_equal(o.kind, DZ_FETCH_FORBIDDEN);
+    assert_non_null(strstr(o.text, "private"));
+    DZ_AUTO(dz_fetch_policy_unref) struct dz_fetch_policy *named = policy_for("localhost", NULL);
+    char url[128];
+    snprintf(url, sizeof(url), "http://localhost:%u/plain", rig.port);
+    o = ask_with((struct dz_fetch_req){.policy = named}, url); /* by its name's address */
+    assert_int_equal(o.kind, DZ_FETCH_FORBIDDEN);
+    assert_int_equal(rig.requests, before);
+}
+
+static void follows_redirects_within_limits(void **state)
+{
+    (void)state;
+    struct outcome o = ask("/hop");
+    assert_string_equal(o.body, "hello");
+    assert_non_null(strstr(o.url, "/plain"));
+    assert_int_equal(o.requests, 2);
+    o = ask_with((struct dz_fetch_req){.no_redirects = true}, "/hop");
+    assert_int_equal(o.status, 302);
+    assert_int_equal(ask("/circle").kind, DZ_FETCH_REDIRECTS);
+    o = ask("/abroad");
+    assert_int_equal(o.kind, DZ_FETCH_FORBIDDEN);
+    assert_int_equal(ask("/scheme").kind, DZ_FETCH_REDIRECTS);
+    o = ask_with((struct dz_fetch_req){.method = DZ_S("POST"), .body = DZ_S("x")}, "/after-post");
+    assert_string_equal(o.body, "hello");
+    assert_non_null(strstr(rig.last, "GET /plain "));
+}
+
+static void names_what_is_broken(void **state)
+{
+    (void)state;
+    assert_int_equal(ask("/cut").kind, DZ_FETCH_BROKEN);
+    assert_int_equal(ask("/garbage").kind, DZ_FETCH_BROKEN);
+    assert_int_equal(ask("/empty").kind, DZ_FETCH_BROKEN);
+    struct outcome o = ask_with((struct dz_fetch_req){.body_max = 200000}, "/endless");
+    assert_int_equal(o.kind, DZ_FETCH_TOO_LARGE);
+    o = ask_with((struct dz_fetch_req){.body_max = 4}, "/plain");
+    assert_int_equal(o.kind, DZ_FETCH_TOO_LARGE);
+}
+
+static void leaves_a_busy_host_alone(void **state)
+{
+    (void)state;
+    struct outcome o = ask("/busy");
+    assert_int_equal(o.status, 429);
+    assert_int_equal(o.retry_after_ms, 3600000);
+    int before = rig.requests;
+    o = ask("/plain"); /* another job, the same host */
+    assert_int_equal(o.kind, DZ_FETCH_PAUSED);
+    assert_true(o.retry_after_ms > 3500000);
+    assert_int_equal(rig.requests, before);
+    DZ_AUTO(dz_arena_free) struct dz_arena *a = dz_arena_new(DZ_MIB);
+    struct dz_fetch_host_stats *v;
+    size_t n;
+    dz_fetch_hosts(rig.fetch, a, &v, &n);
+    assert_int_equal(n, 1);
+    assert_string_equal(v[0].host, rig.base + 7);
+    assert_true(v[0].paused_ms > 3500000);
+    assert_int_equal(v[0].last_status, 429);
+    assert_int_equal(v[0].running + v[0].waiting, 0);
+}
+
+static void keeps_answers(void **state)
+{
+    (void)state;
+    struct dz_fetch_req fresh_only = {.cache = DZ_FETCH_FRESH};
+    assert_false(ask_with(fresh_only, "/fresh").from_cache);
+    int before = rig.requests;
+    struct outcome o = ask_with(fresh_only, "/fresh");
+    assert_true(o.from_cache);
+    assert_int_equal(o.requests, 0);
+    assert_string_equal(o.body, "fresh");
+    assert_int_equal(rig.requests, before);
+
+    (void)ask_with(fresh_only, "/private");
+    assert_false(ask_with(fresh_only, "/private").from_cache);
+
+    struct dz_fetch_req ask_again = {.cache = DZ_FETCH_REVALIDATE};
+    assert_false(ask_with(ask_again, "/tagged").from_cache);
+    o = ask_with(ask_again, "/tagged");
+    assert_true(o.revalidated);
+    assert_int_equal(o.status, 200);
+    assert_string_equal(o.body, "tagged");
+    assert_int_equal(o.requests, 1);
+    o = ask_with((struct dz_fetch_req){.cache = DZ_FETCH_FRESH, .fresh_ms = 60000}, "/tagged");
+    assert_true(o.from_cache && !o.revalidated);
+    assert_false(ask("/tagged").from_cache); /* no cache is the default */
+
+    fresh(NULL); /* another run of the program */
+    o = ask_with(fresh_only, "/fresh");
+    assert_true(o.from_cache);
+    assert_string_equal(o.body, "fresh");
+}
+
+static void keeps_few_and_drops_what_it_cannot_read(void **state)
+{
+    (void)state;
+    char url[128];
+    struct dz_fetch_req r = {.cache = DZ_FETCH_FRESH, .fresh_ms = 60000};
+    for (int i = 0; i < 6; i++) {
+        snprintf(url, sizeof(url), "%s/fresh?%d", rig.base, i);
+        (void)ask_with(r, url); /* 500: is not kept */
+        assert_false(ask_with(r, url).from_cache);
+    }
+    (void)ask_with(r, "/fresh");
+    (void)ask_with(r, "/tagged");
+    (void)ask_with(r, "/plain");
+    (void)ask_with(r, "/cookie"); /* the fourth: /fresh leaves */
+    assert_true(ask_with(r, "/plain").from_cache);
+    assert_false(ask_with(r, "/fresh").from_cache);
+
+    char command[128];
+    snprintf(command, sizeof(command), "for f in %s/*; do echo broken > $f; done", rig.dir);
+    assert_int_equal(system(command), 0);
+    struct outcome o = ask_with(r, "/plain");
+    assert_false(o.from_cache);
+    assert_string_equal(o.body, "hello");
+    assert_true(ask_with(r, "/plain").from_cache);
+}
+
+static void sessions_keep_cookies(void **state)
+{
+    (void)state;
+    struct dz_fetch_session *s = dz_fetch_session_new(rig.fetch);
+    (void)ask_with((struct dz_fetch_req){.session = s}, "/cookie");
+    (void)ask_with((struct dz_fetch_req){.session = s}, "/plain");
+    assert_non_null(strstr(rig.last, "Cookie: a=b"));
+    (void)ask("/plain");
+    assert_null(strstr(rig.last, "Cookie:"));
+    dz_fetch_session_unref(&s);
+}
+
+static void cancels(void **state)
+{
+    (void)state;
+    char url[128];
+    struct outcome o[4] = {0};
+    struct dz_fetch_call *call[4];
+    snprintf(url, sizeof(url), "%s/plain", rig.base);
+    for (int i = 0; i < 4; i++) {
+        struct dz_fetch_req r = {
+            .policy = rig.policy, .url = dz_str_of(url), .done = on_done, .arg = &o[i]};
+        dz_fetch_start(rig.fetch, &r, &call[i]);
+    }
+    dz_fetch_cancel(call[1]);
+    assert_int_equal(o[1].calls, 0);
+    while (!o[0].calls || !o[1].calls || !o[2].calls || !o[3].calls)
+        dz_loop_turn(rig.loop, -1);
+    assert_int_equal(o[1].kind, DZ_FETCH_CANCELLED);
+    assert_int_equal(o[0].kind + o[2].kind + o[3].kind, DZ_FETCH_OK);
+
+    struct outcome late = {0};
+    struct dz_fetch_req r = {
+        .policy = rig.policy, .url = dz_str_of(url), .done = on_done, .arg = &late};
+    dz_fetch_start(rig.fetch, &r, NULL);
+    dz_loop_turn(rig.loop, 0);
+    dz_fetch_free(&rig.fetch); /* in the middle of it */
+    assert_int_equal(late.calls, 1);
+    assert_int_equal(late.kind, DZ_FETCH_CANCELLED);
+    dz_loop_turn(rig.loop, 0);
+    open_fetch();
+}
+
+static void keeps_the_pace(void **state)
+{
+    (void)state;
+    dz_str hosts[] = {DZ_S("127.0.0.1")}, open[] = {dz_str_of(rig.base + 7)};
+    struct dz_fetch_policy_spec s = {.hosts = hosts,
+                                     .hosts_n = 1,
+                                     .open_hosts = open,
+                                     .open_hosts_n = 1,
+                                     .per_host = 8,
+                                     .rate = 20};
+    DZ_AUTO(dz_fetch_policy_unref) struct dz_fetch_policy *slow = NULL;
+    assert_int_equal(dz_fetch_policy_new(&s, &slow, NULL), DZ_OK);
+    char url[128];
+    struct outcome o[5] = {0};
+    snprintf(url, sizeof(url), "%s/plain", rig.base);
+    int64_t from_ns = dz_mono_ns();
+    for (int i = 0; i < 5; i++) {
+        struct dz_fetch_req r = {
+            .policy = slow, .url = dz_str_of(url), .done = on_done, .arg = &o[i]};
+        dz_fetch_start(rig.fetch, &r, NULL);
+    }
+    while (!o[0].calls || !o[1].calls || !o[2].calls || !o[3].calls || !o[4].calls)
+        dz_loop_turn(rig.loop, -1);
+    assert_true(dz_mono_ns() - from_ns >= 190 * 1000000LL); /* four pauses of 50 ms */
+}
+
+int main(void)
+{
+#define CASE(name) cmocka_unit_test_setup(name, fresh)
+    const struct CMUnitTest tests[] = {
+        CASE(answers_and_says_who_asks),
+        CASE(reaches_only_what_it_may),
+        CASE(follows_redirects_within_limits),
+        CASE(names_what_is_broken),
+        CASE(leaves_a_busy_host_alone),
+        CASE(keeps_answers),
+        CASE(keeps_few_and_drops_what_it_cannot_read),
+        CASE(sessions_keep_cookies),
+        CASE(cancels),
+        CASE(keeps_the_pace),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
