@@ -2,6 +2,7 @@
  * test_view: the view, its shelves and hosts, and the keeper that renews it.
  */
 #include <pthread.h>
+#include <sched.h>
 #include <sqlite3.h>
 #include <time.h>
 
@@ -273,6 +274,104 @@ static void test_set_conf(void **state)
     dz_view_unref(&s.view);
 }
 
+/* The chapters 1 … n of one series, with this title. */
+static int64_t put_chapters(struct lab *l, unsigned n, const char *title)
+{
+    struct dz_batch *b = NULL;
+    struct dz_series_rec s = {.source = DZ_S("local"), .source_id = DZ_S("a"), .title = DZ_S("A")};
+    int64_t id = 0, chapter_id = 0;
+    bool changed;
+    must(dz_batch_begin(dz_library_catalog(l->lib), &b, err));
+    must(dz_batch_series(b, &s, &id, err));
+    for (unsigned i = 1; i <= n; i++) {
+        char key[16];
+        (void)snprintf(key, sizeof(key), "%u", i);
+        struct dz_chapter_rec c = {.source_id = dz_str_of(key), .key = dz_str_of(key), .sort = i};
+        c.title = dz_str_of(i == 1 ? title : "a title that does not change");
+        must(dz_batch_chapter(b, id, &c, &chapter_id, &changed, err));
+    }
+    must(dz_batch_commit(&b, NULL, err));
+    return id;
+}
+
+static bool says(dz_str text, const char *what)
+{
+    return dz_str_find(text, dz_str_of(what)) != DZ_NPOS;
+}
+
+static struct dz_view *wait_title(struct seen *s, const char *title)
+{
+    pthread_mutex_lock(&s->lock);
+    while (!s->view || s->view->shelves_n == 0 || !s->view->shelves[0].snap ||
+           !dz_str_eq(dz_snapshot_chapter(s->view->shelves[0].snap, DZ_S("1"))->title,
+                      dz_str_of(title)))
+        pthread_cond_wait(&s->cond, &s->lock);
+    struct dz_view *v = dz_view_ref(s->view);
+    pthread_mutex_unlock(&s->lock);
+    return v;
+}
+
+/* What is taken over from the view before has the links of its own shelf. */
+static void test_change_under_two_links(void **state)
+{
+    (void)state;
+    struct lab l;
+    struct seen s;
+    lab_init(&l, "shelves:\n"
+                 "  - name: one\n    series: local/a\n    links: {read: 'https://a/{chapter}'}\n"
+                 "  - name: two\n    series: local/a\n    links: {read: 'https://b/{chapter}'}\n");
+    (void)put_chapters(&l, 3, "before");
+    start(&l, &s);
+    struct dz_view *first = dz_library_view(l.lib);
+    (void)put_chapters(&l, 3, "after");
+    dz_library_poke(l.lib);
+    struct dz_view *v = wait_title(&s, "after");
+    for (size_t i = 0; i < 2; i++) {
+        const char *own = i == 0 ? "https://a/" : "https://b/";
+        const char *foreign = i == 0 ? "https://b/" : "https://a/";
+        const struct dz_snapshot *old = first->shelves[i].snap, *snap = v->shelves[i].snap;
+        const struct dz_body *list = dz_snap_list_body(snap->list, DZ_SNAP_IDENTITY);
+        assert_ptr_equal(snap->chapters[0].block, old->chapters[0].block);
+        assert_ptr_not_equal(snap->chapters[2].block, old->chapters[2].block);
+        assert_true(says(snap->chapters[0].x_metadata, own));
+        assert_true(says(snap->chapters[2].x_metadata, own));
+        assert_false(says((dz_str){list->p, list->n}, foreign));
+        assert_true(says((dz_str){list->p, list->n}, "\"after\""));
+    }
+    dz_view_unref(&first);
+    dz_view_unref(&v);
+    lab_done(&l);
+    dz_view_unref(&s.view);
+}
+
+/* A long list is published plain and encoded later; a newer one takes its turn, and the library
+ * can be closed at any moment. */
+static void test_lists_are_encoded_later(void **state)
+{
+    (void)state;
+    struct lab l;
+    struct seen s;
+    lab_init(&l, "shelves:\n  - name: one\n    series: local/a\n");
+    (void)put_chapters(&l, 3000, "before");
+    start(&l, &s);
+    for (unsigned i = 0; i < 5; i++) {
+        char title[16];
+        (void)snprintf(title, sizeof(title), "change %u", i);
+        (void)put_chapters(&l, 3000, title);
+        dz_library_poke(l.lib);
+        struct dz_view *v = wait_title(&s, title);
+        struct dz_snap_list *list = v->shelves[0].snap->list;
+        assert_true(dz_snap_list_body(list, DZ_SNAP_IDENTITY)->n > DZ_SNAP_ENCODE_LATE);
+        while (i % 2 == 1 && !dz_snap_list_is_encoded(list))
+            sched_yield();
+        for (enum dz_snap_encoding e = 0; i % 2 == 1 && e < DZ_SNAP_ENCODINGS; e++)
+            assert_non_null(dz_snap_list_body(list, e));
+        dz_view_unref(&v);
+    }
+    lab_done(&l); /* the last list is at most begun */
+    dz_view_unref(&s.view);
+}
+
 /* Readers take and drop views while they are replaced. */
 struct reader {
     struct dz_library *lib;
@@ -390,6 +489,8 @@ int main(void)
         cmocka_unit_test(test_shelves),
         cmocka_unit_test(test_keeper),
         cmocka_unit_test(test_set_conf),
+        cmocka_unit_test(test_change_under_two_links),
+        cmocka_unit_test(test_lists_are_encoded_later),
         cmocka_unit_test(test_readers),
         cmocka_unit_test(test_empty),
         cmocka_unit_test(test_trouble),
