@@ -35,16 +35,17 @@ struct protocols { /* RFC 7301, best first */
     unsigned char n;
     unsigned char p[32];
 };
-static const struct protocols ours = {18, "\x08http/1.1\x08http/1.0"};
+static const struct protocols plain = {18, "\x08http/1.1\x08http/1.0"};
+static const struct protocols with_h2 = {21, "\x02h2\x08http/1.1\x08http/1.0"};
 
 /* A client that speaks nothing of ours is told so: it may have taken us for a mail server. */
 static int choose_protocol(SSL *ssl, const unsigned char **ret, unsigned char *ret_n,
                            const unsigned char *offered, unsigned offered_n, void *arg)
 {
     (void)ssl;
-    (void)arg;
+    const struct protocols *ours = arg;
     unsigned char *chosen;
-    if (SSL_select_next_proto(&chosen, ret_n, ours.p, ours.n, offered, offered_n) !=
+    if (SSL_select_next_proto(&chosen, ret_n, ours->p, ours->n, offered, offered_n) !=
         OPENSSL_NPN_NEGOTIATED)
         return SSL_TLSEXT_ERR_ALERT_FATAL;
     *ret = chosen;
@@ -210,7 +211,8 @@ static bool set_up(SSL_CTX *ctx, const struct dz_http_tls_options *o)
     SSL_CTX_set_read_ahead(ctx, 1);
     /* Tickets make sessions the client's business; a cache here would cost memory for each. */
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
-    SSL_CTX_set_alpn_select_cb(ctx, choose_protocol, NULL);
+    SSL_CTX_set_alpn_select_cb(ctx, choose_protocol,
+                               (void *)(uintptr_t)(o->http2 ? &with_h2 : &plain));
     SSL_CTX_set_tlsext_servername_callback(ctx, choose_certificate);
     return SSL_CTX_set_min_proto_version(ctx, o->tls_1_2 ? TLS1_2_VERSION : TLS1_3_VERSION) == 1 &&
            SSL_CTX_set_cipher_list(ctx, CIPHERS_1_2) == 1 &&

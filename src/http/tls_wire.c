@@ -153,6 +153,11 @@ static void shaken(struct dz_http_conn *c)
     t->kernel = BIO_get_ktls_send(SSL_get_wbio(t->ssl)) != 0;
     unsigned small = SSL_SESSION_get_max_fragment_length(SSL_get0_session(t->ssl));
     t->record_bytes = small ? (size_t)256 << small : RECORD_BYTES;
+    const unsigned char *protocol;
+    unsigned protocol_n;
+    SSL_get0_alpn_selected(t->ssl, &protocol, &protocol_n);
+    if (protocol_n == 2) /* "h2" is the only one so short */
+        dz_http_h2_begin(c);
     dz_http_conn_event(c, EPOLLIN); /* the first request may have come with the handshake */
 }
 
