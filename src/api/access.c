@@ -76,8 +76,8 @@ void access_write(void *app, const struct dz_http_req *r, int status, uint64_t b
     put_escaped(&b, r->method_text);
     dz_buf_putc(&b, ' ');
     put_escaped(&b, r->target);
-    dz_buf_putf(&b, " HTTP/%u.%u\" %d %" PRIu64 " \"", r->version_major, r->version_minor,
-                status, bytes);
+    dz_buf_putf(&b, " HTTP/%u.%u\" %d %" PRIu64 " \"", r->version_major, r->version_minor, status,
+                bytes);
     put_escaped(&b, dz_http_header(r, DZ_S("referer")));
     dz_buf_put(&b, DZ_S("\" \""));
     put_escaped(&b, dz_http_header(r, DZ_S("user-agent")));

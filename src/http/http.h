@@ -137,9 +137,9 @@ void dz_http_source_free(struct dz_http_source **s);
 
 /* An answer whose length nobody knows yet: chunked in HTTP/1.1, ended by close in HTTP/1.0, DATA
  * frames in HTTP/2. Takes the source, which is not read for HEAD, 304 and 412. Text types are
- * compressed on the way as the client accepts (ties: zstd, br, gzip, identity), unless meta names an
- * encoding ("identity": as it is); the ETag is then one of the encoding: "x-zs", "x-br", "x-gz". No
- * Range. The request, its arena included, lives until the last byte is made; then the answer is
+ * compressed on the way as the client accepts (ties: zstd, br, gzip, identity), unless meta names
+ * an encoding ("identity": as it is); the ETag is then one of the encoding: "x-zs", "x-br", "x-gz".
+ * No Range. The request, its arena included, lives until the last byte is made; then the answer is
  * logged. A source that breaks before its first byte is answered with 500. */
 void dz_http_reply_source(struct dz_http_req *r, const struct dz_http_meta *m,
                           struct dz_http_source *take_source);

@@ -40,7 +40,7 @@
     ((uint64_t)1024 * 1024) /* most that one connection sends of a file in one turn */
 #define HTTP_CHUNK_BYTES ((size_t)32 * 1024) /* most content in one chunk that we send */
 #define HTTP_STREAM_TURN_BYTES                                                                     \
-    ((uint64_t)64 * 1024) /* most that one connection makes of its content in one turn */
+    ((uint64_t)64 * 1024)   /* most that one connection makes of its content in one turn */
 #define HTTP_MIN_RATE 256   /* bytes a second below which a body or an answer counts as stalled */
 #define HTTP_LINGER_MS 2000 /* how long unread bytes are drained after an error answer */
 #define HTTP_LINGER_BYTES ((uint32_t)16 * 1024 * 1024)
@@ -386,7 +386,7 @@ struct dz_http_conn {
     struct dz_http_request *request;
     struct dz_http_send *send;
     struct dz_http_streaming *streaming; /* the content of `request` is being made */
-    struct dz_http_h2 *h2; /* speaks HTTP/2; NULL: HTTP/1.1 */
+    struct dz_http_h2 *h2;               /* speaks HTTP/2; NULL: HTTP/1.1 */
     void *wire_data;
     uint64_t sent;      /* bytes given to the wire */
     uint64_t sent_seen; /* of these, arrived at the last look at the rate */
