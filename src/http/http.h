@@ -92,7 +92,7 @@ struct dz_http_route {
 /* ---- prepared responses ---------------------------------------------------------------------- */
 
 struct dz_http_header_line {
-    dz_str name, value; /* CR, LF and NUL in values are replaced by blanks */
+    dz_str name, value; /* control characters become blanks, but for tabs */
 };
 
 /* What a 200 says. Everything is copied by dz_http_prepare. */

@@ -209,7 +209,7 @@ struct dz_http_prepared {
 };
 /* The facts and the text of a body made by dz_http_prepare; NULL when it was not. */
 const struct dz_http_prepared *dz_http_prepared_of(const struct dz_body *b, const char **ret_text);
-/* One header line; CR, LF and NUL in the value become blanks. */
+/* One header line; control characters in the value become blanks, but for tabs. */
 void dz_http_put_header(struct dz_buf *b, dz_str name, dz_str value);
 void dz_http_put_length(struct dz_buf *b, uint64_t bytes);
 /* The lines of a meta: what describes the content (its type is a line of its own), and what a 304
