@@ -17,6 +17,8 @@ libsqlite3-dev|the catalog
 libjansson-dev|reads JSON
 libarchive-dev|reads CBZ, CBR, CB7 and CBT
 libcurl4-openssl-dev|asks upstream sites
+liblua5.4-dev|runs sources
+libpcre2-dev|str.match_all of sources
 libxml2-dev|reads ComicInfo.xml
 libjpeg62-turbo-dev|decodes and writes JPEG pages
 libexif-dev|reads the keys of shuffled pages

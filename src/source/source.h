@@ -1,0 +1,185 @@
+/*
+ * source: Lua plugins that teach dozo one site each (docs/sources.md is the API they see).
+ *
+ * A source is declared once (struct dz_source: what it is called, which hosts it may ask, which
+ * functions it has) and run many times. A run is one Lua state of its own with budgets of its own:
+ * memory, instructions, time, requests. Ending a run frees everything in it, so that one that
+ * loops, eats memory or talks nonsense takes nothing along. Functions are called one after another
+ * in a run and may keep what they learnt in local variables between calls of the same run.
+ *
+ * Results come as JSON values in the order and with the types of docs/sources.md, checked: whoever
+ * calls need not check again. Failures have a kind (dozo.fail), which alone decides on HTTP status,
+ * GraphQL code and retries.
+ *
+ * Everything runs on the loop's thread; callbacks come from the loop, never from inside a call into
+ * this room. Declarations are immutable and counted, and may be read by any thread.
+ */
+#pragma once
+
+#include "conf/conf.h"
+#include "fetch/fetch.h"
+#include "loop/loop.h"
+#include "media/media.h"
+
+#include <jansson.h>
+
+struct dz_source;
+struct dz_sources;
+struct dz_source_run;
+
+/* Limits that no setting moves. */
+#define DZ_SOURCE_TEXT_MAX ((size_t)1024 * 1024) /* of source.lua */
+#define DZ_SOURCE_LIST_MAX 100000u               /* chapters, pages, results of a list */
+#define DZ_SOURCES_MAX 1000u
+
+/* ---- failures -------------------------------------------------------------------------------- */
+
+enum dz_source_kind {
+    DZ_SOURCE_OK,
+    DZ_SOURCE_NOT_FOUND,
+    DZ_SOURCE_GONE,
+    DZ_SOURCE_BAD_URL,
+    DZ_SOURCE_RATE_LIMITED,
+    DZ_SOURCE_AUTH,
+    DZ_SOURCE_CHALLENGE,
+    DZ_SOURCE_UNAVAILABLE,
+    DZ_SOURCE_PARSE, /* a plain Lua error, a wrong result */
+    DZ_SOURCE_UNSUPPORTED,
+    DZ_SOURCE_LIMIT,     /* a budget of the run is used up, or it broke the sandbox's rules */
+    DZ_SOURCE_CANCELLED, /* the run was ended from outside */
+    DZ_SOURCE_KINDS
+};
+struct dz_source_kind_info {
+    const char *name;         /* as in dozo.fail: "not_found" */
+    int http_status;          /* what a library API answers */
+    const char *graphql_code; /* extensions.code */
+    bool retried;             /* by a job, with growing waits */
+};
+const struct dz_source_kind_info *dz_source_kind_of(enum dz_source_kind k);
+bool dz_source_kind_find(dz_str name, enum dz_source_kind *ret_kind);
+
+struct dz_source_fail {
+    enum dz_source_kind kind;
+    int64_t retry_after_ms; /* the site's or the source's wish; -1: none */
+    char text[512]; /* "viz.com: chapters: source.lua:41: …"; names source, function, place */
+};
+
+/* ---- declarations ---------------------------------------------------------------------------- */
+
+enum dz_source_fn {
+    DZ_FN_RESOLVE,   /* (url) → null or {"kind": "series"|"chapter", "id": "…"} */
+    DZ_FN_SERIES,    /* (id) → series */
+    DZ_FN_COVER,     /* (id) → {"url": …, "headers": …} or bytes */
+    DZ_FN_CHAPTERS,  /* (id, known) → [chapter]; known: array of ids that are kept already */
+    DZ_FN_CHAPTER,   /* (id) → chapter with "series" */
+    DZ_FN_SERIES_OF, /* (chapter id) → "id" */
+    DZ_FN_PAGES,     /* (chapter id) → [{"url", "headers", "transform": [..]}] */
+    DZ_FN_DOWNLOAD,  /* (chapter id, archive) */
+    DZ_FN_STATUS,    /* (id) → {"next_release": "7 days"} */
+    DZ_FN_TITLES,    /* (id, [chapter number]) → {"407": "Title"} ; those that were found */
+    DZ_FN_VOLUMES,   /* (id) → [{"volume", "chapters": ["1"], "cover": url or null}] */
+    DZ_FN_COVERS,    /* (id) → [{"volume", "url", "headers"}] */
+    DZ_FN_SEARCH,    /* (text, page) → [series] */
+    DZ_FN_CRAWL,     /* (run) */
+    DZ_FN_COUNT
+};
+const char *dz_source_fn_name(enum dz_source_fn fn);
+
+struct dz_source_option { /* one of `options`, with what the settings say */
+    dz_str name, type /* string, integer, number, boolean, list */, help;
+    dz_str value; /* text of the settings, else the default; lists joined by "\n" */
+};
+
+struct dz_source_info {
+    dz_str id, name, version, file; /* file: as messages name it */
+    bool built_in, enabled;
+    const dz_str *langs, *match, *hosts; /* match: longest first */
+    size_t langs_n, match_n, hosts_n;
+    bool has[DZ_FN_COUNT];
+    const struct dz_source_option *options;
+    size_t options_n;
+    int64_t every_ms, page_delay_ms; /* 0: not said */
+    dz_str collections;              /* the declaration as JSON; n = 0: none */
+};
+/* Lives as long as the source. */
+const struct dz_source_info *dz_source_info_of(const struct dz_source *s);
+struct dz_source *dz_source_ref(struct dz_source *s);
+void dz_source_unref(struct dz_source **s);
+/* Whom it may ask and how fast: hosts of the declaration and the settings, the hosts of overridden
+ * addresses (these may be private). Borrowed. */
+struct dz_fetch_policy *dz_source_policy(const struct dz_source *s);
+
+/* One source from text; file names it in messages ("source.lua"). The section of the settings with
+ * its id (may be absent) gives options, pace, hosts. DZ_PARSE: "FILE:LINE: …"; DZ_BAD_INPUT names
+ * the field of the declaration or the setting. Runs the chunk once under the budgets of a run. */
+DZ_MUST enum dz_code dz_source_load(const struct dz_conf *conf, dz_str text, const char *file,
+                                    struct dz_source **ret_s, struct dz_err *err);
+
+/* ---- registry -------------------------------------------------------------------------------- */
+
+/* The built-in sources, then those of sources.dir (NAME/source.lua or NAME.lua; one with the id of
+ * a built-in one takes its place). A source that cannot be loaded is left out and reported through
+ * `problem`; the others work. DZ_OK also then. Counted: runs of a reload keep theirs. */
+DZ_MUST enum dz_code dz_sources_load(const struct dz_conf *conf,
+                                     void (*problem)(void *arg, const struct dz_err *e), void *arg,
+                                     struct dz_sources **ret_v, struct dz_err *err);
+struct dz_sources *dz_sources_ref(struct dz_sources *v);
+void dz_sources_unref(struct dz_sources **v);
+size_t dz_sources_count(const struct dz_sources *v);
+struct dz_source *dz_sources_at(const struct dz_sources *v, size_t i); /* by id; borrowed */
+/* Borrowed; NULL: none of that id. Disabled ones are found too. */
+struct dz_source *dz_sources_find(const struct dz_sources *v, dz_str id);
+/* The enabled one with the longest matching prefix of the URL without its scheme; NULL: none. */
+struct dz_source *dz_sources_match(const struct dz_sources *v, dz_str url);
+
+/* ---- runs ------------------------------------------------------------------------------------ */
+
+/* What a run needs from outside; must outlive it. Callbacks on the loop's thread. */
+struct dz_source_env {
+    struct dz_loop *loop;
+    struct dz_fetch *fetch;
+    /* NULL: dz_fetch_start(fetch, …). For recorded exchanges: done() as in fetch.h, later. */
+    void (*send)(void *arg, const struct dz_fetch_req *r, struct dz_fetch_call **ret_call);
+    /* The key/value memory of a source (`store`): get appends the JSON text and says whether there
+     * is one; set with n = 0 forgets. NULL: nothing is kept. */
+    bool (*kv_get)(void *arg, dz_str source, dz_str key, struct dz_buf *out);
+    void (*kv_set)(void *arg, dz_str source, dz_str key, dz_str json, int64_t expires_s);
+    void (*log)(void *arg, enum dz_level level, dz_str text);
+    /* run:emit, run:seen, run:archive of `crawl`; NULL: DZ_FN_CRAWL is refused as unsupported. */
+    const struct dz_source_sink *sink;
+    void *arg;
+};
+/* Blocking is not allowed here either; a failure ends the run as DZ_SOURCE_UNAVAILABLE. */
+struct dz_source_sink {
+    enum dz_code (*emit)(void *arg, dz_str collection, json_t *record, struct dz_err *err);
+    bool (*seen)(void *arg, dz_str collection, json_t *key);
+    enum dz_code (*archive)(void *arg, dz_str name, dz_str bytes, struct dz_err *err);
+};
+
+struct dz_source_budget {  /* 0: the default in comments */
+    size_t memory_bytes;   /* 64 MiB */
+    uint64_t instructions; /* 500 million, all calls of the run together */
+    int64_t wall_ms;       /* 10 min a call, waiting for the site included */
+    uint64_t requests;     /* 10,000, redirects included */
+};
+
+/* Loads the chunk into a state of its own. DZ_UNSUPPORTED: the source is disabled. */
+DZ_MUST enum dz_code dz_source_run_new(struct dz_source *s, const struct dz_source_env *env,
+                                       const struct dz_source_budget *budget,
+                                       struct dz_source_run **ret_r, struct dz_err *err);
+/* Ends what runs: its done() comes with DZ_SOURCE_CANCELLED before this returns. */
+void dz_source_run_free(struct dz_source_run **r);
+
+struct dz_source_result {
+    const struct dz_source_fail *fail; /* NULL: it worked; valid during done() */
+    json_t *value; /* borrowed: whoever keeps it increfs; NULL when bytes came, or a failure */
+    struct dz_body *body; /* bytes of DZ_FN_COVER; borrowed; NULL: none */
+    uint64_t requests;    /* that left for the site during this call */
+};
+typedef void dz_source_done_fn(void *arg, const struct dz_source_result *res);
+/* args: array of JSON values, borrowed until done. One call at a time in a run: DZ_CONFLICT. A
+ * function that the source lacks is DZ_UNSUPPORTED (but SERIES_OF, which falls back to CHAPTER).
+ * done comes exactly once, from the loop. */
+DZ_MUST enum dz_code dz_source_run_call(struct dz_source_run *r, enum dz_source_fn fn, json_t *args,
+                                        dz_source_done_fn *done, void *arg, struct dz_err *err);
+/* DZ_FN_CRAWL: args is one object {"full", "limit_pages", "options"}. */
