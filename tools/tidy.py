@@ -4,6 +4,7 @@
 Include order between rooms, private headers, self-contained headers, file heads, lengths, tests that are written but not
 listed, and words that do not belong into a tree that others read. Prints FILE:LINE: words, exits 1 when anything is wrong.
 """
+import functools
 import pathlib
 import re
 import subprocess
@@ -85,9 +86,16 @@ def check_functions(path, lines):
             start = None
 
 
+@functools.cache
+def system_includes():
+    """Where the libraries are whose headers do not lie in /usr/include itself."""
+    run = subprocess.run(["pkg-config", "--cflags-only-I", "lua5.4", "libxml-2.0"], capture_output=True, text=True)
+    return run.stdout.split()
+
+
 def check_header_alone(path):
     run = subprocess.run(["gcc", "-std=gnu17", "-D_GNU_SOURCE", "-fsyntax-only", "-Wall", "-Wextra", "-Werror", "-x", "c",
-                          "-I", str(ROOT / "src"), str(path)], capture_output=True, text=True)
+                          "-I", str(ROOT / "src"), *system_includes(), str(path)], capture_output=True, text=True)
     errors = [e for e in run.stderr.splitlines() if "pragma once in main file" not in e and "error:" in e]
     if errors:
         say(path, 1, "does not compile alone: " + errors[0])
