@@ -8,9 +8,11 @@
  * listener is bound without SO_REUSEPORT: otherwise another server of the same user on that port
  * would go unnoticed.
  *
- * Running out of descriptors must not make the loop spin on a listener that stays ready: a spare
- * descriptor is given up to accept and close, and when that does not help the lane stops accepting
- * for a moment.
+ * Running out of descriptors must not make a loop spin on a listener that stays ready, nor leave
+ * clients waiting: the server's spare descriptor is given up to accept one and to close it. While
+ * they are scarce all lanes accept under one lock, so that none takes what another made room for. A
+ * worker that opens a file may still be quicker; then the lane rests for a moment and gives up an
+ * idle connection to have a spare one again.
  */
 #include "http/accept.h"
 #include "http/tls.h"
@@ -20,6 +22,7 @@
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -271,11 +274,6 @@ void dz_http_listeners_close(struct dz_http_server *s)
 
 /* ---- connections ----------------------------------------------------------------------------- */
 
-int dz_http_spare_fd(void)
-{
-    return open("/dev/null", O_RDONLY | O_CLOEXEC);
-}
-
 static void on_connection(struct dz_loop *l, struct dz_watch *w, uint32_t events)
 {
     (void)l;
@@ -357,45 +355,116 @@ static enum dz_code watch_listeners(struct dz_http_lane *lane, struct dz_err *er
     return DZ_OK;
 }
 
+/* ---- without descriptors --------------------------------------------------------------------- */
+
+enum dz_code dz_http_spare_open(struct dz_http_server *s, struct dz_err *err)
+{
+    s->null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (s->null_fd < 0)
+        return dz_fail_errno(err, DZ_IO, errno, "cannot open /dev/null");
+    s->spare_fd = fcntl(s->null_fd, F_DUPFD_CLOEXEC, 0);
+    return DZ_OK;
+}
+
+/* Under the lock. Ends a connection that nobody uses, unless its descriptor would not come back:
+ * the limit may have been lowered meanwhile. */
+static bool give_up_idle(struct dz_http_lane *lane)
+{
+    struct rlimit rl;
+    struct dz_http_conn *oldest = NULL;
+    if (getrlimit(RLIMIT_NOFILE, &rl) != 0)
+        return false;
+    for (struct dz_http_conn *c = lane->conns; c; c = c->next)
+        if (c->state == CONN_READ && c->timed == TIMED_IDLE && !c->busy &&
+            (rlim_t)c->watch.fd < rl.rlim_cur && !c->wire->readable(c))
+            oldest = c;
+    if (oldest)
+        dz_http_drop(oldest);
+    return oldest != NULL;
+}
+
 static void resume_accepting(struct dz_loop *l, struct dz_timer *t)
 {
     (void)l;
     struct dz_http_lane *lane = dz_container(t, struct dz_http_lane, accept_timer);
-    if (lane->spare_fd < 0)
-        lane->spare_fd = dz_http_spare_fd();
+    struct dz_http_server *s = lane->server;
+    pthread_mutex_lock(&s->accept_lock);
+    if (s->spare_fd < 0)
+        s->spare_fd = fcntl(s->null_fd, F_DUPFD_CLOEXEC, 0);
+    if (s->spare_fd < 0 && errno == EMFILE && give_up_idle(lane))
+        s->spare_fd = fcntl(s->null_fd, F_DUPFD_CLOEXEC, 0);
+    pthread_mutex_unlock(&s->accept_lock);
     if (watch_listeners(lane, NULL) != DZ_OK)
         pause_accepting(lane);
 }
 
-/* No descriptor is left: takes one connection with the spare one and closes it. */
+/* Under the lock. Takes one connection with the spare descriptor and closes it; the spare one comes
+ * into its place in one step, so that nobody gets in between. False: it did not help. errno is what
+ * accept said. */
 static bool turn_away(struct dz_http_lane *lane, int listener)
 {
-    if (lane->spare_fd < 0)
+    struct dz_http_server *s = lane->server;
+    if (s->spare_fd < 0) {
+        errno = EMFILE;
         return false;
-    dz_closep(&lane->spare_fd);
+    }
+    dz_closep(&s->spare_fd);
     int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-    dz_closep(&fd);
-    dz_http_count(&lane->counters.refused, 1);
-    lane->spare_fd = dz_http_spare_fd();
-    return lane->spare_fd >= 0;
+    int said = errno;
+    if (fd >= 0) {
+        dz_http_count(&lane->counters.refused, 1);
+        (void)dup3(s->null_fd, fd, O_CLOEXEC);
+        s->spare_fd = fd;
+    } else {
+        s->spare_fd = fcntl(s->null_fd, F_DUPFD_CLOEXEC, 0);
+    }
+    errno = said;
+    return fd >= 0;
+}
+
+static bool is_scarcity(int native)
+{
+    return native == EMFILE || native == ENFILE;
+}
+
+/* One connection, or -1: EAGAIN says that nobody waits, EMFILE and its like that nothing can be
+ * done now, anything else that it went wrong with this one only. */
+static int accept_one(struct dz_http_lane *lane, int listener, struct sockaddr_storage *ret_sa)
+{
+    struct dz_http_server *s = lane->server;
+    socklen_t n = sizeof(*ret_sa);
+    ret_sa->ss_family = AF_UNSPEC;
+    bool locked = atomic_load_explicit(&s->scarce, memory_order_relaxed);
+    if (locked)
+        pthread_mutex_lock(&s->accept_lock);
+    int fd = accept4(listener, (struct sockaddr *)ret_sa, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    bool scarce = fd < 0 && is_scarcity(errno);
+    if (!scarce && !locked)
+        return fd;
+    int said = errno;
+    if (!locked)
+        pthread_mutex_lock(&s->accept_lock);
+    if (scarce)
+        said = turn_away(lane, listener) ? ECONNABORTED : errno;
+    if (scarce || fd >= 0)
+        atomic_store_explicit(&s->scarce, scarce, memory_order_relaxed);
+    pthread_mutex_unlock(&s->accept_lock);
+    errno = said;
+    return fd;
 }
 
 static void accept_some(struct dz_http_lane *lane, const struct dz_http_listener *listener)
 {
     for (unsigned i = 0; i < ACCEPT_TURN; i++) {
         struct sockaddr_storage sa;
-        socklen_t n = sizeof(sa);
-        sa.ss_family = AF_UNSPEC;
-        int fd = accept4(listener->fd, (struct sockaddr *)&sa, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int fd = accept_one(lane, listener->fd, &sa);
         if (fd >= 0) {
             welcome(lane, fd, listener->tls, &sa);
             continue;
         }
         if (errno == EAGAIN)
             return;
-        if ((errno == EMFILE || errno == ENFILE) && turn_away(lane, listener->fd))
-            continue;
-        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+        if (is_scarcity(errno) || errno == ENOBUFS || errno == ENOMEM) {
             if (!lane->stopping)
                 pause_accepting(lane);
             return;

@@ -5,8 +5,8 @@
 
 #include "http/http_int.h"
 
-/* A descriptor to give up when none is left; -1 when there is none. */
-int dz_http_spare_fd(void);
+/* The descriptor to give up when none is left; before the first lane listens. */
+DZ_MUST enum dz_code dz_http_spare_open(struct dz_http_server *s, struct dz_err *err);
 /* Watches the listeners that belong to lane `index` of `loops`; before its thread runs. */
 DZ_MUST enum dz_code dz_http_lane_listen(struct dz_http_lane *lane, unsigned index, unsigned loops,
                                          struct dz_err *err);

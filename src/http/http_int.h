@@ -333,7 +333,6 @@ struct dz_http_lane {
 
     struct dz_http_acceptor *acceptors;
     size_t acceptors_n;
-    int spare_fd; /* given up for a moment when descriptors run out */
     struct dz_timer accept_timer, stop_timer;
     struct dz_msg stop_msg;
     int64_t stop_at_ms; /* end of the grace period */
@@ -581,6 +580,9 @@ struct dz_http_server {
     size_t listeners_n;
     struct dz_http_passed *passed; /* sockets that came with the process (passed.c) */
     size_t passed_n;
+    pthread_mutex_t accept_lock; /* accepting while descriptors are scarce; spare_fd */
+    atomic_bool scarce;
+    int null_fd, spare_fd; /* the spare one is given up for a moment when descriptors run out */
     pthread_mutex_t tls_lock;
     struct dz_http_tls_set *tls; /* of the connections to come; under tls_lock; NULL: none */
     struct dz_http_lane **lanes;

@@ -64,6 +64,9 @@ static void server_free(struct dz_http_server **s)
     dz_http_passed_free(gone);
     dz_http_tls_set_unref(&gone->tls);
     pthread_mutex_destroy(&gone->tls_lock);
+    pthread_mutex_destroy(&gone->accept_lock);
+    dz_closep(&gone->spare_fd);
+    dz_closep(&gone->null_fd);
     dz_http_routes_free(&gone->routes);
     dz_freep(&gone->trust);
     for (char **o = gone->cors_origins; o && *o; o++)
@@ -79,6 +82,8 @@ enum dz_code dz_http_server_new(const struct dz_http_options *o, struct dz_http_
 {
     DZ_AUTO(server_free) struct dz_http_server *s = dz_new(struct dz_http_server);
     pthread_mutex_init(&s->tls_lock, NULL);
+    pthread_mutex_init(&s->accept_lock, NULL);
+    s->null_fd = s->spare_fd = -1;
     dz_http_passed_take(s);
     s->o = *o;
     s->o.trusted_proxies = NULL;
@@ -108,7 +113,6 @@ struct dz_http_lane *dz_http_lane_new(struct dz_http_server *s, struct dz_loop *
     lane->loop = l;
     lane->next_id = (uint64_t)index << 48; /* ids differ between lanes */
     lane->batch = dz_alloc(HTTP_BATCH_BYTES);
-    lane->spare_fd = -1;
     for (size_t i = 0; i < HTTP_STATUS_LINES; i++)
         lane->line[i].wall_s = -1;
     dz_http_counters_init(&lane->counters, s->o.routes_n);
@@ -131,7 +135,6 @@ void dz_http_lane_free(struct dz_http_lane **lane)
         dz_freep(&q);
     }
     dz_http_counters_done(&gone->counters);
-    dz_closep(&gone->spare_fd);
     dz_freep(&gone->acceptors);
     dz_freep(&gone->batch);
     dz_freep(&gone);
@@ -198,12 +201,12 @@ static void *lane_main(void *arg)
 enum dz_code dz_http_start(struct dz_http_server *s, unsigned loops, struct dz_err *err)
 {
     dz_assert(loops > 0 && !s->started);
+    DZ_TRY(dz_http_spare_open(s, err));
     s->lanes = dz_zalloc(loops * sizeof(struct dz_http_lane *));
     for (; s->lanes_n < loops; s->lanes_n++) {
         struct dz_loop *l;
         DZ_TRY(dz_loop_new(&l, err));
         s->lanes[s->lanes_n] = dz_http_lane_new(s, l, s->lanes_n);
-        s->lanes[s->lanes_n]->spare_fd = dz_http_spare_fd();
     }
     for (unsigned i = 0; i < loops; i++)
         DZ_TRY(dz_http_lane_listen(s->lanes[i], i, loops, err));

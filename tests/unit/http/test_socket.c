@@ -3,6 +3,7 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -388,50 +389,188 @@ static void addresses(void **state)
     stop();
 }
 
-/* Without descriptors the loop neither spins nor dies, and serves again as soon as there are some.
- * */
+static int64_t cpu_us(void)
+{
+    struct rusage r;
+    getrusage(RUSAGE_SELF, &r);
+    return (r.ru_utime.tv_sec + r.ru_stime.tv_sec) * 1000000 + r.ru_utime.tv_usec +
+           r.ru_stime.tv_usec;
+}
+
+/* Descriptors of the process up to the limit. */
+struct table {
+    struct rlimit old;
+    int fd[512];
+    size_t n;
+};
+
+static void table_fill(struct table *t)
+{
+    struct rlimit low;
+    getrlimit(RLIMIT_NOFILE, &t->old);
+    low = t->old;
+    int top = dup(STDERR_FILENO);
+    low.rlim_cur = (rlim_t)top + 1;
+    close(top);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+    for (t->n = 0; (t->fd[t->n] = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0)) >= 0; t->n++)
+        assert_true(t->n + 1 < DZ_LEN(t->fd));
+    assert_int_equal(errno, EMFILE);
+}
+
+static void table_empty(struct table *t)
+{
+    while (t->n > 0)
+        close(t->fd[--t->n]);
+    setrlimit(RLIMIT_NOFILE, &t->old);
+}
+
+struct clients {
+    int fd[64];
+    struct sockaddr_in to;
+};
+
+/* Sockets, so that a full table can be knocked at. */
+static void clients_make(struct clients *c, int like)
+{
+    socklen_t n = sizeof(c->to);
+    assert_int_equal(getpeername(like, (struct sockaddr *)&c->to, &n), 0);
+    for (size_t i = 0; i < DZ_LEN(c->fd); i++)
+        c->fd[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+}
+
+static void clients_knock(struct clients *c)
+{
+    for (size_t i = 0; i < DZ_LEN(c->fd); i++)
+        assert_int_equal(connect(c->fd[i], (struct sockaddr *)&c->to, sizeof(c->to)), 0);
+}
+
+static void clients_close(struct clients *c)
+{
+    for (size_t i = 0; i < DZ_LEN(c->fd); i++)
+        dz_closep(&c->fd[i]);
+}
+
+static void serves(int fd)
+{
+    put(fd, HELLO);
+    assert_int_equal(status_of(get(fd)), 200);
+}
+
+/* At the limit each client is closed, by whichever loop, and again, and again; those that are
+ * connected are served, and new ones as soon as there is room. */
+static void full_table(unsigned loops)
+{
+    start(NULL, loops);
+    int fd[24];
+    for (size_t i = 0; i < DZ_LEN(fd); i++) {
+        fd[i] = connect_small(0);
+        serves(fd[i]);
+    }
+    for (int round = 0; round < 5; round++) {
+        struct clients c;
+        struct table t;
+        uint64_t refused = stats().connections_refused;
+        while (stats().connections_open > DZ_LEN(fd)) /* that of the round before is on its way */
+            poll(NULL, 0, 1);
+        clients_make(&c, fd[0]);
+        table_fill(&t);
+        clients_knock(&c);
+        for (size_t i = 0; i < DZ_LEN(c.fd); i++)
+            assert_true(at_end(c.fd[i]));
+        assert_int_equal(stats().connections_refused, refused + DZ_LEN(c.fd));
+        int64_t before_us = cpu_us();
+        poll(NULL, 0, 200);
+        assert_true(cpu_us() - before_us < 100000);
+        for (size_t i = 0; i < DZ_LEN(fd); i++)
+            serves(fd[i]);
+        table_empty(&t);
+        clients_close(&c);
+        DZ_AUTO(dz_closep) int again = connect_small(0);
+        serves(again);
+    }
+    for (size_t i = 0; i < DZ_LEN(fd); i++)
+        dz_closep(&fd[i]);
+    stop();
+}
+
 static void no_descriptors(void **state)
 {
     (void)state;
-    start(NULL, 1);
-    int fd[24];
-    for (size_t i = 0; i < DZ_LEN(fd); i++)
+    full_table(1);
+    full_table(4);
+}
+
+/* Takes descriptors as soon as somebody makes room, as a worker that opens files does. */
+static void *thief(void *arg)
+{
+    int *stolen = arg;
+    for (int n = 0; n < 3;)
+        if ((stolen[n] = open("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0)
+            n++;
+    return NULL;
+}
+
+/* Who lost the spare descriptor gives up idle connections for it, and nobody waits for ever. */
+static void stolen_descriptors(void **state)
+{
+    (void)state;
+    start(NULL, 2);
+    int fd[32], stolen[3];
+    for (size_t i = 0; i < DZ_LEN(fd); i++) {
         fd[i] = connect_small(0);
-    put(fd[23], HELLO);
-    assert_int_equal(status_of(get(fd[23])), 200);
+        serves(fd[i]);
+    }
+    struct clients c;
+    struct table t;
+    pthread_t thread;
+    clients_make(&c, fd[0]);
+    table_fill(&t);
+    pthread_create(&thread, NULL, thief, stolen);
+    clients_knock(&c);
+    size_t closed = 0;
+    for (size_t i = 0; i < DZ_LEN(c.fd); i++)
+        closed += at_end(c.fd[i]);
+    assert_int_equal(closed, DZ_LEN(c.fd));
+    table_empty(&t);
+    pthread_join(thread, NULL);
+    for (size_t i = 0; i < DZ_LEN(stolen); i++)
+        dz_closep(&stolen[i]);
+    clients_close(&c);
+    DZ_AUTO(dz_closep) int again = connect_small(0);
+    serves(again);
+    for (size_t i = 0; i < DZ_LEN(fd); i++)
+        dz_closep(&fd[i]);
+    stop();
+}
+
+/* A limit below what is open cannot be helped: the loops rest, keep what they have, and recover. */
+static void lowered_limit(void **state)
+{
+    (void)state;
+    start(NULL, 2);
+    int fd[24];
+    for (size_t i = 0; i < DZ_LEN(fd); i++) {
+        fd[i] = connect_small(0);
+        serves(fd[i]);
+    }
+    struct clients c;
+    clients_make(&c, fd[0]);
     struct rlimit old, low;
     getrlimit(RLIMIT_NOFILE, &old);
-    int clients[8];
-    for (size_t i = 0; i < DZ_LEN(clients); i++)
-        clients[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     low = old;
     low.rlim_cur = 3; /* every new descriptor is one too many */
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
-    struct sockaddr_in sa;
-    socklen_t n = sizeof(sa);
-    assert_int_equal(getpeername(fd[0], (struct sockaddr *)&sa, &n), 0);
-    for (size_t i = 0; i < DZ_LEN(clients); i++)
-        assert_int_equal(connect(clients[i], (struct sockaddr *)&sa, sizeof(sa)), 0);
-    struct rusage before, after;
-    getrusage(RUSAGE_SELF, &before);
+    clients_knock(&c);
+    int64_t before_us = cpu_us();
     poll(NULL, 0, 300);
-    getrusage(RUSAGE_SELF, &after);
-    int64_t cpu_us = (after.ru_utime.tv_sec - before.ru_utime.tv_sec + after.ru_stime.tv_sec -
-                      before.ru_stime.tv_sec) *
-                         1000000 +
-                     after.ru_utime.tv_usec - before.ru_utime.tv_usec + after.ru_stime.tv_usec -
-                     before.ru_stime.tv_usec;
-    assert_true(cpu_us < 150000);
-    /* Those that are connected are served meanwhile. */
-    put(fd[3], HELLO);
-    assert_int_equal(status_of(get(fd[3])), 200);
+    assert_true(cpu_us() - before_us < 150000);
+    for (size_t i = 0; i < DZ_LEN(fd); i++)
+        serves(fd[i]);
     setrlimit(RLIMIT_NOFILE, &old);
-    int again = connect_small(0);
-    put(again, HELLO);
-    assert_int_equal(status_of(get(again)), 200);
-    dz_closep(&again);
-    for (size_t i = 0; i < DZ_LEN(clients); i++)
-        dz_closep(&clients[i]);
+    for (size_t i = 0; i < DZ_LEN(c.fd); i++)
+        serves(c.fd[i]);
+    clients_close(&c);
     for (size_t i = 0; i < DZ_LEN(fd); i++)
         dz_closep(&fd[i]);
     stop();
@@ -482,12 +621,20 @@ int main(void)
 {
     signal(SIGPIPE, SIG_IGN);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(keep_alive),    cmocka_unit_test(half_close),
-        cmocka_unit_test(slow_reader),   cmocka_unit_test(stalled_reader),
-        cmocka_unit_test(resets),        cmocka_unit_test(refused_upload),
-        cmocka_unit_test(idle_ends),     cmocka_unit_test(too_many_connections),
-        cmocka_unit_test(graceful_stop), cmocka_unit_test(stop_cuts),
-        cmocka_unit_test(addresses),     cmocka_unit_test(no_descriptors),
+        cmocka_unit_test(keep_alive),
+        cmocka_unit_test(half_close),
+        cmocka_unit_test(slow_reader),
+        cmocka_unit_test(stalled_reader),
+        cmocka_unit_test(resets),
+        cmocka_unit_test(refused_upload),
+        cmocka_unit_test(idle_ends),
+        cmocka_unit_test(too_many_connections),
+        cmocka_unit_test(graceful_stop),
+        cmocka_unit_test(stop_cuts),
+        cmocka_unit_test(addresses),
+        cmocka_unit_test(no_descriptors),
+        cmocka_unit_test(stolen_descriptors),
+        cmocka_unit_test(lowered_limit),
         cmocka_unit_test(many_clients),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
