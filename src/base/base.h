@@ -290,7 +290,9 @@ DZ_MUST enum dz_code dz_time_iso_parse(dz_str s, int64_t *ret_epoch_s, struct dz
 /* RFC 9110 5.6.7 IMF-fixdate, "Sun, 06 Nov 1994 08:49:37 GMT", 29 characters, into dst[30]. Years
  * 1970..9999. */
 void dz_time_http(int64_t epoch_s, char dst[30]);
-/* RFC 9110 5.6.7: IMF-fixdate, RFC 850 and asctime forms. DZ_BAD_INPUT otherwise. */
+/* RFC 9110 5.6.7: IMF-fixdate, RFC 850 and asctime forms. A year of two digits that would be more
+ * than 50 years after now_s lies in the century before. DZ_BAD_INPUT otherwise, also when the
+ * weekday is not that of the date. */
 DZ_MUST enum dz_code dz_time_http_parse(dz_str s, int64_t now_s, int64_t *ret_epoch_s,
                                         struct dz_err *err);
 

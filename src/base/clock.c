@@ -91,12 +91,24 @@ static int64_t days_before_year(int64_t year)
     return year * 365 + y / 4 - y / 100 + y / 400 + 1; /* year 0 was a leap year */
 }
 
-static int64_t epoch_of(const struct civil *c)
+/* Days from 0000-01-01 to this one. */
+static int64_t days_of(const struct civil *c)
 {
-    int64_t days = days_before_year(c->year) - days_before_year(1970) + c->day - 1;
+    int64_t days = days_before_year(c->year) + c->day - 1;
     for (unsigned m = 1; m < c->month; m++)
         days += month_days(c->year, m);
-    return days * DAY_S + c->hour * 3600 + c->minute * 60 + c->second;
+    return days;
+}
+
+static unsigned weekday_of(int64_t days)
+{
+    return (unsigned)((days + 6) % 7); /* 0000-01-01 was a Saturday */
+}
+
+static int64_t epoch_of(const struct civil *c)
+{
+    return (days_of(c) - days_before_year(1970)) * DAY_S + c->hour * 3600 + c->minute * 60 +
+           c->second;
 }
 
 static struct civil civil_of(int64_t epoch_s)
@@ -108,8 +120,8 @@ static struct civil civil_of(int64_t epoch_s)
     c.hour = rest / 3600;
     c.minute = rest / 60 % 60;
     c.second = rest % 60;
-    c.weekday = (unsigned)((days + 6) % 7); /* 0000-01-01 was a Saturday */
-    c.year = days / 366;                    /* never too late, a few years early at most */
+    c.weekday = weekday_of(days);
+    c.year = days / 366; /* never too late, a few years early at most */
     while (days_before_year(c.year + 1) <= days)
         c.year++;
     days -= days_before_year(c.year);
@@ -220,18 +232,20 @@ static bool take_clock(struct dz_cursor *c, struct civil *t)
            take_digits(c, 2, &t->second) && t->hour <= 23 && t->minute <= 59 && t->second <= 60;
 }
 
-static bool take_weekday(struct dz_cursor *c, bool whole)
+static bool take_weekday(struct dz_cursor *c, bool whole, unsigned *ret_weekday)
 {
     for (unsigned d = 0; d < 7; d++)
-        if (dz_cursor_take(c, (dz_str){weekdays[d], whole ? strlen(weekdays[d]) : 3}))
+        if (dz_cursor_take(c, (dz_str){weekdays[d], whole ? strlen(weekdays[d]) : 3})) {
+            *ret_weekday = d;
             return true;
+        }
     return false;
 }
 
 /* "Sun, 06 Nov 1994 08:49:37 GMT" */
 static bool parse_imf(struct dz_cursor c, struct civil *t)
 {
-    return take_weekday(&c, false) && dz_cursor_take(&c, DZ_S(", ")) &&
+    return take_weekday(&c, false, &t->weekday) && dz_cursor_take(&c, DZ_S(", ")) &&
            take_digits(&c, 2, &t->day) && dz_cursor_take(&c, DZ_S(" ")) &&
            take_month(&c, &t->month) && dz_cursor_take(&c, DZ_S(" ")) &&
            take_year(&c, 4, &t->year) && dz_cursor_take(&c, DZ_S(" ")) && take_clock(&c, t) &&
@@ -241,7 +255,7 @@ static bool parse_imf(struct dz_cursor c, struct civil *t)
 /* "Sunday, 06-Nov-94 08:49:37 GMT"; leaves a year of two digits. */
 static bool parse_rfc850(struct dz_cursor c, struct civil *t)
 {
-    return take_weekday(&c, true) && dz_cursor_take(&c, DZ_S(", ")) &&
+    return take_weekday(&c, true, &t->weekday) && dz_cursor_take(&c, DZ_S(", ")) &&
            take_digits(&c, 2, &t->day) && dz_cursor_take(&c, DZ_S("-")) &&
            take_month(&c, &t->month) && dz_cursor_take(&c, DZ_S("-")) &&
            take_year(&c, 2, &t->year) && dz_cursor_take(&c, DZ_S(" ")) && take_clock(&c, t) &&
@@ -251,8 +265,8 @@ static bool parse_rfc850(struct dz_cursor c, struct civil *t)
 /* "Sun Nov  6 08:49:37 1994" */
 static bool parse_asctime(struct dz_cursor c, struct civil *t)
 {
-    if (!take_weekday(&c, false) || !dz_cursor_take(&c, DZ_S(" ")) || !take_month(&c, &t->month) ||
-        !dz_cursor_take(&c, DZ_S(" ")))
+    if (!take_weekday(&c, false, &t->weekday) || !dz_cursor_take(&c, DZ_S(" ")) ||
+        !take_month(&c, &t->month) || !dz_cursor_take(&c, DZ_S(" ")))
         return false;
     unsigned width = dz_cursor_take(&c, DZ_S(" ")) ? 1 : 2;
     return take_digits(&c, width, &t->day) && dz_cursor_take(&c, DZ_S(" ")) && take_clock(&c, t) &&
@@ -286,7 +300,7 @@ enum dz_code dz_time_http_parse(dz_str s, int64_t now_s, int64_t *ret_epoch_s, s
         t.year = whole_year(t, now_s);
         good = t.year <= 9999;
     }
-    if (!good || !day_exists(&t))
+    if (!good || !day_exists(&t) || t.weekday != weekday_of(days_of(&t)))
         return dz_fail(err, DZ_BAD_INPUT, "\"%.*s\" is not an HTTP date",
                        (int)(s.n < 40 ? s.n : 40), s.n ? s.p : "");
     *ret_epoch_s = epoch_of(&t);

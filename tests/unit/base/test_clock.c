@@ -98,36 +98,26 @@ static void reads_three_forms(void **state)
     assert_true(parsed("Saturday, 21-Nov-76 09:20:35 GMT") == 3373176035);
     assert_true(parsed("Sunday, 21-Nov-76 09:20:36 GMT") == 217416036);
     assert_true(parsed("Friday, 31-Dec-76 00:00:00 GMT") == 220838400);
-    assert_true(parsed("Tuesday, 21-Nov-26 09:20:35 GMT") == now_s);
+    assert_true(parsed("Saturday, 21-Nov-26 09:20:35 GMT") == now_s);
 }
 
 static void refuses_other_texts(void **state)
 {
     (void)state;
     static const char *const bad[] = {
-        "",
-        "0",
-        "784111777",
-        "Sun, 06 Nov 1994 08:49:37",
-        "Sun, 06 Nov 1994 08:49:37 UTC",
-        "Sun, 06 Nov 1994 08:49:37 GMT ",
-        " Sun, 06 Nov 1994 08:49:37 GMT",
-        "Sun, 6 Nov 1994 08:49:37 GMT",
-        "Sun, 06 nov 1994 08:49:37 GMT",
-        "Son, 06 Nov 1994 08:49:37 GMT",
-        "Sun, 00 Nov 1994 08:49:37 GMT",
-        "Sun, 31 Nov 1994 08:49:37 GMT",
-        "Tue, 29 Feb 1900 08:49:37 GMT",
-        "Sun, 06 Nov 1994 24:00:00 GMT",
-        "Sun, 06 Nov 1994 08:60:37 GMT",
-        "Sun, 06 Nov 1994 08:49:61 GMT",
-        "Sun, 06-Nov-94 08:49:37 GMT",
-        "Sunday, 06-Nov-1994 08:49:37 GMT",
-        "Sun Nov 06 08:49:37 94",
-        "Sun Nov 6 08:49:37 1994",
-        "Sun Nov  6 08:49:37 1994 GMT",
-        "Sun, +6 Nov 1994 08:49:37 GMT",
-        "2026-11-21T09:20:35Z",
+        "", "0", "784111777", "Sun, 06 Nov 1994 08:49:37", "Sun, 06 Nov 1994 08:49:37 UTC",
+        "Sun, 06 Nov 1994 08:49:37 GMT ", " Sun, 06 Nov 1994 08:49:37 GMT",
+        "Sun, 6 Nov 1994 08:49:37 GMT", "Sun, 06 nov 1994 08:49:37 GMT",
+        "Son, 06 Nov 1994 08:49:37 GMT", "Sun, 00 Nov 1994 08:49:37 GMT",
+        "Sun, 31 Nov 1994 08:49:37 GMT", "Tue, 29 Feb 1900 08:49:37 GMT",
+        "Sun, 06 Nov 1994 24:00:00 GMT", "Sun, 06 Nov 1994 08:60:37 GMT",
+        "Sun, 06 Nov 1994 08:49:61 GMT", "Sun, 06-Nov-94 08:49:37 GMT",
+        "Sunday, 06-Nov-1994 08:49:37 GMT", "Sun Nov 06 08:49:37 94", "Sun Nov 6 08:49:37 1994",
+        "Sun Nov  6 08:49:37 1994 GMT", "Sun, +6 Nov 1994 08:49:37 GMT", "2026-11-21T09:20:35Z",
+        /* Not the weekday of that date, in each form. */
+        "Mon, 06 Nov 1994 08:49:37 GMT", "Monday, 06-Nov-94 08:49:37 GMT",
+        "Mon Nov  6 08:49:37 1994", "Sun, 31 Dec 2016 23:59:60 GMT",
+        "Friday, 01-Jan-77 00:00:00 GMT", /* that of 2077, which it cannot be */
     };
     int64_t s = 77;
     for (size_t i = 0; i < DZ_LEN(bad); i++) {

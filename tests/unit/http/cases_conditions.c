@@ -446,6 +446,13 @@ static const struct http_case since[] = {
     CASE("9110 5.6.7", "the form of RFC 3339", HELLO "If-Modified-Since: 2016-11-06T08:49:37Z\r\n\r\n", "200"),
     CASE("9110 5.6.7", "a number", HELLO "If-Modified-Since: 1795000000\r\n\r\n", "200"),
     CASE("9110 5.6.7", "nothing", HELLO "If-Modified-Since:\r\n\r\n", "200"),
+    CASE("9110 5.6.7", "another weekday than that of the date", HELLO "If-Modified-Since: Mon, 06 Nov 1994 08:49:37 GMT\r\n\r\n", "200"),
+    CASE("9110 5.6.7", "another weekday, RFC 850 form", HELLO "If-Modified-Since: Monday, 06-Nov-94 08:49:37 GMT\r\n\r\n", "200"),
+    CASE("9110 5.6.7", "another weekday, asctime form", HELLO "If-Modified-Since: Mon Nov  6 08:49:37 1994\r\n\r\n", "200"),
+    CASE("9110 5.6.7", "RFC 850 form with the weekday of the century that it cannot be", HELLO "If-Modified-Since: Friday, 01-Jan-77 00:00:00 GMT\r\n\r\n", "200"),
+    CASE("9110 13.1.4", "its own weekday", HELLO "If-Unmodified-Since: Mon, 06 Nov 1989 08:49:38 GMT\r\n\r\n", "412"),
+    CASE("9110 13.1.4", "another weekday: no date, ignored", HELLO "If-Unmodified-Since: Tue, 06 Nov 1989 08:49:38 GMT\r\n\r\n", "200"),
+    CASE("9110 13.1.5", "If-Range with another weekday is no match", HELLO "Range: bytes=0-4\r\nIf-Range: Mon, 06 Nov 1994 08:49:37 GMT\r\n\r\n", "200"),
 };
 
 static const struct http_case if_range[] = {
