@@ -7,9 +7,11 @@
  * *thread* that started it (PR_SET_PDEATHSIG). The child's end comes through a pidfd, so no SIGCHLD
  * handler is needed and no other child of the process is touched. The odd thing: vfork. The front
  * may be large and has threads; the child shares its memory until exec, so it only makes system
- * calls and leaves the errno of a failed exec where the parent reads it.
+ * calls. The errno of a failed exec comes through a pipe and not through that memory, because some
+ * systems and sanitizers make a fork of it.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <linux/close_range.h>
 #include <poll.h>
@@ -31,7 +33,7 @@ const struct dz_log_ctx dz_crawl_back_ctx = {.room = "crawl", .what = "back"};
 /* ---- the child ------------------------------------------------------------------------------- */
 
 /* In the child, on the parent's memory: nothing but system calls. */
-static void become(char *const *argv, pid_t parent, volatile int *ret_errno)
+static void become(char *const *argv, pid_t parent, int say)
 {
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != parent) /* it died before we asked to be told */
@@ -45,7 +47,8 @@ static void become(char *const *argv, pid_t parent, volatile int *ret_errno)
     sigprocmask(SIG_SETMASK, &none, NULL);
     close_range(3, UINT_MAX, CLOSE_RANGE_CLOEXEC);
     execv(argv[0], argv);
-    *ret_errno = errno;
+    int failed = errno;
+    (void)!write(say, &failed, sizeof(failed)); /* an empty pipe takes it */
     _exit(STATUS_NOT_STARTED);
 }
 
@@ -54,15 +57,21 @@ static void become(char *const *argv, pid_t parent, volatile int *ret_errno)
 static __attribute__((noinline)) int spawn(char *const *argv, pid_t *ret_pid)
 {
     sigset_t all, before;
+    int failed = 0, ends[2];
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return errno;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    volatile int failed = 0;
     pid_t parent = getpid();
     pid_t pid = vfork();
     if (pid == 0)
-        become(argv, parent, &failed);
+        become(argv, parent, ends[1]);
     int fork_errno = pid < 0 ? errno : 0;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
+    dz_closep(&ends[1]);
+    while (pid > 0 && read(ends[0], &failed, sizeof(failed)) < 0 && errno == EINTR)
+        continue;
+    dz_closep(&ends[0]);
     if (fork_errno)
         return fork_errno;
     if (failed) {
