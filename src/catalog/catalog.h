@@ -230,6 +230,118 @@ DZ_MUST enum dz_code dz_batch_blob_drop(struct dz_batch *b, const struct dz_sha2
 DZ_MUST enum dz_code dz_batch_commit(struct dz_batch **b, uint64_t *ret_seq, struct dz_err *err);
 void dz_batch_rollback(struct dz_batch **b); /* also a DZ_AUTO handler */
 
+/* ---- work: jobs, what crawls remember, pages of unfinished chapters ---------------------------
+ */
+
+/* Each call below is one transaction of its own, durable on return. */
+
+enum dz_job_state {
+    DZ_JOB_QUEUED,
+    DZ_JOB_RUNNING, /* under a lease; one whose lease has ended counts as queued */
+    DZ_JOB_DONE,
+    DZ_JOB_FAILED,
+    DZ_JOB_CANCELLED,
+    DZ_JOB_STATES
+};
+const char *dz_job_state_name(enum dz_job_state s); /* "queued" */
+
+struct dz_job_rec {
+    int64_t id;
+    dz_str kind;           /* "crawl", "download" … */
+    dz_str source, target; /* source id; id at the source, n = 0: all of the source */
+    dz_str args;           /* JSON object text; n = 0: none */
+    enum dz_job_state state;
+    int32_t priority;  /* higher first */
+    uint32_t attempts; /* how often it was taken */
+    bool cancel_asked; /* of a running one: its owner looks when it renews */
+    /* Unix milliseconds; 0: not yet */
+    int64_t created_ms, run_after_ms, lease_until_ms, started_ms, ended_ms;
+    dz_str owner;                /* of the lease, "host:pid:start"; n = 0: none */
+    uint64_t done, total;        /* progress in pages; total 0: not known */
+    dz_str fail_kind, fail_text; /* of the last failure; n = 0: none */
+    dz_str result;               /* JSON object text; n = 0: none */
+};
+
+/* A new job, unless one of the same kind, source and target is queued or running: then that one's
+ * id, ret_new false, and a queued one becomes due at the earlier of both times and takes the higher
+ * priority. Only kind, source, target, args, priority and run_after_ms are read. */
+DZ_MUST enum dz_code dz_catalog_job_add(struct dz_catalog *c, const struct dz_job_rec *j,
+                                        int64_t now_ms, int64_t *ret_id, bool *ret_new,
+                                        struct dz_err *err);
+/* The due job of the highest priority, the longest due first, under a lease; attempts counts up.
+ * kinds: n = 0 any; id: 0 any, else that job whether due or not. DZ_NOT_FOUND: nothing to do. */
+struct dz_job_take {
+    const dz_str *kinds;
+    size_t kinds_n;
+    int64_t id;
+    dz_str owner;
+    int64_t now_ms, lease_ms;
+};
+DZ_MUST enum dz_code dz_catalog_job_take(struct dz_catalog *c, const struct dz_job_take *t,
+                                         struct dz_arena *a, struct dz_job_rec *ret_job,
+                                         struct dz_err *err);
+/* Longer lease and progress. DZ_CONFLICT: the lease is somebody else's by now (the job must be
+ * dropped at once); DZ_CANCELLED: somebody asked for its end. */
+DZ_MUST enum dz_code dz_catalog_job_renew(struct dz_catalog *c, int64_t id, dz_str owner,
+                                          int64_t now_ms, int64_t lease_ms, uint64_t done,
+                                          uint64_t total, struct dz_err *err);
+/* The end of an attempt: state DONE, FAILED or CANCELLED, or QUEUED with run_after_ms for another
+ * attempt. Reads state, run_after_ms, done, total, fail_kind, fail_text, result. DZ_CONFLICT as
+ * above: nothing is written. */
+DZ_MUST enum dz_code dz_catalog_job_end(struct dz_catalog *c, int64_t id, dz_str owner,
+                                        const struct dz_job_rec *end, int64_t now_ms,
+                                        struct dz_err *err);
+/* A queued one is cancelled, a running one is asked to end; an ended one is left: ret_asked false.
+ * DZ_NOT_FOUND. */
+DZ_MUST enum dz_code dz_catalog_job_cancel(struct dz_catalog *c, int64_t id, int64_t now_ms,
+                                           bool *ret_asked, struct dz_err *err);
+/* Running ones first, then queued by when they are due, then ended, the latest first; at most
+ * `max`. */
+DZ_MUST enum dz_code dz_catalog_jobs(struct dz_catalog *c, size_t max, struct dz_arena *a,
+                                     struct dz_job_rec **ret_v, size_t *ret_n, struct dz_err *err);
+/* Unix milliseconds when the next queued job is due or a lease ends; INT64_MAX: there is none. */
+DZ_MUST enum dz_code dz_catalog_job_next(struct dz_catalog *c, int64_t *ret_due_ms,
+                                         struct dz_err *err);
+/* Forgets ended jobs beyond the newest `keep`. */
+DZ_MUST enum dz_code dz_catalog_jobs_trim(struct dz_catalog *c, size_t keep, struct dz_err *err);
+
+/* What crawls remember: small JSON texts by (source, name), gone after expires_ms (0: never). name:
+ * "series/ID/titles", "health", "kv/KEY" … */
+struct dz_crawl_state_rec {
+    dz_str source, name, value;
+    int64_t updated_ms, expires_ms;
+};
+#define DZ_CRAWL_STATE_MAX (256u * 1024) /* bytes of a value */
+/* n > 0 records in one transaction; a value with n = 0 forgets. */
+DZ_MUST enum dz_code dz_catalog_state_put(struct dz_catalog *c, const struct dz_crawl_state_rec *v,
+                                          size_t n, int64_t now_ms, struct dz_err *err);
+/* Those of a source (n = 0: of all) whose names begin with prefix, by source and name. */
+DZ_MUST enum dz_code dz_catalog_state_list(struct dz_catalog *c, dz_str source, dz_str prefix,
+                                           int64_t now_ms, struct dz_arena *a,
+                                           struct dz_crawl_state_rec **ret_v, size_t *ret_n,
+                                           struct dz_err *err);
+
+/* A page of a chapter that is not whole yet: counted as a use of its blob, so that no repair takes
+ * it for garbage, and found again by the next attempt. `at` is the place in the source's list, from
+ * 0; a page that was left out (blank) has a blob of zero bytes and mime "". */
+struct dz_part_rec {
+    uint32_t at;
+    dz_str url; /* another one than before: the part is stale */
+    int64_t mtime_s;
+    struct dz_blob_rec blob;
+};
+DZ_MUST enum dz_code dz_catalog_part_put(struct dz_catalog *c, dz_str source, dz_str chapter,
+                                         const struct dz_part_rec *v, size_t n, struct dz_err *err);
+DZ_MUST enum dz_code dz_catalog_parts(struct dz_catalog *c, dz_str source, dz_str chapter,
+                                      struct dz_arena *a, struct dz_part_rec **ret_v, size_t *ret_n,
+                                      struct dz_err *err);
+/* Within the batch that stores the chapter. */
+DZ_MUST enum dz_code dz_batch_parts_del(struct dz_batch *b, dz_str source, dz_str chapter,
+                                        struct dz_err *err);
+/* Parts older than before_ms, of chapters that nobody finished. */
+DZ_MUST enum dz_code dz_catalog_parts_trim(struct dz_catalog *c, int64_t before_ms,
+                                           struct dz_err *err);
+
 /* ---- snapshot -------------------------------------------------------------------------------- */
 
 /* How a shelf words its links (settings shelves[].links): name → template with {source_url} and
