@@ -17,7 +17,7 @@
 #include <errno.h>
 
 static const uint32_t flood_max[FLOOD_COUNT] = {
-    [FLOOD_RESET] = 500,   [FLOOD_PING] = 300,  [FLOOD_SETTINGS] = 50, [FLOOD_PRIORITY] = 1000,
+    [FLOOD_RESET] = 1000,  [FLOOD_PING] = 300,  [FLOOD_SETTINGS] = 50, [FLOOD_PRIORITY] = 1000,
     [FLOOD_UPDATE] = 2000, [FLOOD_EMPTY] = 100, [FLOOD_OTHER] = 1000,
 };
 #define PREFACE_BYTES ((size_t)24)
@@ -34,11 +34,16 @@ bool dz_http_h2_floods(struct dz_http_h2 *h, enum h2_flood what)
     if (now_ms - h->flood_ms >= H2_FLOOD_MS) {
         memset(h->flood, 0, sizeof(h->flood));
         h->data_sent = 0;
+        h->answers = 0;
         h->flood_ms = now_ms;
     }
     uint32_t max = flood_max[what];
     if (what == FLOOD_UPDATE)
         max += H2_UPDATES_A_DATA * h->data_sent;
+    else if (what == FLOOD_RESET)
+        max += H2_RESETS_AN_ANSWER * h->answers;
+    else if (what == FLOOD_PRIORITY)
+        max += H2_PRIORITIES_AN_ANSWER * h->answers;
     if (++h->flood[what] <= max)
         return false;
     h->error = NGHTTP2_ENHANCE_YOUR_CALM;
@@ -196,6 +201,8 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
             s->was_reset = true;
         return 0;
     case NGHTTP2_SETTINGS:
+        if (hd->flags & NGHTTP2_FLAG_ACK)
+            h->ack_due_ms = 0;
         h->begun = true;
         return 0;
     case NGHTTP2_PING:
@@ -223,14 +230,16 @@ static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, v
             (void)dz_http_h2_floods(h, FLOOD_RESET); /* flush() looks at h->error */
         return 0;
     }
+    bool last = (hd->flags & NGHTTP2_FLAG_END_STREAM) != 0;
     if (hd->type == NGHTTP2_DATA)
-        h->data_sent++;
+        h->data_sent += hd->length >= H2_DATA_WORTH || last;
     else if (hd->type == NGHTTP2_HEADERS)
         h->progress += hd->length;
     else
         return 0;
+    h->answers += last;
     struct dz_http_stream *s = stream_of(session, hd->stream_id);
-    if (s && (hd->flags & NGHTTP2_FLAG_END_STREAM) && !s->ended)
+    if (s && last && !s->ended)
         (void)nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, hd->stream_id,
                                         NGHTTP2_NO_ERROR);
     return 0;
@@ -306,6 +315,7 @@ void dz_http_h2_begin(struct dz_http_conn *c)
     int64_t now_ms = dz_loop_now_ms(lane->loop);
     h->flood_ms = now_ms;
     h->head_due_ms = now_ms + HTTP_LIMIT(lane->server, header_timeout_ms);
+    h->ack_due_ms = h->head_due_ms;
     c->h2 = h;
     uint64_t list_max = HTTP_LIMIT(lane->server, max_header_bytes);
     const nghttp2_settings_entry settings[] = {
@@ -583,7 +593,8 @@ static void run_ready(struct dz_http_h2 *h)
 
 static bool wants_input(const struct dz_http_h2 *h)
 {
-    return h->session && !h->eof && nghttp2_session_want_read(h->session) &&
+    return h->session && !h->eof && h->owed < H2_OWED_MAX &&
+           nghttp2_session_want_read(h->session) &&
            nghttp2_session_get_outbound_queue_size(h->session) < H2_QUEUE_MAX;
 }
 
@@ -643,7 +654,7 @@ static bool look_at_rates(struct dz_http_h2 *h)
         bool too_slow = s->moving && s->aged && s->seen < least;
         s->aged = s->moving;
         s->seen = 0;
-        if (!too_slow || s->gone)
+        if (!too_slow || s->gone || (s->uploading && !wants_input(h)))
             continue;
         if (s->uploading) {
             dz_http_stream_refuse(s, 408, "the request body did not arrive in time");
@@ -682,6 +693,10 @@ static void on_timer(struct dz_loop *l, struct dz_timer *t)
         dz_http_count(&c->lane->counters.timeouts, 1);
         ok = ok && fail(h, NGHTTP2_PROTOCOL_ERROR);
     }
+    if (passed(&h->ack_due_ms, now_ms) && h->session) { /* RFC 9113 6.5.3 */
+        dz_http_count(&c->lane->counters.timeouts, 1);
+        ok = ok && fail(h, NGHTTP2_SETTINGS_TIMEOUT);
+    }
     if (passed(&h->idle_due_ms, now_ms))
         ok = ok && fail(h, NGHTTP2_NO_ERROR);
     if (passed(&h->notice_due_ms, now_ms) && h->session)
@@ -708,10 +723,14 @@ static void set_timer(struct dz_http_h2 *h)
     int64_t now_ms = dz_loop_now_ms(c->lane->loop), first_ms = 0;
     bool rates = h->moving_n > 0 || waits(h);
     run_for(&h->rate_due_ms, rates, now_ms, HTTP_LIMIT(s, body_timeout_ms));
-    run_for(&h->head_due_ms, h->session && in_frame(h), now_ms, HTTP_LIMIT(s, header_timeout_ms));
+    run_for(&h->head_due_ms, wants_input(h) && in_frame(h), now_ms,
+            HTTP_LIMIT(s, header_timeout_ms));
     run_for(&h->idle_due_ms, h->session && h->streams_n == 0 && !waits(h), now_ms,
             HTTP_LIMIT(s, idle_timeout_ms));
-    const int64_t due_ms[] = {h->rate_due_ms, h->head_due_ms, h->idle_due_ms, h->notice_due_ms};
+    if (!h->session)
+        h->ack_due_ms = 0;
+    const int64_t due_ms[] = {h->rate_due_ms, h->head_due_ms, h->ack_due_ms, h->idle_due_ms,
+                              h->notice_due_ms};
     for (size_t i = 0; i < DZ_LEN(due_ms); i++)
         if (due_ms[i] > 0 && (first_ms == 0 || due_ms[i] < first_ms))
             first_ms = due_ms[i];

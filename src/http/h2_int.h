@@ -23,26 +23,34 @@
 #define H2_FRAME_ROOM ((size_t)17 * 1024)  /* most that nghttp2 adds at a time */
 #define H2_QUEUE_MAX 256                   /* control frames waiting; more: reading pauses */
 #define H2_ACKS_MAX 512                    /* of these, answers to PING and SETTINGS */
-#define H2_CONTINUATIONS_MAX 8             /* in one header block */
-#define H2_LIST_FACTOR 4                   /* a field list so many times too big is an attack */
-#define H2_NOTICE_MS 1000                  /* wait for streams that were on their way at a stop */
-#define H2_SPARE_STREAMS 256               /* of a lane, kept for the next requests */
+/* Requests that handlers have, also of streams that were reset since; more: reading pauses. Without
+ * this a peer that resets what it opens has any number of handlers at work. */
+#define H2_OWED_MAX (2 * H2_STREAMS_MAX)
+#define H2_CONTINUATIONS_MAX 8 /* in one header block */
+#define H2_LIST_FACTOR 4       /* a field list so many times too big is an attack */
+#define H2_NOTICE_MS 1000      /* wait for streams that were on their way at a stop */
+#define H2_SPARE_STREAMS 256   /* of a lane, kept for the next requests */
 #define H2_SPARE_TEXT_BYTES ((size_t)8 * 1024) /* a kept stream has no more memory than that */
 #define H2_RECENT 256                          /* ended streams that are told from unknown ones */
 
-/* Frames that do nothing for a request, in one period. More is a flood: ENHANCE_YOUR_CALM. */
+/* Frames that do nothing for a request, in one period. More is a flood: ENHANCE_YOUR_CALM. What a
+ * peer does with answers that it takes raises the limit: a proxy has the requests of many visitors
+ * on one connection, and passes on that they turn pages before all images are there. */
 #define H2_FLOOD_MS 10000
 enum h2_flood {
     FLOOD_RESET, /* RST_STREAM, and streams that had to be reset for what the peer did */
     FLOOD_PING,  /* also answers to none of ours */
     FLOOD_SETTINGS,
     FLOOD_PRIORITY, /* RFC 7540 and RFC 9218 */
-    FLOOD_UPDATE,   /* WINDOW_UPDATE beyond a few for each DATA frame that we sent */
+    FLOOD_UPDATE,   /* WINDOW_UPDATE */
     FLOOD_EMPTY,    /* DATA with nothing in it and no end either */
     FLOOD_OTHER,    /* what we do not know, GOAWAY, frames of streams that ended */
     FLOOD_COUNT
 };
-#define H2_UPDATES_A_DATA 4
+#define H2_RESETS_AN_ANSWER 1 /* each answer that left whole allows one more */
+#define H2_PRIORITIES_AN_ANSWER 4
+#define H2_UPDATES_A_DATA 4          /* each DATA frame that is worth its header allows four more */
+#define H2_DATA_WORTH ((size_t)1024) /* or it is the last one of its stream */
 
 /* ---- a lane's share -------------------------------------------------------------------------- */
 
@@ -137,11 +145,13 @@ struct dz_http_h2 {
     uint32_t continuations; /* of it */
 
     uint32_t flood[FLOOD_COUNT];
-    uint32_t data_sent; /* DATA frames in this period */
+    uint32_t data_sent; /* DATA frames in this period that were worth it */
+    uint32_t answers;   /* that left whole in this period */
     int64_t flood_ms;   /* when the period began */
 
     /* Times of the loop; 0: not running. */
     int64_t head_due_ms, idle_due_ms, rate_due_ms, notice_due_ms;
+    int64_t ack_due_ms;               /* of our SETTINGS */
     uint64_t progress, progress_seen; /* bytes of answers given to the wire */
     uint64_t arrived_seen;            /* of all bytes */
     bool rest_aged;                   /* rest was there at the last look */

@@ -49,6 +49,7 @@ struct dz_http_stream *dz_http_stream_new(struct dz_http_h2 *h, int32_t id)
         s->next->prev = s;
     h->streams = s;
     h->streams_n++;
+    h->idle_due_ms = 0; /* it may be over before anybody looks: idling begins anew */
     return s;
 }
 

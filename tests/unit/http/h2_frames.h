@@ -58,6 +58,7 @@ static __attribute__((unused)) void put_start(struct dz_buf *b)
 {
     dz_buf_put(b, DZ_S(PREFACE));
     put_frame(b, SETTINGS, 0, 0, (dz_str){0});
+    put_frame(b, SETTINGS, ACK, 0, (dz_str){0}); /* the server's stand first in its output */
 }
 
 #define START (dz_buf_clear(&b), put_start(&b))

@@ -8,7 +8,7 @@
 
 /* ---- a client that behaves ------------------------------------------------------------------- */
 
-#define REPLIES 300
+#define REPLIES 600
 struct reply {
     int status, informational;
     struct dz_buf head, body;
@@ -323,6 +323,93 @@ static void limits(void **state) /* 413, 414, 431, 6.5.2, 10.5.1 */
     rig_close();
 }
 
+/* RFC 9110 10.1.1 and 15.6.4 over HTTP/2: what is said before the body has come. */
+static int32_t announce(struct client *c, const char *method, const char *path, const char *expect)
+{
+    nghttp2_nv fields[] = {field(":method", method), field(":scheme", "https"),
+                           field(":path", path), field(":authority", "a"), field("expect", expect)};
+    int32_t id = nghttp2_submit_headers(c->session, NGHTTP2_FLAG_NONE, -1, NULL, fields,
+                                        *expect ? 5 : 4, NULL);
+    assert_true(id > 0);
+    settle(c);
+    return id;
+}
+
+static void follow_up(struct client *c, int32_t id, dz_str body)
+{
+    nghttp2_data_provider content = {{0}, upload};
+    c->upload = body.p;
+    c->upload_n = body.n;
+    (void)nghttp2_submit_data(c->session, NGHTTP2_FLAG_END_STREAM, id, &content);
+    settle(c);
+}
+
+static void expectations(void **state)
+{
+    (void)state;
+    rig_open(NULL);
+    struct client *c = client_new(0);
+    int32_t id = announce(c, "POST", "/echo", "100-continue");
+    assert_int_equal(reply_of(c, id)->informational, 100);
+    assert_false(reply_of(c, id)->ended);
+    follow_up(c, id, DZ_S("content"));
+    assert_int_equal(reply_of(c, id)->status, 200);
+    assert_text(dz_buf_str(&reply_of(c, id)->body), "content");
+    id = announce(c, "POST", "/echo", "");
+    assert_int_equal(reply_of(c, id)->status, 0);
+    follow_up(c, id, DZ_S("x"));
+    assert_int_equal(reply_of(c, id)->status, 200);
+    assert_int_equal(reply_of(c, id)->informational, 0);
+    /* A final answer in place of 100. */
+    static const struct {
+        const char *method, *path, *expect;
+        int status;
+    } refused[] = {{"POST", "/echo", "tea", 417},
+                   {"POST", "/hello", "100-continue", 405},
+                   {"BREW", "/echo", "100-continue", 501}};
+    for (size_t i = 0; i < DZ_LEN(refused); i++) {
+        id = announce(c, refused[i].method, refused[i].path, refused[i].expect);
+        assert_int_equal(reply_of(c, id)->status, refused[i].status);
+        assert_int_equal(reply_of(c, id)->informational, 0);
+        assert_true(reply_of(c, id)->ended);
+    }
+    client_free(&c);
+    rig_close();
+}
+
+static void bodies_of_a_lane(void **state) /* 503: all unfinished bodies together are too much */
+{
+    (void)state;
+    rig_open(&(struct dz_http_options){.body_timeout_ms = 40, .idle_timeout_ms = 60000});
+    struct client *c = client_new(0);
+    settle(c);
+    struct dz_http_lane *lane = rig.server->test_lanes;
+    lane->bodies_bytes = HTTP_BODIES_BYTES - 10;
+    int32_t fits = request(c, "POST", "/echo", NULL, NULL, DZ_S("0123456789"));
+    settle(c);
+    assert_int_equal(reply_of(c, fits)->status, 200);
+    int32_t id = request(c, "POST", "/echo", NULL, NULL, DZ_S("0123456789a"));
+    settle(c);
+    assert_int_equal(reply_of(c, id)->status, 503);
+    assert_has(reply_of(c, id), "cache-control: no-store\r\n");
+    assert_int_equal(lane->bodies_bytes, HTTP_BODIES_BYTES - 10);
+    lane->bodies_bytes = 0;
+    id = request(c, "POST", "/echo", NULL, NULL, DZ_S("0123456789a"));
+    settle(c);
+    assert_int_equal(reply_of(c, id)->status, 200);
+    /* A body that stops on its way: 408, and the connection goes on. */
+    id = announce(c, "POST", "/echo", "100-continue");
+    while (!reply_of(c, id)->ended) {
+        dz_loop_turn(rig.loop, 5);
+        settle(c);
+    }
+    assert_int_equal(reply_of(c, id)->informational, 100);
+    assert_int_equal(reply_of(c, id)->status, 408);
+    assert_int_equal(get(c, "/hello", NULL, NULL)->status, 200);
+    client_free(&c);
+    rig_close();
+}
+
 static void many_streams(void **state) /* 5.1.2 */
 {
     (void)state;
@@ -335,13 +422,13 @@ static void many_streams(void **state) /* 5.1.2 */
     /* A client that does not keep to it. */
     DZ_AUTO(dz_buf_done) struct dz_buf b;
     dz_buf_init(&b, 1 << 20);
-    put_start(&b);
+    dz_buf_put(&b, DZ_S(PREFACE));
+    put_frame(&b, SETTINGS, 0, 0, (dz_str){0});
     for (uint32_t id = 1; id <= 2 * 129; id += 2)
         put_headers(&b, id, END_HEADERS, POST_ECHO);
     expect("5.1.2 before our SETTINGS are acknowledged", dz_buf_str(&b), "R257:7");
     dz_buf_clear(&b);
     put_start(&b);
-    put_frame(&b, SETTINGS, ACK, 0, (dz_str){0});
     for (uint32_t id = 1; id <= 2 * 129; id += 2)
         put_headers(&b, id, END_HEADERS, POST_ECHO);
     expect("5.1.2 after that", dz_buf_str(&b), "G1");
@@ -397,7 +484,7 @@ static void short_writes(void **state)
 
 /* ---- late replies, resets, the end ----------------------------------------------------------- */
 
-static struct dz_http_req *parked[200];
+static struct dz_http_req *parked[600];
 static size_t parked_n;
 
 static void park(struct dz_http_req *r)
@@ -459,6 +546,74 @@ static void late_replies(void **state)
     rig_close();
 }
 
+/* CVE-2023-44487 at its root: a reset gives no room for more handlers than streams may be open. */
+static void resets_while_handlers_work(void **state)
+{
+    (void)state;
+    rig_open(&(struct dz_http_options){.fallback = park});
+    struct client *c = client_new(0);
+    settle(c);
+    for (int32_t round = 0; round < 4; round++) {
+        for (int32_t i = 0; i < 128; i++)
+            request(c, "GET", "/p", NULL, NULL, (dz_str){0});
+        push(c);
+        assert_int_equal(parked_n, round < 2 ? 128 * (round + 1) : 256);
+        for (int32_t i = 0; i < 128 && round < 3; i++)
+            nghttp2_submit_rst_stream(c->session, 0, 256 * round + 2 * i + 1, NGHTTP2_CANCEL);
+        push(c);
+    }
+    /* What came meanwhile was read once there was room: the last round is alive. */
+    assert_int_equal(parked_n, 256);
+    wake();
+    settle(c);
+    assert_int_equal(parked_n, 128);
+    wake();
+    settle(c);
+    assert_false(dz_http_test_closed(c->t) || c->goaway);
+    for (int32_t i = 0; i < 128; i++)
+        assert_int_equal(reply_of(c, 256 * 3 + 2 * i + 1)->status, 200);
+    client_free(&c);
+    rig_close();
+}
+
+/* Turned pages: half of what is asked for is not wanted any more. Never a flood. */
+static void cancelled_images(void **state)
+{
+    (void)state;
+    rig_open(NULL);
+    for (int visitor = 0; visitor < 8; visitor++) {
+        struct client *c = client_new(1000);
+        for (int32_t i = 0, id; i < 250; i++) {
+            id = request(c, "GET", i % 2 ? "/file" : "/hello", NULL, NULL, (dz_str){0});
+            push(c);
+            if (i % 2)
+                nghttp2_submit_rst_stream(c->session, 0, id, NGHTTP2_CANCEL);
+            settle(c);
+            assert_true(i % 2 || reply_of(c, id)->status == 200);
+        }
+        assert_false(c->goaway);
+        client_free(&c);
+    }
+    /* Three thousand visits through one proxy within one period, a third of them cut off. */
+    DZ_AUTO(dz_buf_done) struct dz_buf b;
+    dz_buf_init(&b, 1 << 20);
+    put_start(&b);
+    put_frame(&b, SETTINGS, 0, 0, DZ_S("\0\x04\0\0\x04\0"));
+    for (uint32_t id = 1; id < 9000; id += 6) {
+        put_headers(&b, id, ENDS, GET_HELLO);
+        put_headers(&b, id + 2, ENDS, GET_HELLO);
+        put_headers(&b, id + 4, ENDS, PSEUDO("GET", "/file") ":authority\0a\0");
+        put_frame(&b, RST, 0, id + 4, DZ_S("\0\0\0\x08"));
+    }
+    struct dz_http_test_conn *t = open_h2();
+    for (size_t at = 0; at < b.n; at += 1200)
+        dz_http_test_feed(t, dz_str_sub(dz_buf_str(&b), at, at + 1200), false);
+    assert_false(dz_http_test_closed(t));
+    assert_int_equal(rig.server->test_lanes->counters.parse_errors, 0);
+    dz_http_test_free(&t);
+    rig_close();
+}
+
 static void stop(void **state) /* 6.8 */
 {
     (void)state;
@@ -511,6 +666,10 @@ static void timeouts(void **state)
     TIMED("G1"); /* says nothing */
     dz_buf_put(&b, DZ_S(PREFACE));
     TIMED("G1"); /* no SETTINGS */
+    put_frame(&b, SETTINGS, 0, 0, (dz_str){0});
+    TIMED("G4"); /* 6.5.3: ours are never acknowledged */
+    put_headers(&b, 1, ENDS, GET_HELLO);
+    TIMED("H1 D1. G4");
     START;
     TIMED("G0"); /* idle */
     put_headers(&b, 1, END_STREAM, GET_HELLO);
@@ -628,11 +787,15 @@ int main(void)
     const struct CMUnitTest tests[] = {
         RIGGED(answers),
         RIGGED(uploads),
+        cmocka_unit_test(expectations),
+        cmocka_unit_test(bodies_of_a_lane),
         cmocka_unit_test(limits),
         RIGGED(many_streams),
         RIGGED(windows),
         RIGGED(short_writes),
         cmocka_unit_test(late_replies),
+        cmocka_unit_test(resets_while_handlers_work),
+        cmocka_unit_test(cancelled_images),
         cmocka_unit_test(stop),
         cmocka_unit_test(timeouts),
         RIGGED(half_closed),
