@@ -19,7 +19,7 @@ help:
 	@echo "make tidy        include order, header and naming checks"
 	@echo "make format      rewrite C files in the house format"
 	@echo "make docs        regenerate docs/settings.md"
-	@echo "make bench       figures against nginx, h2o, Varnish and others, as ratios; BENCH=\"1 KiB\" for one"
+	@echo "make bench       figures against nginx, h2o, Varnish and others, as ratios; BENCH=\"1 KiB\" for one, BENCH_GROUPS=objects,h2 for some"
 	@echo "make siege       an hour (SIEGE_MINUTES) of mixed abuse: memory, descriptors, answers"
 	@echo "make fuzz        every fuzz target for FUZZ_SECONDS (60) or until FUZZ_QUIET_SECONDS bring no new edge"
 	@echo "make check-full  check, and clang, ThreadSanitizer, cppcheck, gcc analyzer, short fuzz runs"
@@ -69,10 +69,12 @@ fuzz:
 
 bench: build
 	@tools/deps.sh bench
-	@$(PYTHON) bench/bench.py --dozo $(BUILD)/dozo --only "$(BENCH)" --seconds $${BENCH_SECONDS:-3} --rounds $${BENCH_ROUNDS:-5}
+	@$(PYTHON) bench/bench.py --dozo $(BUILD)/dozo --only "$(BENCH)" --groups "$(BENCH_GROUPS)" $(if $(BENCH_WRITE),--write $(BENCH_WRITE)) \
+		--seconds $${BENCH_SECONDS:-3} --rounds $${BENCH_ROUNDS:-5}
 
 siege: build
-	@$(PYTHON) bench/siege.py --dozo $(BUILD)/dozo --minutes $${SIEGE_MINUTES:-60} --csv $(BUILD)/siege.csv --svg $(BUILD)/siege.svg
+	@$(PYTHON) bench/siege.py --dozo $(BUILD)/dozo --minutes $${SIEGE_MINUTES:-60} --csv $(BUILD)/siege.csv --svg $(BUILD)/siege.svg \
+		--summary $(BUILD)/siege.md
 
 install: build
 	meson install -C $(BUILD) --no-rebuild

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """bench: dozo beside nginx, h2o, Varnish, lighttpd, Caddy and Apache, as ratios.
 
+    python3 bench/bench.py --groups objects,h2 --write docs/benchmarks.md
+
 All servers run at the same time, on one core with one loop or worker; the load comes from another core and they take turns. A figure is
 the median of the rounds, a ratio the median of the rounds' ratios; only ratios inside one run mean anything. It is no test: it exits 0 when
 everything could be measured, whatever the figures say, and 1 when not.
@@ -29,6 +31,7 @@ import peers
 IDLE_CONNECTIONS = 10000
 LOST_TOLD = 0.001   # connections a request
 MIB = 1024 * 1024
+KEYS = (*(g.key for g in cases.groups()), "memory")
 
 
 def say(text=""):
@@ -42,11 +45,25 @@ def verdict(ratio, goal):
 
 
 def table(columns, rows):
-    say("| " + " | ".join(columns) + " |")
-    say("|---" * len(columns) + "|")
-    for row in rows:
-        say("| " + " | ".join(row) + " |")
-    say()
+    lines = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|", *("| " + " | ".join(row) + " |" for row in rows)]
+    return "\n".join(lines) + "\n"
+
+
+def tell(key, text, options):
+    """A group's text: printed, and put between its marks in the file that --write names."""
+    say(text)
+    if not options.write:
+        return
+    path = pathlib.Path(options.write)
+    begin, end = marks(key)
+    before, rest = path.read_text().split(begin, 1)
+    new = path.with_name(path.name + ".new")
+    new.write_text(f"{before}{begin}\n{text.strip()}\n{end}{rest.split(end, 1)[1]}")
+    os.replace(new, path)
+
+
+def marks(key):
+    return f"<!-- bench {key} -->", f"<!-- end of bench {key} -->"
 
 
 # ---- one case --------------------------------------------------------------------------------------------------------------------------
@@ -55,7 +72,7 @@ def measure(case, servers, options, cpu, folder):
     """Samples of each server, in rounds that begin with another one each time."""
     mine = [s for s in servers if s.name == "dozo" or s.name in case.peers]
     load.check(case, mine)
-    how = load.handshakes if case.handshakes else load.wrk
+    how = load.handshakes if case.handshakes else load.h2load if case.streams else load.wrk
     samples = {s.name: [] for s in mine}
     for i in range(options.rounds):
         at = i % len(mine)
@@ -90,57 +107,64 @@ def row_of(name, found, scale, digits, goals, columns):
 
 def run_group(group, servers, options, cpu, folder, report):
     wanted = [c for c in group.cases if options.only.lower() in f"{group.title} {c.name}".lower()]
-    if not wanted:
+    if not wanted or not is_wanted(group.key, options):
         return
     cpu_rows, p99_rows = [], []
+    columns = ["dozo", *(p for p in cases.PEERS if any(p in c.peers for c in wanted))]
     for case in wanted:
         samples = measure(case, servers, options, cpu, folder)
         found = {what: figures(samples, what) for what in ("cpu_us", "p99_us", "per_s")}
         report.setdefault(group.title, {})[case.name] = found
-        columns = ["dozo", *(p for p in cases.PEERS if any(p in c.peers for c in wanted))]
         cpu_rows.append(row_of(case.name, found["cpu_us"], 1, 2, case.goals, columns))
         p99_rows.append(row_of(case.name, found["p99_us"], 1000, 2, case.p99_goals, columns))
         print(f"bench: {case.name}: {cpu_rows[-1][1:3]} p99 {p99_rows[-1][1:3]}", file=sys.stderr, flush=True)
-    say(f"### {group.title}\n\n{group.note}\n")
-    if not group.p99_only:
-        say("CPU µs a request of dozo (least–most); of the others with the ratio dozo / peer (goal):\n")
-        table(["case", *columns], cpu_rows)
-    if any(c.p99_goals for c in wanted):
-        say("p99 in ms, closed loop, in the same way:\n")
-        table(["case", *columns], p99_rows)
+    cpu_table = ["CPU µs a request of dozo (least–most); of the others with the ratio dozo / peer (goal):\n", table(["case", *columns], cpu_rows)]
+    p99_table = ["p99 in ms in the same way:\n", table(["case", *columns], p99_rows)]
+    text = [f"### {group.title}\n", f"{group.note} {run_line(options)}\n"]
     if group.p99_only:
-        say("CPU µs a request:\n")
-        table(["case", *columns], cpu_rows)
+        text += p99_table + cpu_table
+    else:
+        text += cpu_table + (p99_table if group.p99 or any(c.p99_goals for c in wanted) else [])
     if any("†" in cell for row in cpu_rows for cell in row):
-        say("† ended more than one connection in 1,000 requests, so its figure has new connections in it.\n")
+        text.append("† ended more than one connection in 1,000 requests, so its figure has new connections in it.\n")
+    tell(group.key, "\n".join(text), options)
 
 
 # ---- memory ----------------------------------------------------------------------------------------------------------------------------
 
 def run_memory(servers, idle, options, report):
-    if options.only.lower() not in "memory idle connections":
+    if options.only.lower() not in "memory idle connections" or not is_wanted("memory", options):
         return
     ask = {s.name: cases.Ask("/shelf/bench/cdn/1-01.jpg" if s.name == "dozo" else "/1-01.jpg") for s in servers}
     added = {s.name: load.idle_connections(s, ask[s.name], IDLE_CONNECTIONS) for s in servers}
     report["memory"] = {"idle": idle, "connections": added}
-    say("### Memory\n\nProportional set size of all processes of a server, MiB; what the kernel keeps for sockets is not in it. "
-        "Goals for dozo: at most 40 each.\n")
     names = [s.name for s in servers]
 
     def line(title, values):
         return [title, *(f"{values[n] / MIB:.1f}" + (" missed" if n == "dozo" and values[n] > 40 * MIB else "") for n in names)]
 
-    table(["", *names], [line("started, each object served once", idle), line("10,000 idle connections add", added)])
+    tell("memory", "### Memory\n\nProportional set size of all processes of a server, MiB; what the kernel keeps for sockets is not in it. "
+         f"Goals for dozo: at most 40 each. {machine(options.dozo)}.\n\n" +
+         table(["", *names], [line("started, each object served once", idle), line("10,000 idle connections add", added)]), options)
 
 
 # ---- the run ---------------------------------------------------------------------------------------------------------------------------
 
 def machine(dozo):
     model = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
+    kernel = platform.release().split("-")[0]
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=pathlib.Path(__file__).parent, capture_output=True, text=True)
     build = subprocess.run([dozo, "version"], capture_output=True, text=True).stdout.split("\n")[0]
-    return (f"{datetime.date.today()}, {model[1] if model else platform.processor()}, {os.cpu_count()} cores, Linux {platform.release()}, "
+    return (f"{datetime.date.today()}, {model[1] if model else platform.processor()}, {os.cpu_count()} cores, Linux {kernel}, "
             f"load {os.getloadavg()[0]:.1f}; {build.strip()} ({commit.stdout.strip() or 'no commit'})")
+
+
+def run_line(options):
+    return f"{machine(options.dozo)}; median of {options.rounds} × {options.seconds} s."
+
+
+def is_wanted(key, options):
+    return not options.groups or key in options.groups.split(",")
 
 
 def give_lists(dozo, folder):
@@ -171,8 +195,21 @@ def arguments():
     p.add_argument("--seconds", type=int, default=3)
     p.add_argument("--rounds", type=int, default=5)
     p.add_argument("--only", default="", help="only what has this text in the name of its group or case")
+    p.add_argument("--groups", default="", help=f"only these, with commas: {', '.join(KEYS)}")
+    p.add_argument("--write", help="a Markdown file, where each group measured replaces its own tables (docs/benchmarks.md)")
     p.add_argument("--json", help="also write the figures there")
-    return p.parse_args()
+    options = p.parse_args()
+    unknown = set(filter(None, options.groups.split(","))) - set(KEYS)
+    if unknown:
+        p.error(f"no such group: {', '.join(sorted(unknown))}; there are {', '.join(KEYS)}")
+    if options.write and options.only:
+        p.error("--write wants whole groups, not --only")
+    if options.write:
+        text = pathlib.Path(options.write).read_text()
+        lacking = [k for k in KEYS if is_wanted(k, options) and any(text.count(m) != 1 for m in marks(k))]
+        if lacking:
+            p.error(f"{options.write} has no marks for {', '.join(lacking)}: {' '.join(marks(lacking[0]))}")
+    return options
 
 
 def main():
@@ -201,8 +238,7 @@ def main():
         for case in groups[0].cases:
             load.check(case, servers)
         idle = {s.name: s.memory_bytes() for s in servers}
-        say(machine(options.dozo) + "; " + ", ".join(f"{n} {peers.version(n)}" for n in cases.PEERS) +
-            f"; median of {options.rounds} × {options.seconds} s\n")
+        say(", ".join(f"{n} {peers.version(n)}" for n in cases.PEERS) + "\n")
         for group in groups:
             run_group(group, servers, options, cpus[-1], folder, report)
         run_memory(servers, idle, options, report)

@@ -94,6 +94,27 @@ def wrk(server, case, seconds, cpu, folder):
     return Sample(used / answers * 1e6, float(p99[1]) * {"us": 1, "ms": 1e3, "s": 1e6}[p99[2]], answers / seconds, lost / answers)
 
 
+def h2load(server, case, seconds, cpu, folder):
+    """HTTP/2 over TLS; connections are new, so their handshakes (some 30 ms in all) are in the figure of every server."""
+    ask, log = ask_of(server, case), folder / "h2load.log"
+    log.unlink(missing_ok=True)
+    cmd = ["h2load", "-t1", f"-c{case.connections}", f"-m{case.streams}", f"-D{seconds}", f"--log-file={log}"]
+    for name, value in headers_of(server, case, ask):
+        cmd += ["-H", f"{name}: {value}"]
+    before = server.cpu_s()
+    out = run(cpu, [*cmd, f"https://127.0.0.1:{server.ports['https']}{ask.path}"])
+    used = server.cpu_s() - before
+    if "Application protocol: h2\n" not in out:
+        raise Unmeasured(f"{case.name}: {server.name} does not speak HTTP/2:\n{out}")
+    counts = number(r"requests: \d+ total, \d+ started, (\d+) done, (\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) timeout", out, "count")
+    answers, succeeded, *lost = map(int, counts.groups())
+    rows = [line.split("\t") for line in log.read_text().splitlines()]
+    took_us = sorted(int(row[2]) for row in rows)
+    if succeeded == 0 or not took_us or any(row[1] != str(ask.status) for row in rows) or (server.name == "dozo" and any(lost)):
+        raise Unmeasured(f"{case.name}: {server.name} answered wrongly:\n{out}")
+    return Sample(used / succeeded * 1e6, took_us[len(took_us) * 99 // 100], succeeded / seconds, sum(lost) / answers)
+
+
 def handshakes(server, case, seconds, cpu, _folder):
     """New TLS 1.3 connections with one HEAD each; the case's name says full or resumed."""
     seconds = max(seconds, 3)      # they are few

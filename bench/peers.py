@@ -187,10 +187,10 @@ hosts:
 
 
 def start_lighttpd(top, folder, cpu):
-    port = free_port()
+    port, tls = free_port(), free_port()
     quoted = METADATA.replace('"', '\\"')
     (folder / "lighttpd.conf").write_text(f"""
-server.modules = ("mod_setenv")
+server.modules = ("mod_setenv", "mod_openssl")
 server.port = {port}
 server.bind = "127.0.0.1"
 server.document-root = "{top}/cdn"
@@ -201,9 +201,12 @@ server.network-backend = "sendfile"
 server.max-keep-alive-requests = 65535
 server.max-keep-alive-idle = 75
 mimetype.assign = (".jpg" => "image/jpeg", ".json" => "application/json")
+ssl.pemfile = "{top}/cert.pem"
+ssl.privkey = "{top}/key.pem"
+$SERVER["socket"] == "127.0.0.1:{tls}" {{ ssl.engine = "enable" }}
 setenv.add-response-header = ("Cache-Control" => "{CACHE_CONTROL}", "X-Metadata" => "{quoted}")
 """)
-    return Server("lighttpd", folder, cpu, ["lighttpd", "-D", "-f", folder / "lighttpd.conf"], port)
+    return Server("lighttpd", folder, cpu, ["lighttpd", "-D", "-f", folder / "lighttpd.conf"], port, tls)
 
 
 def start_caddy(top, folder, cpu):
@@ -242,7 +245,7 @@ https://:{tls} {{
 def start_apache(top, folder, cpu):
     port, tls = free_port(), free_port()
     modules = "".join(f"LoadModule {m}_module /usr/lib/apache2/modules/mod_{m}.so\n"
-                      for m in ("mpm_event", "authz_core", "headers", "mime", "ssl"))
+                      for m in ("mpm_event", "authz_core", "headers", "mime", "ssl", "http2"))
     (folder / "mime.types").write_text("image/jpeg jpg\napplication/json json\n")
     quoted = METADATA.replace('"', '\\"')
     (folder / "httpd.conf").write_text(f"""
@@ -272,6 +275,7 @@ Header set Cache-Control "{CACHE_CONTROL}"
 Header set X-Metadata "{quoted}"
 DocumentRoot {top}/cdn
 <VirtualHost 127.0.0.1:{tls}>
+  Protocols h2 http/1.1
   SSLEngine on
   SSLCertificateFile {top}/cert.pem
   SSLCertificateKeyFile {top}/key.pem
@@ -342,4 +346,4 @@ def version(name):
 
 
 def missing_tools(names):
-    return [t for t in ("taskset", "wrk", "openssl", *(TOOLS[n] for n in names)) if not shutil.which(t)]
+    return [t for t in ("taskset", "wrk", "h2load", "openssl", *(TOOLS[n] for n in names)) if not shutil.which(t)]

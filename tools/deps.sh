@@ -52,6 +52,7 @@ nginx-light|a peer to measure against
 h2o|a peer to measure against
 varnish|a peer to measure against
 lighttpd|a peer to measure against
+lighttpd-mod-openssl|TLS for it
 caddy|a peer to measure against
 apache2|a peer to measure against
 wrk|makes the load
