@@ -246,6 +246,9 @@ int dz_http_stream_field(struct dz_http_stream *s, dz_str name, dz_str value)
             keep_pseudo(s, &s->path, value);
         else if (dz_str_eq(name, DZ_S(":authority")))
             keep_pseudo(s, &s->authority, value);
+        else if (dz_str_eq(name, DZ_S(":scheme")) && !dz_str_eq_nocase(value, DZ_S("https")) &&
+                 !dz_str_eq_nocase(value, DZ_S("http")))
+            refuse_later(s, 400, "the scheme is neither http nor https");
         return 0;
     }
     put_request_line(s);

@@ -135,6 +135,7 @@ static void messages(void **state)
         {"8.3.1 path without a slash", PSEUDO("GET", "hello") ":authority\0a\0", "R1:1"},
         {"8.3.1 star", PSEUDO("OPTIONS", "*") ":authority\0a\0", "H1."},
         {"8.3.1 star with GET", PSEUDO("GET", "*") ":authority\0a\0", "R1:1"},
+        {"8.3.1 another scheme is a request that is refused", ":method\0GET\0:scheme\0ftp\0:path\0/hello\0:authority\0a\0", OK_1},
         {"8.5 CONNECT", ":method\0CONNECT\0:authority\0a:1\0", OK_1},
         {"8.3.1 host alone", PSEUDO("GET", "/hello") "host\0a\0", OK_1},
         {"8.3.1 host and authority", GET_HELLO "host\0A\0", OK_1},
