@@ -64,6 +64,17 @@ static struct dz_http_in *scratch_take(struct dz_http_lane *lane)
     return in;
 }
 
+static void forget_resume(struct dz_http_conn *c)
+{
+    if (!c->resuming)
+        return;
+    struct dz_http_conn **at = &c->lane->resume;
+    while (*at != c)
+        at = &(*at)->resume_next;
+    *at = c->resume_next;
+    c->resuming = false;
+}
+
 static void conn_free(struct dz_http_conn *c)
 {
     struct dz_http_lane *lane = c->lane;
@@ -71,12 +82,7 @@ static void conn_free(struct dz_http_conn *c)
     dz_http_upload_free(c);
     dz_http_h2_free(c);
     dz_http_input_free(lane, &c->in);
-    if (c->resuming) {
-        struct dz_http_conn **at = &lane->resume;
-        while (*at != c)
-            at = &(*at)->resume_next;
-        *at = c->resume_next;
-    }
+    forget_resume(c);
     if (c->next)
         c->next->prev = c->prev;
     if (c->prev)
@@ -311,6 +317,12 @@ void dz_http_conn_event(struct dz_http_conn *c, uint32_t events)
             c->wire->arm(c, 0);
         return;
     }
+    if (c->resuming && c->state == CONN_READ && c->in) {
+        /* What lies there comes first: the end of the input behind it must not cut it short. */
+        forget_resume(c);
+        dz_http_run(c);
+        return;
+    }
     if ((c->send || c->streaming) && (events & (EPOLLOUT | EPOLLERR | EPOLLHUP))) {
         on_writable(c);
         return; /* c may be gone; what is readable shows up again */
@@ -377,6 +389,8 @@ static void on_timer(struct dz_loop *l, struct dz_timer *t)
     case CONN_READ:
         if (!has_request_bytes(c))
             break;
+        if (c->resuming) /* nobody has looked at it yet */
+            return;
         c->busy++;
         dz_http_refuse(c, NULL, 408, "the request head did not arrive in time");
         c->busy--;
