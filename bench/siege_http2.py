@@ -207,6 +207,7 @@ class Client(Wire):
 
 
 class Http2:
+    stay_s = 25  # at most, of those who do nothing
     def __init__(self, address, known, random, wrong):
         """wrong: the list for answers that are not what they must be."""
         self.address, self.known, self.random, self.wrong = address, known, random, wrong
@@ -403,7 +404,7 @@ class Http2:
         async with await self.open(Raw, (4, 1 << 30), buffer=8192) as c:
             await c.send(frame(WINDOW_UPDATE, 0, (1 << 30).to_bytes(4, "big")) +
                          b"".join(frame(HEADERS, i, block(self.known.big), END_HEADERS | END_STREAM) for i in range(1, 21, 2)))
-            await asyncio.sleep(self.random.randrange(2, 25))
+            await asyncio.sleep(self.random.randrange(2, self.stay_s))
             if self.random.random() < 0.5:
                 c.reset()
 

@@ -1,17 +1,24 @@
 """A short siege: one abuse after another, and after each the server is as before.
 
 As before means: a healthy client is served, the count of connections and of open descriptors is at its base, and, with the release build, memory
-is near it. bench/siege.py does the same for an hour, all at once.
+is near it. bench/siege.py does the same for an hour, all at once; its visitors of HTTP/2 are the ones here.
 """
+import asyncio
 import os
 import random
 import re
 import socket
+import sys
 
 import pytest
 
 from comics import cbz, chapter_links, importing, page, read, series_links
-from conftest import DOZO, Server, until
+from conftest import DOZO, ROOT, until
+from test_tls import Tls, make_pair
+
+sys.path.append(str(ROOT / "bench"))
+from siege_http2 import Http2  # noqa: E402
+from siege_known import Known  # noqa: E402
 
 RELEASE = os.environ.get("DOZO_RELEASE_BIN", DOZO)
 BIG = page(1) + random.Random(1).randbytes(64 << 20)  # what stands behind the end of a PNG is no matter to anybody
@@ -22,8 +29,10 @@ def web(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("siege")
     cbz(folder / "S/c1.cbz", {"1.png": page(0), "2.png": BIG})
     importing(folder, "S")
-    s = Server(folder, "http: { threads: 2, header_timeout: 1s, body_timeout: 2s, idle_timeout: 5s, max_connections: 3000 }\n",
-               binary=RELEASE if request.param == "release" else DOZO)
+    make_pair(folder, "a", "a.test")
+    s = Tls(folder, 'listen: ["127.0.0.1:0", "https://127.0.0.1:0"]\ntls: { certificates: [a.crt], keys: [a.key] }\n'
+            "http: { threads: 2, header_timeout: 1s, body_timeout: 2s, idle_timeout: 5s, max_connections: 3000, max_body: 1MiB }\n",
+            binary=RELEASE if request.param == "release" else DOZO)
     s.small, s.big = [img["src"] for img in read(s, chapter_links(s, series_links(s)[0])[0]).all("img")]
     assert s.get(s.big).body == BIG and s.get(s.small).body == page(0)
     s.memory_counts = request.param == "release"
@@ -170,3 +179,28 @@ def ask_inside(web, cs):
     while b"\n\r\n" not in data and b"# EOF" not in data and data.count(b"dozo_http_timeouts_total ") == 0:
         data += cs[0].recv(65536)
     return data.decode()
+
+
+async def http2_visits(s, names, times):
+    """Some kinds of visit of bench/siege_http2.py, all at once; what was wrong."""
+    wrong = []
+    known = Known({s.small: page(0), s.big: BIG, "/static/style.css": s.get("/static/style.css").body}, [])
+    visitors = Http2(s.secure, known, random.Random(3), wrong)
+    visitors.stay_s = 4
+    assert names <= {k[0].__name__ for k in visitors.kinds()}
+    await asyncio.gather(*(visitors.visit(getattr(visitors, name)) for name in sorted(names) for _ in range(times)))
+    return wrong
+
+
+HONEST = {"h2_well_behaved", "h2_big", "h2_parts", "h2_post", "h2_bye", "h2_few_pings"}
+HOSTILE = {"h2_resets", "h2_reset_flood", "h2_flood", "h2_slow_reader", "h2_stops_reading", "h2_slow_head", "h2_no_ack", "h2_vanish", "h2_garbage"}
+
+
+def test_http2_honest(web):
+    assert asyncio.run(http2_visits(web, HONEST, 3)) == []
+    as_before(web)
+
+
+def test_http2_hostile(web):
+    assert asyncio.run(http2_visits(web, HOSTILE | {"h2_well_behaved"}, 8)) == []
+    as_before(web)
