@@ -104,6 +104,66 @@ struct dz_catalog_counts {
     uint64_t series, chapters, pages, assets, blobs, blob_bytes, shelves;
 };
 
+/* ---- records of work ---------------------------------------------------------------------------
+ */
+
+enum dz_job_state {
+    DZ_JOB_QUEUED,
+    DZ_JOB_RUNNING, /* under a lease; one whose lease has ended counts as queued */
+    DZ_JOB_DONE,
+    DZ_JOB_FAILED,
+    DZ_JOB_CANCELLED,
+    DZ_JOB_STATES
+};
+const char *dz_job_state_name(enum dz_job_state s); /* "queued"; static */
+
+struct dz_job_rec {
+    int64_t id;
+    dz_str kind;           /* "crawl", "download" … */
+    dz_str source, target; /* source id; id at the source, n = 0: all of the source */
+    dz_str args;           /* JSON object text; n = 0: none */
+    enum dz_job_state state;
+    int32_t priority;  /* higher first */
+    uint32_t attempts; /* how often it was taken */
+    bool cancel_asked; /* of a running one: its owner hears of it when it renews */
+    /* Unix milliseconds; 0: not yet. started_ms is when it was taken last. */
+    int64_t created_ms, run_after_ms, lease_until_ms, started_ms, ended_ms;
+    /* Of the lease, "host:pid:start"; n = 0: none. A process that may take one job twice, the
+     * second time after its own lease has ended, needs a name for each time. */
+    dz_str owner;
+    uint64_t done, total;        /* progress in pages; total 0: not known */
+    dz_str fail_kind, fail_text; /* of the last failure; n = 0: none */
+    dz_str result;               /* JSON object text; n = 0: none */
+};
+
+#define DZ_JOB_KINDS_MAX 8u
+struct dz_job_take {
+    const dz_str *kinds; /* n = 0: any */
+    size_t kinds_n;
+    int64_t id; /* 0: any, else that job whether due or not */
+    dz_str owner;
+    int64_t now_ms, lease_ms;
+};
+
+/* What crawls remember: small JSON texts by (source, name), gone after expires_ms (0: never). name:
+ * "series/ID/titles", "health", "kv/KEY" … */
+struct dz_crawl_state_rec {
+    dz_str source, name, value;
+    int64_t updated_ms, expires_ms;
+};
+#define DZ_CRAWL_STATE_MAX (256u * 1024) /* bytes of a value */
+
+/* A page of a chapter that is not whole yet: counted as a use of its blob, so that no repair takes
+ * it for garbage, and found again by the next attempt. `at` is the place in the source's list, from
+ * 0; a page that was left out (blank) has a blob of zero bytes and mime "". */
+#define DZ_PART_URL_MAX (16u * 1024)
+struct dz_part_rec {
+    uint32_t at; /* below DZ_CHAPTER_PAGES_MAX */
+    dz_str url;  /* another one than before: the part is stale */
+    int64_t mtime_s;
+    struct dz_blob_rec blob;
+};
+
 /* ---- driver table ---------------------------------------------------------------------------- */
 
 /* A batch: everything in it becomes visible at once at commit, or not at all. */
@@ -112,6 +172,8 @@ struct dz_batch;
 typedef enum dz_code dz_blob_row_fn(void *arg, const struct dz_blob_rec *b, uint64_t refs,
                                     struct dz_err *err);
 typedef void dz_problem_fn(void *arg, const char *text);
+typedef enum dz_code dz_part_fn(void *arg, dz_str source, dz_str chapter,
+                                const struct dz_part_rec *p, struct dz_err *err);
 
 /* Contracts are those of the wrappers below with the same names. */
 struct dz_catalog_driver {
@@ -145,9 +207,38 @@ struct dz_catalog_driver {
     enum dz_code (*del_asset)(void *batch, int64_t series_id, dz_str name, struct dz_err *err);
     enum dz_code (*put_shelf)(void *batch, dz_str name, int64_t series_id, struct dz_err *err);
     enum dz_code (*drop_blob)(void *batch, const struct dz_sha256 *sha, struct dz_err *err);
+    enum dz_code (*part_del)(void *batch, dz_str source, dz_str chapter, uint32_t at,
+                             struct dz_err *err);
+    enum dz_code (*parts_del)(void *batch, dz_str source, dz_str chapter, struct dz_err *err);
     /* Frees the batch, also on failure. */
     enum dz_code (*commit)(void *batch, uint64_t *ret_seq, struct dz_err *err);
     void (*rollback)(void *batch);
+    /* Two takers, also of two processes, never get one job (PostgreSQL: FOR UPDATE SKIP LOCKED). */
+    enum dz_code (*job_add)(void *self, const struct dz_job_rec *j, int64_t now_ms, int64_t *ret_id,
+                            bool *ret_new, struct dz_err *err);
+    enum dz_code (*job_take)(void *self, const struct dz_job_take *t, struct dz_arena *a,
+                             struct dz_job_rec *ret_job, struct dz_err *err);
+    enum dz_code (*job_renew)(void *self, int64_t id, dz_str owner, int64_t now_ms,
+                              int64_t lease_ms, uint64_t done, uint64_t total, struct dz_err *err);
+    enum dz_code (*job_end)(void *self, int64_t id, dz_str owner, const struct dz_job_rec *end,
+                            int64_t now_ms, struct dz_err *err);
+    enum dz_code (*job_cancel)(void *self, int64_t id, int64_t now_ms, bool *ret_asked,
+                               struct dz_err *err);
+    enum dz_code (*jobs)(void *self, size_t max, struct dz_arena *a, struct dz_job_rec **ret_v,
+                         size_t *ret_n, struct dz_err *err);
+    enum dz_code (*job_next)(void *self, int64_t *ret_due_ms, struct dz_err *err);
+    enum dz_code (*jobs_trim)(void *self, size_t keep, struct dz_err *err);
+    enum dz_code (*state_put)(void *self, const struct dz_crawl_state_rec *v, size_t n,
+                              int64_t now_ms, struct dz_err *err);
+    enum dz_code (*state_list)(void *self, dz_str source, dz_str prefix, int64_t now_ms,
+                               struct dz_arena *a, struct dz_crawl_state_rec **ret_v, size_t *ret_n,
+                               struct dz_err *err);
+    enum dz_code (*part_put)(void *self, dz_str source, dz_str chapter, const struct dz_part_rec *v,
+                             size_t n, struct dz_err *err);
+    enum dz_code (*parts)(void *self, dz_str source, dz_str chapter, struct dz_arena *a,
+                          struct dz_part_rec **ret_v, size_t *ret_n, struct dz_err *err);
+    enum dz_code (*parts_all)(void *self, dz_part_fn *fn, void *arg, struct dz_err *err);
+    enum dz_code (*parts_trim)(void *self, int64_t before_ms, struct dz_err *err);
 };
 /* data_dir/dozo.db, or the file that uri names; ":memory:" for tests, where reads wait until a
  * batch has ended: a thread that has one open must not read. */
@@ -180,7 +271,7 @@ DZ_MUST enum dz_code dz_catalog_shelves(struct dz_catalog *c, struct dz_arena *a
                                         struct dz_err *err);
 /* Series changed (or gone) after sequence number `since`, each once; ret_seq is the newest number.
  * Cheap when nothing changed: meant to be polled. A change of shelves counts as a change of their
- * series. */
+ * series. DZ_UNAVAILABLE as long as the database's file is not the one that was opened. */
 DZ_MUST enum dz_code dz_catalog_changes(struct dz_catalog *c, uint64_t since, struct dz_arena *a,
                                         int64_t **ret_ids, size_t *ret_n, uint64_t *ret_seq,
                                         struct dz_err *err);
@@ -190,8 +281,8 @@ DZ_MUST enum dz_code dz_catalog_counts(struct dz_catalog *c, struct dz_catalog_c
 DZ_MUST enum dz_code dz_catalog_blobs(struct dz_catalog *c, dz_blob_row_fn *fn, void *arg,
                                       struct dz_err *err);
 /* The catalog's own soundness: database integrity, foreign keys, reference counts that do not match
- * pages and assets. Each problem goes to fn as a line; with `repair` counts are mended. ret_left:
- * problems that remain. */
+ * pages, assets and parts. Each problem goes to fn as a line; with `repair` counts are mended.
+ * ret_left: problems that remain. */
 DZ_MUST enum dz_code dz_catalog_verify(struct dz_catalog *c, bool repair, dz_problem_fn *fn,
                                        void *arg, uint64_t *ret_left, struct dz_err *err);
 
@@ -233,65 +324,36 @@ void dz_batch_rollback(struct dz_batch **b); /* also a DZ_AUTO handler */
 /* ---- work: jobs, what crawls remember, pages of unfinished chapters ---------------------------
  */
 
-/* Each call below is one transaction of its own, durable on return. */
+/* Each call below is one transaction of its own, durable on return; never by a thread that has a
+ * batch open. Times are the caller's, in Unix milliseconds. */
 
-enum dz_job_state {
-    DZ_JOB_QUEUED,
-    DZ_JOB_RUNNING, /* under a lease; one whose lease has ended counts as queued */
-    DZ_JOB_DONE,
-    DZ_JOB_FAILED,
-    DZ_JOB_CANCELLED,
-    DZ_JOB_STATES
-};
-const char *dz_job_state_name(enum dz_job_state s); /* "queued" */
-
-struct dz_job_rec {
-    int64_t id;
-    dz_str kind;           /* "crawl", "download" … */
-    dz_str source, target; /* source id; id at the source, n = 0: all of the source */
-    dz_str args;           /* JSON object text; n = 0: none */
-    enum dz_job_state state;
-    int32_t priority;  /* higher first */
-    uint32_t attempts; /* how often it was taken */
-    bool cancel_asked; /* of a running one: its owner looks when it renews */
-    /* Unix milliseconds; 0: not yet */
-    int64_t created_ms, run_after_ms, lease_until_ms, started_ms, ended_ms;
-    dz_str owner;                /* of the lease, "host:pid:start"; n = 0: none */
-    uint64_t done, total;        /* progress in pages; total 0: not known */
-    dz_str fail_kind, fail_text; /* of the last failure; n = 0: none */
-    dz_str result;               /* JSON object text; n = 0: none */
-};
-
-/* A new job, unless one of the same kind, source and target is queued or running: then that one's
- * id, ret_new false, and a queued one becomes due at the earlier of both times and takes the higher
- * priority. Only kind, source, target, args, priority and run_after_ms are read. */
+/* A new job, unless one of the same kind, source and target is queued or running (also one that was
+ * asked to end): then that one's id, ret_new false, and a queued one becomes due at the earlier of
+ * both times and takes the higher priority. Only kind, source, target, args, priority and
+ * run_after_ms are read. */
 DZ_MUST enum dz_code dz_catalog_job_add(struct dz_catalog *c, const struct dz_job_rec *j,
                                         int64_t now_ms, int64_t *ret_id, bool *ret_new,
                                         struct dz_err *err);
 /* The due job of the highest priority, the longest due first, under a lease; attempts counts up.
- * kinds: n = 0 any; id: 0 any, else that job whether due or not. DZ_NOT_FOUND: nothing to do. */
-struct dz_job_take {
-    const dz_str *kinds;
-    size_t kinds_n;
-    int64_t id;
-    dz_str owner;
-    int64_t now_ms, lease_ms;
-};
+ * One whose lease has ended is due at once, or is cancelled here when its end was asked for.
+ * DZ_NOT_FOUND: nothing to do, or the job of t->id has ended or is under somebody's lease. */
 DZ_MUST enum dz_code dz_catalog_job_take(struct dz_catalog *c, const struct dz_job_take *t,
                                          struct dz_arena *a, struct dz_job_rec *ret_job,
                                          struct dz_err *err);
-/* Longer lease and progress. DZ_CONFLICT: the lease is somebody else's by now (the job must be
- * dropped at once); DZ_CANCELLED: somebody asked for its end. */
+/* A lease until now_ms + lease_ms and progress; an ended lease that nobody took lives again.
+ * DZ_CONFLICT: the lease is somebody else's by now (the job must be
+ * dropped at once); DZ_CANCELLED: somebody asked for its end (the lease is the longer one). */
 DZ_MUST enum dz_code dz_catalog_job_renew(struct dz_catalog *c, int64_t id, dz_str owner,
                                           int64_t now_ms, int64_t lease_ms, uint64_t done,
                                           uint64_t total, struct dz_err *err);
 /* The end of an attempt: state DONE, FAILED or CANCELLED, or QUEUED with run_after_ms for another
- * attempt. Reads state, run_after_ms, done, total, fail_kind, fail_text, result. DZ_CONFLICT as
- * above: nothing is written. */
+ * attempt, unless its end was asked for: then it is CANCELLED. Reads state, run_after_ms, done,
+ * total, fail_kind, fail_text, result. DZ_CONFLICT as above: nothing is written. */
 DZ_MUST enum dz_code dz_catalog_job_end(struct dz_catalog *c, int64_t id, dz_str owner,
                                         const struct dz_job_rec *end, int64_t now_ms,
                                         struct dz_err *err);
-/* A queued one is cancelled, a running one is asked to end; an ended one is left: ret_asked false.
+/* A queued one is cancelled, as is one whose lease has ended; a running one is asked to end; an
+ * ended one is left: ret_asked false.
  * DZ_NOT_FOUND. */
 DZ_MUST enum dz_code dz_catalog_job_cancel(struct dz_catalog *c, int64_t id, int64_t now_ms,
                                            bool *ret_asked, struct dz_err *err);
@@ -305,13 +367,6 @@ DZ_MUST enum dz_code dz_catalog_job_next(struct dz_catalog *c, int64_t *ret_due_
 /* Forgets ended jobs beyond the newest `keep`. */
 DZ_MUST enum dz_code dz_catalog_jobs_trim(struct dz_catalog *c, size_t keep, struct dz_err *err);
 
-/* What crawls remember: small JSON texts by (source, name), gone after expires_ms (0: never). name:
- * "series/ID/titles", "health", "kv/KEY" … */
-struct dz_crawl_state_rec {
-    dz_str source, name, value;
-    int64_t updated_ms, expires_ms;
-};
-#define DZ_CRAWL_STATE_MAX (256u * 1024) /* bytes of a value */
 /* n > 0 records in one transaction; a value with n = 0 forgets. */
 DZ_MUST enum dz_code dz_catalog_state_put(struct dz_catalog *c, const struct dz_crawl_state_rec *v,
                                           size_t n, int64_t now_ms, struct dz_err *err);
@@ -321,24 +376,23 @@ DZ_MUST enum dz_code dz_catalog_state_list(struct dz_catalog *c, dz_str source, 
                                            struct dz_crawl_state_rec **ret_v, size_t *ret_n,
                                            struct dz_err *err);
 
-/* A page of a chapter that is not whole yet: counted as a use of its blob, so that no repair takes
- * it for garbage, and found again by the next attempt. `at` is the place in the source's list, from
- * 0; a page that was left out (blank) has a blob of zero bytes and mime "". */
-struct dz_part_rec {
-    uint32_t at;
-    dz_str url; /* another one than before: the part is stale */
-    int64_t mtime_s;
-    struct dz_blob_rec blob;
-};
+/* n > 0 parts, new or in place of older ones. */
 DZ_MUST enum dz_code dz_catalog_part_put(struct dz_catalog *c, dz_str source, dz_str chapter,
                                          const struct dz_part_rec *v, size_t n, struct dz_err *err);
+/* By `at`; none is no error. */
 DZ_MUST enum dz_code dz_catalog_parts(struct dz_catalog *c, dz_str source, dz_str chapter,
                                       struct dz_arena *a, struct dz_part_rec **ret_v, size_t *ret_n,
                                       struct dz_err *err);
-/* Within the batch that stores the chapter. */
+/* Every part of every chapter, until fn fails. fn must not write. */
+DZ_MUST enum dz_code dz_catalog_parts_all(struct dz_catalog *c, dz_part_fn *fn, void *arg,
+                                          struct dz_err *err);
+/* DZ_NOT_FOUND */
+DZ_MUST enum dz_code dz_batch_part_del(struct dz_batch *b, dz_str source, dz_str chapter,
+                                       uint32_t at, struct dz_err *err);
+/* Within the batch that stores the chapter; none is no error. */
 DZ_MUST enum dz_code dz_batch_parts_del(struct dz_batch *b, dz_str source, dz_str chapter,
                                         struct dz_err *err);
-/* Parts older than before_ms, of chapters that nobody finished. */
+/* All parts of chapters that got none since before_ms: nobody finished them. */
 DZ_MUST enum dz_code dz_catalog_parts_trim(struct dz_catalog *c, int64_t before_ms,
                                            struct dz_err *err);
 

@@ -345,20 +345,14 @@ enum dz_code dz_sq_read_pages(struct dz_sq_conn *c, int64_t chapter_id, struct d
 /* ---- reading -----------------------------------------------------------------------------------
  */
 
-/* A reader inside one transaction; done gives it back. */
-struct reading {
-    struct dz_sqlite *d;
-    struct dz_sq_conn *c;
-};
-
-static enum dz_code reading_begin(struct reading *r, struct dz_sqlite *d, struct dz_err *err)
+enum dz_code dz_sq_reading_begin(struct dz_sq_reading *r, struct dz_sqlite *d, struct dz_err *err)
 {
     DZ_TRY(dz_sq_reader_take(d, &r->c, err));
     r->d = d;
     return dz_sq_run_plain(r->c, DZ_SQ_BEGIN_READ, err);
 }
 
-static void reading_done(struct reading *r)
+void dz_sq_reading_done(struct dz_sq_reading *r)
 {
     if (!r->c)
         return;
@@ -367,8 +361,7 @@ static void reading_done(struct reading *r)
     dz_sq_reader_put(r->d, r->c);
 }
 
-/* Grows an array of `size` bytes an element, kept on the heap until its length is known. */
-static void *grown(void *v, size_t n, size_t *cap, size_t size)
+void *dz_sq_grown(void *v, size_t n, size_t *cap, size_t size)
 {
     if (n < *cap)
         return v;
@@ -376,8 +369,8 @@ static void *grown(void *v, size_t n, size_t *cap, size_t size)
     return dz_realloc(v, *cap * size);
 }
 
-static enum dz_code arena_copy(struct dz_arena *a, const void *v, size_t bytes, void **ret_p,
-                               struct dz_err *err)
+enum dz_code dz_sq_arena_copy(struct dz_arena *a, const void *v, size_t bytes, void **ret_p,
+                              struct dz_err *err)
 {
     DZ_TRY(dz_arena_try(a, bytes, ret_p, err));
     if (bytes)
@@ -396,11 +389,11 @@ static enum dz_code read_ids(struct dz_sq_conn *c, sqlite3_stmt *st, struct dz_a
         DZ_TRY(dz_sq_row(c, st, &row, err));
         if (!row)
             break;
-        ids = grown(ids, n, &cap, sizeof(*ids));
+        ids = dz_sq_grown(ids, n, &cap, sizeof(*ids));
         ids[n++] = sqlite3_column_int64(st, 0);
     }
     void *copy;
-    DZ_TRY(arena_copy(a, ids, n * sizeof(*ids), &copy, err));
+    DZ_TRY(dz_sq_arena_copy(a, ids, n * sizeof(*ids), &copy, err));
     *ret_ids = copy;
     *ret_n = n;
     return DZ_OK;
@@ -409,9 +402,9 @@ static enum dz_code read_ids(struct dz_sq_conn *c, sqlite3_stmt *st, struct dz_a
 static enum dz_code series_ids(void *self, struct dz_arena *a, int64_t **ret_ids, size_t *ret_n,
                                struct dz_err *err)
 {
-    DZ_AUTO(reading_done) struct reading r = {0};
+    DZ_AUTO(dz_sq_reading_done) struct dz_sq_reading r = {0};
     DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
-    DZ_TRY(reading_begin(&r, self, err));
+    DZ_TRY(dz_sq_reading_begin(&r, self, err));
     DZ_TRY(dz_sq_get(r.c, DZ_SQ_SERIES_IDS, &st, err));
     return read_ids(r.c, st, a, ret_ids, ret_n, err);
 }
@@ -419,10 +412,10 @@ static enum dz_code series_ids(void *self, struct dz_arena *a, int64_t **ret_ids
 static enum dz_code series_find(void *self, dz_str source, dz_str source_id, int64_t *ret_id,
                                 struct dz_err *err)
 {
-    DZ_AUTO(reading_done) struct reading r = {0};
+    DZ_AUTO(dz_sq_reading_done) struct dz_sq_reading r = {0};
     DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
     bool row = false;
-    DZ_TRY(reading_begin(&r, self, err));
+    DZ_TRY(dz_sq_reading_begin(&r, self, err));
     DZ_TRY(dz_sq_get(r.c, DZ_SQ_SERIES_FIND, &st, err));
     dz_sq_bind_str(st, 1, source);
     dz_sq_bind_str(st, 2, source_id);
@@ -455,7 +448,7 @@ static void chapters_done(struct chapters *c)
 static enum dz_code add_chapter(sqlite3_stmt *st, struct dz_text_pool *pool, struct chapters *to,
                                 struct dz_err *err)
 {
-    to->v = grown(to->v, to->n, &to->cap, sizeof(*to->v));
+    to->v = dz_sq_grown(to->v, to->n, &to->cap, sizeof(*to->v));
     DZ_TRY(dz_sq_read_chapter(st, pool, &to->v[to->n], err));
     to->n++;
     return DZ_OK;
@@ -511,7 +504,7 @@ static enum dz_code compare(struct dz_sq_conn *c, int64_t series_id, const struc
             to->kept_n++;
             continue;
         }
-        to->others = grown(to->others, to->n, &to->cap, sizeof(*to->others));
+        to->others = dz_sq_grown(to->others, to->n, &to->cap, sizeof(*to->others));
         to->others[to->n++] = id;
     }
 }
@@ -559,7 +552,7 @@ static enum dz_code load_chapters(struct dz_sq_conn *c, const struct dz_snapshot
     if (read.n > 1)
         qsort(read.v, read.n, sizeof(*read.v), newest_first);
     void *copy;
-    DZ_TRY(arena_copy(pool->arena, read.v, read.n * sizeof(*read.v), &copy, err));
+    DZ_TRY(dz_sq_arena_copy(pool->arena, read.v, read.n * sizeof(*read.v), &copy, err));
     full->chapters = copy;
     full->chapters_n = read.n;
     return DZ_OK;
@@ -586,7 +579,7 @@ static enum dz_code load_pages(struct dz_sq_conn *c, struct dz_text_pool *pool,
     for (size_t i = 0; i < full->chapters_n; i++) {
         DZ_TRY(dz_sq_read_pages(c, order[i]->id, pool, &pages, err));
         void *copy;
-        DZ_TRY(arena_copy(pool->arena, pages.v, pages.n * sizeof(*pages.v), &copy, err));
+        DZ_TRY(dz_sq_arena_copy(pool->arena, pages.v, pages.n * sizeof(*pages.v), &copy, err));
         order[i]->pages = copy;
         order[i]->pages_n = pages.n;
     }
@@ -607,12 +600,12 @@ static enum dz_code load_assets(struct dz_sq_conn *c, int64_t series_id, struct 
         DZ_TRY(dz_sq_row(c, st, &row, err));
         if (!row)
             break;
-        v = grown(v, n, &cap, sizeof(*v));
+        v = dz_sq_grown(v, n, &cap, sizeof(*v));
         DZ_TRY(dz_sq_read_asset(st, pool, &v[n], &blob_id, err));
         n++;
     }
     void *copy;
-    DZ_TRY(arena_copy(pool->arena, v, n * sizeof(*v), &copy, err));
+    DZ_TRY(dz_sq_arena_copy(pool->arena, v, n * sizeof(*v), &copy, err));
     full->assets = copy;
     full->assets_n = n;
     return DZ_OK;
@@ -635,10 +628,10 @@ static enum dz_code load_since(void *self, int64_t series_id, const struct dz_sn
                                struct dz_arena *a, struct dz_series_full *ret_full,
                                struct dz_err *err)
 {
-    DZ_AUTO(reading_done) struct reading r = {0};
+    DZ_AUTO(dz_sq_reading_done) struct dz_sq_reading r = {0};
     struct dz_series_full full = {0};
     struct dz_text_pool pool = {.arena = a};
-    DZ_TRY(reading_begin(&r, self, err));
+    DZ_TRY(dz_sq_reading_begin(&r, self, err));
     DZ_TRY(load_series(r.c, series_id, &pool, &full.series, err));
     /* Links of chapters may be worded with the series' address. */
     if (old && !dz_str_eq(old->series.url, full.series.url))
@@ -653,24 +646,24 @@ static enum dz_code load_since(void *self, int64_t series_id, const struct dz_sn
 static enum dz_code shelves(void *self, struct dz_arena *a, struct dz_shelf_rec **ret_v,
                             size_t *ret_n, struct dz_err *err)
 {
-    DZ_AUTO(reading_done) struct reading r = {0};
+    DZ_AUTO(dz_sq_reading_done) struct dz_sq_reading r = {0};
     DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
     DZ_AUTO(dz_freep) struct dz_shelf_rec *v = NULL;
     struct dz_text_pool pool = {.arena = a};
     size_t n = 0, cap = 0;
-    DZ_TRY(reading_begin(&r, self, err));
+    DZ_TRY(dz_sq_reading_begin(&r, self, err));
     DZ_TRY(dz_sq_get(r.c, DZ_SQ_SHELVES, &st, err));
     for (;;) {
         bool row = false;
         DZ_TRY(dz_sq_row(r.c, st, &row, err));
         if (!row)
             break;
-        v = grown(v, n, &cap, sizeof(*v));
+        v = dz_sq_grown(v, n, &cap, sizeof(*v));
         DZ_TRY(dz_sq_str(st, 0, &pool, &v[n].name, err));
         v[n++].series_id = sqlite3_column_int64(st, 1);
     }
     void *copy;
-    DZ_TRY(arena_copy(a, v, n * sizeof(*v), &copy, err));
+    DZ_TRY(dz_sq_arena_copy(a, v, n * sizeof(*v), &copy, err));
     *ret_v = copy;
     *ret_n = n;
     return DZ_OK;
@@ -692,11 +685,23 @@ static enum dz_code ask_changes(struct dz_sq_conn *c, uint64_t since, struct dz_
     return DZ_OK;
 }
 
+/* A file that was removed or replaced still reads as it was, for ever: others write another one. */
+static enum dz_code check_in_place(struct dz_sq_conn *c, struct dz_err *err)
+{
+    int moved = 0;
+    if (sqlite3_file_control(c->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK && moved)
+        return dz_fail(err, DZ_UNAVAILABLE,
+                       "%.160s was removed or replaced while in use; put it back, or start again",
+                       c->name);
+    return DZ_OK;
+}
+
 static enum dz_code poll_changes(struct dz_sqlite *d, uint64_t since, struct dz_arena *a,
                                  int64_t **ret_ids, size_t *ret_n, uint64_t *ret_seq,
                                  struct dz_err *err)
 {
     int64_t version;
+    DZ_TRY(check_in_place(&d->poll, err));
     DZ_TRY(dz_sq_one(&d->poll, DZ_SQ_DATA_VERSION, 0, &version, err));
     if (d->polled && version == d->poll_version && since >= d->poll_newest) {
         *ret_ids = NULL;
@@ -734,10 +739,10 @@ static enum dz_code changes(void *self, uint64_t since, struct dz_arena *a, int6
 
 static enum dz_code counts(void *self, struct dz_catalog_counts *ret_counts, struct dz_err *err)
 {
-    DZ_AUTO(reading_done) struct reading r = {0};
+    DZ_AUTO(dz_sq_reading_done) struct dz_sq_reading r = {0};
     DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
     bool row = false;
-    DZ_TRY(reading_begin(&r, self, err));
+    DZ_TRY(dz_sq_reading_begin(&r, self, err));
     DZ_TRY(dz_sq_get(r.c, DZ_SQ_COUNTS, &st, err));
     DZ_TRY(dz_sq_row(r.c, st, &row, err));
     dz_assert(row);
@@ -758,10 +763,10 @@ static enum dz_code counts(void *self, struct dz_catalog_counts *ret_counts, str
 
 static enum dz_code blobs(void *self, dz_blob_row_fn *fn, void *arg, struct dz_err *err)
 {
-    DZ_AUTO(reading_done) struct reading r = {0};
+    DZ_AUTO(dz_sq_reading_done) struct dz_sq_reading r = {0};
     DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
     DZ_AUTO(dz_arena_free) struct dz_arena *a = dz_arena_new(DZ_MIB);
-    DZ_TRY(reading_begin(&r, self, err));
+    DZ_TRY(dz_sq_reading_begin(&r, self, err));
     DZ_TRY(dz_sq_get(r.c, DZ_SQ_BLOBS, &st, err));
     for (;;) {
         bool row = false;
@@ -895,6 +900,22 @@ const struct dz_catalog_driver dz_catalog_sqlite = {
     .del_asset = dz_sq_del_asset,
     .put_shelf = dz_sq_put_shelf,
     .drop_blob = dz_sq_drop_blob,
+    .part_del = dz_sq_part_del,
+    .parts_del = dz_sq_parts_del,
     .commit = dz_sq_commit,
     .rollback = dz_sq_rollback,
+    .job_add = dz_sq_job_add,
+    .job_take = dz_sq_job_take,
+    .job_renew = dz_sq_job_renew,
+    .job_end = dz_sq_job_end,
+    .job_cancel = dz_sq_job_cancel,
+    .jobs = dz_sq_jobs,
+    .job_next = dz_sq_job_next,
+    .jobs_trim = dz_sq_jobs_trim,
+    .state_put = dz_sq_state_put,
+    .state_list = dz_sq_state_list,
+    .part_put = dz_sq_part_put,
+    .parts = dz_sq_parts,
+    .parts_all = dz_sq_parts_all,
+    .parts_trim = dz_sq_parts_trim,
 };

@@ -491,3 +491,19 @@ def attempt(f):
         return f()
     except OSError:
         return None
+
+
+def test_a_catalog_that_was_removed_or_replaced_is_said(tmp_path, serve):
+    s = serve(tmp_path)
+    db = tmp_path / "data/dozo.db"
+    assert health(s)["catalog"] == "ok"
+    os.rename(db, tmp_path / "kept.db")
+    h = until(lambda: (h := health(s))["status"] == "degraded" and h, "the word that it is gone")
+    assert "dozo.db was removed or replaced" in h["catalog"]
+    db.write_bytes((tmp_path / "kept.db").read_bytes())  # the same bytes, but another file
+    until(lambda: "the catalog cannot be read" in s.read_log(), "the line in the log")
+    assert health(s)["status"] == "degraded" and s.get("/").status == 200
+    os.rename(tmp_path / "kept.db", db)
+    until(lambda: health(s)["status"] == "ok", "the catalog to be back")
+    until(lambda: "can be read again" in s.read_log(), "the other line in the log")
+    assert s.read_log().count("the catalog cannot be read") == 1
