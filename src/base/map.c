@@ -31,12 +31,21 @@ static uint64_t read_8(const unsigned char *p)
     return le64toh(x);
 }
 
+static uint32_t read_4(const unsigned char *p)
+{
+    uint32_t x;
+    memcpy(&x, p, sizeof(x));
+    return le32toh(x);
+}
+
+/* n < 8. Four and more are two reads that overlap; fewer than four three that may. */
 static uint64_t read_fewer(const unsigned char *p, size_t n)
 {
-    uint64_t x = 0;
-    for (size_t i = 0; i < n; i++)
-        x |= (uint64_t)p[i] << (8 * i);
-    return x;
+    if (n >= 4)
+        return read_4(p) | (uint64_t)read_4(p + n - 4) << (8 * (n - 4));
+    if (n == 0)
+        return 0;
+    return p[0] | (uint64_t)p[n / 2] << (8 * (n / 2)) | (uint64_t)p[n - 1] << (8 * (n - 1));
 }
 
 static inline void sip_round(uint64_t v[4])
@@ -82,16 +91,19 @@ uint64_t dz_siphash13(const unsigned char key[16], dz_str s)
 }
 
 static pthread_once_t key_once = PTHREAD_ONCE_INIT;
+static atomic_bool has_key; /* spares the call */
 static unsigned char process_key[16];
 
 static void make_key(void)
 {
     dz_random(process_key, sizeof(process_key));
+    atomic_store_explicit(&has_key, true, memory_order_release);
 }
 
 uint64_t dz_hash(dz_str key)
 {
-    pthread_once(&key_once, make_key);
+    if (DZ_UNLIKELY(!atomic_load_explicit(&has_key, memory_order_acquire)))
+        pthread_once(&key_once, make_key);
     return dz_siphash13(process_key, key);
 }
 
