@@ -99,6 +99,22 @@ enum dz_http_parsed { HTTP_WHOLE, HTTP_MORE, HTTP_BAD };
  * depend on how the bytes arrived. */
 enum dz_http_parsed dz_http_parse_head(dz_str in, size_t head_max, struct dz_http_head *ret_h,
                                        struct dz_http_field *fields);
+/* Fields of a head that was read before. A client sends mostly the same ones again, with another
+ * path before them: then comparing the bytes does instead of reading them. */
+#define HTTP_MEMOS 16
+#define HTTP_MEMO_BYTES 1024
+#define HTTP_MEMO_FIELDS 24
+struct dz_http_memo {
+    uint32_t n; /* bytes of text, the empty line included; 0: nothing yet */
+    struct dz_http_head meaning;
+    struct dz_http_field field[HTTP_MEMO_FIELDS]; /* slices of text */
+    char text[HTTP_MEMO_BYTES];
+};
+/* The same answer from the same bytes, whatever is in the HTTP_MEMOS memos (zeroed at first; NULL:
+ * none). */
+enum dz_http_parsed dz_http_parse_head_like(struct dz_http_memo *memos, dz_str in, size_t head_max,
+                                            struct dz_http_head *ret_h,
+                                            struct dz_http_field *fields);
 bool dz_http_is_token(dz_str s);
 bool dz_http_is_field_value(dz_str s);
 /* One "%XX" decoding of s (valid already) into dst, which holds s.n bytes; returns the length. */
@@ -302,6 +318,7 @@ struct dz_http_lane {
     size_t deferred_n;
     uint64_t bodies_bytes;
     uint64_t next_id;
+    int64_t answered_ns; /* when the last answer was done */
     bool stopping;
     bool cut; /* the grace period was over */
 
@@ -313,7 +330,8 @@ struct dz_http_lane {
 
     struct dz_http_conn *batch_conn; /* whose answers are being gathered */
     size_t batch_n;
-    char *batch; /* HTTP_BATCH_BYTES */
+    char *batch;                /* HTTP_BATCH_BYTES */
+    struct dz_http_memo *memos; /* HTTP_MEMOS */
 
     struct dz_http_coders *coders; /* made on first use */
 

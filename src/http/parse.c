@@ -13,16 +13,17 @@
 
 #include <arpa/inet.h>
 
-enum { TOKEN = 1, TARGET = 2, HOST = 4, HEX = 8 };
+/* SPLITS: the bytes of a target that mean more than themselves. */
+enum { TOKEN = 1, TARGET = 2, HOST = 4, HEX = 8, SPLITS = 16 };
 
 /* clang-format off */
 static const uint8_t char_class[256] = {
     0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
     0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-    0, 7, 0, 1, 7, 7, 7, 7, 6, 6, 7, 7, 6, 7, 7, 2,
-    15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 2, 6, 0, 6, 0, 2,
+    0, 7, 0, 1, 7, 23, 7, 7, 6, 6, 7, 7, 6, 7, 7, 2,
+    15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 2, 6, 0, 6, 0, 18,
     2, 15, 15, 15, 15, 15, 15, 7, 7, 7, 7, 7, 7, 7, 7, 7,
-    7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 2, 2, 2, 3, 7,
+    7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 2, 18, 2, 3, 7,
     3, 15, 15, 15, 15, 15, 15, 7, 7, 7, 7, 7, 7, 7, 7, 7,
     7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 2, 3, 2, 7, 0,
 };
@@ -169,7 +170,13 @@ static size_t scheme_length(dz_str target)
 static enum dz_http_parsed parse_target(struct dz_http_head *h)
 {
     dz_str t = h->target;
-    if (!all_class(t, TARGET))
+    unsigned all = TARGET, any = 0;
+    for (size_t i = 0; i < t.n; i++) {
+        unsigned class = char_class[(unsigned char)t.p[i]];
+        all &= class;
+        any |= class;
+    }
+    if (!all)
         return bad(h, 400, "a byte in the request target must be percent-encoded");
     if (dz_str_eq(h->method_text, DZ_S("CONNECT")))
         return bad(h, 501, "CONNECT is for proxies");
@@ -191,6 +198,10 @@ static enum dz_http_parsed parse_target(struct dz_http_head *h)
         if (!valid_authority(h->host))
             return bad(h, 400, "the host in the request target is not valid");
         t = dz_str_sub(t, end, t.n);
+    }
+    if (DZ_LIKELY(!(any & SPLITS) && t.n > 0)) {
+        h->raw_path = t;
+        return HTTP_WHOLE;
     }
     size_t mark = dz_str_chr(t, '?');
     h->raw_path = dz_str_sub(t, 0, mark);
@@ -456,8 +467,64 @@ static enum dz_http_parsed first_line(struct dz_http_head *h, dz_str in, size_t 
     return parse_request_line(h, (dz_str){in.p + skip, end - 1 - skip});
 }
 
+/* Whether what the fields mean can be kept, and told of another head: the meaning of some depends
+ * on the request line. */
+static bool is_plain(const struct dz_http_head *h)
+{
+    return h->version_minor == 1 && h->target.p[0] == '/';
+}
+
+static dz_str moved(dz_str s, const char *from, const char *to)
+{
+    return (dz_str){to + (s.p - from), s.n};
+}
+
+/* The fields are the bytes that were kept: so is all that they mean. They end with the empty line,
+ * and it is the first one here too. */
+static bool recall(const struct dz_http_memo *m, dz_str rest, struct dz_http_head *h,
+                   struct dz_http_field *fields)
+{
+    if (m->n == 0 || rest.n < m->n || memcmp(rest.p, m->text, m->n) != 0 || !is_plain(h))
+        return false;
+    for (size_t i = 0; i < m->meaning.fields_n; i++) {
+        fields[i].name = moved(m->field[i].name, m->text, rest.p);
+        fields[i].value = moved(m->field[i].value, m->text, rest.p);
+    }
+    struct dz_http_head line = *h;
+    *h = m->meaning;
+    h->method = line.method;
+    h->version_minor = line.version_minor;
+    h->escaped = line.escaped;
+    h->method_text = line.method_text;
+    h->target = line.target;
+    h->raw_path = line.raw_path;
+    h->query = line.query;
+    h->host = fields[h->first[KNOWN_HOST]].value; /* 1.1 is not read without one */
+    return true;
+}
+
+static void keep(struct dz_http_memo *m, dz_str text, const struct dz_http_head *h,
+                 const struct dz_http_field *fields)
+{
+    if (text.n > sizeof(m->text) || h->fields_n > DZ_LEN(m->field) || !is_plain(h))
+        return;
+    m->n = (uint32_t)text.n;
+    memcpy(m->text, text.p, text.n);
+    m->meaning = *h;
+    for (size_t i = 0; i < h->fields_n; i++) {
+        m->field[i].name = moved(fields[i].name, text.p, m->text);
+        m->field[i].value = moved(fields[i].value, text.p, m->text);
+    }
+}
+
 enum dz_http_parsed dz_http_parse_head(dz_str in, size_t head_max, struct dz_http_head *h,
                                        struct dz_http_field *fields)
+{
+    return dz_http_parse_head_like(NULL, in, head_max, h, fields);
+}
+
+enum dz_http_parsed dz_http_parse_head_like(struct dz_http_memo *memos, dz_str in, size_t head_max,
+                                            struct dz_http_head *h, struct dz_http_field *fields)
 {
     memset(h, 0, sizeof(*h));
     if (in.n == 0)
@@ -471,6 +538,12 @@ enum dz_http_parsed dz_http_parse_head(dz_str in, size_t head_max, struct dz_htt
         return bad(h, 414, "the request line is too long");
     if (got != HTTP_WHOLE)
         return got;
+    /* The same client sends heads that are as long behind their first lines. */
+    struct dz_http_memo *memo = memos ? &memos[(in.n - at) % HTTP_MEMOS] : NULL;
+    if (memo && recall(memo, dz_str_sub(in, at, in.n), h, fields)) {
+        h->n = at + memo->n;
+        return HTTP_WHOLE;
+    }
     const char *p = in.p + at, *end = in.p + in.n;
     for (;;) {
         if (end - p >= 2 && p[0] == '\r' && p[1] == '\n')
@@ -485,7 +558,10 @@ enum dz_http_parsed dz_http_parse_head(dz_str in, size_t head_max, struct dz_htt
             return got;
     }
     h->n = (size_t)(p + 2 - in.p);
-    return check_fields(h, fields);
+    got = check_fields(h, fields);
+    if (memo && got == HTTP_WHOLE)
+        keep(memo, dz_str_sub(in, at, h->n), h, fields);
+    return got;
 }
 
 /* ---- small texts ----------------------------------------------------------------------------- */

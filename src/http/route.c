@@ -30,7 +30,6 @@ struct shelf { /* rows of one first segment, most literal first */
 };
 
 struct dz_http_routes {
-    struct dz_map by_first;
     struct shelf *shelves; /* [0]: rows whose first segment is a capture */
     size_t shelves_n;
     struct row *rows;
@@ -79,15 +78,26 @@ static int by_literalness(const void *a, const void *b)
     return x->route < y->route ? -1 : 1;
 }
 
+/* There are few: looking at each is quicker than hashing. */
+static struct shelf *shelf_of(const struct dz_http_routes *t, dz_str first)
+{
+    for (size_t i = 1; i < t->shelves_n; i++) {
+        struct shelf *s = &t->shelves[i];
+        if (s->first.n == first.n &&
+            (first.n == 0 || (s->first.p[0] == first.p[0] && dz_str_eq(s->first, first))))
+            return s;
+    }
+    return NULL;
+}
+
 static struct shelf *shelf_for(struct dz_http_routes *t, const struct row *row)
 {
     if (row->segment[0].kind != LITERAL)
         return &t->shelves[0];
-    struct shelf *s = dz_map_get(&t->by_first, row->segment[0].text);
+    struct shelf *s = shelf_of(t, row->segment[0].text);
     if (!s) {
         s = &t->shelves[t->shelves_n++];
         s->first = row->segment[0].text;
-        dz_map_set(&t->by_first, s->first, s);
     }
     return s;
 }
@@ -95,7 +105,6 @@ static struct shelf *shelf_for(struct dz_http_routes *t, const struct row *row)
 struct dz_http_routes *dz_http_routes_new(const struct dz_http_route *routes, size_t n)
 {
     struct dz_http_routes *t = dz_new(struct dz_http_routes);
-    dz_map_init(&t->by_first);
     t->rows = dz_zalloc((n + 1) * sizeof(*t->rows));
     t->shelves = dz_zalloc((n + 1) * sizeof(*t->shelves));
     t->shelves_n = 1;
@@ -120,7 +129,6 @@ void dz_http_routes_free(struct dz_http_routes **t)
         return;
     for (size_t i = 0; i < gone->shelves_n; i++)
         dz_freep(&gone->shelves[i].rows);
-    dz_map_done(&gone->by_first);
     dz_freep(&gone->shelves);
     dz_freep(&gone->rows);
     dz_freep(&gone);
@@ -162,14 +170,15 @@ static dz_str segment_of(const struct dz_http_path *path, size_t i)
     return dz_str_sub(path->text, i ? path->end[i - 1] + 1 : 1, path->end[i]);
 }
 
-static bool fits(const struct row *row, const struct dz_http_path *path,
+/* `from`: segments before it are known to fit, and are literal. */
+static bool fits(const struct row *row, size_t from, const struct dz_http_path *path,
                  dz_str capture[DZ_HTTP_CAPTURES_MAX])
 {
     bool rest = row->segment[row->n - 1].kind == REST;
     if (rest ? path->segments_n < row->n : path->segments_n != row->n)
         return false;
     unsigned captured = 0;
-    for (size_t i = 0; i < row->n; i++) {
+    for (size_t i = from; i < row->n; i++) {
         const struct segment *s = &row->segment[i];
         dz_str text = segment_of(path, i);
         if (s->kind == LITERAL) {
@@ -186,12 +195,13 @@ static bool fits(const struct row *row, const struct dz_http_path *path,
     return true;
 }
 
-static const struct dz_http_route *find_in(const struct shelf *s, enum dz_http_method method,
+static const struct dz_http_route *find_in(const struct shelf *s, size_t from,
+                                           enum dz_http_method method,
                                            const struct dz_http_path *path,
                                            dz_str capture[DZ_HTTP_CAPTURES_MAX], unsigned *allowed)
 {
     for (size_t i = 0; i < s->n; i++) {
-        if (!fits(s->rows[i], path, capture))
+        if (!fits(s->rows[i], from, path, capture))
             continue;
         if (s->rows[i]->methods & method)
             return s->rows[i]->route;
@@ -207,10 +217,11 @@ const struct dz_http_route *dz_http_routes_find(const struct dz_http_routes *t,
                                                 unsigned *ret_allowed)
 {
     *ret_allowed = 0;
-    const struct shelf *s = dz_map_get(&t->by_first, segment_of(path, 0));
-    const struct dz_http_route *found = s ? find_in(s, method, path, capture, ret_allowed) : NULL;
+    const struct shelf *s = shelf_of(t, segment_of(path, 0));
+    const struct dz_http_route *found =
+        s ? find_in(s, 1, method, path, capture, ret_allowed) : NULL;
     if (!found)
-        found = find_in(&t->shelves[0], method, path, capture, ret_allowed);
+        found = find_in(&t->shelves[0], 0, method, path, capture, ret_allowed);
     if (!found)
         memset(capture, 0, DZ_HTTP_CAPTURES_MAX * sizeof(*capture));
     return found;

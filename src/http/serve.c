@@ -17,10 +17,12 @@ static bool will_close(const struct dz_http_request *q)
 
 void dz_http_account(struct dz_http_request *q, int status, uint64_t bytes)
 {
-    const struct dz_http_server *s = q->conn->lane->server;
-    int64_t ns = dz_mono_ns() - q->begin_ns;
+    struct dz_http_lane *lane = q->conn->lane;
+    const struct dz_http_server *s = lane->server;
+    lane->answered_ns = dz_mono_ns();
+    int64_t ns = lane->answered_ns - q->begin_ns;
     size_t row = q->pub.route ? (size_t)(q->pub.route - s->o.routes) : s->o.routes_n;
-    dz_http_count_reply(&q->conn->lane->counters.rows[row], status, ns);
+    dz_http_count_reply(&lane->counters.rows[row], status, ns);
     if (s->o.access)
         s->o.access(s->o.app, &q->pub, status, bytes, ns);
 }
@@ -230,11 +232,19 @@ static void reply_unrouted(struct dz_http_req *r, unsigned allowed)
         dz_http_reply_error(r, 404, NULL);
 }
 
+/* A request begins when the loop comes to it: with the turn, or when the answer before it in the
+ * same turn was done. One reading of the clock an answer is enough for both. */
+static int64_t begin_ns(const struct dz_http_lane *lane)
+{
+    int64_t turn_ns = dz_loop_now_ns(lane->loop);
+    return lane->answered_ns > turn_ns ? lane->answered_ns : turn_ns;
+}
+
 /* Runs the handler of a complete request, which replies or defers. */
 static void call(struct dz_http_request *q, dz_str body)
 {
     q->in_handler = true;
-    q->begin_ns = dz_mono_ns();
+    q->begin_ns = begin_ns(q->conn->lane);
     fill(q);
     q->pub.body = body;
     unsigned allowed;
@@ -281,7 +291,7 @@ void dz_http_serve_refusal(struct dz_http_request *q, int status, const char *wh
 {
     struct dz_http_counters *counters = &q->conn->lane->counters;
     q->in_handler = true;
-    q->begin_ns = dz_mono_ns();
+    q->begin_ns = begin_ns(q->conn->lane);
     q->head.version_minor = 1;
     fill(q);
     if (status == 408)
@@ -464,8 +474,8 @@ static bool next_request(struct dz_http_conn *c)
     struct dz_http_lane *lane = c->lane;
     struct dz_http_request *q = dz_http_request_take(lane);
     dz_str rest = {in->p + in->at, in->n - in->at};
-    enum dz_http_parsed got =
-        dz_http_parse_head(rest, HTTP_LIMIT(lane->server, max_header_bytes), &q->head, q->fields);
+    enum dz_http_parsed got = dz_http_parse_head_like(
+        lane->memos, rest, HTTP_LIMIT(lane->server, max_header_bytes), &q->head, q->fields);
     if (got == HTTP_MORE) {
         dz_http_request_give(lane, q);
         return false;

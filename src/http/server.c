@@ -113,6 +113,7 @@ struct dz_http_lane *dz_http_lane_new(struct dz_http_server *s, struct dz_loop *
     lane->loop = l;
     lane->next_id = (uint64_t)index << 48; /* ids differ between lanes */
     lane->batch = dz_alloc(HTTP_BATCH_BYTES);
+    lane->memos = dz_zalloc(HTTP_MEMOS * sizeof(*lane->memos));
     for (size_t i = 0; i < HTTP_STATUS_LINES; i++)
         lane->line[i].wall_s = -1;
     dz_http_counters_init(&lane->counters, s->o.routes_n);
@@ -137,6 +138,7 @@ void dz_http_lane_free(struct dz_http_lane **lane)
     dz_http_counters_done(&gone->counters);
     dz_freep(&gone->acceptors);
     dz_freep(&gone->batch);
+    dz_freep(&gone->memos);
     dz_freep(&gone);
 }
 

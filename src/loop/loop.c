@@ -54,7 +54,8 @@ void dz_loop_free(struct dz_loop **l)
 
 void dz_loop_read_clock(struct dz_loop *l)
 {
-    l->now_ms = dz_mono_ns() / 1000000;
+    l->now_ns = dz_mono_ns();
+    l->now_ms = l->now_ns / 1000000;
     int64_t wall_s = dz_now_ms() / 1000;
     if (DZ_UNLIKELY(wall_s != l->wall_s)) {
         l->wall_s = wall_s;
@@ -65,6 +66,11 @@ void dz_loop_read_clock(struct dz_loop *l)
 int64_t dz_loop_now_ms(const struct dz_loop *l)
 {
     return l->now_ms;
+}
+
+int64_t dz_loop_now_ns(const struct dz_loop *l)
+{
+    return l->now_ns;
 }
 
 int64_t dz_loop_wall_s(const struct dz_loop *l)

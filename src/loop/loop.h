@@ -30,6 +30,7 @@ void dz_loop_stop(struct dz_loop *l);
 bool dz_loop_is_owner(const struct dz_loop *l);
 
 int64_t dz_loop_now_ms(const struct dz_loop *l); /* monotonic, read once a turn */
+int64_t dz_loop_now_ns(const struct dz_loop *l); /* the same reading */
 int64_t dz_loop_wall_s(const struct dz_loop *l); /* Unix seconds, read once a turn */
 /* RFC 9110 date of dz_loop_wall_s(): 29 characters and a NUL, kept up to date once a second. */
 const char *dz_loop_http_date(const struct dz_loop *l);

@@ -25,7 +25,7 @@ struct dz_loop {
     bool in_turn;
     bool firing; /* timers are being run */
 
-    int64_t now_ms;
+    int64_t now_ns, now_ms;
     int64_t wall_s;
     char http_date[30];
 

@@ -4,6 +4,8 @@
  */
 #include "rig.h"
 
+#include "http/http_int.h"
+
 #define OK "GET /hello HTTP/1.1\r\nHost: a\r\n"
 #define POST "POST /echo HTTP/1.1\r\nHost: a\r\n"
 #define CHUNKED POST "Transfer-Encoding: chunked\r\n\r\n"
@@ -308,6 +310,109 @@ static void targets(void **state)
     assert_int_equal(status_of(ask(DZ_S("GET /rest%2Fx HTTP/1.1\r\nHost: a\r\n\r\n"))), 404);
 }
 
+/* A head with fields that were read before means what it means when nothing was read before. */
+static const char *const request_lines[] = {
+    "GET /a HTTP/1.1\r\n",       "HEAD /b?q=1 HTTP/1.1\r\n", "GET /%41 HTTP/1.1\r\n",
+    "POST /a HTTP/1.1\r\n",      "GET /a HTTP/1.0\r\n",      "GET http://c/a HTTP/1.1\r\n",
+    "GET http://c HTTP/1.1\r\n", "OPTIONS * HTTP/1.1\r\n",   "\r\nGET /a HTTP/1.1\r\n",
+    "FROB /a HTTP/1.1\r\n",      "GET /a\\b HTTP/1.1\r\n",   "GET /a HTTP/1.1\n",
+};
+static const char *const field_sections[] = {
+    "Host: a\r\n\r\n",
+    "Host: b\r\n\r\n",
+    "Host:\r\n\r\n",
+    "Hest: a\r\n\r\n",
+    "Host: a\r\nX:\r\n\r\n",
+    "Host: a\r\nHost: a\r\n\r\n",
+    "Host: a\r\nConnection: close\r\n\r\n",
+    "Host: a\r\nConnection: x\r\nConnection: close\r\n\r\n",
+    "Host: a\r\nContent-Length: 5\r\n\r\n12345",
+    "Host: a\r\nContent-Length: 5\r\n\r\n54321",
+    "Host: a\r\nContent-Length: 6\r\n\r\n12345",
+    "Host: a\r\nTransfer-Encoding: chunked\r\n\r\n",
+    "Host: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n",
+    "Host: a\r\nIf-None-Match: \"x\"\r\nRange: bytes=0-1\r\n\r\n",
+    "Host: a\r\nIf-None-Match: \"y\"\r\nRange: bytes=0-1\r\n\r\n",
+    "Host: a\r\n\r\nGET /a HTTP/1.1\r\n",
+};
+
+static void assert_like(struct dz_http_memo *memos, dz_str in, size_t head_max)
+{
+    static struct dz_http_request plain, like;
+    enum dz_http_parsed got = dz_http_parse_head(in, head_max, &plain.head, plain.fields);
+    assert_int_equal(dz_http_parse_head_like(memos, in, head_max, &like.head, like.fields), got);
+    const struct dz_http_head *a = &plain.head, *b = &like.head;
+    if (got == HTTP_BAD) {
+        assert_int_equal(a->status, b->status);
+        assert_ptr_equal(a->why, b->why);
+    }
+    if (got != HTTP_WHOLE)
+        return;
+    assert_int_equal(a->method, b->method);
+    assert_int_equal(a->version_minor, b->version_minor);
+    assert_int_equal(a->chunked, b->chunked);
+    assert_int_equal(a->has_length, b->has_length);
+    assert_int_equal(a->keep_alive, b->keep_alive);
+    assert_int_equal(a->expect_continue, b->expect_continue);
+    assert_int_equal(a->escaped, b->escaped);
+    assert_int_equal(a->length, b->length);
+    assert_int_equal(a->known, b->known);
+    assert_int_equal(a->repeated, b->repeated);
+    assert_memory_equal(a->first, b->first, sizeof(a->first));
+    assert_int_equal(a->n, b->n);
+    const dz_str of_a[] = {a->method_text, a->target, a->host, a->raw_path, a->query};
+    const dz_str of_b[] = {b->method_text, b->target, b->host, b->raw_path, b->query};
+    for (size_t i = 0; i < DZ_LEN(of_a); i++) {
+        assert_int_equal(of_a[i].n, of_b[i].n);
+        assert_true(of_a[i].n == 0 || of_a[i].p == of_b[i].p);
+    }
+    assert_int_equal(a->fields_n, b->fields_n);
+    assert_memory_equal(plain.fields, like.fields, a->fields_n * sizeof(plain.fields[0]));
+}
+
+static void fields_read_before(void **state)
+{
+    (void)state;
+    struct dz_http_memo *memos = dz_zalloc(HTTP_MEMOS * sizeof(*memos));
+    const size_t lines = DZ_LEN(request_lines), n = lines * DZ_LEN(field_sections);
+    char *head = dz_alloc(256);
+    for (size_t i = 0; i < n; i++) {
+        for (size_t k = 0; k < n; k++) {
+            const size_t at[] = {i, k};
+            for (size_t j = 0; j < 2; j++) {
+                int len = snprintf(head, 256, "%s%s", request_lines[at[j] % lines],
+                                   field_sections[at[j] / lines]);
+                assert_like(memos, (dz_str){head, (size_t)len}, 4096);
+            }
+        }
+    }
+    /* Cut short, and over the limit, at every place. */
+    int len = snprintf(head, 256, "%s%s", request_lines[0], field_sections[13]);
+    for (size_t i = 1; i <= (size_t)len; i++) {
+        char *part = dz_alloc(i); /* of its own: a look behind the end is seen */
+        memcpy(part, head, i);
+        assert_like(memos, (dz_str){head, (size_t)len}, 4096);
+        assert_like(memos, (dz_str){part, i}, 4096);
+        assert_like(memos, (dz_str){head, (size_t)len}, i);
+        dz_freep(&part);
+    }
+    /* Too long, and too many, to be kept. */
+    struct dz_buf b;
+    long_head(&b, OK "X: ", 1100, "\r\n\r\n");
+    for (int i = 0; i < 2; i++)
+        assert_like(memos, dz_buf_str(&b), 4096);
+    dz_buf_clear(&b);
+    dz_buf_put(&b, DZ_S(OK));
+    for (int i = 0; i < HTTP_MEMO_FIELDS; i++)
+        dz_buf_put(&b, DZ_S("X: y\r\n"));
+    dz_buf_put(&b, DZ_S("\r\n"));
+    for (int i = 0; i < 2; i++)
+        assert_like(memos, dz_buf_str(&b), 4096);
+    dz_buf_done(&b);
+    dz_freep(&head);
+    dz_freep(&memos);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -316,6 +421,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(too_many_fields, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(chunk_limits, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(targets, rig_setup, rig_teardown),
+        cmocka_unit_test(fields_read_before),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
