@@ -119,26 +119,36 @@ static bool stays_behind(const struct dz_fetch_call *c, dz_str name)
         dz_str_eq_nocase(name, DZ_S("authorization")) || dz_str_eq_nocase(name, DZ_S("cookie"));
     return secret && c->visited_n > 1 &&
            (dz_url_parse(c->visited[0], &first, NULL) != DZ_OK ||
+            first.scheme.n > c->parts.scheme.n || /* from https to http */
             !dz_str_eq_nocase(first.host, c->parts.host) || !dz_str_eq(first.port, c->parts.port));
+}
+
+static void add_validators(struct dz_fetch_call *c)
+{
+    c->validating = false;
+    if (!c->entry || !dz_str_eq(c->url, c->entry->from))
+        return;
+    dz_str etag = dz_fetch_find(c->entry->headers, c->entry->headers_n, DZ_S("etag"));
+    dz_str date = dz_fetch_find(c->entry->headers, c->entry->headers_n, DZ_S("last-modified"));
+    c->validating = etag.n > 0 || date.n > 0;
+    if (etag.n > 0)
+        add_line(c, DZ_S("If-None-Match"), etag);
+    if (date.n > 0)
+        add_line(c, DZ_S("If-Modified-Since"), date);
 }
 
 static void add_lines(struct dz_fetch_call *c)
 {
     const struct dz_fetch_policy *p = c->req.policy;
+    bool body_gone = c->visited_n > 1 && c->req.body.n == 0;
     for (size_t i = 0; i < p->headers_n; i++)
         if (!has_header(c, p->headers[i].name) && !stays_behind(c, p->headers[i].name))
             add_line(c, p->headers[i].name, p->headers[i].value);
     for (size_t i = 0; i < c->req.headers_n; i++)
-        if (!stays_behind(c, c->req.headers[i].name))
+        if (!stays_behind(c, c->req.headers[i].name) &&
+            !(body_gone && dz_str_eq_nocase(c->req.headers[i].name, DZ_S("content-type"))))
             add_line(c, c->req.headers[i].name, c->req.headers[i].value);
-    if (!c->entry || c->visited_n > 1)
-        return;
-    dz_str etag = dz_fetch_find(c->entry->headers, c->entry->headers_n, DZ_S("etag"));
-    dz_str date = dz_fetch_find(c->entry->headers, c->entry->headers_n, DZ_S("last-modified"));
-    if (etag.n > 0)
-        add_line(c, DZ_S("If-None-Match"), etag);
-    if (date.n > 0)
-        add_line(c, DZ_S("If-Modified-Since"), date);
+    add_validators(c);
 }
 
 #define SET(option, value) (void)curl_easy_setopt(c->easy, option, value)
@@ -156,6 +166,10 @@ static void set_limits(struct dz_fetch_call *c)
     SET(CURLOPT_LOW_SPEED_TIME, (long)((read_ms + 999) / 1000));
     SET(CURLOPT_FOLLOWLOCATION, 0L);
     SET(CURLOPT_NOSIGNAL, 1L);
+    SET(CURLOPT_QUICK_EXIT, 1L); /* never waits for the thread that resolves a name */
+    SET(CURLOPT_PIPEWAIT, 1L);   /* HTTP/2: a stream more, not a connection more */
+    if (o->ca_file)
+        SET(CURLOPT_CAINFO, o->ca_file);
     SET(CURLOPT_PROTOCOLS_STR, "http,https");
     SET(CURLOPT_OPENSOCKETFUNCTION, on_socket);
     SET(CURLOPT_OPENSOCKETDATA, c);
@@ -204,6 +218,7 @@ bool dz_fetch_call_begin(struct dz_fetch_call *c)
         p->user_agent.n > 0 ? dz_arena_dup(c->arena, p->user_agent) : c->fetch->user_agent);
     SET(CURLOPT_ACCEPT_ENCODING, "");
     SET(CURLOPT_PROXY, p->proxy.n > 0 ? dz_arena_dup(c->arena, p->proxy) : "");
+    SET(CURLOPT_NOPROXY, ""); /* the environment has no say */
     SET(CURLOPT_HEADERFUNCTION, on_head);
     SET(CURLOPT_HEADERDATA, c);
     SET(CURLOPT_WRITEFUNCTION, on_body);

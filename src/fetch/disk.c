@@ -269,6 +269,15 @@ struct dz_fetch_entry *dz_fetch_disk_get(struct dz_fetch_disk *d, dz_str url)
     return e;
 }
 
+void dz_fetch_disk_forget(struct dz_fetch_disk *d, dz_str url)
+{
+    char name[NAME_N + 1];
+    name_of(url, name);
+    struct item *i = dz_map_get(&d->by_name, (dz_str){name, NAME_N});
+    if (i)
+        forget(d, i);
+}
+
 static void put_meta(struct dz_buf *b, const struct dz_fetch_entry *e)
 {
     struct dz_json j;
@@ -322,22 +331,56 @@ void dz_fetch_disk_put(struct dz_fetch_disk *d, const struct dz_fetch_entry *e)
 
 /* ---- rules ----------------------------------------------------------------------------------- */
 
+static bool is_personal(dz_str name)
+{
+    return dz_str_eq_nocase(name, DZ_S("authorization")) ||
+           dz_str_eq_nocase(name, DZ_S("cookie")) || dz_str_eq_nocase(name, DZ_S("range"));
+}
+
+static bool names_one(const struct dz_fetch_header *v, size_t n, dz_str vary)
+{
+    dz_str value;
+    for (size_t i = 0; i < n; i++)
+        if (is_personal(v[i].name) || dz_fetch_directive(vary, v[i].name, &value))
+            return true;
+    return false;
+}
+
+bool dz_fetch_is_special(const struct dz_fetch_req *r, const struct dz_fetch_header *answer,
+                         size_t answer_n)
+{
+    dz_str vary = dz_fetch_find(answer, answer_n, DZ_S("vary")), value;
+    return names_one(r->headers, r->headers_n, vary) ||
+           names_one(r->policy->headers, r->policy->headers_n, vary) ||
+           dz_fetch_directive(vary, DZ_S("*"), &value) ||
+           (r->session && dz_fetch_directive(vary, DZ_S("cookie"), &value));
+}
+
+static bool is_text(dz_str type)
+{
+    static const char *const others[] = {"image/",
+                                         "video/",
+                                         "audio/",
+                                         "font/",
+                                         "application/octet-stream",
+                                         "application/zip",
+                                         "application/pdf",
+                                         "application/vnd.comicbook"};
+    for (size_t i = 0; i < DZ_LEN(others); i++)
+        if (dz_str_eq_nocase(dz_str_sub(type, 0, strlen(others[i])), dz_str_of(others[i])))
+            return false;
+    return true;
+}
+
 bool dz_fetch_may_store(const struct dz_fetch_req *r, const struct dz_fetch_res *res,
                         int64_t wall_s, int64_t *ret_fresh_s)
 {
     dz_str control = dz_fetch_find(res->headers, res->headers_n, DZ_S("cache-control")), value;
-    dz_str vary = dz_fetch_find(res->headers, res->headers_n, DZ_S("vary"));
-    if (res->status != 200 || dz_fetch_directive(control, DZ_S("no-store"), &value))
+    if (res->status != 200 || dz_fetch_directive(control, DZ_S("no-store"), &value) ||
+        dz_fetch_is_special(r, res->headers, res->headers_n))
         return false;
-    /* What a request says of itself only under its own name cannot be told apart in here. */
-    for (size_t i = 0; i < r->headers_n; i++) {
-        dz_str name = r->headers[i].name;
-        if (dz_str_eq_nocase(name, DZ_S("authorization")) ||
-            dz_str_eq_nocase(name, DZ_S("cookie")) || dz_fetch_directive(vary, name, &value))
-            return false;
-    }
-    if (dz_fetch_directive(vary, DZ_S("*"), &value) ||
-        (r->session && dz_fetch_directive(vary, DZ_S("cookie"), &value)))
+    dz_str type = dz_fetch_find(res->headers, res->headers_n, DZ_S("content-type"));
+    if (r->keep_text_only && !is_text(type))
         return false;
     *ret_fresh_s = 0;
     uint64_t n;

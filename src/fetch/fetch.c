@@ -185,6 +185,10 @@ static bool look_into_cache(struct dz_fetch_call *c)
     c->entry = dz_fetch_disk_get(f->disk, c->key);
     if (!c->entry)
         return false;
+    if (dz_fetch_is_special(&c->req, c->entry->headers, c->entry->headers_n)) {
+        dz_fetch_entry_free(&c->entry);
+        return false;
+    }
     int64_t age_s = dz_loop_wall_s(f->loop) - c->entry->stored_s;
     int64_t fresh_s = c->req.fresh_ms > 0 ? c->req.fresh_ms / 1000 : c->entry->fresh_s;
     int64_t ttl_s = f->o.cache_ttl_ms / 1000;
@@ -202,13 +206,16 @@ static void keep_answer(struct dz_fetch_call *c)
 {
     struct dz_fetch_res *res = &c->res;
     int64_t wall_s = dz_loop_wall_s(c->fetch->loop), fresh_s;
+    bool safe = dz_str_eq(c->req.method, DZ_S("GET")) || dz_str_eq(c->req.method, DZ_S("HEAD"));
+    if (c->fetch->disk && !safe && res->status < 400) /* RFC 9111 4.4 */
+        dz_fetch_disk_forget(c->fetch->disk, c->key);
     if (!c->may_cache || !dz_fetch_may_store(&c->req, res, wall_s, &fresh_s))
         return;
     struct dz_fetch_entry e = {.url = c->key,
                                .from = res->url,
                                .status = res->status,
                                .stored_s = wall_s,
-                               .fresh_s = fresh_s,
+                               .fresh_s = c->moved_softly ? 0 : fresh_s,
                                .headers = res->headers,
                                .headers_n = res->headers_n,
                                .body = res->body};
@@ -222,7 +229,8 @@ static void renew_entry(struct dz_fetch_call *c)
     int64_t fresh_s = c->entry->fresh_s, wall_s = dz_loop_wall_s(c->fetch->loop);
     fresh.status = 200;
     if (dz_fetch_may_store(&c->req, &fresh, wall_s, &fresh_s) &&
-        dz_fetch_find(fresh.headers, fresh.headers_n, DZ_S("cache-control")).n > 0)
+        dz_fetch_find(fresh.headers, fresh.headers_n, DZ_S("cache-control")).n > 0 &&
+        !c->moved_softly)
         c->entry->fresh_s = fresh_s;
     c->entry->stored_s = wall_s;
     dz_fetch_disk_put(c->fetch->disk, c->entry);
@@ -232,6 +240,30 @@ static void renew_entry(struct dz_fetch_call *c)
 }
 
 /* ---- hosts ----------------------------------------------------------------------------------- */
+
+static void free_host(struct dz_fetch_host **h)
+{
+    dz_freep(&(*h)->name);
+    dz_freep(h);
+}
+
+/* The one that was asked longest ago, but none that anybody waits for or that wants to be left
+ * alone: some sites give every request another name. */
+static void forget_host(struct dz_fetch *f)
+{
+    struct dz_fetch_host **old = NULL;
+    int64_t now_ms = dz_loop_now_ms(f->loop);
+    for (struct dz_fetch_host **at = &f->host_list; *at; at = &(*at)->next)
+        if ((*at)->stats.running == 0 && (*at)->stats.waiting == 0 &&
+            (*at)->paused_until_ms <= now_ms && (!old || (*at)->used_ms < (*old)->used_ms))
+            old = at;
+    if (!old)
+        return;
+    struct dz_fetch_host *gone = *old;
+    *old = gone->next;
+    (void)dz_map_del(&f->hosts, dz_str_of(gone->name));
+    free_host(&gone);
+}
 
 static struct dz_fetch_host *host_of(struct dz_fetch *f, const struct dz_url *u)
 {
@@ -249,12 +281,16 @@ static struct dz_fetch_host *host_of(struct dz_fetch *f, const struct dz_url *u)
         if (name[i] >= 'A' && name[i] <= 'Z')
             name[i] = (char)(name[i] | 0x20);
     struct dz_fetch_host *h = dz_map_get(&f->hosts, (dz_str){name, (size_t)n});
-    if (h)
+    if (h) {
+        h->used_ms = dz_loop_now_ms(f->loop);
         return h;
+    }
+    if (f->hosts.count >= DZ_FETCH_HOSTS_MAX)
+        forget_host(f);
     h = dz_new(struct dz_fetch_host);
+    h->used_ms = dz_loop_now_ms(f->loop);
     h->name = dz_strdup(name);
     h->last = &h->first;
-    h->stats.host = h->name;
     h->next = f->host_list;
     f->host_list = h;
     (void)dz_map_set(&f->hosts, dz_str_of(h->name), h);
@@ -397,6 +433,7 @@ static bool follow(struct dz_fetch_call *c)
         return false;
     }
     change_method(c, res->status);
+    c->moved_softly |= res->status != 301 && res->status != 308;
     for (size_t i = 0; i < c->visited_n; i++)
         if (dz_str_eq(c->visited[i], normal) && !c->req.session) {
             dz_fetch_call_fail(c, DZ_FETCH_REDIRECTS, "%s redirects in a circle", c->host->name);
@@ -419,10 +456,11 @@ static void heard(struct dz_fetch_call *c, CURLcode curl)
     c->host->stats.running--;
     dz_fetch_call_heard(c, curl);
     c->res.took_ms += now_ms - c->left_ms;
-    dz_fetch_host_heard(c->host, &c->res, now_ms, dz_loop_wall_s(f->loop));
+    dz_fetch_host_heard(c->host, &c->res, now_ms, dz_loop_wall_s(f->loop),
+                        f->o.strike_ms > 0 ? f->o.strike_ms : FETCH_STRIKE_MS);
     if (c->res.kind == DZ_FETCH_OK && follow(c))
         return;
-    if (c->res.kind == DZ_FETCH_OK && c->res.status == 304 && c->entry)
+    if (c->res.kind == DZ_FETCH_OK && c->res.status == 304 && c->validating)
         renew_entry(c);
     else if (c->res.kind == DZ_FETCH_OK)
         keep_answer(c);
@@ -463,6 +501,21 @@ static void copy_request(struct dz_fetch_call *c, const struct dz_fetch_req *r)
     c->req.headers = headers;
 }
 
+/* Judged before anything is copied. */
+static bool is_too_large(struct dz_fetch_call *c, const struct dz_fetch_req *r)
+{
+    size_t n = r->method.n;
+    for (size_t i = 0; i < r->headers_n && n <= FETCH_TEXTS_MAX; i++)
+        n += r->headers[i].name.n + r->headers[i].value.n + 32;
+    if (n <= FETCH_TEXTS_MAX && r->url.n <= DZ_FETCH_URL_MAX && r->body.n <= DZ_FETCH_BODY_MAX)
+        return false;
+    dz_fetch_call_fail(c, DZ_FETCH_BAD_URL,
+                       "the request is too large: at most %u bytes of address, %zu of headers, "
+                       "%llu of content",
+                       DZ_FETCH_URL_MAX, FETCH_TEXTS_MAX, (unsigned long long)DZ_FETCH_BODY_MAX);
+    return true;
+}
+
 static bool is_sane(struct dz_fetch_call *c)
 {
     struct dz_err err = {0};
@@ -474,6 +527,12 @@ static bool is_sane(struct dz_fetch_call *c)
         !dz_fetch_headers_ok(&(struct dz_fetch_header){c->req.method, {0}}, 1)) {
         dz_fetch_call_fail(c, DZ_FETCH_BAD_URL,
                            "a header or the method holds a character that it may not");
+        return false;
+    }
+    const struct dz_fetch_header *own = dz_fetch_headers_own(c->req.headers, c->req.headers_n);
+    if (own) {
+        dz_fetch_call_fail(c, DZ_FETCH_BAD_URL, "the header %.*s is written by the requester alone",
+                           DZ_STR_FMT(own->name));
         return false;
     }
     if (dz_url_normal(c->url, c->arena, &c->key, &err) == DZ_OK)
@@ -494,9 +553,15 @@ void dz_fetch_start(struct dz_fetch *f, const struct dz_fetch_req *r,
         c->next->prev = c;
     f->calls = c;
     f->calls_n++;
-    copy_request(c, r);
     if (ret_call)
         *ret_call = c;
+    if (is_too_large(c, r)) {
+        c->req.done = r->done;
+        c->req.arg = r->arg;
+        end(c);
+        return;
+    }
+    copy_request(c, r);
     if (!is_sane(c)) {
         end(c);
         return;
@@ -553,6 +618,8 @@ enum dz_code dz_fetch_new(struct dz_loop *l, const struct dz_fetch_options *o,
     f->o = *o;
     f->disk = disk;
     f->ended_last = &f->ended;
+    f->ca_file = o->ca_file ? dz_strdup(o->ca_file) : NULL;
+    f->o.ca_file = f->ca_file;
     f->user_agent = dz_strdup(o->user_agent ? o->user_agent : "dozo/" DZ_VERSION);
     dz_map_init(&f->hosts);
     f->multi = curl_multi_init();
@@ -585,12 +652,12 @@ void dz_fetch_free(struct dz_fetch **f)
     while (gone->host_list) {
         struct dz_fetch_host *h = gone->host_list;
         gone->host_list = h->next;
-        dz_freep(&h->name);
-        dz_freep(&h);
+        free_host(&h);
     }
     dz_map_done(&gone->hosts);
     dz_fetch_disk_close(&gone->disk);
     dz_freep(&gone->user_agent);
+    dz_freep(&gone->ca_file);
     dz_freep(&gone);
 }
 
@@ -630,6 +697,7 @@ void dz_fetch_hosts(struct dz_fetch *f, struct dz_arena *a, struct dz_fetch_host
     int64_t now_ms = dz_loop_now_ms(f->loop);
     for (const struct dz_fetch_host *h = f->host_list; h; h = h->next) {
         v[n] = h->stats;
+        v[n].host = dz_arena_dup(a, dz_str_of(h->name));
         v[n++].paused_ms = h->paused_until_ms > now_ms ? h->paused_until_ms - now_ms : 0;
     }
     qsort(v, n, sizeof(*v), by_name);

@@ -27,7 +27,8 @@ struct dz_fetch_res;
 #define DZ_FETCH_REDIRECTS_MAX 10
 #define DZ_FETCH_RATIO_MAX 200          /* decoded to encoded, above 1 MiB decoded: a bomb */
 #define DZ_FETCH_PAUSE_MAX_MS (3600000) /* longest Retry-After that is believed */
-#define DZ_FETCH_CALLS_MAX 4096         /* waiting and running; one more is DZ_FULL */
+#define DZ_FETCH_CALLS_MAX 4096         /* waiting and running; one more is DZ_FETCH_PAUSED */
+#define DZ_FETCH_HOSTS_MAX 1024 /* records kept; idle ones that were asked longest ago leave */
 
 /* ---- whom a source may ask, and how fast ----------------------------------------------------- */
 
@@ -70,6 +71,8 @@ struct dz_fetch_options {
     const char *user_agent;
     int64_t connect_timeout_ms, read_timeout_ms; /* read: longest pause between bytes */
     int64_t total_timeout_ms; /* 0: 10 minutes; of one attempt, however it trickles */
+    int64_t strike_ms;   /* 0: 1 s; first pause of a host that is busy and does not say how long */
+    const char *ca_file; /* PEM; NULL: those that the system trusts */
 };
 /* The loop must outlive it. DZ_IO: cache_dir cannot be used. */
 DZ_MUST enum dz_code dz_fetch_new(struct dz_loop *l, const struct dz_fetch_options *o,
@@ -110,6 +113,7 @@ struct dz_fetch_req {
     dz_str body;               /* copied */
     enum dz_fetch_cache cache; /* GET without body only */
     int64_t fresh_ms;
+    bool keep_text_only; /* images, archives and the like are not written to the cache */
     int64_t connect_timeout_ms, read_timeout_ms; /* 0: the fetcher's */
     int64_t delay_ms;    /* before the request leaves, beside the host's pace */
     int64_t wait_max_ms; /* for a paused host; 0: 60 s, then DZ_FETCH_PAUSED with retry_after_ms */
@@ -144,8 +148,8 @@ void dz_fetch_start(struct dz_fetch *f, const struct dz_fetch_req *r,
 /* done comes with DZ_FETCH_CANCELLED, from the loop. */
 void dz_fetch_cancel(struct dz_fetch_call *call);
 
-/* Cookies (host-only or by public-suffix-checked domain, RFC 6265) and a connection of its own that
- * is kept alive; calls in flight keep it. */
+/* Cookies (host-only or by public-suffix-checked domain, RFC 6265) of its own. Connections are kept
+ * alive and shared by all calls anyway. Calls in flight keep it. */
 struct dz_fetch_session *dz_fetch_session_new(struct dz_fetch *f);
 void dz_fetch_session_unref(struct dz_fetch_session **s);
 
@@ -153,7 +157,7 @@ void dz_fetch_session_unref(struct dz_fetch_session **s);
 
 /* What is known of a host since the start; for `dozo sources` and /metrics. */
 struct dz_fetch_host_stats {
-    const char *host; /* lives as long as the fetcher */
+    const char *host; /* "example.org:443", in the arena */
     uint64_t requests, from_cache, revalidated, errors, bytes;
     uint64_t by_status[6];
     int64_t last_ok_s, last_error_s; /* Unix seconds; 0: never */

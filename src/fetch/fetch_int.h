@@ -8,8 +8,9 @@
 
 #include <curl/curl.h>
 
-#define FETCH_STRIKE_MS 1000       /* first pause of a host that asked for none by name */
-#define FETCH_STRIKE_MAX_MS 300000 /* the longest one that it gets unasked */
+#define FETCH_STRIKE_MS 1000                 /* first pause of a host that asked for none by name */
+#define FETCH_TEXTS_MAX ((size_t)256 * 1024) /* header fields of one request together */
+#define FETCH_STRIKE_MAX_MS 300000           /* the longest one that it gets unasked */
 
 struct dz_fetch_policy {
     atomic_uint refs;
@@ -29,6 +30,8 @@ bool dz_fetch_policy_allows(const struct dz_fetch_policy *p, dz_str host);
 bool dz_fetch_policy_opens(const struct dz_fetch_policy *p, dz_str host, dz_str port);
 
 bool dz_fetch_headers_ok(const struct dz_fetch_header *v, size_t n); /* RFC 9110 5.1, 5.5 */
+/* The first field that only the requester itself may write; NULL: none. */
+const struct dz_fetch_header *dz_fetch_headers_own(const struct dz_fetch_header *v, size_t n);
 
 /* Loopback, link-local, private, shared, documentation, multicast and reserved networks (RFC 6890),
  * also inside IPv6 (mapped, NAT64, 6to4). */
@@ -44,6 +47,7 @@ struct dz_fetch_host { /* one "host:port" */
     char *name;
     int64_t next_at_ms; /* the pace allows the next one then */
     int64_t paused_until_ms;
+    int64_t used_ms;
     unsigned strikes;
     struct dz_fetch_host_stats stats;
 };
@@ -51,9 +55,10 @@ struct dz_fetch_host { /* one "host:port" */
 int64_t dz_fetch_host_wait(const struct dz_fetch_host *h, const struct dz_fetch_policy *p,
                            int64_t now_ms);
 void dz_fetch_host_left(struct dz_fetch_host *h, const struct dz_fetch_policy *p, int64_t now_ms);
-/* An answer or a failure: counts it, and pauses the host when it asked for that. */
+/* An answer or a failure: counts it, and pauses the host when it asked for that, or for strike_ms
+ * the first time, twice as long the next. */
 void dz_fetch_host_heard(struct dz_fetch_host *h, const struct dz_fetch_res *res, int64_t now_ms,
-                         int64_t wall_s);
+                         int64_t wall_s, int64_t strike_ms);
 
 /* ---- headers --------------------------------------------------------------------------------- */
 
@@ -87,6 +92,11 @@ void dz_fetch_disk_close(struct dz_fetch_disk **d);
 struct dz_fetch_entry *dz_fetch_disk_get(struct dz_fetch_disk *d, dz_str url);
 /* The oldest leave when there are too many; failures are forgotten: it is a cache. */
 void dz_fetch_disk_put(struct dz_fetch_disk *d, const struct dz_fetch_entry *e);
+void dz_fetch_disk_forget(struct dz_fetch_disk *d, dz_str url);
+/* Whether the request says something under its own name that the answer depends on: it is then
+ * neither kept nor taken from the cache, which knows answers by address alone. */
+bool dz_fetch_is_special(const struct dz_fetch_req *r, const struct dz_fetch_header *answer,
+                         size_t answer_n);
 /* Whether RFC 9111 3 lets a private cache keep the answer, and for how long it is fresh (4.2). */
 bool dz_fetch_may_store(const struct dz_fetch_req *r, const struct dz_fetch_res *res,
                         int64_t wall_s, int64_t *ret_fresh_s);
@@ -110,6 +120,8 @@ struct dz_fetch_call {
     struct dz_fetch_host *host;        /* of the address at hand */
     enum dz_fetch_state state;
     bool cancelled, may_cache, is_private; /* is_private: refused at the socket */
+    bool validating;                       /* the request at hand names what the entry is */
+    bool moved_softly;                     /* by a redirect that may be another one tomorrow */
     dz_str url, key;                       /* at hand; normal form of the first one */
     struct dz_url parts;                   /* of url */
     dz_str visited[DZ_FETCH_REDIRECTS_MAX + 1];
@@ -134,7 +146,7 @@ struct dz_fetch {
     struct dz_fetch_note *note; /* posted to tell what has ended; NULL: none is on its way */
     bool closing;
     struct dz_fetch_options o;
-    char *user_agent;
+    char *user_agent, *ca_file;
     struct dz_fetch_disk *disk;
     struct dz_map hosts; /* "host:port" → struct dz_fetch_host */
     struct dz_fetch_host *host_list;

@@ -75,9 +75,8 @@ void dz_fetch_host_left(struct dz_fetch_host *h, const struct dz_fetch_policy *p
 
 /* 1 s, 2 s, 4 s …, each between half and the whole of it, so that many crawlers do not come back
  * together. */
-static int64_t strike(struct dz_fetch_host *h)
+static int64_t strike(struct dz_fetch_host *h, int64_t ms)
 {
-    int64_t ms = FETCH_STRIKE_MS;
     for (unsigned i = 0; i < h->strikes && ms < FETCH_STRIKE_MAX_MS; i++)
         ms *= 2;
     ms = ms < FETCH_STRIKE_MAX_MS ? ms : FETCH_STRIKE_MAX_MS;
@@ -86,7 +85,7 @@ static int64_t strike(struct dz_fetch_host *h)
 }
 
 void dz_fetch_host_heard(struct dz_fetch_host *h, const struct dz_fetch_res *res, int64_t now_ms,
-                         int64_t wall_s)
+                         int64_t wall_s, int64_t strike_ms)
 {
     struct dz_fetch_host_stats *s = &h->stats;
     bool answered = res->kind == DZ_FETCH_OK;
@@ -107,7 +106,12 @@ void dz_fetch_host_heard(struct dz_fetch_host *h, const struct dz_fetch_res *res
     }
     if (!stop && !silent)
         return;
-    int64_t ms = stop && res->retry_after_ms >= 0 ? res->retry_after_ms : strike(h);
+    /* "At once" is no answer of a host that has too much to do. Several answers of one storm are
+     * one strike. */
+    bool paused = h->paused_until_ms > now_ms;
+    int64_t ms = stop && res->retry_after_ms > 0 ? res->retry_after_ms
+                 : paused                        ? 0
+                                                 : strike(h, strike_ms);
     if (now_ms + ms > h->paused_until_ms)
         h->paused_until_ms = now_ms + ms;
 }

@@ -60,6 +60,28 @@ bool dz_fetch_headers_ok(const struct dz_fetch_header *v, size_t n)
     return good;
 }
 
+/* What frames the message, what names the host (which was judged by the address), and what the
+ * cache and the decoder stand on. */
+const struct dz_fetch_header *dz_fetch_headers_own(const struct dz_fetch_header *v, size_t n)
+{
+    static const char *const own[] = {"accept-encoding",
+                                      "connection",
+                                      "content-length",
+                                      "expect",
+                                      "host",
+                                      "keep-alive",
+                                      "proxy-connection",
+                                      "te",
+                                      "trailer",
+                                      "transfer-encoding",
+                                      "upgrade"};
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < DZ_LEN(own); k++)
+            if (dz_str_eq_nocase(v[i].name, dz_str_of(own[k])))
+                return &v[i];
+    return NULL;
+}
+
 static enum dz_code check(const struct dz_fetch_policy_spec *s, struct dz_err *err)
 {
     if (s->hosts_n > HOSTS_MAX || s->open_hosts_n > HOSTS_MAX || s->headers_n > HEADERS_MAX)
@@ -77,6 +99,10 @@ static enum dz_code check(const struct dz_fetch_policy_spec *s, struct dz_err *e
     for (size_t i = 0; i < s->headers_n; i++)
         if (!is_header(&s->headers[i]))
             return dz_fail(err, DZ_BAD_INPUT, "header %zu has a wrong name or a line break", i + 1);
+    const struct dz_fetch_header *own = dz_fetch_headers_own(s->headers, s->headers_n);
+    if (own)
+        return dz_fail(err, DZ_BAD_INPUT, "the header %.*s is written by the requester alone",
+                       DZ_STR_FMT(own->name));
     return DZ_OK;
 }
 

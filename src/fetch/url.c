@@ -67,8 +67,7 @@ static enum dz_code parse_authority(dz_str authority, struct dz_url *u, struct d
     bool v6 = u->host.n > 2 && u->host.p[0] == '[' && u->host.p[u->host.n - 1] == ']';
     for (size_t i = 0; i < u->host.n; i++) {
         char c = u->host.p[i];
-        bool good = v6 ? hex_digit(c) >= 0 || strchr("[]:.", c)
-                       : is_unreserved(c) || c == '%' || (c & 0x80);
+        bool good = v6 ? hex_digit(c) >= 0 || strchr("[]:.", c) : is_unreserved(c) || (c & 0x80);
         if (!good || c == 0)
             return dz_fail(err, DZ_BAD_INPUT, "the host of the address holds a wrong character");
     }

@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <zlib.h>
 
 static struct {
     struct dz_loop *loop;
@@ -45,7 +46,76 @@ static const struct {
     {"/fresh", OK("5\r\nCache-Control: max-age=600\r\n\r\nfresh")},
     {"/private", OK("5\r\nCache-Control: no-store\r\n\r\nnever")},
     {"/tagged", OK("6\r\nETag: \"t1\"\r\nX-Kept: yes\r\n\r\ntagged")},
+    {"/to-tagged", "HTTP/1.1 302 Found\r\nLocation: /tagged\r\nContent-Length: 0\r\n\r\n"},
+    {"/picture", OK("3\r\nContent-Type: image/png\r\nCache-Control: max-age=60\r\n\r\npng")},
+    {"/by-name", OK("5\r\nVary: X-Who\r\nCache-Control: max-age=60\r\n\r\nnamed")},
+    {"/long", OK("5\r\n\r\nhello and more than was said")},
+    {"/chunk-cut", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n9\r\nhal"},
+    {"/chunk-bad", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n"},
+    {"/two-lengths", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 9\r\n\r\nhello"},
+    {"/no-gzip", OK("5\r\nContent-Encoding: gzip\r\n\r\nhello")},
+    {"/tired", "HTTP/1.1 503 Tired\r\nContent-Length: 0\r\n\r\n"},
+    {"/at-once", "HTTP/1.1 429 Busy\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n"},
 };
+
+/* So much of one byte, in gzip. */
+static void send_packed(int fd, size_t n)
+{
+    char *plain = calloc(1, n), *packed = malloc(n / 100 + 4096), head[200];
+    z_stream z = {.next_in = (Bytef *)plain,
+                  .avail_in = (uInt)n,
+                  .next_out = (Bytef *)packed,
+                  .avail_out = (uInt)(n / 100 + 4096)};
+    if (deflateInit2(&z, 9, Z_DEFLATED, 31, 8, Z_DEFAULT_STRATEGY) == Z_OK &&
+        deflate(&z, Z_FINISH) == Z_STREAM_END) {
+        snprintf(head, sizeof(head),
+                 "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %zu\r\n\r\n",
+                 (size_t)z.total_out);
+        (void)!send(fd, head, strlen(head), MSG_NOSIGNAL);
+        (void)!send(fd, packed, z.total_out, MSG_NOSIGNAL);
+    }
+    deflateEnd(&z);
+    free(plain);
+    free(packed);
+}
+
+/* True: it was one of the answers that are no fixed text. */
+static bool answer_oddly(int fd, const char *path)
+{
+    static char block[65536];
+    if (strncmp(path, " /bomb ", 7) == 0) {
+        send_packed(fd, (size_t)64 * 1024 * 1024);
+    } else if (strncmp(path, " /packed ", 9) == 0) {
+        send_packed(fd, 1000);
+    } else if (strncmp(path, " /silent ", 9) == 0) {
+        while (recv(fd, block, sizeof(block), 0) > 0) {
+        }
+    } else if (strncmp(path, " /endless ", 10) == 0) {
+        (void)!send(fd, "HTTP/1.1 200 OK\r\n\r\n", 19, MSG_NOSIGNAL);
+        while (send(fd, block, sizeof(block), MSG_NOSIGNAL) > 0) {
+        }
+    } else if (strncmp(path, " /heads ", 8) == 0) {
+        (void)!send(fd, "HTTP/1.1 200 OK\r\n", 17, MSG_NOSIGNAL);
+        while (send(fd, "X-Some: thing and more of it\r\n", 30, MSG_NOSIGNAL) > 0) {
+        }
+    } else if (strncmp(path, " /name", 6) == 0) { /* on to the other name of this machine */
+        char text[256];
+        snprintf(text, sizeof(text),
+                 "HTTP/1.1 302 Found\r\nLocation: http://localhost:%u/plain\r\n"
+                 "Content-Length: 0\r\n\r\n",
+                 rig.port);
+        (void)!send(fd, text, strlen(text), MSG_NOSIGNAL);
+    } else if (strncmp(path, " /further?", 10) == 0) {
+        char text[256];
+        snprintf(text, sizeof(text),
+                 "HTTP/1.1 307 On\r\nLocation: /further?%lu\r\nContent-Length: 0\r\n\r\n",
+                 strtoul(path + 10, NULL, 10) + 1);
+        (void)!send(fd, text, strlen(text), MSG_NOSIGNAL);
+    } else {
+        return false;
+    }
+    return true;
+}
 
 static void answer(int fd)
 {
@@ -70,14 +140,8 @@ static void answer(int fd)
     }
     if (strstr(text, "If-None-Match: \"t1\""))
         found = "HTTP/1.1 304 Not Modified\r\nETag: \"t1\"\r\n\r\n";
-    bool endless = path && strncmp(path, " /endless ", 10) == 0;
-    found = endless ? "HTTP/1.1 200 OK\r\n\r\n" : found;
-    (void)!send(fd, found, strlen(found), MSG_NOSIGNAL);
-    if (endless) {
-        static char block[65536];
-        while (send(fd, block, sizeof(block), MSG_NOSIGNAL) > 0) {
-        }
-    }
+    if (!path || !answer_oddly(fd, path))
+        (void)!send(fd, found, strlen(found), MSG_NOSIGNAL);
 }
 
 static void *serve(void *arg)
@@ -157,15 +221,21 @@ static struct dz_fetch_policy *policy_for(const char *host, const char *open)
     return p;
 }
 
-static void open_fetch(void)
+static void open_fetch_with(int64_t strike_ms)
 {
     struct dz_fetch_options o = {.cache_dir = rig.dir,
                                  .cache_entries_max = 3,
                                  .cache_ttl_ms = 3600000,
                                  .user_agent = "dozo-test/1",
                                  .connect_timeout_ms = 20000,
-                                 .read_timeout_ms = 20000};
+                                 .read_timeout_ms = 20000,
+                                 .strike_ms = strike_ms};
     assert_int_equal(dz_fetch_new(rig.loop, &o, &rig.fetch, NULL), DZ_OK);
+}
+
+static void open_fetch(void)
+{
+    open_fetch_with(0);
 }
 
 static int setup(void **state)
@@ -305,6 +375,132 @@ static void names_what_is_broken(void **state)
     assert_int_equal(o.kind, DZ_FETCH_TOO_LARGE);
 }
 
+static void names_more_that_is_broken(void **state)
+{
+    (void)state;
+    dz_fetch_free(&rig.fetch);
+    open_fetch_with(1);
+    assert_int_equal(ask("/chunk-cut").kind, DZ_FETCH_BROKEN);
+    assert_int_equal(ask("/chunk-bad").kind, DZ_FETCH_BROKEN);
+    assert_int_equal(ask("/two-lengths").kind, DZ_FETCH_BROKEN);
+    assert_int_equal(ask("/no-gzip").kind, DZ_FETCH_BROKEN);
+    assert_int_equal(ask("/packed").kind, DZ_FETCH_OK);
+    assert_string_equal(ask("/long").body, "hello"); /* what goes over the length is not read */
+    assert_int_equal(ask("/heads").kind, DZ_FETCH_TOO_LARGE);
+    struct outcome o = ask_with((struct dz_fetch_req){.read_timeout_ms = 1000}, "/silent");
+    assert_int_equal(o.kind, DZ_FETCH_TIMEOUT);
+
+    DZ_AUTO(dz_arena_free) struct dz_arena *a = dz_arena_new(DZ_MIB);
+    struct dz_fetch_host_stats *v;
+    size_t n;
+    dz_fetch_hosts(rig.fetch, a, &v, &n);
+    uint64_t before = v[0].bytes;
+    o = ask("/bomb"); /* cut long before its 64 MiB are unpacked */
+    assert_int_equal(o.kind, DZ_FETCH_TOO_LARGE);
+    assert_non_null(strstr(o.text, "unpacks"));
+    dz_fetch_hosts(rig.fetch, a, &v, &n);
+    assert_true(v[0].bytes - before < 20 * DZ_MIB);
+}
+
+static void follows_no_redirect_to_a_private_address(void **state)
+{
+    (void)state;
+    dz_str hosts[] = {DZ_S("127.0.0.1"), DZ_S("localhost")}, open[] = {dz_str_of(rig.base + 7)};
+    struct dz_fetch_policy_spec s = {.source = DZ_S("test"),
+                                     .hosts = hosts,
+                                     .hosts_n = 2,
+                                     .open_hosts = open,
+                                     .open_hosts_n = 1};
+    DZ_AUTO(dz_fetch_policy_unref) struct dz_fetch_policy *one = NULL, *both = NULL;
+    assert_int_equal(dz_fetch_policy_new(&s, &one, NULL), DZ_OK);
+    struct outcome o = ask_with((struct dz_fetch_req){.policy = one}, "/name");
+    assert_int_equal(o.kind, DZ_FETCH_FORBIDDEN);
+    assert_non_null(strstr(o.text, "localhost"));
+    assert_non_null(strstr(o.text, "private"));
+    assert_non_null(strstr(rig.last, "GET /name "));
+
+    s.allow_private = true;
+    assert_int_equal(dz_fetch_policy_new(&s, &both, NULL), DZ_OK);
+    static const struct dz_fetch_header secret[] = {{{"Authorization", 13}, {"s3cret", 6}},
+                                                    {{"X-Open", 6}, {"yes", 3}}};
+    o = ask_with((struct dz_fetch_req){.policy = both, .headers = secret, .headers_n = 2}, "/name");
+    assert_string_equal(o.body, "hello");
+    assert_null(strstr(rig.last, "s3cret")); /* another host */
+    assert_non_null(strstr(rig.last, "X-Open: yes"));
+
+    o = ask("/further?1");
+    assert_int_equal(o.kind, DZ_FETCH_REDIRECTS);
+    assert_int_equal(o.requests, DZ_FETCH_REDIRECTS_MAX + 1);
+}
+
+static void writes_some_fields_alone(void **state)
+{
+    (void)state;
+    static const struct dz_fetch_header host[] = {{{"hOST", 4}, {"elsewhere.example", 17}}};
+    int before = rig.requests;
+    struct outcome o = ask_with((struct dz_fetch_req){.headers = host, .headers_n = 1}, "/plain");
+    assert_int_equal(o.kind, DZ_FETCH_BAD_URL);
+    assert_non_null(strstr(o.text, "hOST"));
+    static char large[300000];
+    memset(large, 'x', sizeof(large));
+    const struct dz_fetch_header much[] = {{{"X-Much", 6}, {large, sizeof(large)}}};
+    o = ask_with((struct dz_fetch_req){.headers = much, .headers_n = 1}, "/plain");
+    assert_int_equal(o.kind, DZ_FETCH_BAD_URL);
+    o = ask_with((struct dz_fetch_req){.method = {large, sizeof(large)}}, "/plain");
+    assert_int_equal(o.kind, DZ_FETCH_BAD_URL);
+    assert_int_equal(rig.requests, before);
+}
+
+static void waits_longer_each_time(void **state)
+{
+    (void)state;
+    dz_fetch_free(&rig.fetch);
+    open_fetch_with(40);
+    DZ_AUTO(dz_arena_free) struct dz_arena *a = dz_arena_new(DZ_MIB);
+    struct dz_fetch_host_stats *v;
+    size_t n;
+    int64_t least = 20;
+    for (int i = 0; i < 4; i++, least *= 2) {
+        assert_int_equal(ask(i == 1 ? "/at-once" : "/tired").kind, DZ_FETCH_OK);
+        dz_fetch_hosts(rig.fetch, a, &v, &n);
+        assert_in_range(v[0].paused_ms, least, 2 * least);
+    }
+    int64_t from_ns = dz_mono_ns();
+    assert_int_equal(ask("/plain").status, 200); /* waits for it, and all is forgotten */
+    assert_true(dz_mono_ns() - from_ns >= 155 * 1000000LL);
+    assert_int_equal(ask("/tired").status, 503);
+    dz_fetch_hosts(rig.fetch, a, &v, &n);
+    assert_in_range(v[0].paused_ms, 20, 40);
+    assert_true(v[0].waited_ms >= 300);
+    assert_int_equal(v[0].by_status[5] + v[0].by_status[4], 5);
+    assert_true(v[0].last_ok_s > 0 && v[0].last_error_s > 0);
+}
+
+/* Some sites give every answer a host of its own. */
+static void forgets_old_hosts(void **state)
+{
+    (void)state;
+    dz_fetch_free(&rig.fetch);
+    open_fetch_with(1);
+    DZ_AUTO(dz_fetch_policy_unref)
+    struct dz_fetch_policy *any = policy_for("127.0.0.1", "127.0.0.1");
+    int32_t left = DZ_FETCH_HOSTS_MAX + 20;
+    for (unsigned port = 1; left > 0; port++) {
+        if (port == rig.port)
+            continue;
+        char url[64];
+        snprintf(url, sizeof(url), "http://127.0.0.1:%u/", port);
+        (void)ask_with((struct dz_fetch_req){.policy = any, .connect_timeout_ms = 1}, url);
+        left--;
+    }
+    DZ_AUTO(dz_arena_free) struct dz_arena *a = dz_arena_new(8 * DZ_MIB);
+    struct dz_fetch_host_stats *v;
+    size_t n;
+    dz_fetch_hosts(rig.fetch, a, &v, &n);
+    assert_true(n <= DZ_FETCH_HOSTS_MAX);
+    assert_int_equal(ask("/plain").status, 200);
+}
+
 static void leaves_a_busy_host_alone(void **state)
 {
     (void)state;
@@ -357,6 +553,49 @@ static void keeps_answers(void **state)
     o = ask_with(fresh_only, "/fresh");
     assert_true(o.from_cache);
     assert_string_equal(o.body, "fresh");
+}
+
+static void keeps_what_it_may(void **state)
+{
+    (void)state;
+    char command[128];
+    snprintf(command, sizeof(command), "rm -f %s/*", rig.dir);
+    assert_int_equal(system(command), 0);
+    fresh(NULL);
+    static const struct dz_fetch_header key[] = {{{"Authorization", 13}, {"k", 1}}};
+    static const struct dz_fetch_header who[] = {{{"X-Who", 5}, {"me", 2}}};
+    struct dz_fetch_req fresh_only = {.cache = DZ_FETCH_FRESH}, with_key = fresh_only;
+    with_key.headers = key;
+    with_key.headers_n = 1;
+    (void)ask_with(with_key, "/fresh");
+    assert_false(ask_with(with_key, "/fresh").from_cache);
+    assert_false(ask_with(fresh_only, "/fresh").from_cache);
+    assert_true(ask_with(fresh_only, "/fresh").from_cache);
+    assert_false(ask_with(with_key, "/fresh").from_cache); /* nor is it given the open one */
+
+    struct dz_fetch_req with_name = fresh_only;
+    with_name.headers = who;
+    with_name.headers_n = 1;
+    (void)ask_with(fresh_only, "/by-name");
+    assert_true(ask_with(fresh_only, "/by-name").from_cache);
+    assert_false(ask_with(with_name, "/by-name").from_cache);
+
+    struct dz_fetch_req text_only = fresh_only;
+    text_only.keep_text_only = true;
+    (void)ask_with(text_only, "/picture");
+    assert_false(ask_with(text_only, "/picture").from_cache);
+    (void)ask_with(fresh_only, "/picture");
+    assert_true(ask_with(fresh_only, "/picture").from_cache);
+
+    assert_false(ask_with(fresh_only, "/to-tagged").from_cache);
+    struct outcome o = ask_with(fresh_only, "/to-tagged"); /* both hops, the second validated */
+    assert_true(o.revalidated);
+    assert_int_equal(o.requests, 2);
+    assert_string_equal(o.body, "tagged");
+
+    assert_true(ask_with(fresh_only, "/picture").from_cache);
+    (void)ask_with((struct dz_fetch_req){.method = DZ_S("DELETE")}, "/picture");
+    assert_false(ask_with(fresh_only, "/picture").from_cache); /* changed by that */
 }
 
 static void keeps_few_and_drops_what_it_cannot_read(void **state)
@@ -462,8 +701,14 @@ int main(void)
         CASE(reaches_only_what_it_may),
         CASE(follows_redirects_within_limits),
         CASE(names_what_is_broken),
+        CASE(names_more_that_is_broken),
+        CASE(follows_no_redirect_to_a_private_address),
+        CASE(writes_some_fields_alone),
         CASE(leaves_a_busy_host_alone),
+        CASE(waits_longer_each_time),
+        CASE(forgets_old_hosts),
         CASE(keeps_answers),
+        CASE(keeps_what_it_may),
         CASE(keeps_few_and_drops_what_it_cannot_read),
         CASE(sessions_keep_cookies),
         CASE(cancels),

@@ -162,26 +162,26 @@ static void paces_and_pauses(void **state)
     h.stats.running = 0;
 
     struct dz_fetch_res res = {.kind = DZ_FETCH_OK, .status = 429, .retry_after_ms = 7000};
-    dz_fetch_host_heard(&h, &res, 2000, WALL_S);
+    dz_fetch_host_heard(&h, &res, 2000, WALL_S, FETCH_STRIKE_MS);
     assert_int_equal(dz_fetch_host_wait(&h, p, 2000), 7000);
     res.retry_after_ms = -1;
     int64_t now_ms = 100000, least = 500;
     h.strikes = 0;
     for (int i = 0; i < 12; i++, least = least * 2 < 150000 ? least * 2 : 150000) {
         res.status = 503;
-        dz_fetch_host_heard(&h, &res, now_ms, WALL_S);
+        dz_fetch_host_heard(&h, &res, now_ms, WALL_S, FETCH_STRIKE_MS);
         int64_t ms = dz_fetch_host_wait(&h, p, now_ms);
         assert_in_range(ms, least, 2 * least);
         now_ms += ms;
     }
     res.status = 200;
-    dz_fetch_host_heard(&h, &res, now_ms, WALL_S);
+    dz_fetch_host_heard(&h, &res, now_ms, WALL_S, FETCH_STRIKE_MS);
     assert_int_equal(h.strikes, 0);
     res.status = 404; /* is no reason to leave a host alone */
-    dz_fetch_host_heard(&h, &res, now_ms, WALL_S);
+    dz_fetch_host_heard(&h, &res, now_ms, WALL_S, FETCH_STRIKE_MS);
     assert_int_equal(dz_fetch_host_wait(&h, p, now_ms), 0);
     res = (struct dz_fetch_res){.kind = DZ_FETCH_CONNECT};
-    dz_fetch_host_heard(&h, &res, now_ms, WALL_S);
+    dz_fetch_host_heard(&h, &res, now_ms, WALL_S, FETCH_STRIKE_MS);
     assert_in_range(dz_fetch_host_wait(&h, p, now_ms), 500, 1000);
     assert_int_equal(h.stats.by_status[5], 12);
     assert_int_equal(h.stats.errors, 15);
