@@ -24,63 +24,54 @@ struct dz_batch {
 /* ---- checks ------------------------------------------------------------------------------------
  */
 
-enum text_rule { BYTES, UTF8 }; /* BYTES: names from file systems, which need not be UTF-8 */
-
-struct text_check {
-    const char *field;
-    dz_str s;
-    size_t max;
-    enum text_rule rule;
-};
-
-static enum dz_code check_text(const struct text_check *t, struct dz_err *err)
+enum dz_code dz_check_text(const struct dz_text_check *t, struct dz_err *err)
 {
     if (t->s.n > t->max)
         return dz_fail(err, DZ_TOO_LARGE, "%s has %zu bytes, at most %zu are taken", t->field,
                        t->s.n, t->max);
     if (dz_str_chr(t->s, '\0') != DZ_NPOS)
         return dz_fail(err, DZ_BAD_INPUT, "%s holds a zero byte", t->field);
-    if (t->rule == UTF8 && !dz_str_is_utf8(t->s))
+    if (t->rule == DZ_TEXT_UTF8 && !dz_str_is_utf8(t->s))
         return dz_fail(err, DZ_BAD_INPUT, "%s is not UTF-8", t->field);
     return DZ_OK;
 }
 
-static enum dz_code check_texts(const struct text_check *v, size_t n, struct dz_err *err)
+enum dz_code dz_check_texts(const struct dz_text_check *v, size_t n, struct dz_err *err)
 {
     for (size_t i = 0; i < n; i++)
-        DZ_TRY(check_text(&v[i], err));
+        DZ_TRY(dz_check_text(&v[i], err));
     return DZ_OK;
 }
 
-static enum dz_code check_blob(const struct dz_blob_rec *b, struct dz_err *err)
+enum dz_code dz_check_blob(const struct dz_blob_rec *b, struct dz_err *err)
 {
     if (b->bytes > DZ_BLOB_BYTES_MAX)
         return dz_fail(err, DZ_TOO_LARGE, "a blob of %llu bytes, at most %llu are taken",
                        (unsigned long long)b->bytes, (unsigned long long)DZ_BLOB_BYTES_MAX);
-    return check_text(&(struct text_check){"mime", b->mime, DZ_TEXT_MAX, UTF8}, err);
+    return dz_check_text(&(struct dz_text_check){"mime", b->mime, DZ_TEXT_MAX, DZ_TEXT_UTF8}, err);
 }
 
 static enum dz_code check_series(const struct dz_series_rec *s, struct dz_err *err)
 {
-    const struct text_check v[] = {
-        {"source", s->source, DZ_TEXT_MAX, UTF8},
-        {"source_id", s->source_id, DZ_TEXT_MAX, BYTES},
-        {"title", s->title, DZ_TEXT_MAX, UTF8},
-        {"description", s->description, DZ_LONG_TEXT_MAX, UTF8},
-        {"authors", s->authors, DZ_TEXT_MAX, UTF8},
-        {"lang", s->lang, DZ_TEXT_MAX, UTF8},
-        {"status", s->status, DZ_TEXT_MAX, UTF8},
-        {"url", s->url, DZ_TEXT_MAX, UTF8},
-        {"new_release", s->new_release, DZ_TEXT_MAX, UTF8},
+    const struct dz_text_check v[] = {
+        {"source", s->source, DZ_TEXT_MAX, DZ_TEXT_UTF8},
+        {"source_id", s->source_id, DZ_TEXT_MAX, DZ_TEXT_BYTES},
+        {"title", s->title, DZ_TEXT_MAX, DZ_TEXT_UTF8},
+        {"description", s->description, DZ_LONG_TEXT_MAX, DZ_TEXT_UTF8},
+        {"authors", s->authors, DZ_TEXT_MAX, DZ_TEXT_UTF8},
+        {"lang", s->lang, DZ_TEXT_MAX, DZ_TEXT_UTF8},
+        {"status", s->status, DZ_TEXT_MAX, DZ_TEXT_UTF8},
+        {"url", s->url, DZ_TEXT_MAX, DZ_TEXT_UTF8},
+        {"new_release", s->new_release, DZ_TEXT_MAX, DZ_TEXT_UTF8},
     };
-    DZ_TRY(check_texts(v, DZ_LEN(v), err));
+    DZ_TRY(dz_check_texts(v, DZ_LEN(v), err));
     if (s->id == 0 && (s->source.n == 0 || s->source_id.n == 0))
         return dz_fail(err, DZ_BAD_INPUT, "a series needs a source and a source_id");
     return DZ_OK;
 }
 
-static enum dz_code check_json(const char *field, dz_str text, const dz_str *reserved, size_t n,
-                               struct dz_err *err)
+enum dz_code dz_check_json(const char *field, dz_str text, const dz_str *reserved, size_t n,
+                           struct dz_err *err)
 {
     if (text.n == 0)
         return DZ_OK;
@@ -93,9 +84,9 @@ static enum dz_code check_chapter_json(const struct dz_chapter_rec *c, struct dz
     static const dz_str in_metadata[] = {
         {"title", 5}, {"page_count", 10}, {"volume", 6}, {"volume_cover", 12}};
     static const dz_str beside[] = {{"metadata", 8}, {"links", 5}};
-    DZ_TRY(check_json("links", c->links, NULL, 0, err));
-    DZ_TRY(check_json("meta_extra", c->meta_extra, in_metadata, DZ_LEN(in_metadata), err));
-    return check_json("extra", c->extra, beside, DZ_LEN(beside), err);
+    DZ_TRY(dz_check_json("links", c->links, NULL, 0, err));
+    DZ_TRY(dz_check_json("meta_extra", c->meta_extra, in_metadata, DZ_LEN(in_metadata), err));
+    return dz_check_json("extra", c->extra, beside, DZ_LEN(beside), err);
 }
 
 static enum dz_code check_pages(const struct dz_chapter_rec *c, struct dz_err *err)
@@ -110,9 +101,10 @@ static enum dz_code check_pages(const struct dz_chapter_rec *c, struct dz_err *e
             return dz_fail(err, DZ_BAD_INPUT, "page number %u after %u: they ascend from 1",
                            p->number, last);
         last = p->number;
-        enum dz_code code = check_blob(&p->blob, err);
+        enum dz_code code = dz_check_blob(&p->blob, err);
         if (code == DZ_OK)
-            code = check_text(&(struct text_check){"name", p->name, DZ_TEXT_MAX, BYTES}, err);
+            code = dz_check_text(
+                &(struct dz_text_check){"name", p->name, DZ_TEXT_MAX, DZ_TEXT_BYTES}, err);
         if (code != DZ_OK)
             return dz_wrap(err, code, "page %u", p->number);
     }
@@ -121,19 +113,19 @@ static enum dz_code check_pages(const struct dz_chapter_rec *c, struct dz_err *e
 
 static enum dz_code check_chapter(const struct dz_chapter_rec *c, struct dz_err *err)
 {
-    const struct text_check v[] = {
-        {"source_id", c->source_id, DZ_TEXT_MAX, BYTES},
-        {"key", c->key, DZ_TEXT_MAX, UTF8},
-        {"number", c->number, DZ_TEXT_MAX, UTF8},
-        {"volume", c->volume, DZ_TEXT_MAX, UTF8},
-        {"title", c->title, DZ_TEXT_MAX, UTF8},
-        {"links", c->links, DZ_LONG_TEXT_MAX, UTF8},
-        {"meta_extra", c->meta_extra, DZ_LONG_TEXT_MAX, UTF8},
-        {"extra", c->extra, DZ_LONG_TEXT_MAX, UTF8},
-        {"origin", c->origin, DZ_TEXT_MAX, BYTES},
-        {"origin_stamp", c->origin_stamp, DZ_TEXT_MAX, BYTES},
+    const struct dz_text_check v[] = {
+        {"source_id", c->source_id, DZ_TEXT_MAX, DZ_TEXT_BYTES},
+        {"key", c->key, DZ_TEXT_MAX, DZ_TEXT_UTF8},
+        {"number", c->number, DZ_TEXT_MAX, DZ_TEXT_UTF8},
+        {"volume", c->volume, DZ_TEXT_MAX, DZ_TEXT_UTF8},
+        {"title", c->title, DZ_TEXT_MAX, DZ_TEXT_UTF8},
+        {"links", c->links, DZ_LONG_TEXT_MAX, DZ_TEXT_UTF8},
+        {"meta_extra", c->meta_extra, DZ_LONG_TEXT_MAX, DZ_TEXT_UTF8},
+        {"extra", c->extra, DZ_LONG_TEXT_MAX, DZ_TEXT_UTF8},
+        {"origin", c->origin, DZ_TEXT_MAX, DZ_TEXT_BYTES},
+        {"origin_stamp", c->origin_stamp, DZ_TEXT_MAX, DZ_TEXT_BYTES},
     };
-    DZ_TRY(check_texts(v, DZ_LEN(v), err));
+    DZ_TRY(dz_check_texts(v, DZ_LEN(v), err));
     if (c->source_id.n == 0)
         return dz_fail(err, DZ_BAD_INPUT, "source_id is empty");
     if (c->key.n == 0 || dz_str_chr(c->key, '/') != DZ_NPOS)
@@ -147,7 +139,7 @@ static enum dz_code check_chapter(const struct dz_chapter_rec *c, struct dz_err 
 /* Relative, and every component a name. */
 static enum dz_code check_asset_name(dz_str name, struct dz_err *err)
 {
-    DZ_TRY(check_text(&(struct text_check){"name", name, DZ_TEXT_MAX, BYTES}, err));
+    DZ_TRY(dz_check_text(&(struct dz_text_check){"name", name, DZ_TEXT_MAX, DZ_TEXT_BYTES}, err));
     for (dz_str rest = name;;) {
         size_t slash = dz_str_chr(rest, '/');
         dz_str part = dz_str_sub(rest, 0, slash);
@@ -160,7 +152,7 @@ static enum dz_code check_asset_name(dz_str name, struct dz_err *err)
     }
 }
 
-static int64_t clip_mtime(int64_t s)
+int64_t dz_clip_mtime(int64_t s)
 {
     return s < 0 ? 0 : s > MTIME_MAX ? MTIME_MAX : s;
 }
@@ -215,9 +207,9 @@ enum dz_code dz_catalog_series_ids(struct dz_catalog *c, struct dz_arena *a, int
 enum dz_code dz_catalog_series_find(struct dz_catalog *c, dz_str source, dz_str source_id,
                                     int64_t *ret_id, struct dz_err *err)
 {
-    const struct text_check v[] = {{"source", source, DZ_TEXT_MAX, UTF8},
-                                   {"source_id", source_id, DZ_TEXT_MAX, BYTES}};
-    DZ_TRY(check_texts(v, DZ_LEN(v), err));
+    const struct dz_text_check v[] = {{"source", source, DZ_TEXT_MAX, DZ_TEXT_UTF8},
+                                      {"source_id", source_id, DZ_TEXT_MAX, DZ_TEXT_BYTES}};
+    DZ_TRY(dz_check_texts(v, DZ_LEN(v), err));
     return c->driver->series_find(c->self, source, source_id, ret_id, err);
 }
 
@@ -309,7 +301,7 @@ enum dz_code dz_batch_chapter(struct dz_batch *b, int64_t series_id, const struc
         pages = dz_alloc(c->pages_n * sizeof(*pages));
         memcpy(pages, c->pages, c->pages_n * sizeof(*pages));
         for (size_t i = 0; i < c->pages_n; i++)
-            pages[i].mtime_s = clip_mtime(pages[i].mtime_s);
+            pages[i].mtime_s = dz_clip_mtime(pages[i].mtime_s);
         clipped.pages = pages;
     }
     return owned(b)->put_chapter(b->self, series_id, &clipped, ret_id, ret_changed, err);
@@ -324,9 +316,9 @@ enum dz_code dz_batch_asset(struct dz_batch *b, int64_t series_id, const struct 
                             bool *ret_changed, struct dz_err *err)
 {
     DZ_TRY(check_asset_name(f->name, err));
-    DZ_TRY(check_blob(&f->blob, err));
+    DZ_TRY(dz_check_blob(&f->blob, err));
     struct dz_asset_rec clipped = *f;
-    clipped.mtime_s = clip_mtime(f->mtime_s);
+    clipped.mtime_s = dz_clip_mtime(f->mtime_s);
     return owned(b)->put_asset(b->self, series_id, &clipped, ret_changed, err);
 }
 
@@ -339,7 +331,8 @@ enum dz_code dz_batch_asset_del(struct dz_batch *b, int64_t series_id, dz_str na
 
 enum dz_code dz_batch_shelf(struct dz_batch *b, dz_str name, int64_t series_id, struct dz_err *err)
 {
-    DZ_TRY(check_text(&(struct text_check){"shelf name", name, DZ_TEXT_MAX, UTF8}, err));
+    DZ_TRY(
+        dz_check_text(&(struct dz_text_check){"shelf name", name, DZ_TEXT_MAX, DZ_TEXT_UTF8}, err));
     if (name.n == 0 || dz_str_chr(name, '/') != DZ_NPOS)
         return dz_fail(err, DZ_BAD_INPUT, "shelf name is empty or holds a '/'");
     return owned(b)->put_shelf(b->self, name, series_id, err);
@@ -348,6 +341,20 @@ enum dz_code dz_batch_shelf(struct dz_batch *b, dz_str name, int64_t series_id, 
 enum dz_code dz_batch_blob_drop(struct dz_batch *b, const struct dz_sha256 *sha, struct dz_err *err)
 {
     return owned(b)->drop_blob(b->self, sha, err);
+}
+
+enum dz_code dz_batch_part_del(struct dz_batch *b, dz_str source, dz_str chapter, uint32_t at,
+                               struct dz_err *err)
+{
+    DZ_TRY(dz_check_part_of(source, chapter, err));
+    return owned(b)->part_del(b->self, source, chapter, at, err);
+}
+
+enum dz_code dz_batch_parts_del(struct dz_batch *b, dz_str source, dz_str chapter,
+                                struct dz_err *err)
+{
+    DZ_TRY(dz_check_part_of(source, chapter, err));
+    return owned(b)->parts_del(b->self, source, chapter, err);
 }
 
 enum dz_code dz_batch_commit(struct dz_batch **bp, uint64_t *ret_seq, struct dz_err *err)

@@ -14,6 +14,30 @@ struct dz_catalog {
     void *self;
 };
 
+/* ---- checks of what comes from outside ---------------------------------------------------------
+ */
+
+enum dz_text_rule {
+    DZ_TEXT_BYTES, /* names from file systems, which need not be UTF-8 */
+    DZ_TEXT_UTF8,
+};
+struct dz_text_check {
+    const char *field;
+    dz_str s;
+    size_t max;
+    enum dz_text_rule rule;
+};
+DZ_MUST enum dz_code dz_check_text(const struct dz_text_check *t, struct dz_err *err);
+DZ_MUST enum dz_code dz_check_texts(const struct dz_text_check *v, size_t n, struct dz_err *err);
+DZ_MUST enum dz_code dz_check_blob(const struct dz_blob_rec *b, struct dz_err *err);
+/* An object without the `reserved` names, or nothing. */
+DZ_MUST enum dz_code dz_check_json(const char *field, dz_str text, const dz_str *reserved, size_t n,
+                                   struct dz_err *err);
+/* Into the years that an HTTP date can say. */
+int64_t dz_clip_mtime(int64_t s);
+/* The two names of a chapter under way. */
+DZ_MUST enum dz_code dz_check_part_of(dz_str source, dz_str chapter, struct dz_err *err);
+
 /* ---- texts packed into an arena ----------------------------------------------------------------
  */
 

@@ -97,6 +97,55 @@ const char *const dz_migrations[] = {
     "ALTER TABLE chapter ADD COLUMN rev INTEGER NOT NULL DEFAULT 0",
     /* 3: what changed in a series is found without reading its chapters */
     "CREATE INDEX chapter_rev ON chapter (series_id, rev)",
+    /* 4: jobs, what crawls remember, pages of chapters that are not whole yet. States as in enum
+     * dz_job_state; those below 2 are alive. */
+    "CREATE TABLE job ("
+    " id INTEGER PRIMARY KEY AUTOINCREMENT,"
+    " kind TEXT NOT NULL CHECK (kind <> ''),"
+    " source TEXT NOT NULL,"
+    " target TEXT NOT NULL,"
+    " args TEXT NOT NULL,"
+    " state INTEGER NOT NULL CHECK (state BETWEEN 0 AND 4),"
+    " priority INTEGER NOT NULL,"
+    " attempts INTEGER NOT NULL CHECK (attempts BETWEEN 0 AND 4294967295),"
+    " cancel_asked INTEGER NOT NULL CHECK (cancel_asked IN (0, 1)),"
+    " created_ms INTEGER NOT NULL,"
+    " run_after_ms INTEGER NOT NULL,"
+    " lease_until_ms INTEGER NOT NULL,"
+    " started_ms INTEGER NOT NULL,"
+    " ended_ms INTEGER NOT NULL,"
+    " owner TEXT NOT NULL,"
+    " done INTEGER NOT NULL CHECK (done >= 0),"
+    " total INTEGER NOT NULL CHECK (total >= 0),"
+    " fail_kind TEXT NOT NULL,"
+    " fail_text TEXT NOT NULL,"
+    " result TEXT NOT NULL,"
+    " CHECK ((state = 1) = (owner <> ''))"
+    ") STRICT;"
+    "CREATE UNIQUE INDEX job_live ON job (kind, source, target) WHERE state < 2;"
+    "CREATE INDEX job_queue ON job (priority DESC, run_after_ms, id) WHERE state < 2;"
+    "CREATE INDEX job_ended ON job (ended_ms, id) WHERE state >= 2;"
+    "CREATE TABLE crawl_state ("
+    " source TEXT NOT NULL CHECK (source <> ''),"
+    " name TEXT NOT NULL CHECK (name <> ''),"
+    " value TEXT NOT NULL CHECK (value <> ''),"
+    " updated_ms INTEGER NOT NULL,"
+    " expires_ms INTEGER NOT NULL,"
+    " UNIQUE (source, name)"
+    ") STRICT;"
+    "CREATE INDEX crawl_state_expires ON crawl_state (expires_ms) WHERE expires_ms > 0;"
+    /* No blob: the page was left out. */
+    "CREATE TABLE part ("
+    " source TEXT NOT NULL CHECK (source <> ''),"
+    " chapter TEXT NOT NULL CHECK (chapter <> ''),"
+    " at INTEGER NOT NULL CHECK (at BETWEEN 0 AND 4294967295),"
+    " url TEXT NOT NULL,"
+    " mtime_s INTEGER NOT NULL,"
+    " blob_id INTEGER REFERENCES blob (id),"
+    " put_ms INTEGER NOT NULL,"
+    " PRIMARY KEY (source, chapter, at)"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE INDEX part_blob ON part (blob_id)",
 };
 /* clang-format on */
 const size_t dz_migrations_n = DZ_LEN(dz_migrations);

@@ -62,6 +62,32 @@ enum dz_sq_statement {
     DZ_SQ_MEND_REFS,
     DZ_SQ_WRONG_CHAPTERS_N,
     DZ_SQ_MEND_CHAPTERS_N,
+    DZ_SQ_JOB_LIVE,
+    DZ_SQ_JOB_ADD,
+    DZ_SQ_JOB_SOONER,
+    DZ_SQ_JOB_GIVE_UP,
+    DZ_SQ_JOB_TAKE,
+    DZ_SQ_JOB_RENEW,
+    DZ_SQ_JOB_END,
+    DZ_SQ_JOB_CANCEL,
+    DZ_SQ_JOB_STATE,
+    DZ_SQ_JOBS,
+    DZ_SQ_JOB_NEXT,
+    DZ_SQ_JOBS_TRIM,
+    DZ_SQ_STATE_SET,
+    DZ_SQ_STATE_DEL,
+    DZ_SQ_STATE_EXPIRE,
+    DZ_SQ_STATE_LIST,
+    DZ_SQ_STATE_LIST_ALL,
+    DZ_SQ_PART_BLOB,
+    DZ_SQ_PART_SET,
+    DZ_SQ_PART_DEL,
+    DZ_SQ_PARTS,
+    DZ_SQ_PARTS_ALL,
+    DZ_SQ_PARTS_UNREF,
+    DZ_SQ_PARTS_DEL,
+    DZ_SQ_PARTS_OLD_UNREF,
+    DZ_SQ_PARTS_OLD_DEL,
     DZ_SQ_INTEGRITY,
     DZ_SQ_FOREIGN_KEYS,
     DZ_SQ_STATEMENTS
@@ -158,6 +184,42 @@ DZ_MUST enum dz_code dz_sq_read_blob(sqlite3_stmt *st, int at, struct dz_text_po
 DZ_MUST enum dz_code dz_sq_str(sqlite3_stmt *st, int at, struct dz_text_pool *pool, dz_str *ret_s,
                                struct dz_err *err);
 
+/* ---- batches -----------------------------------------------------------------------------------
+ */
+
+struct dz_sq_batch {
+    struct dz_sqlite *d;
+    struct dz_sq_conn *c;
+    struct dz_arena *arena; /* of one call */
+    int64_t now_s;
+    uint64_t seq; /* of this batch's changes; 0: none yet */
+    bool wrote;   /* in the call at hand */
+    bool broken;
+};
+/* Every call on a batch stands between these two. */
+DZ_MUST enum dz_code dz_sq_call_begin(struct dz_sq_batch *b, struct dz_err *err);
+enum dz_code dz_sq_call_end(struct dz_sq_batch *b, enum dz_code code);
+/* The statement that is about to write. */
+DZ_MUST enum dz_code dz_sq_get_write(struct dz_sq_batch *b, enum dz_sq_statement which,
+                                     sqlite3_stmt **ret_st, struct dz_err *err);
+/* One more reference to the blob, whose row is made when it is new; and one less. */
+DZ_MUST enum dz_code dz_sq_blob_ref(struct dz_sq_batch *b, const struct dz_blob_rec *blob,
+                                    int64_t *ret_id, struct dz_err *err);
+DZ_MUST enum dz_code dz_sq_blob_unref(struct dz_sq_batch *b, int64_t id, struct dz_err *err);
+
+/* A reader inside one transaction; done gives it back. */
+struct dz_sq_reading {
+    struct dz_sqlite *d;
+    struct dz_sq_conn *c;
+};
+DZ_MUST enum dz_code dz_sq_reading_begin(struct dz_sq_reading *r, struct dz_sqlite *d,
+                                         struct dz_err *err);
+void dz_sq_reading_done(struct dz_sq_reading *r); /* a DZ_AUTO handler */
+/* Grows an array of `size` bytes an element, kept on the heap until its length is known. */
+void *dz_sq_grown(void *v, size_t n, size_t *cap, size_t size);
+DZ_MUST enum dz_code dz_sq_arena_copy(struct dz_arena *a, const void *v, size_t bytes, void **ret_p,
+                                      struct dz_err *err);
+
 /* ---- driver functions in other files: contracts in catalog.h ------------------------------------
  */
 
@@ -182,6 +244,38 @@ DZ_MUST enum dz_code dz_sq_write_begin(struct dz_sqlite *d, struct dz_err *err);
 void dz_sq_write_end(struct dz_sqlite *d); /* rolls back what is still open */
 DZ_MUST enum dz_code dz_sq_verify(void *self, bool repair, dz_problem_fn *fn, void *arg,
                                   uint64_t *ret_left, struct dz_err *err);
+
+DZ_MUST enum dz_code dz_sq_job_add(void *self, const struct dz_job_rec *j, int64_t now_ms,
+                                   int64_t *ret_id, bool *ret_new, struct dz_err *err);
+DZ_MUST enum dz_code dz_sq_job_take(void *self, const struct dz_job_take *t, struct dz_arena *a,
+                                    struct dz_job_rec *ret_job, struct dz_err *err);
+DZ_MUST enum dz_code dz_sq_job_renew(void *self, int64_t id, dz_str owner, int64_t now_ms,
+                                     int64_t lease_ms, uint64_t done, uint64_t total,
+                                     struct dz_err *err);
+DZ_MUST enum dz_code dz_sq_job_end(void *self, int64_t id, dz_str owner,
+                                   const struct dz_job_rec *end, int64_t now_ms,
+                                   struct dz_err *err);
+DZ_MUST enum dz_code dz_sq_job_cancel(void *self, int64_t id, int64_t now_ms, bool *ret_asked,
+                                      struct dz_err *err);
+DZ_MUST enum dz_code dz_sq_jobs(void *self, size_t max, struct dz_arena *a,
+                                struct dz_job_rec **ret_v, size_t *ret_n, struct dz_err *err);
+DZ_MUST enum dz_code dz_sq_job_next(void *self, int64_t *ret_due_ms, struct dz_err *err);
+DZ_MUST enum dz_code dz_sq_jobs_trim(void *self, size_t keep, struct dz_err *err);
+DZ_MUST enum dz_code dz_sq_state_put(void *self, const struct dz_crawl_state_rec *v, size_t n,
+                                     int64_t now_ms, struct dz_err *err);
+DZ_MUST enum dz_code dz_sq_state_list(void *self, dz_str source, dz_str prefix, int64_t now_ms,
+                                      struct dz_arena *a, struct dz_crawl_state_rec **ret_v,
+                                      size_t *ret_n, struct dz_err *err);
+DZ_MUST enum dz_code dz_sq_part_put(void *self, dz_str source, dz_str chapter,
+                                    const struct dz_part_rec *v, size_t n, struct dz_err *err);
+DZ_MUST enum dz_code dz_sq_parts(void *self, dz_str source, dz_str chapter, struct dz_arena *a,
+                                 struct dz_part_rec **ret_v, size_t *ret_n, struct dz_err *err);
+DZ_MUST enum dz_code dz_sq_parts_all(void *self, dz_part_fn *fn, void *arg, struct dz_err *err);
+DZ_MUST enum dz_code dz_sq_part_del(void *batch, dz_str source, dz_str chapter, uint32_t at,
+                                    struct dz_err *err);
+DZ_MUST enum dz_code dz_sq_parts_del(void *batch, dz_str source, dz_str chapter,
+                                     struct dz_err *err);
+DZ_MUST enum dz_code dz_sq_parts_trim(void *self, int64_t before_ms, struct dz_err *err);
 
 /* ---- migrations --------------------------------------------------------------------------------
  */

@@ -12,6 +12,16 @@
 #define CHAPTER                                                                                    \
     "SELECT id, source_id, key, sort, number, volume, title, volume_cover, page_count, links, "    \
     "meta_extra, extra, origin, origin_stamp, created_s, updated_s, rev FROM chapter "
+#define JOB                                                                                        \
+    "id, kind, source, target, args, state, priority, attempts, cancel_asked, created_ms, "        \
+    "run_after_ms, lease_until_ms, started_ms, ended_ms, owner, done, total, fail_kind, "          \
+    "fail_text, result"
+/* Nobody is at work on it: queued, or under a lease that ended before ?1. */
+#define JOB_FREE "(state = 0 OR (state = 1 AND lease_until_ms <= ?1))"
+#define STATE "SELECT source, name, value, updated_ms, expires_ms FROM crawl_state WHERE "
+#define PART "SELECT p.source, p.chapter, p.at, p.url, p.mtime_s, "
+#define OLD_PARTS                                                                                  \
+    "(SELECT source, chapter FROM part GROUP BY source, chapter HAVING max(put_ms) < ?1)"
 #define BLOB "b.sha, b.bytes, b.width, b.height, b.mime"
 
 /* clang-format off */
@@ -122,11 +132,12 @@ const char *const dz_sq_texts[DZ_SQ_STATEMENTS] = {
     [DZ_SQ_WRONG_REFS] =
         "SELECT id, lower(hex(sha)), refs, used FROM (SELECT id, sha, refs, "
         "(SELECT count(*) FROM page WHERE blob_id = blob.id) + (SELECT count(*) FROM asset WHERE "
-        "blob_id = blob.id) "
+        "blob_id = blob.id) + (SELECT count(*) FROM part WHERE blob_id = blob.id) "
         "AS used FROM blob) WHERE refs <> used ORDER BY id",
     [DZ_SQ_MEND_REFS] =
         "UPDATE blob SET refs = (SELECT count(*) FROM page WHERE blob_id = ?1) + "
-        "(SELECT count(*) FROM asset WHERE blob_id = ?1) WHERE id = ?1",
+        "(SELECT count(*) FROM asset WHERE blob_id = ?1) + "
+        "(SELECT count(*) FROM part WHERE blob_id = ?1) WHERE id = ?1",
     [DZ_SQ_WRONG_CHAPTERS_N] =
         "SELECT id, title, chapters_n, held FROM (SELECT id, title, chapters_n, "
         "(SELECT count(*) FROM chapter WHERE series_id = series.id) AS held FROM series) "
@@ -134,6 +145,91 @@ const char *const dz_sq_texts[DZ_SQ_STATEMENTS] = {
     [DZ_SQ_MEND_CHAPTERS_N] =
         "UPDATE series SET chapters_n = (SELECT count(*) FROM chapter WHERE series_id = ?1) WHERE "
         "id = ?1",
+    [DZ_SQ_JOB_LIVE] =
+        "SELECT id FROM job WHERE state < 2 AND kind = ?1 AND source = ?2 AND target = ?3",
+    [DZ_SQ_JOB_ADD] =
+        "INSERT INTO job (kind, source, target, args, state, priority, attempts, cancel_asked, "
+        "created_ms, run_after_ms, lease_until_ms, started_ms, ended_ms, owner, done, total, "
+        "fail_kind, fail_text, result) "
+        "VALUES (?1, ?2, ?3, ?4, 0, ?5, 0, 0, ?6, ?7, 0, 0, 0, '', 0, 0, '', '', '')",
+    [DZ_SQ_JOB_SOONER] =
+        "UPDATE job SET run_after_ms = min(run_after_ms, ?2), priority = max(priority, ?3) "
+        "WHERE id = ?1 AND state = 0 AND (run_after_ms > ?2 OR priority < ?3)",
+    /* An owner that died before it heard of the cancel. */
+    [DZ_SQ_JOB_GIVE_UP] =
+        "UPDATE job SET state = 4, ended_ms = ?1, owner = '', lease_until_ms = 0 "
+        "WHERE state < 2 AND state = 1 AND cancel_asked = 1 AND lease_until_ms <= ?1",
+    /* In the order of job_queue: the first that fits ends the search. */
+    [DZ_SQ_JOB_TAKE] =
+        "UPDATE job SET state = 1, attempts = min(attempts + 1, 4294967295), started_ms = ?1, "
+        "owner = ?2, lease_until_ms = ?3 "
+        "WHERE id = (SELECT id FROM job WHERE state < 2 AND " JOB_FREE " "
+        "AND iif(?4 = 0, state = 1 OR run_after_ms <= ?1, id = ?4) "
+        "AND (?5 = 0 OR kind IN (?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)) "
+        "ORDER BY priority DESC, run_after_ms, id LIMIT 1) RETURNING " JOB,
+    [DZ_SQ_JOB_RENEW] =
+        "UPDATE job SET lease_until_ms = ?3, done = ?4, total = ?5 "
+        "WHERE id = ?1 AND state = 1 AND owner = ?2 RETURNING cancel_asked",
+    /* No further attempt of one that was asked to end. */
+    [DZ_SQ_JOB_END] =
+        "UPDATE job SET state = iif(?3 = 0 AND cancel_asked, 4, ?3), "
+        "run_after_ms = iif(?3 = 0, ?4, run_after_ms), "
+        "ended_ms = iif(?3 = 0 AND NOT cancel_asked, 0, ?5), owner = '', lease_until_ms = 0, "
+        "done = ?6, total = ?7, fail_kind = ?8, fail_text = ?9, result = ?10 "
+        "WHERE id = ?1 AND state = 1 AND owner = ?2",
+    [DZ_SQ_JOB_CANCEL] =
+        "UPDATE job SET cancel_asked = 1, state = iif(" JOB_FREE ", 4, state), "
+        "ended_ms = iif(" JOB_FREE ", ?1, ended_ms), owner = iif(" JOB_FREE ", '', owner), "
+        "lease_until_ms = iif(" JOB_FREE ", 0, lease_until_ms) WHERE id = ?2 AND state < 2",
+    [DZ_SQ_JOB_STATE] = "SELECT state FROM job WHERE id = ?1",
+    [DZ_SQ_JOBS] =
+        "SELECT " JOB " FROM job ORDER BY CASE state WHEN 1 THEN 0 WHEN 0 THEN 1 ELSE 2 END, "
+        "CASE state WHEN 1 THEN started_ms WHEN 0 THEN run_after_ms ELSE -ended_ms END, "
+        "iif(state < 2, id, -id) LIMIT ?1",
+    [DZ_SQ_JOB_NEXT] =
+        "SELECT min(iif(state = 0, run_after_ms, lease_until_ms)) FROM job WHERE state < 2",
+    [DZ_SQ_JOBS_TRIM] =
+        "DELETE FROM job WHERE state >= 2 AND id NOT IN "
+        "(SELECT id FROM job WHERE state >= 2 ORDER BY ended_ms DESC, id DESC LIMIT ?1)",
+
+    [DZ_SQ_STATE_SET] =
+        "INSERT INTO crawl_state (source, name, value, updated_ms, expires_ms) "
+        "VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (source, name) DO UPDATE SET value = "
+        "excluded.value, updated_ms = excluded.updated_ms, expires_ms = excluded.expires_ms",
+    [DZ_SQ_STATE_DEL] = "DELETE FROM crawl_state WHERE source = ?1 AND name = ?2",
+    [DZ_SQ_STATE_EXPIRE] = "DELETE FROM crawl_state WHERE expires_ms > 0 AND expires_ms <= ?1",
+    /* No byte of UTF-8 is as large as ff. */
+    [DZ_SQ_STATE_LIST] =
+        STATE "source = ?3 AND name >= ?2 AND name < ?2 || CAST(x'ff' AS TEXT) "
+        "AND (expires_ms = 0 OR expires_ms > ?1) ORDER BY source, name",
+    [DZ_SQ_STATE_LIST_ALL] =
+        STATE "name >= ?2 AND name < ?2 || CAST(x'ff' AS TEXT) "
+        "AND (expires_ms = 0 OR expires_ms > ?1) ORDER BY source, name",
+
+    [DZ_SQ_PART_BLOB] =
+        "SELECT blob_id FROM part WHERE source = ?1 AND chapter = ?2 AND at = ?3",
+    [DZ_SQ_PART_SET] =
+        "INSERT INTO part (source, chapter, at, url, mtime_s, blob_id, put_ms) "
+        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (source, chapter, at) DO UPDATE SET "
+        "url = excluded.url, mtime_s = excluded.mtime_s, blob_id = excluded.blob_id, "
+        "put_ms = excluded.put_ms",
+    [DZ_SQ_PART_DEL] = "DELETE FROM part WHERE source = ?1 AND chapter = ?2 AND at = ?3",
+    [DZ_SQ_PARTS] =
+        PART BLOB " FROM part p LEFT JOIN blob b ON b.id = p.blob_id "
+        "WHERE p.source = ?1 AND p.chapter = ?2 ORDER BY p.at",
+    [DZ_SQ_PARTS_ALL] =
+        PART BLOB " FROM part p LEFT JOIN blob b ON b.id = p.blob_id "
+        "ORDER BY p.source, p.chapter, p.at",
+    [DZ_SQ_PARTS_UNREF] =
+        "UPDATE blob SET refs = refs - (SELECT count(*) FROM part WHERE blob_id = blob.id AND "
+        "source = ?1 AND chapter = ?2) "
+        "WHERE id IN (SELECT blob_id FROM part WHERE source = ?1 AND chapter = ?2)",
+    [DZ_SQ_PARTS_DEL] = "DELETE FROM part WHERE source = ?1 AND chapter = ?2",
+    [DZ_SQ_PARTS_OLD_UNREF] =
+        "UPDATE blob SET refs = refs - (SELECT count(*) FROM part WHERE blob_id = blob.id AND "
+        "(source, chapter) IN " OLD_PARTS ") "
+        "WHERE id IN (SELECT blob_id FROM part WHERE (source, chapter) IN " OLD_PARTS ")",
+    [DZ_SQ_PARTS_OLD_DEL] = "DELETE FROM part WHERE (source, chapter) IN " OLD_PARTS,
     [DZ_SQ_INTEGRITY] = "PRAGMA integrity_check",
     [DZ_SQ_FOREIGN_KEYS] = "PRAGMA foreign_key_check",
 };

@@ -16,16 +16,6 @@
 
 enum { BATCH_ARENA = 64 * 1024 * 1024 };
 
-struct batch {
-    struct dz_sqlite *d;
-    struct dz_sq_conn *c;
-    struct dz_arena *arena; /* of one call */
-    int64_t now_s;
-    uint64_t seq; /* of this batch's changes; 0: none yet */
-    bool wrote;   /* in the call at hand */
-    bool broken;
-};
-
 /* ---- begin and end -----------------------------------------------------------------------------
  */
 
@@ -78,7 +68,7 @@ enum dz_code dz_sq_begin(void *self, void **ret_batch, struct dz_err *err)
 {
     struct dz_sqlite *d = self;
     DZ_TRY(dz_sq_write_begin(d, err));
-    struct batch *b = dz_new(struct batch);
+    struct dz_sq_batch *b = dz_new(struct dz_sq_batch);
     b->d = d;
     b->c = &d->write;
     b->arena = dz_arena_new(BATCH_ARENA);
@@ -89,13 +79,13 @@ enum dz_code dz_sq_begin(void *self, void **ret_batch, struct dz_err *err)
 
 void dz_sq_rollback(void *batch)
 {
-    struct batch *b = batch;
+    struct dz_sq_batch *b = batch;
     dz_sq_write_end(b->d);
     dz_arena_free(&b->arena);
     free(b);
 }
 
-static enum dz_code commit(struct batch *b, uint64_t *ret_seq, struct dz_err *err)
+static enum dz_code commit(struct dz_sq_batch *b, uint64_t *ret_seq, struct dz_err *err)
 {
     int64_t newest;
     if (b->broken)
@@ -116,8 +106,7 @@ enum dz_code dz_sq_commit(void *batch, uint64_t *ret_seq, struct dz_err *err)
     return code;
 }
 
-/* Every call on a batch stands between these two. */
-static enum dz_code call_begin(struct batch *b, struct dz_err *err)
+enum dz_code dz_sq_call_begin(struct dz_sq_batch *b, struct dz_err *err)
 {
     dz_arena_reset(b->arena);
     b->wrote = false;
@@ -129,7 +118,7 @@ static enum dz_code call_begin(struct batch *b, struct dz_err *err)
 
 /* Out of memory or disk, even in a SELECT, SQLite may end the transaction by itself: what came
  * before is gone then, and what came after would be durable without it. */
-static enum dz_code call_end(struct batch *b, enum dz_code code)
+enum dz_code dz_sq_call_end(struct dz_sq_batch *b, enum dz_code code)
 {
     b->broken = (code != DZ_OK && b->wrote) || sqlite3_get_autocommit(b->c->db);
     return code;
@@ -138,27 +127,26 @@ static enum dz_code call_end(struct batch *b, enum dz_code code)
 /* ---- small steps -------------------------------------------------------------------------------
  */
 
-/* The statement that is about to write. */
-static enum dz_code get_write(struct batch *b, enum dz_sq_statement which, sqlite3_stmt **ret_st,
-                              struct dz_err *err)
+enum dz_code dz_sq_get_write(struct dz_sq_batch *b, enum dz_sq_statement which,
+                             sqlite3_stmt **ret_st, struct dz_err *err)
 {
     DZ_TRY(dz_sq_get(b->c, which, ret_st, err));
     b->wrote = true;
     return DZ_OK;
 }
 
-static enum dz_code write_ints(struct batch *b, enum dz_sq_statement which, int64_t first,
+static enum dz_code write_ints(struct dz_sq_batch *b, enum dz_sq_statement which, int64_t first,
                                int64_t second, struct dz_err *err)
 {
     sqlite3_stmt *st = NULL;
-    DZ_TRY(get_write(b, which, &st, err));
+    DZ_TRY(dz_sq_get_write(b, which, &st, err));
     dz_sq_bind_int(st, 1, first);
     if (sqlite3_bind_parameter_count(st) > 1)
         dz_sq_bind_int(st, 2, second);
     return dz_sq_run(b->c, st, err);
 }
 
-static enum dz_code need_seq(struct batch *b, struct dz_err *err)
+static enum dz_code need_seq(struct dz_sq_batch *b, struct dz_err *err)
 {
     int64_t newest;
     if (b->seq)
@@ -168,20 +156,19 @@ static enum dz_code need_seq(struct batch *b, struct dz_err *err)
     return DZ_OK;
 }
 
-static enum dz_code note_change(struct batch *b, int64_t series_id, struct dz_err *err)
+static enum dz_code note_change(struct dz_sq_batch *b, int64_t series_id, struct dz_err *err)
 {
     DZ_TRY(need_seq(b, err));
     DZ_TRY(write_ints(b, DZ_SQ_CHANGE_SET, series_id, (int64_t)b->seq, err));
     return write_ints(b, DZ_SQ_SERIES_TOUCH, series_id, b->now_s, err);
 }
 
-/* One more reference to the blob, whose row is made when it is new. */
-static enum dz_code blob_ref(struct batch *b, const struct dz_blob_rec *blob, int64_t *ret_id,
-                             struct dz_err *err)
+enum dz_code dz_sq_blob_ref(struct dz_sq_batch *b, const struct dz_blob_rec *blob, int64_t *ret_id,
+                            struct dz_err *err)
 {
     DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
     bool row = false;
-    DZ_TRY(get_write(b, DZ_SQ_BLOB_REF, &st, err));
+    DZ_TRY(dz_sq_get_write(b, DZ_SQ_BLOB_REF, &st, err));
     dz_sq_bind_sha(st, 1, &blob->sha);
     dz_sq_bind_int(st, 2, (int64_t)blob->bytes);
     dz_sq_bind_int(st, 3, blob->width);
@@ -201,16 +188,16 @@ static enum dz_code blob_ref(struct batch *b, const struct dz_blob_rec *blob, in
     return DZ_OK;
 }
 
-static enum dz_code blob_unref(struct batch *b, int64_t id, struct dz_err *err)
+enum dz_code dz_sq_blob_unref(struct dz_sq_batch *b, int64_t id, struct dz_err *err)
 {
     return write_ints(b, DZ_SQ_BLOB_UNREF, id, 0, err);
 }
 
-static enum dz_code blob_know(struct batch *b, int64_t id, const struct dz_blob_rec *blob,
+static enum dz_code blob_know(struct dz_sq_batch *b, int64_t id, const struct dz_blob_rec *blob,
                               struct dz_err *err)
 {
     sqlite3_stmt *st = NULL;
-    DZ_TRY(get_write(b, DZ_SQ_BLOB_KNOW, &st, err));
+    DZ_TRY(dz_sq_get_write(b, DZ_SQ_BLOB_KNOW, &st, err));
     dz_sq_bind_int(st, 1, id);
     dz_sq_bind_str(st, 2, blob->mime);
     dz_sq_bind_int(st, 3, blob->width);
@@ -233,12 +220,12 @@ static bool same_blob(const struct dz_blob_rec *old, const struct dz_blob_rec *n
 }
 
 /* Takes the reference that replaces old (0: none) and gives the old one back. */
-static enum dz_code blob_swap(struct batch *b, int64_t old_id, const struct dz_blob_rec *now,
+static enum dz_code blob_swap(struct dz_sq_batch *b, int64_t old_id, const struct dz_blob_rec *now,
                               int64_t *ret_id, struct dz_err *err)
 {
-    DZ_TRY(blob_ref(b, now, ret_id, err));
+    DZ_TRY(dz_sq_blob_ref(b, now, ret_id, err));
     DZ_TRY(blob_know(b, *ret_id, now, err));
-    return old_id ? blob_unref(b, old_id, err) : DZ_OK;
+    return old_id ? dz_sq_blob_unref(b, old_id, err) : DZ_OK;
 }
 
 static enum dz_code no_series(int64_t series_id, struct dz_err *err)
@@ -246,7 +233,7 @@ static enum dz_code no_series(int64_t series_id, struct dz_err *err)
     return dz_fail(err, DZ_NOT_FOUND, "no series %lld in the catalog", (long long)series_id);
 }
 
-static enum dz_code need_series(struct batch *b, int64_t series_id, struct dz_err *err)
+static enum dz_code need_series(struct dz_sq_batch *b, int64_t series_id, struct dz_err *err)
 {
     DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
     bool row = false;
@@ -259,8 +246,8 @@ static enum dz_code need_series(struct batch *b, int64_t series_id, struct dz_er
 /* ---- series ------------------------------------------------------------------------------------
  */
 
-static enum dz_code find_series(struct batch *b, const struct dz_series_rec *s, int64_t *ret_id,
-                                struct dz_err *err)
+static enum dz_code find_series(struct dz_sq_batch *b, const struct dz_series_rec *s,
+                                int64_t *ret_id, struct dz_err *err)
 {
     DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
     bool row = false;
@@ -276,7 +263,7 @@ static enum dz_code find_series(struct batch *b, const struct dz_series_rec *s, 
     return DZ_OK;
 }
 
-static enum dz_code read_series(struct batch *b, int64_t id, struct dz_series_rec *ret_s,
+static enum dz_code read_series(struct dz_sq_batch *b, int64_t id, struct dz_series_rec *ret_s,
                                 struct dz_err *err)
 {
     DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
@@ -289,8 +276,8 @@ static enum dz_code read_series(struct batch *b, int64_t id, struct dz_series_re
 }
 
 /* Another series that has the name already would fail half-way. */
-static enum dz_code series_name_free(struct batch *b, const struct dz_series_rec *s, int64_t id,
-                                     struct dz_err *err)
+static enum dz_code series_name_free(struct dz_sq_batch *b, const struct dz_series_rec *s,
+                                     int64_t id, struct dz_err *err)
 {
     struct dz_series_rec by_name = *s;
     int64_t other;
@@ -302,11 +289,11 @@ static enum dz_code series_name_free(struct batch *b, const struct dz_series_rec
     return DZ_OK;
 }
 
-static enum dz_code write_series(struct batch *b, const struct dz_series_rec *s, int64_t *id,
+static enum dz_code write_series(struct dz_sq_batch *b, const struct dz_series_rec *s, int64_t *id,
                                  struct dz_err *err)
 {
     sqlite3_stmt *st = NULL;
-    DZ_TRY(get_write(b, *id ? DZ_SQ_SERIES_SET : DZ_SQ_SERIES_ADD, &st, err));
+    DZ_TRY(dz_sq_get_write(b, *id ? DZ_SQ_SERIES_SET : DZ_SQ_SERIES_ADD, &st, err));
     const dz_str texts[] = {s->source, s->source_id, s->title, s->description, s->authors,
                             s->lang,   s->status,    s->url,   s->new_release};
     for (int i = 0; i < (int)DZ_LEN(texts); i++)
@@ -321,8 +308,8 @@ static enum dz_code write_series(struct batch *b, const struct dz_series_rec *s,
     return note_change(b, *id, err);
 }
 
-static enum dz_code put_series(struct batch *b, const struct dz_series_rec *s, int64_t *ret_id,
-                               struct dz_err *err)
+static enum dz_code put_series(struct dz_sq_batch *b, const struct dz_series_rec *s,
+                               int64_t *ret_id, struct dz_err *err)
 {
     int64_t id;
     struct dz_series_rec now = *s;
@@ -354,16 +341,17 @@ static enum dz_code put_series(struct batch *b, const struct dz_series_rec *s, i
 enum dz_code dz_sq_put_series(void *batch, const struct dz_series_rec *s, int64_t *ret_id,
                               struct dz_err *err)
 {
-    DZ_TRY(call_begin(batch, err));
-    return call_end(batch, put_series(batch, s, ret_id, err));
+    DZ_TRY(dz_sq_call_begin(batch, err));
+    return dz_sq_call_end(batch, put_series(batch, s, ret_id, err));
 }
 
 /* ---- chapters ----------------------------------------------------------------------------------
  */
 
 /* The stored chapter; id 0: there is none. */
-static enum dz_code read_old(struct batch *b, int64_t series_id, const struct dz_chapter_rec *c,
-                             struct dz_chapter_rec *ret_old, struct dz_err *err)
+static enum dz_code read_old(struct dz_sq_batch *b, int64_t series_id,
+                             const struct dz_chapter_rec *c, struct dz_chapter_rec *ret_old,
+                             struct dz_err *err)
 {
     DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
     struct dz_text_pool pool = {.arena = b->arena};
@@ -414,7 +402,7 @@ static bool same_chapter(const struct dz_chapter_rec *old, const struct dz_sq_pa
 }
 
 /* The names that the series keeps unique, before the first write. */
-static enum dz_code names_free(struct batch *b, int64_t series_id, int64_t id,
+static enum dz_code names_free(struct dz_sq_batch *b, int64_t series_id, int64_t id,
                                const struct dz_chapter_rec *c, struct dz_err *err)
 {
     struct dz_chapter_rec by_source = {.source_id = c->source_id}, other;
@@ -436,7 +424,7 @@ static enum dz_code names_free(struct batch *b, int64_t series_id, int64_t id,
 }
 
 static void bind_chapter(sqlite3_stmt *st, int64_t series_id, const struct dz_chapter_rec *c,
-                         const struct batch *b, int64_t id)
+                         const struct dz_sq_batch *b, int64_t id)
 {
     dz_sq_bind_int(st, 1, series_id);
     dz_sq_bind_str(st, 2, c->source_id);
@@ -461,7 +449,7 @@ static void bind_chapter(sqlite3_stmt *st, int64_t series_id, const struct dz_ch
         dz_sq_bind_int(st, 17, id);
 }
 
-static enum dz_code count_chapter(struct batch *b, int64_t series_id, struct dz_err *err)
+static enum dz_code count_chapter(struct dz_sq_batch *b, int64_t series_id, struct dz_err *err)
 {
     sqlite3_stmt *st = NULL;
     DZ_TRY(dz_sq_get(b->c, DZ_SQ_SERIES_MORE, &st, err));
@@ -475,14 +463,14 @@ static enum dz_code count_chapter(struct batch *b, int64_t series_id, struct dz_
                    (long long)series_id, DZ_SERIES_CHAPTERS_MAX);
 }
 
-static enum dz_code write_chapter(struct batch *b, int64_t series_id,
+static enum dz_code write_chapter(struct dz_sq_batch *b, int64_t series_id,
                                   const struct dz_chapter_rec *c, int64_t *id, struct dz_err *err)
 {
     sqlite3_stmt *st = NULL;
     DZ_TRY(need_seq(b, err));
     if (!*id)
         DZ_TRY(count_chapter(b, series_id, err));
-    DZ_TRY(get_write(b, *id ? DZ_SQ_CHAPTER_SET : DZ_SQ_CHAPTER_ADD, &st, err));
+    DZ_TRY(dz_sq_get_write(b, *id ? DZ_SQ_CHAPTER_SET : DZ_SQ_CHAPTER_ADD, &st, err));
     bind_chapter(st, series_id, c, b, *id);
     DZ_TRY(dz_sq_run(b->c, st, err));
     if (!*id)
@@ -490,21 +478,22 @@ static enum dz_code write_chapter(struct batch *b, int64_t series_id,
     return DZ_OK;
 }
 
-static enum dz_code page_del(struct batch *b, int64_t chapter_id, uint32_t number, int64_t blob_id,
-                             struct dz_err *err)
+static enum dz_code page_del(struct dz_sq_batch *b, int64_t chapter_id, uint32_t number,
+                             int64_t blob_id, struct dz_err *err)
 {
     DZ_TRY(write_ints(b, DZ_SQ_PAGE_DEL, chapter_id, number, err));
-    return blob_unref(b, blob_id, err);
+    return dz_sq_blob_unref(b, blob_id, err);
 }
 
 /* `which` adds the page or sets it; old_blob is the reference that it gives back. */
-static enum dz_code page_write(struct batch *b, enum dz_sq_statement which, int64_t chapter_id,
-                               int64_t old_blob, const struct dz_page_rec *p, struct dz_err *err)
+static enum dz_code page_write(struct dz_sq_batch *b, enum dz_sq_statement which,
+                               int64_t chapter_id, int64_t old_blob, const struct dz_page_rec *p,
+                               struct dz_err *err)
 {
     sqlite3_stmt *st = NULL;
     int64_t blob_id;
     DZ_TRY(blob_swap(b, old_blob, &p->blob, &blob_id, err));
-    DZ_TRY(get_write(b, which, &st, err));
+    DZ_TRY(dz_sq_get_write(b, which, &st, err));
     dz_sq_bind_int(st, 1, chapter_id);
     dz_sq_bind_int(st, 2, p->number);
     dz_sq_bind_int(st, 3, blob_id);
@@ -515,8 +504,9 @@ static enum dz_code page_write(struct batch *b, enum dz_sq_statement which, int6
 
 /* Both lists ascend by number: one walk over them finds what to take out, to put in and to replace.
  */
-static enum dz_code write_pages(struct batch *b, int64_t chapter_id, const struct dz_sq_pages *old,
-                                const struct dz_chapter_rec *c, struct dz_err *err)
+static enum dz_code write_pages(struct dz_sq_batch *b, int64_t chapter_id,
+                                const struct dz_sq_pages *old, const struct dz_chapter_rec *c,
+                                struct dz_err *err)
 {
     size_t i = 0, k = 0;
     while (i < old->n || k < c->pages_n) {
@@ -538,17 +528,18 @@ static enum dz_code write_pages(struct batch *b, int64_t chapter_id, const struc
     return DZ_OK;
 }
 
-static enum dz_code set_stamp(struct batch *b, int64_t id, dz_str stamp, struct dz_err *err)
+static enum dz_code set_stamp(struct dz_sq_batch *b, int64_t id, dz_str stamp, struct dz_err *err)
 {
     sqlite3_stmt *st = NULL;
-    DZ_TRY(get_write(b, DZ_SQ_CHAPTER_SET_STAMP, &st, err));
+    DZ_TRY(dz_sq_get_write(b, DZ_SQ_CHAPTER_SET_STAMP, &st, err));
     dz_sq_bind_int(st, 1, id);
     dz_sq_bind_str(st, 2, stamp);
     return dz_sq_run(b->c, st, err);
 }
 
-static enum dz_code put_chapter(struct batch *b, int64_t series_id, const struct dz_chapter_rec *c,
-                                int64_t *ret_id, bool *ret_changed, struct dz_err *err)
+static enum dz_code put_chapter(struct dz_sq_batch *b, int64_t series_id,
+                                const struct dz_chapter_rec *c, int64_t *ret_id, bool *ret_changed,
+                                struct dz_err *err)
 {
     DZ_AUTO(dz_sq_pages_done) struct dz_sq_pages pages = {0};
     struct dz_text_pool pool = {.arena = b->arena};
@@ -574,11 +565,11 @@ static enum dz_code put_chapter(struct batch *b, int64_t series_id, const struct
 enum dz_code dz_sq_put_chapter(void *batch, int64_t series_id, const struct dz_chapter_rec *c,
                                int64_t *ret_id, bool *ret_changed, struct dz_err *err)
 {
-    DZ_TRY(call_begin(batch, err));
-    return call_end(batch, put_chapter(batch, series_id, c, ret_id, ret_changed, err));
+    DZ_TRY(dz_sq_call_begin(batch, err));
+    return dz_sq_call_end(batch, put_chapter(batch, series_id, c, ret_id, ret_changed, err));
 }
 
-static enum dz_code del_chapter(struct batch *b, int64_t id, struct dz_err *err)
+static enum dz_code del_chapter(struct dz_sq_batch *b, int64_t id, struct dz_err *err)
 {
     DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
     DZ_AUTO(dz_sq_pages_done) struct dz_sq_pages pages = {0};
@@ -601,15 +592,15 @@ static enum dz_code del_chapter(struct batch *b, int64_t id, struct dz_err *err)
 
 enum dz_code dz_sq_del_chapter(void *batch, int64_t chapter_id, struct dz_err *err)
 {
-    DZ_TRY(call_begin(batch, err));
-    return call_end(batch, del_chapter(batch, chapter_id, err));
+    DZ_TRY(dz_sq_call_begin(batch, err));
+    return dz_sq_call_end(batch, del_chapter(batch, chapter_id, err));
 }
 
 /* ---- assets, shelves, blobs --------------------------------------------------------------------
  */
 
 /* ret_blob_id 0: there is no such asset. */
-static enum dz_code read_asset(struct batch *b, int64_t series_id, dz_str name,
+static enum dz_code read_asset(struct dz_sq_batch *b, int64_t series_id, dz_str name,
                                struct dz_asset_rec *ret_f, int64_t *ret_blob_id, struct dz_err *err)
 {
     DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
@@ -625,8 +616,8 @@ static enum dz_code read_asset(struct batch *b, int64_t series_id, dz_str name,
     return DZ_OK;
 }
 
-static enum dz_code put_asset(struct batch *b, int64_t series_id, const struct dz_asset_rec *f,
-                              bool *ret_changed, struct dz_err *err)
+static enum dz_code put_asset(struct dz_sq_batch *b, int64_t series_id,
+                              const struct dz_asset_rec *f, bool *ret_changed, struct dz_err *err)
 {
     struct dz_asset_rec old;
     int64_t old_blob, blob_id;
@@ -638,7 +629,7 @@ static enum dz_code put_asset(struct batch *b, int64_t series_id, const struct d
     DZ_TRY(need_series(b, series_id, err));
     DZ_TRY(blob_swap(b, old_blob, &f->blob, &blob_id, err));
     sqlite3_stmt *st = NULL;
-    DZ_TRY(get_write(b, DZ_SQ_ASSET_SET, &st, err));
+    DZ_TRY(dz_sq_get_write(b, DZ_SQ_ASSET_SET, &st, err));
     dz_sq_bind_int(st, 1, series_id);
     dz_sq_bind_str(st, 2, f->name);
     dz_sq_bind_int(st, 3, blob_id);
@@ -652,11 +643,12 @@ static enum dz_code put_asset(struct batch *b, int64_t series_id, const struct d
 enum dz_code dz_sq_put_asset(void *batch, int64_t series_id, const struct dz_asset_rec *f,
                              bool *ret_changed, struct dz_err *err)
 {
-    DZ_TRY(call_begin(batch, err));
-    return call_end(batch, put_asset(batch, series_id, f, ret_changed, err));
+    DZ_TRY(dz_sq_call_begin(batch, err));
+    return dz_sq_call_end(batch, put_asset(batch, series_id, f, ret_changed, err));
 }
 
-static enum dz_code del_asset(struct batch *b, int64_t series_id, dz_str name, struct dz_err *err)
+static enum dz_code del_asset(struct dz_sq_batch *b, int64_t series_id, dz_str name,
+                              struct dz_err *err)
 {
     struct dz_asset_rec old;
     int64_t old_blob;
@@ -665,22 +657,23 @@ static enum dz_code del_asset(struct batch *b, int64_t series_id, dz_str name, s
         return dz_fail(err, DZ_NOT_FOUND, "no file %.*s in series %lld",
                        (int)(name.n < 120 ? name.n : 120), name.p, (long long)series_id);
     sqlite3_stmt *st = NULL;
-    DZ_TRY(get_write(b, DZ_SQ_ASSET_DEL, &st, err));
+    DZ_TRY(dz_sq_get_write(b, DZ_SQ_ASSET_DEL, &st, err));
     dz_sq_bind_int(st, 1, series_id);
     dz_sq_bind_str(st, 2, name);
     DZ_TRY(dz_sq_run(b->c, st, err));
-    DZ_TRY(blob_unref(b, old_blob, err));
+    DZ_TRY(dz_sq_blob_unref(b, old_blob, err));
     return note_change(b, series_id, err);
 }
 
 enum dz_code dz_sq_del_asset(void *batch, int64_t series_id, dz_str name, struct dz_err *err)
 {
-    DZ_TRY(call_begin(batch, err));
-    return call_end(batch, del_asset(batch, series_id, name, err));
+    DZ_TRY(dz_sq_call_begin(batch, err));
+    return dz_sq_call_end(batch, del_asset(batch, series_id, name, err));
 }
 
 /* A shelf that moves changes the series that it leaves as well. */
-static enum dz_code put_shelf(struct batch *b, dz_str name, int64_t series_id, struct dz_err *err)
+static enum dz_code put_shelf(struct dz_sq_batch *b, dz_str name, int64_t series_id,
+                              struct dz_err *err)
 {
     DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
     bool row = false;
@@ -693,7 +686,7 @@ static enum dz_code put_shelf(struct batch *b, dz_str name, int64_t series_id, s
     if (old == series_id)
         return DZ_OK;
     sqlite3_stmt *set = NULL;
-    DZ_TRY(get_write(b, DZ_SQ_SHELF_SET, &set, err));
+    DZ_TRY(dz_sq_get_write(b, DZ_SQ_SHELF_SET, &set, err));
     dz_sq_bind_str(set, 1, name);
     dz_sq_bind_int(set, 2, series_id);
     DZ_TRY(dz_sq_run(b->c, set, err));
@@ -704,11 +697,12 @@ static enum dz_code put_shelf(struct batch *b, dz_str name, int64_t series_id, s
 
 enum dz_code dz_sq_put_shelf(void *batch, dz_str name, int64_t series_id, struct dz_err *err)
 {
-    DZ_TRY(call_begin(batch, err));
-    return call_end(batch, put_shelf(batch, name, series_id, err));
+    DZ_TRY(dz_sq_call_begin(batch, err));
+    return dz_sq_call_end(batch, put_shelf(batch, name, series_id, err));
 }
 
-static enum dz_code drop_blob(struct batch *b, const struct dz_sha256 *sha, struct dz_err *err)
+static enum dz_code drop_blob(struct dz_sq_batch *b, const struct dz_sha256 *sha,
+                              struct dz_err *err)
 {
     DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
     char hex[65] = {0};
@@ -731,6 +725,6 @@ static enum dz_code drop_blob(struct batch *b, const struct dz_sha256 *sha, stru
 
 enum dz_code dz_sq_drop_blob(void *batch, const struct dz_sha256 *sha, struct dz_err *err)
 {
-    DZ_TRY(call_begin(batch, err));
-    return call_end(batch, drop_blob(batch, sha, err));
+    DZ_TRY(dz_sq_call_begin(batch, err));
+    return dz_sq_call_end(batch, drop_blob(batch, sha, err));
 }

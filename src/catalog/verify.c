@@ -2,9 +2,9 @@
  * verify: whether the SQLite catalog is sound in itself.
  *
  * In: the open database. Out: one line a problem, and with `repair` counts that match again. Four
- * looks: SQLite's own integrity check, foreign keys, reference counts of blobs against pages and
- * assets, chapter counts of series. Without repair a reader is used and nothing waits; with it the
- * write lock is held throughout. Takes seconds for a million pages.
+ * looks: SQLite's own integrity check, foreign keys, reference counts of blobs against pages,
+ * assets and parts, chapter counts of series. Without repair a reader is used and nothing waits;
+ * with it the write lock is held throughout. Takes seconds for a million pages.
  */
 #include "catalog/sqlite_int.h"
 

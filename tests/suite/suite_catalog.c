@@ -1,74 +1,19 @@
 /*
  * suite_catalog: what every catalog driver must do, the same cases against each of them.
  *
- * A driver is a line in `drivers`; each case opens an empty catalog of its own. What belongs to one
- * driver only (migrations, other processes) is tested in tests/unit/catalog.
+ * A driver is a line in `drivers` (catalog_fixture.h); each case opens an empty catalog of its own.
+ * What belongs to one driver only (migrations, other processes) is tested in tests/unit/catalog.
  */
-#include "catalog/test_records.h"
+#include "catalog_fixture.h"
 
 #include <math.h>
 #include <pthread.h>
-
-struct driver_case {
-    const char *label, *driver, *uri; /* uri NULL: in the folder of the case */
-    bool reads_wait; /* for the end of a batch, instead of seeing the last commit */
-};
-static const struct driver_case drivers[] = {
-    {"sqlite in a file", "sqlite", NULL, false},
-    {"sqlite in memory", "sqlite", ":memory:", true},
-};
-
-struct fixture {
-    const struct driver_case *which;
-    char folder[64];
-    struct dz_catalog *c;
-    struct dz_arena *a;
-};
-
-static int set_up(void **state)
-{
-    struct fixture *f = *state;
-    make_folder(f->folder);
-    f->a = dz_arena_new(64 * DZ_MIB);
-    must(dz_catalog_open(f->which->driver, f->folder, f->which->uri, &f->c, err));
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct fixture *f = *state;
-    dz_catalog_close(&f->c);
-    dz_arena_free(&f->a);
-    drop_folder(f->folder);
-    return 0;
-}
-
-static struct dz_batch *begin(struct fixture *f)
-{
-    struct dz_batch *b = NULL;
-    must(dz_batch_begin(f->c, &b, err));
-    return b;
-}
-
-static uint64_t commit(struct dz_batch *b)
-{
-    uint64_t seq;
-    must(dz_batch_commit(&b, &seq, err));
-    assert_null(b);
-    return seq;
-}
 
 static struct dz_series_full load(struct fixture *f, int64_t id)
 {
     struct dz_series_full full;
     must(dz_catalog_load(f->c, id, f->a, &full, err));
     return full;
-}
-
-static void assert_str(dz_str s, const char *want)
-{
-    if (!dz_str_eq(s, dz_str_of(want)))
-        fail_msg("\"%.*s\", want \"%s\"", DZ_STR_FMT(s), want);
 }
 
 static size_t changed_since(struct fixture *f, uint64_t since, int64_t **ret_ids, uint64_t *ret_seq)
@@ -87,39 +32,6 @@ static bool put(struct fixture *f, int64_t series_id, const struct dz_chapter_re
     must(dz_batch_chapter(b, series_id, ch, &id, &changed, err));
     commit(b);
     return changed;
-}
-
-struct refs {
-    struct dz_sha256 sha;
-    uint64_t refs;
-    bool seen;
-};
-
-static enum dz_code find_refs(void *arg, const struct dz_blob_rec *b, uint64_t refs,
-                              struct dz_err *err)
-{
-    struct refs *r = arg;
-    (void)err;
-    if (memcmp(&b->sha, &r->sha, sizeof(b->sha)) == 0) {
-        r->refs = refs;
-        r->seen = true;
-    }
-    return DZ_OK;
-}
-
-/* -1: no such row. */
-static int refs_of(struct fixture *f, uint64_t blob)
-{
-    struct refs r = {.sha = blob_of(blob).sha};
-    must(dz_catalog_blobs(f->c, find_refs, &r, err));
-    return r.seen ? (int)r.refs : -1;
-}
-
-static void sound(struct fixture *f)
-{
-    uint64_t left;
-    must(dz_catalog_verify(f->c, false, NULL, NULL, &left, err));
-    assert_int_equal(left, 0);
 }
 
 /* ---- cases

@@ -82,13 +82,52 @@ static enum dz_code read_all(struct dz_catalog *c, struct dz_err *err)
     return dz_snapshot_build(&full, true, NULL, 0, &s, err);
 }
 
+/* Every kind of work, from a queued job to an ended one, with the chapter that its parts became. */
+static enum dz_code work_all(struct dz_catalog *c, struct dz_err *err)
+{
+    const struct dz_job_rec in = {.kind = DZ_S("crawl"), .source = DZ_S("x")};
+    const struct dz_job_take t = {.owner = DZ_S("me"), .now_ms = 1, .lease_ms = 10};
+    const struct dz_job_rec done = {.state = DZ_JOB_DONE};
+    const struct dz_crawl_state_rec s = {DZ_S("x"), DZ_S("n"), DZ_S("1"), 0, 0};
+    const struct dz_part_rec parts[] = {{.at = 0, .blob = blob_of(1)},
+                                        {.at = 1, .blob = blob_of(9)}};
+    DZ_AUTO(dz_arena_free) struct dz_arena *a = dz_arena_new(DZ_MIB);
+    DZ_AUTO(dz_batch_rollback) struct dz_batch *b = NULL;
+    struct dz_job_rec j, *jobs;
+    struct dz_part_rec *got;
+    struct dz_crawl_state_rec *states;
+    int64_t id, due;
+    bool flag;
+    size_t n;
+    DZ_TRY(dz_catalog_job_add(c, &in, 1, &id, &flag, err));
+    DZ_TRY(dz_catalog_job_next(c, &due, err));
+    DZ_TRY(dz_catalog_job_take(c, &t, a, &j, err));
+    DZ_TRY(dz_catalog_part_put(c, DZ_S("x"), DZ_S("1"), parts, 2, err));
+    DZ_TRY(dz_catalog_parts(c, DZ_S("x"), DZ_S("1"), a, &got, &n, err));
+    DZ_TRY(dz_catalog_job_renew(c, id, t.owner, 2, 10, 1, 2, err));
+    DZ_TRY(dz_catalog_state_put(c, &s, 1, 1, err));
+    DZ_TRY(dz_catalog_state_list(c, DZ_S(""), DZ_S(""), 1, a, &states, &n, err));
+    DZ_TRY(dz_batch_begin(c, &b, err));
+    DZ_TRY(dz_batch_part_del(b, DZ_S("x"), DZ_S("1"), 1, err));
+    DZ_TRY(dz_batch_parts_del(b, DZ_S("x"), DZ_S("1"), err));
+    DZ_TRY(dz_batch_commit(&b, NULL, err));
+    DZ_TRY(dz_catalog_part_put(c, DZ_S("x"), DZ_S("2"), parts, 2, err));
+    DZ_TRY(dz_catalog_parts_trim(c, INT64_MAX, err));
+    DZ_TRY(dz_catalog_job_end(c, id, t.owner, &done, 3, err));
+    DZ_TRY(dz_catalog_job_cancel(c, id, 3, &flag, err));
+    DZ_TRY(dz_catalog_jobs(c, 10, a, &jobs, &n, err));
+    return dz_catalog_jobs_trim(c, 0, err);
+}
+
 static int child(const char *mode, const char *folder)
 {
     struct dz_catalog *c = NULL;
     struct dz_err err = {0};
     enum dz_code code = dz_catalog_open("sqlite", folder, "", &c, &err);
     if (code == DZ_OK && strcmp(mode, "open") != 0)
-        code = strcmp(mode, "write") == 0 ? change_all(c, &err) : read_all(c, &err);
+        code = strcmp(mode, "write") == 0  ? change_all(c, &err)
+               : strcmp(mode, "work") == 0 ? work_all(c, &err)
+                                           : read_all(c, &err);
     dz_catalog_close(&c);
     return code == DZ_OK ? DONE : FAILED;
 }
@@ -187,6 +226,43 @@ static void reading_fails_cleanly(void **state)
     assert_state(*state, false);
 }
 
+/* One after the other in one catalog: what the ones before left is there. */
+static void work_fails_and_dies_anywhere(void **state)
+{
+    static const struct {
+        const char *fault;
+        unsigned step;
+    } faults[] = {{"query:%u", 1},
+                  {"alloc:%u", 1},
+                  {"commit:%u", 1},
+                  {"query:%u:kill", 4},
+                  {"commit:%u:kill", 2}};
+    char fault[32];
+    for (size_t i = 0; i < DZ_LEN(faults); i++)
+        for (unsigned n = 1;; n += faults[i].step) {
+            struct dz_catalog *c = NULL;
+            uint64_t left;
+            snprintf(fault, sizeof(fault), faults[i].fault, n);
+            int status = run_child("work", *state, fault);
+            assert_true(was_killed(status) || WIFEXITED(status));
+            must(dz_catalog_open("sqlite", *state, "", &c, err));
+            must(dz_catalog_verify(c, false, NULL, NULL, &left, err));
+            assert_int_equal(left, 0);
+            DZ_AUTO(dz_arena_free) struct dz_arena *a = dz_arena_new(DZ_MIB);
+            struct dz_job_rec *jobs;
+            size_t jobs_n;
+            bool asked;
+            must(dz_catalog_jobs(c, 10, a, &jobs, &jobs_n, err));
+            for (size_t k = 0; k < jobs_n; k++) /* free again for the next child */
+                must(dz_catalog_job_cancel(c, jobs[k].id, 1000, &asked, err));
+            dz_catalog_close(&c);
+            if (WIFEXITED(status) && WEXITSTATUS(status) == DONE)
+                break;
+            if (WIFEXITED(status))
+                assert_int_equal(WEXITSTATUS(status), FAILED);
+        }
+}
+
 static void killed_while_a_catalog_is_made(void **state)
 {
     char folder[64], fault[32];
@@ -216,6 +292,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(killed_in_a_batch, set_up, tear_down),
         cmocka_unit_test_setup_teardown(each_query_fails_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(reading_fails_cleanly, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(work_fails_and_dies_anywhere, set_up, tear_down),
         cmocka_unit_test(killed_while_a_catalog_is_made),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

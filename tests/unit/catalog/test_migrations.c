@@ -8,7 +8,7 @@
 #include <fcntl.h>
 
 /* The real ones and two that a later binary may bring. */
-enum { NOW = 3, LATER = NOW + 2 };
+enum { NOW = 4, LATER = NOW + 2 };
 
 struct fixture {
     char folder[64];
@@ -123,7 +123,7 @@ static const char *const *later(void)
     for (size_t i = 0; i < NOW; i++)
         later_list[i] = dz_migrations[i];
     later_list[NOW] = "ALTER TABLE series ADD COLUMN note TEXT NOT NULL DEFAULT 'none'";
-    later_list[NOW + 1] = "CREATE TABLE job (id INTEGER PRIMARY KEY) STRICT";
+    later_list[NOW + 1] = "CREATE TABLE later (id INTEGER PRIMARY KEY) STRICT";
     return later_list;
 }
 
@@ -136,7 +136,7 @@ static void an_old_file_is_copied_and_migrated(void **state)
     must(dz_migrate(self_of(c), later(), LATER, err));
     assert_int_equal(ask(c, "SELECT max(number) FROM schema_version"), LATER);
     assert_int_equal(ask(c, "SELECT count(*) FROM series WHERE note = 'none'"), 1);
-    assert_int_equal(ask(c, "SELECT count(*) FROM job"), 0);
+    assert_int_equal(ask(c, "SELECT count(*) FROM later"), 0);
     assert_int_equal(chapters_in(f, c), 1);
     must(dz_migrate(self_of(c), later(), LATER, err)); /* nothing left to do */
     dz_catalog_close(&c);
@@ -158,7 +158,7 @@ static void an_old_file_is_copied_and_migrated(void **state)
     /* And this binary refuses what it does not know, without touching it. */
     const char *text = refused(dz_catalog_open("sqlite", f->folder, "", &c, err), DZ_UNSUPPORTED);
     assert_non_null(strstr(text, f->path));
-    assert_non_null(strstr(text, "newer dozo (schema 5, this one knows 3)"));
+    assert_non_null(strstr(text, "newer dozo (schema 6, this one knows 4)"));
 }
 
 /* A file of number 1, with a series of one chapter, comes up as a catalog of today. */
@@ -191,18 +191,64 @@ static void a_file_without_revisions_gets_them(void **state)
     assert_int_equal(access(copy, F_OK), 0);
 }
 
+/* A file of number 3 with pages: afterwards jobs and parts work, and the old counts are right. */
+static void a_file_without_jobs_gets_them(void **state)
+{
+    struct fixture *f = *state;
+    enum { OLD = 3 };
+    static const char version[] =
+        "PRAGMA application_id = 1685027439;"
+        "CREATE TABLE schema_version (number INTEGER PRIMARY KEY, applied_s INTEGER NOT NULL) "
+        "STRICT; INSERT INTO schema_version VALUES (1, 1), (2, 1), (3, 1);";
+    static const char content[] =
+        "INSERT INTO series VALUES (1, 'local', 's', 's', '', '', '', '', '', '', 0, 1, 1, 1);"
+        "INSERT INTO chapter VALUES (1, 1, '1', '1', 1, '1', '', NULL, 0, 0, '', '', '', '', '', "
+        "1, 1, 1); INSERT INTO change VALUES (1, 1);"
+        "INSERT INTO blob VALUES (1, zeroblob(32), 5, 'image/jpeg', 1, 1, 1);"
+        "INSERT INTO page VALUES (1, 1, 1, 0, 'p.jpg')";
+    sqlite3 *db = NULL;
+    assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
+    for (size_t i = 0; i < OLD; i++)
+        assert_int_equal(sqlite3_exec(db, dz_migrations[i], NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, version, NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, content, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+
+    struct dz_catalog *c = open_at(f, "");
+    struct dz_job_rec job = {.kind = DZ_S("crawl"), .source = DZ_S("x"), .target = DZ_S("y")};
+    struct dz_part_rec part = {.url = DZ_S("u"), .blob = {.bytes = 5, .mime = DZ_S("image/jpeg")}};
+    int64_t id;
+    bool is_new;
+    uint64_t left;
+    must(dz_catalog_job_add(c, &job, 1, &id, &is_new, err));
+    assert_true(is_new);
+    must(dz_catalog_part_put(c, DZ_S("x"), DZ_S("1"), &part, 1, err));
+    assert_int_equal(ask(c, "SELECT refs FROM blob WHERE id = 1"), 2);
+    must(dz_catalog_verify(c, false, NULL, NULL, &left, err));
+    assert_int_equal(left, 0);
+    assert_int_equal(chapters_in(f, c), 1);
+    dz_catalog_close(&c);
+    char copy[128];
+    snprintf(copy, sizeof(copy), "%s.before-migration-%d", f->path, OLD + 1);
+    assert_int_equal(access(copy, F_OK), 0);
+    assert_int_equal(sqlite3_open(copy, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "SELECT id FROM job", NULL, NULL, NULL), SQLITE_ERROR);
+    assert_int_equal(sqlite3_exec(db, "SELECT rev FROM chapter", NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+}
+
 static void a_failing_migration_leaves_the_file_as_it_was(void **state)
 {
     struct fixture *f = *state;
     const char *const *list = later();
-    later_list[NOW] = "CREATE TABLE job (id INTEGER PRIMARY KEY); INSERT INTO nowhere VALUES (1)";
+    later_list[NOW] = "CREATE TABLE later (id INTEGER PRIMARY KEY); INSERT INTO nowhere VALUES (1)";
     struct dz_catalog *c = open_at(f, "");
     put_one(c, "s", "1", 1, 2, 1);
     const char *text = refused(dz_migrate(self_of(c), list, NOW + 1, err), DZ_INTERNAL);
-    assert_non_null(strstr(text, "migration 4: "));
+    assert_non_null(strstr(text, "migration 5: "));
     assert_non_null(strstr(text, "nowhere"));
     assert_int_equal(ask(c, "SELECT max(number) FROM schema_version"), NOW);
-    assert_int_equal(ask(c, "SELECT count(*) FROM sqlite_schema WHERE name = 'job'"), 0);
+    assert_int_equal(ask(c, "SELECT count(*) FROM sqlite_schema WHERE name = 'later'"), 0);
     put_one(c, "s", "2", 2, 2, 1);
     assert_int_equal(chapters_in(f, c), 2);
     dz_catalog_close(&c);
@@ -217,7 +263,7 @@ static void without_a_copy_nothing_is_migrated(void **state)
     mkdir(f->copy, 0700); /* the copy's name is taken by a folder */
     struct dz_err err = {0};
     assert_int_not_equal(dz_migrate(self_of(c), later(), LATER, &err), DZ_OK);
-    assert_non_null(strstr(err.text, "the copy before migration 4: "));
+    assert_non_null(strstr(err.text, "the copy before migration 5: "));
     assert_int_equal(ask(c, "SELECT max(number) FROM schema_version"), NOW);
     rmdir(f->copy);
     must(dz_migrate(self_of(c), later(), LATER, err));
@@ -295,6 +341,7 @@ int main(void)
         CASE(the_connections_are_strict_and_durable),
         CASE(an_old_file_is_copied_and_migrated),
         CASE(a_file_without_revisions_gets_them),
+        CASE(a_file_without_jobs_gets_them),
         CASE(a_failing_migration_leaves_the_file_as_it_was),
         CASE(without_a_copy_nothing_is_migrated),
         CASE(what_is_no_catalog_is_refused),

@@ -95,6 +95,21 @@ static void wrong_counts_are_mended(void **state)
     assert_int_equal(verify(f, false), 0);
 }
 
+static void parts_are_counted(void **state)
+{
+    struct fixture *f = *state;
+    struct dz_part_rec p = {.url = DZ_S("u"), .blob = blob_of(1)};
+    must(dz_catalog_part_put(f->c, DZ_S("x"), DZ_S("1"), &p, 1, err));
+    assert_int_equal(verify(f, false), 0);
+    plant(f, "UPDATE blob SET refs = 1");
+    assert_true(verify(f, false) > 0);
+    assert_said(f, "is counted 1 times and used 2 times\n");
+    assert_int_equal(verify(f, true), 0);
+    plant(f, "DELETE FROM part");
+    assert_int_equal(verify(f, false), 1);
+    assert_said(f, "is counted 2 times and used 1 times\n");
+}
+
 static void a_count_that_is_too_low_points_at_the_check(void **state)
 {
     struct fixture *f = *state;
@@ -142,11 +157,9 @@ int main(void)
 {
 #define CASE(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        CASE(a_sound_catalog_is_silent),
-        CASE(wrong_counts_are_mended),
-        CASE(a_count_that_is_too_low_points_at_the_check),
-        CASE(lost_rows_stay_a_problem),
-        CASE(a_damaged_index_is_found),
+        CASE(a_sound_catalog_is_silent), CASE(wrong_counts_are_mended),
+        CASE(parts_are_counted),         CASE(a_count_that_is_too_low_points_at_the_check),
+        CASE(lost_rows_stay_a_problem),  CASE(a_damaged_index_is_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

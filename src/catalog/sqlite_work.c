@@ -1,0 +1,379 @@
+/*
+ * sqlite_work: jobs and what crawls remember, in SQLite.
+ *
+ * In: what work.c has checked. Out: one short transaction a call, on the write connection under its
+ * lock, durable on return; lists come from a reader. A job is taken by one UPDATE whose WHERE finds
+ * it, inside BEGIN IMMEDIATE: of two takers, also of two processes, one waits and then sees what
+ * the other took. Every write to a running job names its owner, so that one who lost the lease
+ * changes nothing. Any thread.
+ */
+#include "catalog/sqlite_int.h"
+
+/* ---- transactions ------------------------------------------------------------------------------
+ */
+
+/* Commits what went well, else rolls back; either way the writer is free again. */
+static enum dz_code write_end(struct dz_sqlite *d, enum dz_code code, struct dz_err *err)
+{
+    if (code == DZ_OK && dz_fault("commit"))
+        code = dz_fail(err, DZ_IO, "%s: injected fault", d->name);
+    if (code == DZ_OK)
+        code = dz_sq_run_plain(&d->write, DZ_SQ_COMMIT, err);
+    dz_sq_write_end(d);
+    return code;
+}
+
+/* One statement with integers only. */
+static enum dz_code run_int(struct dz_sq_conn *c, enum dz_sq_statement which, int64_t n,
+                            struct dz_err *err)
+{
+    sqlite3_stmt *st = NULL;
+    DZ_TRY(dz_sq_get(c, which, &st, err));
+    dz_sq_bind_int(st, 1, n);
+    return dz_sq_run(c, st, err);
+}
+
+/* ---- rows --------------------------------------------------------------------------------------
+ */
+
+static enum dz_code read_job(sqlite3_stmt *st, struct dz_text_pool *pool, struct dz_job_rec *ret_j,
+                             struct dz_err *err)
+{
+    struct dz_job_rec j = {
+        .id = sqlite3_column_int64(st, 0),
+        .state = (enum dz_job_state)sqlite3_column_int(st, 5),
+        .priority = (int32_t)sqlite3_column_int64(st, 6),
+        .attempts = (uint32_t)sqlite3_column_int64(st, 7),
+        .cancel_asked = sqlite3_column_int(st, 8) != 0,
+        .created_ms = sqlite3_column_int64(st, 9),
+        .run_after_ms = sqlite3_column_int64(st, 10),
+        .lease_until_ms = sqlite3_column_int64(st, 11),
+        .started_ms = sqlite3_column_int64(st, 12),
+        .ended_ms = sqlite3_column_int64(st, 13),
+        .done = (uint64_t)sqlite3_column_int64(st, 15),
+        .total = (uint64_t)sqlite3_column_int64(st, 16),
+    };
+    dz_str *const to[] = {&j.kind,  &j.source,    &j.target,    &j.args,
+                          &j.owner, &j.fail_kind, &j.fail_text, &j.result};
+    static const int at[] = {1, 2, 3, 4, 14, 17, 18, 19};
+    for (size_t i = 0; i < DZ_LEN(to); i++)
+        DZ_TRY(dz_sq_str(st, at[i], pool, to[i], err));
+    *ret_j = j;
+    return DZ_OK;
+}
+
+/* ---- jobs --------------------------------------------------------------------------------------
+ */
+
+static enum dz_code find_live(struct dz_sq_conn *c, const struct dz_job_rec *j, int64_t *ret_id,
+                              struct dz_err *err)
+{
+    DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
+    bool row = false;
+    DZ_TRY(dz_sq_get(c, DZ_SQ_JOB_LIVE, &st, err));
+    dz_sq_bind_str(st, 1, j->kind);
+    dz_sq_bind_str(st, 2, j->source);
+    dz_sq_bind_str(st, 3, j->target);
+    DZ_TRY(dz_sq_row(c, st, &row, err));
+    *ret_id = row ? sqlite3_column_int64(st, 0) : 0;
+    return DZ_OK;
+}
+
+static enum dz_code sooner(struct dz_sq_conn *c, int64_t id, const struct dz_job_rec *j,
+                           struct dz_err *err)
+{
+    sqlite3_stmt *st = NULL;
+    DZ_TRY(dz_sq_get(c, DZ_SQ_JOB_SOONER, &st, err));
+    dz_sq_bind_int(st, 1, id);
+    dz_sq_bind_int(st, 2, j->run_after_ms);
+    dz_sq_bind_int(st, 3, j->priority);
+    return dz_sq_run(c, st, err);
+}
+
+static enum dz_code add_job(struct dz_sq_conn *c, const struct dz_job_rec *j, int64_t now_ms,
+                            int64_t *ret_id, struct dz_err *err)
+{
+    sqlite3_stmt *st = NULL;
+    DZ_TRY(dz_sq_get(c, DZ_SQ_JOB_ADD, &st, err));
+    dz_sq_bind_str(st, 1, j->kind);
+    dz_sq_bind_str(st, 2, j->source);
+    dz_sq_bind_str(st, 3, j->target);
+    dz_sq_bind_str(st, 4, j->args);
+    dz_sq_bind_int(st, 5, j->priority);
+    dz_sq_bind_int(st, 6, now_ms);
+    dz_sq_bind_int(st, 7, j->run_after_ms);
+    DZ_TRY(dz_sq_run(c, st, err));
+    *ret_id = sqlite3_last_insert_rowid(c->db);
+    return DZ_OK;
+}
+
+enum dz_code dz_sq_job_add(void *self, const struct dz_job_rec *j, int64_t now_ms, int64_t *ret_id,
+                           bool *ret_new, struct dz_err *err)
+{
+    struct dz_sqlite *d = self;
+    int64_t live = 0, id = 0;
+    DZ_TRY(dz_sq_write_begin(d, err));
+    enum dz_code code = find_live(&d->write, j, &live, err);
+    if (code == DZ_OK)
+        code = live ? sooner(&d->write, live, j, err) : add_job(&d->write, j, now_ms, &id, err);
+    DZ_TRY(write_end(d, code, err));
+    *ret_id = live ? live : id;
+    *ret_new = !live;
+    return DZ_OK;
+}
+
+static enum dz_code take(struct dz_sq_conn *c, const struct dz_job_take *t, struct dz_arena *a,
+                         struct dz_job_rec *ret_job, bool *ret_row, struct dz_err *err)
+{
+    enum { FIRST_KIND = 6 };
+    DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
+    struct dz_text_pool pool = {.arena = a};
+    DZ_TRY(run_int(c, DZ_SQ_JOB_GIVE_UP, t->now_ms, err));
+    DZ_TRY(dz_sq_get(c, DZ_SQ_JOB_TAKE, &st, err));
+    dz_sq_bind_int(st, 1, t->now_ms);
+    dz_sq_bind_str(st, 2, t->owner);
+    dz_sq_bind_int(st, 3, t->now_ms + t->lease_ms);
+    dz_sq_bind_int(st, 4, t->id);
+    dz_sq_bind_int(st, 5, (int64_t)t->kinds_n);
+    for (size_t i = 0; i < t->kinds_n; i++)
+        dz_sq_bind_str(st, FIRST_KIND + (int)i, t->kinds[i]);
+    bool row = false;
+    DZ_TRY(dz_sq_row(c, st, &row, err));
+    *ret_row = row;
+    if (!row)
+        return DZ_OK;
+    DZ_TRY(read_job(st, &pool, ret_job, err));
+    return dz_sq_row(c, st, &row, err);
+}
+
+enum dz_code dz_sq_job_take(void *self, const struct dz_job_take *t, struct dz_arena *a,
+                            struct dz_job_rec *ret_job, struct dz_err *err)
+{
+    struct dz_sqlite *d = self;
+    struct dz_job_rec job;
+    bool row = false;
+    DZ_TRY(dz_sq_write_begin(d, err));
+    DZ_TRY(write_end(d, take(&d->write, t, a, &job, &row, err), err));
+    if (!row && t->id)
+        return dz_fail(err, DZ_NOT_FOUND, "job %lld is not there, has ended or is being run",
+                       (long long)t->id);
+    if (!row)
+        return dz_fail(err, DZ_NOT_FOUND, "no job is due");
+    *ret_job = job;
+    return DZ_OK;
+}
+
+static enum dz_code lease_lost(int64_t id, struct dz_err *err)
+{
+    return dz_fail(err, DZ_CONFLICT, "job %lld is no longer ours", (long long)id);
+}
+
+static enum dz_code renew(struct dz_sq_conn *c, int64_t id, dz_str owner, int64_t until_ms,
+                          uint64_t done, uint64_t total, bool *ret_cancel, struct dz_err *err)
+{
+    DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
+    bool row = false;
+    DZ_TRY(dz_sq_get(c, DZ_SQ_JOB_RENEW, &st, err));
+    dz_sq_bind_int(st, 1, id);
+    dz_sq_bind_str(st, 2, owner);
+    dz_sq_bind_int(st, 3, until_ms);
+    dz_sq_bind_int(st, 4, (int64_t)done);
+    dz_sq_bind_int(st, 5, (int64_t)total);
+    DZ_TRY(dz_sq_row(c, st, &row, err));
+    if (!row)
+        return lease_lost(id, err);
+    *ret_cancel = sqlite3_column_int(st, 0) != 0;
+    return dz_sq_row(c, st, &row, err);
+}
+
+enum dz_code dz_sq_job_renew(void *self, int64_t id, dz_str owner, int64_t now_ms, int64_t lease_ms,
+                             uint64_t done, uint64_t total, struct dz_err *err)
+{
+    struct dz_sqlite *d = self;
+    bool cancel = false;
+    DZ_TRY(dz_sq_write_begin(d, err));
+    enum dz_code code = renew(&d->write, id, owner, now_ms + lease_ms, done, total, &cancel, err);
+    DZ_TRY(write_end(d, code, err));
+    return cancel ? dz_fail(err, DZ_CANCELLED, "job %lld was cancelled", (long long)id) : DZ_OK;
+}
+
+static enum dz_code end_job(struct dz_sq_conn *c, int64_t id, dz_str owner,
+                            const struct dz_job_rec *end, int64_t now_ms, struct dz_err *err)
+{
+    sqlite3_stmt *st = NULL;
+    DZ_TRY(dz_sq_get(c, DZ_SQ_JOB_END, &st, err));
+    dz_sq_bind_int(st, 1, id);
+    dz_sq_bind_str(st, 2, owner);
+    dz_sq_bind_int(st, 3, end->state);
+    dz_sq_bind_int(st, 4, end->run_after_ms);
+    dz_sq_bind_int(st, 5, now_ms);
+    dz_sq_bind_int(st, 6, (int64_t)end->done);
+    dz_sq_bind_int(st, 7, (int64_t)end->total);
+    dz_sq_bind_str(st, 8, end->fail_kind);
+    dz_sq_bind_str(st, 9, end->fail_text);
+    dz_sq_bind_str(st, 10, end->result);
+    DZ_TRY(dz_sq_run(c, st, err));
+    return sqlite3_changes(c->db) == 1 ? DZ_OK : lease_lost(id, err);
+}
+
+enum dz_code dz_sq_job_end(void *self, int64_t id, dz_str owner, const struct dz_job_rec *end,
+                           int64_t now_ms, struct dz_err *err)
+{
+    struct dz_sqlite *d = self;
+    DZ_TRY(dz_sq_write_begin(d, err));
+    return write_end(d, end_job(&d->write, id, owner, end, now_ms, err), err);
+}
+
+static enum dz_code cancel(struct dz_sq_conn *c, int64_t id, int64_t now_ms, bool *ret_asked,
+                           struct dz_err *err)
+{
+    DZ_AUTO(dz_sq_reset) sqlite3_stmt *known = NULL;
+    sqlite3_stmt *st = NULL;
+    bool row = false;
+    DZ_TRY(dz_sq_get(c, DZ_SQ_JOB_STATE, &known, err));
+    dz_sq_bind_int(known, 1, id);
+    DZ_TRY(dz_sq_row(c, known, &row, err));
+    if (!row)
+        return dz_fail(err, DZ_NOT_FOUND, "no job %lld", (long long)id);
+    DZ_TRY(dz_sq_get(c, DZ_SQ_JOB_CANCEL, &st, err));
+    dz_sq_bind_int(st, 1, now_ms);
+    dz_sq_bind_int(st, 2, id);
+    DZ_TRY(dz_sq_run(c, st, err));
+    *ret_asked = sqlite3_changes(c->db) == 1;
+    return DZ_OK;
+}
+
+enum dz_code dz_sq_job_cancel(void *self, int64_t id, int64_t now_ms, bool *ret_asked,
+                              struct dz_err *err)
+{
+    struct dz_sqlite *d = self;
+    bool asked = false;
+    DZ_TRY(dz_sq_write_begin(d, err));
+    DZ_TRY(write_end(d, cancel(&d->write, id, now_ms, &asked, err), err));
+    *ret_asked = asked;
+    return DZ_OK;
+}
+
+enum dz_code dz_sq_jobs(void *self, size_t max, struct dz_arena *a, struct dz_job_rec **ret_v,
+                        size_t *ret_n, struct dz_err *err)
+{
+    DZ_AUTO(dz_sq_reading_done) struct dz_sq_reading r = {0};
+    DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
+    DZ_AUTO(dz_freep) struct dz_job_rec *v = NULL;
+    struct dz_text_pool pool = {.arena = a};
+    size_t n = 0, cap = 0;
+    DZ_TRY(dz_sq_reading_begin(&r, self, err));
+    DZ_TRY(dz_sq_get(r.c, DZ_SQ_JOBS, &st, err));
+    dz_sq_bind_int(st, 1, max < INT64_MAX ? (int64_t)max : INT64_MAX);
+    for (;;) {
+        bool row = false;
+        DZ_TRY(dz_sq_row(r.c, st, &row, err));
+        if (!row)
+            break;
+        v = dz_sq_grown(v, n, &cap, sizeof(*v));
+        DZ_TRY(read_job(st, &pool, &v[n], err));
+        n++;
+    }
+    void *copy;
+    DZ_TRY(dz_sq_arena_copy(a, v, n * sizeof(*v), &copy, err));
+    *ret_v = copy;
+    *ret_n = n;
+    return DZ_OK;
+}
+
+enum dz_code dz_sq_job_next(void *self, int64_t *ret_due_ms, struct dz_err *err)
+{
+    DZ_AUTO(dz_sq_reading_done) struct dz_sq_reading r = {0};
+    DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
+    bool row = false;
+    DZ_TRY(dz_sq_reading_begin(&r, self, err));
+    DZ_TRY(dz_sq_get(r.c, DZ_SQ_JOB_NEXT, &st, err));
+    DZ_TRY(dz_sq_row(r.c, st, &row, err));
+    bool some = row && sqlite3_column_type(st, 0) != SQLITE_NULL;
+    *ret_due_ms = some ? sqlite3_column_int64(st, 0) : INT64_MAX;
+    return DZ_OK;
+}
+
+enum dz_code dz_sq_jobs_trim(void *self, size_t keep, struct dz_err *err)
+{
+    struct dz_sqlite *d = self;
+    int64_t most = keep < INT64_MAX ? (int64_t)keep : INT64_MAX;
+    DZ_TRY(dz_sq_write_begin(d, err));
+    return write_end(d, run_int(&d->write, DZ_SQ_JOBS_TRIM, most, err), err);
+}
+
+/* ---- what crawls remember ----------------------------------------------------------------------
+ */
+
+static enum dz_code put_state(struct dz_sq_conn *c, const struct dz_crawl_state_rec *s,
+                              int64_t now_ms, struct dz_err *err)
+{
+    sqlite3_stmt *st = NULL;
+    DZ_TRY(dz_sq_get(c, s->value.n ? DZ_SQ_STATE_SET : DZ_SQ_STATE_DEL, &st, err));
+    dz_sq_bind_str(st, 1, s->source);
+    dz_sq_bind_str(st, 2, s->name);
+    if (s->value.n) {
+        dz_sq_bind_str(st, 3, s->value);
+        dz_sq_bind_int(st, 4, now_ms);
+        dz_sq_bind_int(st, 5, s->expires_ms);
+    }
+    return dz_sq_run(c, st, err);
+}
+
+enum dz_code dz_sq_state_put(void *self, const struct dz_crawl_state_rec *v, size_t n,
+                             int64_t now_ms, struct dz_err *err)
+{
+    struct dz_sqlite *d = self;
+    enum dz_code code = DZ_OK;
+    DZ_TRY(dz_sq_write_begin(d, err));
+    for (size_t i = 0; i < n && code == DZ_OK; i++)
+        code = put_state(&d->write, &v[i], now_ms, err);
+    if (code == DZ_OK)
+        code = run_int(&d->write, DZ_SQ_STATE_EXPIRE, now_ms, err);
+    return write_end(d, code, err);
+}
+
+static enum dz_code read_state(sqlite3_stmt *st, struct dz_text_pool *pool,
+                               struct dz_crawl_state_rec *ret_s, struct dz_err *err)
+{
+    struct dz_crawl_state_rec s = {
+        .updated_ms = sqlite3_column_int64(st, 3),
+        .expires_ms = sqlite3_column_int64(st, 4),
+    };
+    DZ_TRY(dz_sq_str(st, 0, pool, &s.source, err));
+    DZ_TRY(dz_sq_str(st, 1, pool, &s.name, err));
+    DZ_TRY(dz_sq_str(st, 2, pool, &s.value, err));
+    *ret_s = s;
+    return DZ_OK;
+}
+
+enum dz_code dz_sq_state_list(void *self, dz_str source, dz_str prefix, int64_t now_ms,
+                              struct dz_arena *a, struct dz_crawl_state_rec **ret_v, size_t *ret_n,
+                              struct dz_err *err)
+{
+    DZ_AUTO(dz_sq_reading_done) struct dz_sq_reading r = {0};
+    DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
+    DZ_AUTO(dz_freep) struct dz_crawl_state_rec *v = NULL;
+    struct dz_text_pool pool = {.arena = a};
+    size_t n = 0, cap = 0;
+    DZ_TRY(dz_sq_reading_begin(&r, self, err));
+    DZ_TRY(dz_sq_get(r.c, source.n ? DZ_SQ_STATE_LIST : DZ_SQ_STATE_LIST_ALL, &st, err));
+    dz_sq_bind_int(st, 1, now_ms);
+    dz_sq_bind_str(st, 2, prefix);
+    if (source.n)
+        dz_sq_bind_str(st, 3, source);
+    for (;;) {
+        bool row = false;
+        DZ_TRY(dz_sq_row(r.c, st, &row, err));
+        if (!row)
+            break;
+        v = dz_sq_grown(v, n, &cap, sizeof(*v));
+        DZ_TRY(read_state(st, &pool, &v[n], err));
+        n++;
+    }
+    void *copy;
+    DZ_TRY(dz_sq_arena_copy(a, v, n * sizeof(*v), &copy, err));
+    *ret_v = copy;
+    *ret_n = n;
+    return DZ_OK;
+}
