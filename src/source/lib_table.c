@@ -1,0 +1,96 @@
+/*
+ * lib_table: Lua's table library behind checks of its sizes.
+ *
+ * Lua's own functions loop in C over whatever length a table claims, which a metatable or a few
+ * keys far apart make endless. Here a list has SRC_LIST_MAX elements at most, no __len, and what is
+ * done with it counts against the run's instructions. The functions themselves are Lua's; each is
+ * the upvalue of its guard.
+ */
+#include "source/source_int.h"
+
+#define LIST_MAX ((lua_Integer)4 * 1000 * 1000)
+#define SORT_MAX ((lua_Integer)500 * 1000)
+#define STEPS_A_SORTED 16u
+
+static int go(lua_State *L)
+{
+    return lua_tocfunction(L, lua_upvalueindex(1))(L);
+}
+
+static lua_Integer list_arg(lua_State *L, const char *what, lua_Integer most)
+{
+    luaL_checktype(L, 1, LUA_TTABLE);
+    if (luaL_getmetafield(L, 1, "__len") != LUA_TNIL)
+        luaL_error(L, "%s: not for a table with __len", what);
+    lua_Unsigned n = lua_rawlen(L, 1);
+    if (n > (lua_Unsigned)most)
+        luaL_error(L, "%s: a list of more than %d elements", what, (int)most);
+    return (lua_Integer)n;
+}
+
+/* Elements from..to, which the function will walk over. */
+static void span(lua_State *L, const char *what, lua_Integer from, lua_Integer to)
+{
+    if (from > to)
+        return;
+    uint64_t n = (uint64_t)to - (uint64_t)from;
+    if (n >= (uint64_t)LIST_MAX)
+        luaL_error(L, "%s: more than %d elements", what, (int)LIST_MAX);
+    src_charge(L, n);
+}
+
+static int table_insert(lua_State *L)
+{
+    lua_Integer n = list_arg(L, "table.insert", LIST_MAX);
+    if (lua_gettop(L) == 3)
+        span(L, "table.insert", luaL_checkinteger(L, 2), n);
+    return go(L);
+}
+
+static int table_remove(lua_State *L)
+{
+    lua_Integer n = list_arg(L, "table.remove", LIST_MAX);
+    if (lua_gettop(L) >= 2)
+        span(L, "table.remove", luaL_checkinteger(L, 2), n);
+    return go(L);
+}
+
+static int table_sort(lua_State *L)
+{
+    lua_Integer n = list_arg(L, "table.sort", SORT_MAX);
+    src_charge(L, (uint64_t)n * STEPS_A_SORTED);
+    return go(L);
+}
+
+static int table_concat(lua_State *L)
+{
+    lua_Integer n = list_arg(L, "table.concat", LIST_MAX);
+    span(L, "table.concat", luaL_optinteger(L, 3, 1), luaL_optinteger(L, 4, n));
+    return go(L);
+}
+
+static int table_unpack(lua_State *L)
+{
+    lua_Integer n = list_arg(L, "table.unpack", LIST_MAX);
+    span(L, "table.unpack", luaL_optinteger(L, 2, 1), luaL_optinteger(L, 3, n));
+    return go(L);
+}
+
+static int table_move(lua_State *L)
+{
+    span(L, "table.move", luaL_checkinteger(L, 2), luaL_checkinteger(L, 3));
+    return go(L);
+}
+
+void src_open_table(lua_State *L)
+{
+    static const luaL_Reg own[] = {{"insert", table_insert}, {"remove", table_remove},
+                                   {"sort", table_sort},     {"concat", table_concat},
+                                   {"unpack", table_unpack}, {"move", table_move}};
+    luaL_requiref(L, LUA_TABLIBNAME, luaopen_table, 0);
+    for (size_t i = 0; i < DZ_LEN(own); i++) {
+        lua_getfield(L, -1, own[i].name);
+        lua_pushcclosure(L, own[i].func, 1);
+        lua_setfield(L, -2, own[i].name);
+    }
+}
