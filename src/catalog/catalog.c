@@ -307,6 +307,15 @@ enum dz_code dz_batch_chapter(struct dz_batch *b, int64_t series_id, const struc
     return owned(b)->put_chapter(b->self, series_id, &clipped, ret_id, ret_changed, err);
 }
 
+enum dz_code dz_batch_chapter_edit(struct dz_batch *b, const struct dz_chapter_edit *e,
+                                   bool *ret_changed, struct dz_err *err)
+{
+    const struct dz_text_check v[] = {{"title", e->title, DZ_TEXT_MAX, DZ_TEXT_UTF8},
+                                      {"volume", e->volume, DZ_TEXT_MAX, DZ_TEXT_UTF8}};
+    DZ_TRY(dz_check_texts(v, DZ_LEN(v), err));
+    return owned(b)->edit_chapter(b->self, e, ret_changed, err);
+}
+
 enum dz_code dz_batch_chapter_del(struct dz_batch *b, int64_t chapter_id, struct dz_err *err)
 {
     return owned(b)->del_chapter(b->self, chapter_id, err);

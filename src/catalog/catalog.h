@@ -66,6 +66,14 @@ struct dz_chapter_rec {
     size_t pages_n;
 };
 
+struct dz_chapter_edit {
+    int64_t id;
+    bool has_title, has_volume, has_cover; /* what follows is to be stored */
+    dz_str title;                          /* p = NULL: null */
+    dz_str volume;                         /* n = 0: none */
+    bool volume_cover;
+};
+
 /* A file of a shelf that is no page: vol1.jpg and whatever else lay in the folder. */
 struct dz_asset_rec {
     dz_str name; /* relative, '/' allowed, no ".." component */
@@ -201,6 +209,8 @@ struct dz_catalog_driver {
                                struct dz_err *err);
     enum dz_code (*put_chapter)(void *batch, int64_t series_id, const struct dz_chapter_rec *c,
                                 int64_t *ret_id, bool *ret_changed, struct dz_err *err);
+    enum dz_code (*edit_chapter)(void *batch, const struct dz_chapter_edit *e, bool *ret_changed,
+                                 struct dz_err *err);
     enum dz_code (*del_chapter)(void *batch, int64_t chapter_id, struct dz_err *err);
     enum dz_code (*put_asset)(void *batch, int64_t series_id, const struct dz_asset_rec *f,
                               bool *ret_changed, struct dz_err *err);
@@ -311,6 +321,10 @@ DZ_MUST enum dz_code dz_batch_asset(struct dz_batch *b, int64_t series_id,
                                     struct dz_err *err);
 DZ_MUST enum dz_code dz_batch_asset_del(struct dz_batch *b, int64_t series_id, dz_str name,
                                         struct dz_err *err);
+/* Some texts of a chapter, the rest of it and its pages as they are, so that nobody writes back
+ * what he read a while ago. Equal is no change. DZ_NOT_FOUND. */
+DZ_MUST enum dz_code dz_batch_chapter_edit(struct dz_batch *b, const struct dz_chapter_edit *e,
+                                           bool *ret_changed, struct dz_err *err);
 /* Which series `/shelf/NAME/` shows when the settings do not say. */
 DZ_MUST enum dz_code dz_batch_shelf(struct dz_batch *b, dz_str name, int64_t series_id,
                                     struct dz_err *err);

@@ -895,6 +895,7 @@ const struct dz_catalog_driver dz_catalog_sqlite = {
     .begin = dz_sq_begin,
     .put_series = dz_sq_put_series,
     .put_chapter = dz_sq_put_chapter,
+    .edit_chapter = dz_sq_edit_chapter,
     .del_chapter = dz_sq_del_chapter,
     .put_asset = dz_sq_put_asset,
     .del_asset = dz_sq_del_asset,

@@ -34,6 +34,7 @@ enum dz_sq_statement {
     DZ_SQ_CHAPTER_ADD,
     DZ_SQ_CHAPTER_SET,
     DZ_SQ_CHAPTER_SET_STAMP,
+    DZ_SQ_CHAPTER_EDIT,
     DZ_SQ_CHAPTER_DEL,
     DZ_SQ_PAGES,
     DZ_SQ_PAGE_ADD,
@@ -229,6 +230,8 @@ DZ_MUST enum dz_code dz_sq_put_series(void *batch, const struct dz_series_rec *s
 DZ_MUST enum dz_code dz_sq_put_chapter(void *batch, int64_t series_id,
                                        const struct dz_chapter_rec *c, int64_t *ret_id,
                                        bool *ret_changed, struct dz_err *err);
+DZ_MUST enum dz_code dz_sq_edit_chapter(void *batch, const struct dz_chapter_edit *e,
+                                        bool *ret_changed, struct dz_err *err);
 DZ_MUST enum dz_code dz_sq_del_chapter(void *batch, int64_t chapter_id, struct dz_err *err);
 DZ_MUST enum dz_code dz_sq_put_asset(void *batch, int64_t series_id, const struct dz_asset_rec *f,
                                      bool *ret_changed, struct dz_err *err);

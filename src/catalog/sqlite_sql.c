@@ -66,6 +66,11 @@ const char *const dz_sq_texts[DZ_SQ_STATEMENTS] = {
         "?13, "
         "origin_stamp = ?14, updated_s = ?15, rev = ?16 WHERE id = ?17",
     [DZ_SQ_CHAPTER_SET_STAMP] = "UPDATE chapter SET origin_stamp = ?2 WHERE id = ?1",
+    [DZ_SQ_CHAPTER_EDIT] =
+        "UPDATE chapter SET title = iif(?2, ?3, title), volume = iif(?4, ?5, volume), "
+        "volume_cover = iif(?6, ?7, volume_cover), updated_s = ?8, rev = ?9 "
+        "WHERE id = ?1 AND ((?2 AND title IS NOT ?3) OR (?4 AND volume <> ?5) OR "
+        "(?6 AND volume_cover <> ?7))",
     [DZ_SQ_CHAPTER_DEL] = "DELETE FROM chapter WHERE id = ?1",
 
     /* CROSS JOIN: pages in their own order, each blob by its id. */

@@ -569,20 +569,57 @@ enum dz_code dz_sq_put_chapter(void *batch, int64_t series_id, const struct dz_c
     return dz_sq_call_end(batch, put_chapter(batch, series_id, c, ret_id, ret_changed, err));
 }
 
-static enum dz_code del_chapter(struct dz_sq_batch *b, int64_t id, struct dz_err *err)
+static enum dz_code owner_of(struct dz_sq_batch *b, int64_t chapter_id, int64_t *ret_series_id,
+                             struct dz_err *err)
 {
     DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
+    bool row = false;
+    DZ_TRY(dz_sq_get(b->c, DZ_SQ_CHAPTER_OWNER, &st, err));
+    dz_sq_bind_int(st, 1, chapter_id);
+    DZ_TRY(dz_sq_row(b->c, st, &row, err));
+    if (!row)
+        return dz_fail(err, DZ_NOT_FOUND, "no chapter %lld in the catalog", (long long)chapter_id);
+    *ret_series_id = sqlite3_column_int64(st, 0);
+    return DZ_OK;
+}
+
+static enum dz_code edit_chapter(struct dz_sq_batch *b, const struct dz_chapter_edit *e,
+                                 bool *ret_changed, struct dz_err *err)
+{
+    sqlite3_stmt *st = NULL;
+    int64_t series_id;
+    DZ_TRY(owner_of(b, e->id, &series_id, err));
+    DZ_TRY(need_seq(b, err));
+    DZ_TRY(dz_sq_get_write(b, DZ_SQ_CHAPTER_EDIT, &st, err));
+    dz_sq_bind_int(st, 1, e->id);
+    dz_sq_bind_int(st, 2, e->has_title);
+    if (e->title.p)
+        dz_sq_bind_str(st, 3, e->title);
+    dz_sq_bind_int(st, 4, e->has_volume);
+    dz_sq_bind_str(st, 5, e->volume);
+    dz_sq_bind_int(st, 6, e->has_cover);
+    dz_sq_bind_int(st, 7, e->volume_cover);
+    dz_sq_bind_int(st, 8, b->now_s);
+    dz_sq_bind_int(st, 9, (int64_t)b->seq);
+    DZ_TRY(dz_sq_run(b->c, st, err));
+    *ret_changed = sqlite3_changes(b->c->db) == 1;
+    return *ret_changed ? note_change(b, series_id, err) : DZ_OK;
+}
+
+enum dz_code dz_sq_edit_chapter(void *batch, const struct dz_chapter_edit *e, bool *ret_changed,
+                                struct dz_err *err)
+{
+    DZ_TRY(dz_sq_call_begin(batch, err));
+    return dz_sq_call_end(batch, edit_chapter(batch, e, ret_changed, err));
+}
+
+static enum dz_code del_chapter(struct dz_sq_batch *b, int64_t id, struct dz_err *err)
+{
     DZ_AUTO(dz_sq_pages_done) struct dz_sq_pages pages = {0};
     struct dz_text_pool pool = {.arena = b->arena};
     const struct dz_chapter_rec no_pages = {0};
-    bool row = false;
-    DZ_TRY(dz_sq_get(b->c, DZ_SQ_CHAPTER_OWNER, &st, err));
-    dz_sq_bind_int(st, 1, id);
-    DZ_TRY(dz_sq_row(b->c, st, &row, err));
-    if (!row)
-        return dz_fail(err, DZ_NOT_FOUND, "no chapter %lld in the catalog", (long long)id);
-    int64_t series_id = sqlite3_column_int64(st, 0);
-    sqlite3_reset(st);
+    int64_t series_id;
+    DZ_TRY(owner_of(b, id, &series_id, err));
     DZ_TRY(dz_sq_read_pages(b->c, id, &pool, &pages, err));
     DZ_TRY(write_pages(b, id, &pages, &no_pages, err));
     DZ_TRY(write_ints(b, DZ_SQ_CHAPTER_DEL, id, 0, err));

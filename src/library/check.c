@@ -2,12 +2,13 @@
  * check: the catalog against the store, both ways.
  *
  * In: all blob rows, then all blobs (in this order: an import that runs meanwhile puts before it
- * names), then all series. Out: a line for each thing that is wrong, saying where and what to do,
- * and with `repair` a catalog that names nothing it cannot serve. A repair only takes out: page
- * rows without good bytes, blobs that nobody names. Only what was read and is wrong counts as
- * damaged; a blob that cannot be read now (a bad sector, no permission) is told, and nothing about
- * it is changed. Damaged bytes are moved to data_dir/damaged, for they may be the only copy. It
- * holds the import lock alone, because a blob that nobody names yet may belong to a running import.
+ * names), then all series and the parts of unfinished chapters. Out: a line for each thing that is
+ * wrong, saying where and what to do, and with `repair` a catalog that names nothing it cannot
+ * serve. A repair only takes out: page rows and parts without good bytes, blobs that nobody names.
+ * Only what was read and is wrong counts as damaged; a blob that cannot be read now (a bad sector,
+ * no permission) is told, and nothing about it is changed. Damaged bytes are moved to
+ * data_dir/damaged, for they may be the only copy. It holds the import lock alone, because a blob
+ * that nobody names yet may belong to a running import.
  * One thread; 64 bytes a blob.
  */
 #include "library/library_int.h"
@@ -405,6 +406,77 @@ static enum dz_code check_series(struct check *k, struct dz_err *err)
     return DZ_OK;
 }
 
+/* ---- pages of unfinished chapters ------------------------------------------------------------ */
+
+struct lost_part {
+    char *source, *chapter;
+    uint32_t at;
+};
+
+struct part_look {
+    struct check *k;
+    struct lost_part *lost;
+    size_t n, cap;
+};
+
+static void part_look_done(struct part_look *p)
+{
+    for (size_t i = 0; i < p->n; i++) {
+        free(p->lost[i].source);
+        free(p->lost[i].chapter);
+    }
+    free(p->lost);
+}
+
+static enum dz_code look_at_part(void *arg, dz_str source, dz_str chapter,
+                                 const struct dz_part_rec *rec, struct dz_err *err)
+{
+    struct part_look *p = arg;
+    struct finding f = {GOOD, NULL};
+    (void)err;
+    if (rec->blob.bytes > 0 || rec->blob.mime.n > 0)
+        f = find(p->k, &rec->blob);
+    if (f.state == GOOD)
+        return DZ_OK;
+    bool mends = p->k->o->repair && is_lost(f.state);
+    struct dz_buf b DZ_AUTO(dz_buf_done);
+    dz_buf_init(&b, 4 * DZ_KIB);
+    dz_buf_put(&b, DZ_S("source "));
+    put_text(&b, source);
+    dz_buf_put(&b, DZ_S(", unfinished chapter "));
+    put_text(&b, chapter);
+    dz_buf_putf(&b, ", place %u: ", rec->at);
+    put_finding(&b, &f);
+    if (is_lost(f.state))
+        dz_buf_put(&b, DZ_S("; the next crawl fetches it again"));
+    tell(p->k, mends, dz_buf_cstr(&b));
+    if (!mends)
+        return DZ_OK;
+    if (p->n == p->cap) {
+        p->cap = p->cap ? p->cap * 2 : 16;
+        p->lost = dz_realloc(p->lost, p->cap * sizeof(*p->lost));
+    }
+    p->lost[p->n++] = (struct lost_part){dz_str_dup(source), dz_str_dup(chapter), rec->at};
+    return DZ_OK;
+}
+
+static enum dz_code check_parts(struct check *k, struct dz_err *err)
+{
+    DZ_AUTO(part_look_done) struct part_look p = {.k = k};
+    DZ_AUTO(dz_batch_rollback) struct dz_batch *b = NULL;
+    DZ_TRY(dz_catalog_parts_all(k->l->catalog, look_at_part, &p, err));
+    if (p.n == 0)
+        return DZ_OK;
+    DZ_TRY(dz_batch_begin(k->l->catalog, &b, err));
+    for (size_t i = 0; i < p.n; i++) {
+        enum dz_code code = dz_batch_part_del(b, dz_str_of(p.lost[i].source),
+                                              dz_str_of(p.lost[i].chapter), p.lost[i].at, err);
+        if (code != DZ_OK && code != DZ_NOT_FOUND) /* its chapter was finished meanwhile */
+            return code;
+    }
+    return dz_batch_commit(&b, NULL, err);
+}
+
 /* ---- taking out ------------------------------------------------------------------------------ */
 
 /* Damaged bytes to data_dir/damaged/DIGEST. A store that does not give them out keeps them, and so
@@ -426,7 +498,8 @@ static void put_aside(struct check *k, struct row *row)
     tell(k, false, dz_buf_cstr(&text));
 }
 
-/* Rows that no page or asset names, a batch at a time. The caller then removes their blobs. */
+/* Rows that no page, asset or part names, a batch at a time. The caller then removes their blobs.
+ */
 static enum dz_code drop_rows(struct check *k, const struct dz_sha256 *shas, size_t n,
                               struct dz_err *err)
 {
@@ -512,6 +585,7 @@ static enum dz_code run(struct check *k, struct dz_err *err)
     if (k->o->repair)
         DZ_TRY(refuse_empty_store(k, err));
     DZ_TRY(check_series(k, err));
+    DZ_TRY(check_parts(k, err));
     return k->o->repair ? clean_up(k, err) : DZ_OK;
 }
 

@@ -291,6 +291,51 @@ static void references_follow_the_pages(void **state)
     sound(f);
 }
 
+static void a_chapter_is_edited(void **state)
+{
+    struct fixture *f = *state;
+    int64_t *ids, id = put_one(f->c, "s", "1", 1, 3, 10);
+    uint64_t before, after;
+    bool changed;
+    struct dz_chapter_rec was = load(f, id).chapters[0], is;
+    changed_since(f, 0, &ids, &before);
+    struct dz_chapter_edit e = {.id = was.id, .title = DZ_S("T"), .volume = DZ_S("3")};
+    struct dz_batch *b = begin(f);
+    must(dz_batch_chapter_edit(b, &e, &changed, err)); /* nothing is named */
+    assert_false(changed);
+    e.has_title = true;
+    must(dz_batch_chapter_edit(b, &e, &changed, err));
+    assert_true(changed);
+    must(dz_batch_chapter_edit(b, &e, &changed, err));
+    assert_false(changed);
+    e.has_volume = e.has_cover = e.volume_cover = true;
+    must(dz_batch_chapter_edit(b, &e, &changed, err));
+    assert_true(changed);
+    e.id = 4711;
+    refused(dz_batch_chapter_edit(b, &e, &changed, err), DZ_NOT_FOUND);
+    e.title = DZ_S("\xff");
+    refused(dz_batch_chapter_edit(b, &e, &changed, err), DZ_BAD_INPUT);
+    commit(b);
+    is = load(f, id).chapters[0];
+    assert_str(is.title, "T");
+    assert_str(is.volume, "3");
+    assert_true(is.volume_cover);
+    assert_int_equal(is.pages_n, 3);
+    assert_true(is.rev > was.rev);
+    assert_int_equal(changed_since(f, before, &ids, &after), 1);
+    assert_int_equal(after, before + 1);
+    e = (struct dz_chapter_edit){.id = was.id, .has_title = true};
+    b = begin(f);
+    must(dz_batch_chapter_edit(b, &e, &changed, err));
+    assert_true(changed);
+    must(dz_batch_chapter_edit(b, &e, &changed, err));
+    assert_false(changed); /* null stays null */
+    commit(b);
+    assert_null(load(f, id).chapters[0].title.p);
+    assert_str(load(f, id).chapters[0].volume, "3");
+    sound(f);
+}
+
 static void keys_are_unique_in_a_series(void **state)
 {
     struct fixture *f = *state;
@@ -739,6 +784,7 @@ int main(void)
             CASE(chapters_are_newest_first),
             CASE(an_equal_chapter_is_left_alone),
             CASE(references_follow_the_pages),
+            CASE(a_chapter_is_edited),
             CASE(keys_are_unique_in_a_series),
             CASE(assets_and_shelves),
             CASE(a_batch_is_seen_whole_or_not_at_all),

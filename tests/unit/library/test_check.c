@@ -315,6 +315,44 @@ static void test_leftovers(void **state)
     empty(&l, &f);
 }
 
+/* Pages of a chapter under way are no leftovers, and one that was lost is fetched again. */
+static void test_parts(void **state)
+{
+    (void)state;
+    struct lab l;
+    struct findings f;
+    struct dz_blob_stat stat_;
+    struct dz_part_rec v[3] = {{.at = 0}, {.at = 1}, {.at = 2}}; /* the last: left out */
+    fill(&l, &f);
+    for (unsigned i = 0; i < 2; i++) {
+        must(dz_store_put_bytes(dz_library_store(l.lib), lab_picture(60 + i), &stat_, err));
+        v[i].blob.sha = dz_sha256_of(lab_picture(60 + i));
+        v[i].blob.bytes = lab_picture(60 + i).n;
+        v[i].blob.mime = DZ_S("image/png");
+    }
+    must(dz_catalog_part_put(dz_library_catalog(l.lib), DZ_S("x.com"), DZ_S("c9"), v, 3, err));
+    struct dz_check_result r = check(&l, &f, true, true);
+    assert_int_equal(r.problems + r.leftovers, 0);
+    assert_int_equal(access(lab_path(&l, blob_name(61)), F_OK), 0);
+
+    lab_remove(&l, blob_name(61));
+    r = check(&l, &f, false, true);
+    assert_int_equal(r.problems, 1);
+    assert_true(said(&f, "source x.com, unfinished chapter c9, place 1: its bytes are not in the "
+                         "store; the next crawl fetches it again"));
+    r = check(&l, &f, true, true);
+    assert_int_equal(r.problems, 1);
+    assert_int_equal(r.repaired, 1);
+    assert_clean(&l, &f);
+    DZ_AUTO(dz_arena_free) struct dz_arena *a = dz_arena_new(DZ_MIB);
+    struct dz_part_rec *left;
+    size_t n;
+    must(dz_catalog_parts(dz_library_catalog(l.lib), DZ_S("x.com"), DZ_S("c9"), a, &left, &n, err));
+    assert_int_equal(n, 2);
+    assert_int_equal(left[1].at, 2);
+    empty(&l, &f);
+}
+
 static void test_counts(void **state)
 {
     (void)state;
@@ -393,11 +431,17 @@ static void test_lock(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_clean),         cmocka_unit_test(test_bytes),
-        cmocka_unit_test(test_leftovers),     cmocka_unit_test(test_counts),
-        cmocka_unit_test(test_count_too_low), cmocka_unit_test(test_wrong_row),
-        cmocka_unit_test(test_lock),          cmocka_unit_test(test_unreadable),
-        cmocka_unit_test(test_link_in_place), cmocka_unit_test(test_cannot_set_aside),
+        cmocka_unit_test(test_clean),
+        cmocka_unit_test(test_bytes),
+        cmocka_unit_test(test_leftovers),
+        cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_counts),
+        cmocka_unit_test(test_count_too_low),
+        cmocka_unit_test(test_wrong_row),
+        cmocka_unit_test(test_lock),
+        cmocka_unit_test(test_unreadable),
+        cmocka_unit_test(test_link_in_place),
+        cmocka_unit_test(test_cannot_set_aside),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
