@@ -74,7 +74,7 @@ bench: build
 
 siege: build
 	@$(PYTHON) bench/siege.py --dozo $(BUILD)/dozo --minutes $${SIEGE_MINUTES:-60} --csv $(BUILD)/siege.csv --svg $(BUILD)/siege.svg \
-		--summary $(BUILD)/siege.md
+		--summary $(BUILD)/siege.md $(if $(SIEGE_WRITE),--write $(SIEGE_WRITE))
 
 install: build
 	meson install -C $(BUILD) --no-rebuild

@@ -17,6 +17,7 @@ import os
 import pathlib
 import random
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -34,6 +35,7 @@ from siege_known import Known
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 SAMPLE_S = 5
+MARKS = "<!-- siege -->", "<!-- end of siege -->"
 SETTINGS = """listen: ["127.0.0.1:0", "https://127.0.0.1:0"]
 tls: { certificates: [cert.pem], keys: [key.pem], http2: true }
 cache: { max_bytes: 256KiB }
@@ -62,7 +64,7 @@ def pack(path, pictures):
 
 class Server:
     def __init__(self, dozo, folder, threads):
-        self.dozo, self.folder = str(pathlib.Path(dozo).resolve()), folder
+        self.dozo, self.folder = str(shutil.copy(dozo, folder / "dozo")), folder  # builds may go on
         self.env = {k: v for k, v in os.environ.items() if not k.startswith("DOZO_")}
         (folder / "dozo.yaml").write_text(SETTINGS % threads)
         self.versions = [[noise_png(40 + i, i + v * 100) for i in range(20)] for v in range(2)]  # of the chapter that changes
@@ -294,11 +296,10 @@ def verdicts(server, siege, rows, base, last):
 
 def summary(options, siege, rows, base, found):
     """The table of docs/siege.md."""
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
     slope, _, _ = siege_graph.theil_sen(rows[len(rows) // 2:], "rss")
     known = {k[0].__name__ for k in siege.http2.kinds()}
     lines = [
-        ("commit, day", f"{commit or 'none'}, {datetime.date.today()}"),
+        ("commit, day", f"{options.commit or 'none'}, {datetime.date.today()}"),
         ("length", f"{rows[-1]['t'] / 60:.1f} minutes, {len(rows)} samples"),
         ("resident memory of the front: before, after a quarter, a half, three quarters, at the end",
          ", ".join(f"{kib:,}" for kib in (base["rss"], *(rows[len(rows) * i // 4]["rss"] for i in (1, 2, 3)), rows[-1]["rss"])) + " KiB"),
@@ -336,24 +337,37 @@ def arguments():
     p.add_argument("--csv", default="siege.csv")
     p.add_argument("--svg", help="where the graph goes")
     p.add_argument("--summary", help="where the Markdown goes")
-    return p.parse_args()
+    p.add_argument("--write", help="a Markdown file that gets the summary between its marks at the end, and the graph beside it (docs/siege.md)")
+    options = p.parse_args()
+    if options.write and any(pathlib.Path(options.write).read_text().count(m) != 1 for m in MARKS):
+        p.error(f"{options.write} has no marks {' and '.join(MARKS)}")
+    return options
 
 
 def main():
     options, rows = arguments(), []
+    options.commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
     os.nice(10)
     with tempfile.TemporaryDirectory(prefix="dozo-siege-") as folder:
         server = Server(options.dozo, pathlib.Path(folder), options.threads)
         try:
             base = server.sample()
             siege = asyncio.run(besiege(server, options, base, rows))
-            last = rest(server, base["fds"])
-            found = verdicts(server, siege, rows, base, last)
+            try:
+                found = verdicts(server, siege, rows, base, rest(server, base["fds"]))
+            except (OSError, AttributeError, IndexError) as e:
+                found = [(False, f"the server is no more: {e!r}, exit status {server.process.poll()}; wrong: {siege.wrong[:5]}")]
         finally:
             if server.process.poll() is None:
                 server.process.kill()
                 server.process.wait()
-    print(tell(options, siege, rows, base, found))
+    text = tell(options, siege, rows, base, found)
+    print(text)
+    if options.write:
+        path = pathlib.Path(options.write)
+        before, rest_of_it = path.read_text().split(MARKS[0])
+        path.write_text(f"{before}{MARKS[0]}\n{text.strip()}\n{MARKS[1]}{rest_of_it.split(MARKS[1])[1]}")
+        siege_graph.draw(rows, path.with_suffix(".svg"))
     return 0 if all(ok for ok, _ in found) else 1
 
 
