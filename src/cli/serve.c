@@ -10,6 +10,7 @@
 #include "cli/cli_int.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -20,6 +21,7 @@ extern char **environ;
 #define WORKERS 8u
 #define WORK_QUEUE_MAX 4096u
 #define BACK_STOP_MS 5000
+#define MAPPED_BYTES (128 * 1024)
 
 static const struct dz_log_ctx ctx = {.room = "serve"};
 
@@ -418,6 +420,10 @@ static int run(int argc, char **argv)
         status =
             dz_usage_error(&dz_cmd_serve, "takes no operands, but was given \"%s\"", a.operands[0]);
     } else {
+        /* Bodies that come in, lists and encoders get pages of their own and give them back at
+         * once. glibc begins so, but would move the limit up to the largest buffer that was ever
+         * freed, and then each thread's arena grows by such buffers and keeps the room. */
+        (void)mallopt(M_MMAP_THRESHOLD, MAPPED_BYTES);
         struct dz_conf *conf = NULL;
         status = DZ_EXIT_FAILED;
         if (dz_settings_load(&dz_cmd_serve, a.config, &conf))
