@@ -283,6 +283,7 @@ static struct dz_http_h2_lane *lane_share(struct dz_http_lane *lane)
     /* nghttp2 counts a frame header again for each piece that it comes in. */
     nghttp2_option_set_max_continuations(l->option,
                                          (H2_CONTINUATIONS_MAX + 1) * FRAME_HEADER_BYTES);
+    nghttp2_option_set_max_deflate_dynamic_table_size(l->option, H2_TABLE_BYTES);
     nghttp2_option_set_max_send_header_block_length(l->option, 2 * HTTP_LINES_BYTES);
     /* Ours count first and say ENHANCE_YOUR_CALM, which nghttp2 does not. */
     nghttp2_option_set_stream_reset_rate_limit(l->option, 10000, 1000);
@@ -325,7 +326,8 @@ void dz_http_h2_begin(struct dz_http_conn *c)
          list_max < UINT32_MAX ? (uint32_t)list_max : UINT32_MAX},
         {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
     };
-    dz_assert(nghttp2_session_server_new2(&h->session, l->callbacks, h, l->option) == 0);
+    dz_assert(
+        nghttp2_session_server_new3(&h->session, l->callbacks, h, l->option, &dz_http_h2_mem) == 0);
     dz_assert(nghttp2_submit_settings(h->session, NGHTTP2_FLAG_NONE, settings, DZ_LEN(settings)) ==
               0);
     dz_assert(nghttp2_session_set_local_window_size(h->session, NGHTTP2_FLAG_NONE, 0,

@@ -1,6 +1,7 @@
 /*
- * h2_int: what the two files of HTTP/2 share. h2.c is the connection: session, floods, reading,
- * writing, time, stop. h2_stream.c is one stream: its head, body and answer.
+ * h2_int: what the files of HTTP/2 share. h2.c is the connection: session, floods, reading,
+ * writing, time, stop. h2_stream.c is one stream: its head, body and answer. h2_mem.c is memory for
+ * nghttp2.
  *
  * nghttp2 frames, packs headers and keeps windows and states; what it leaves to its user (limits on
  * what a peer may make us do, heads into requests, answers into frames) is here. Handlers never run
@@ -28,8 +29,12 @@
 #define H2_OWED_MAX (2 * H2_STREAMS_MAX)
 #define H2_CONTINUATIONS_MAX 8 /* in one header block */
 #define H2_LIST_FACTOR 4       /* a field list so many times too big is an attack */
-#define H2_NOTICE_MS 1000      /* wait for streams that were on their way at a stop */
-#define H2_SPARE_STREAMS 256   /* of a lane, kept for the next requests */
+/* Of HPACK's table for what we send (RFC 7541 4.1): the fields of a few answers. The peer's stays
+ * at 4,096, since a smaller one has to be answered by an update, which simple clients do not send.
+ */
+#define H2_TABLE_BYTES 1024
+#define H2_NOTICE_MS 1000    /* wait for streams that were on their way at a stop */
+#define H2_SPARE_STREAMS 256 /* of a lane, kept for the next requests */
 #define H2_SPARE_TEXT_BYTES ((size_t)8 * 1024) /* a kept stream has no more memory than that */
 #define H2_RECENT 256                          /* ended streams that are told from unknown ones */
 
@@ -171,6 +176,10 @@ enum { RECENT_NEVER, RECENT_IGNORED, RECENT_ENDED };
 
 /* Counts one; true: too many, and h->error says so. */
 bool dz_http_h2_floods(struct dz_http_h2 *h, enum h2_flood what);
+
+/* ---- h2_mem.c for h2.c ----------------------------------------------------------------------- */
+
+extern nghttp2_mem dz_http_h2_mem;
 
 /* ---- h2_stream.c for h2.c -------------------------------------------------------------------- */
 
