@@ -46,6 +46,7 @@ python3-h2|a client of HTTP/2 that checks the rules
 brotli|decodes answers
 zstd|decodes answers
 openssl|makes the certificate of an https listener
+systemd|hands over sockets and checks the example units (systemd-socket-activate, systemd-analyze)
 "
 bench="$build
 nginx-light|a peer to measure against
@@ -66,6 +67,7 @@ $bench
 clang-tidy|make check-full
 cppcheck|make check-full
 libclang-rt-14-dev|libFuzzer
+llvm|what the fuzz targets do not reach (tools/fuzz.py --uncovered)
 valgrind|instruction counts
 "
 

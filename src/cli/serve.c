@@ -302,6 +302,10 @@ static enum dz_code listen_all(struct front *f, unsigned loops, struct dz_buf *a
         if (strstr(ret_shown, "unix:"))
             memcpy(ret_shown, address, sizeof address);
     }
+    for (size_t i = 0; dz_http_passed_unused(f->server, i, address); i++)
+        dz_log(&ctx, DZ_WARN,
+               "nobody answers on the passed socket %s: no entry of the setting listen names it",
+               address);
     return DZ_OK;
 }
 

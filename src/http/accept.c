@@ -260,6 +260,21 @@ bool dz_http_listening(const struct dz_http_server *s, size_t i, char *ret_addre
     return false;
 }
 
+bool dz_http_passed_unused(const struct dz_http_server *s, size_t i, char *ret_text)
+{
+    for (size_t at = 0; at < s->passed_n; at++) {
+        const struct dz_http_passed *p = &s->passed[at];
+        if (p->fd < 0 || i-- > 0)
+            continue;
+        char address[ADDRESS_BYTES];
+        print_address(&(struct dz_http_listener){.fd = p->fd}, address);
+        snprintf(ret_text, ADDRESS_BYTES, "%.40s (%.80s)", p->name[0] ? p->name : "without a name",
+                 address[0] ? address : "no socket");
+        return true;
+    }
+    return false;
+}
+
 void dz_http_listeners_close(struct dz_http_server *s)
 {
     for (size_t i = 0; i < s->listeners_n; i++) {

@@ -254,6 +254,10 @@ DZ_MUST enum dz_code dz_http_tls_load(struct dz_http_server *s, const struct dz_
  * 128 bytes; false: there are no more. Passed sockets say here where they really are. */
 bool dz_http_listening(const struct dz_http_server *s, size_t i, char *ret_address);
 
+/* Name and address of the i-th passed socket that no listener has taken, such as "web
+ * (127.0.0.1:80)", into at least 128 bytes; false: there are no more. */
+bool dz_http_passed_unused(const struct dz_http_server *s, size_t i, char *ret_text);
+
 /* Starts `loops` threads. */
 DZ_MUST enum dz_code dz_http_start(struct dz_http_server *s, unsigned loops, struct dz_err *err);
 unsigned dz_http_loops(const struct dz_http_server *s);

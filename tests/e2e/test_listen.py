@@ -7,7 +7,7 @@ import ssl
 import subprocess
 import sys
 
-from conftest import DOZO, PATIENCE, Raw, Server, clean_env, dozo, until
+from conftest import DOZO, PATIENCE, ROOT, Raw, Server, clean_env, dozo, tool, until
 from test_tls import make_pair
 
 
@@ -154,3 +154,57 @@ def test_https_on_a_unix_socket(tmp_path, serve):
         with context.wrap_socket(plain, server_hostname="a.test") as t:
             t.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
             assert t.recv(100).startswith(b"HTTP/1.1 200")
+
+
+def test_a_socket_that_no_entry_names_is_said(tmp_path):
+    web, extra, local = listener(), listener(), listener(socket.AF_UNIX, str(tmp_path / "sock"))
+    s = Passed(tmp_path, 'listen: ["systemd:web"]\n', [web, extra, local], ["web", "extra", ""])
+    s._wait(None)
+    log = s.read_log()
+    assert "the passed socket extra (127.0.0.1:%d)" % extra.getsockname()[1] in log
+    assert f"the passed socket without a name (unix:{tmp_path}/sock)" in log
+    assert log.count("the passed socket") == 2
+    assert s.stop() == 0
+
+
+class Activated(Server):
+    """Started by systemd's own program with the first connection that comes."""
+
+    def __init__(self, folder, config, sockets, names):
+        self.folder, self.config = folder, folder / "dozo.yaml"
+        self.config.write_text(config)
+        self.log = open(folder / "serve.log", "ab")
+        env = clean_env()
+        passed = [f"--setenv={k}={env[k]}" for k in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LC_ALL")]
+        self.process = subprocess.Popen([tool("systemd-socket-activate"), *[f"--listen={s}" for s in sockets], "--fdname=" + ":".join(names),
+                                         *passed, DOZO, "serve", "--config", str(self.config)],
+                                        cwd=folder, stdout=subprocess.PIPE, stderr=self.log, env=env)
+        self.addresses = []
+
+
+def test_sockets_from_systemd_itself(tmp_path):
+    make_pair(tmp_path, "a", "a.test")
+    web, tls, third = (str(tmp_path / name) for name in ("web", "tls", "third"))  # it takes no port 0
+    s = Activated(tmp_path, 'listen: ["systemd:web", "https://systemd:tls"]\ntls: { certificates: [a.crt], keys: [a.key] }\n',
+                  [web, tls, third], ["web", "tls", "third"])
+    until(lambda: os.path.exists(third), "the last socket")
+    assert answer(web) == 200  # this one starts it, and waits meanwhile
+    s._wait(None)
+    context = ssl.create_default_context(cafile=str(tmp_path / "a.crt"))
+    with socket.socket(socket.AF_UNIX) as plain:
+        plain.connect(tls)
+        with context.wrap_socket(plain, server_hostname="a.test") as t:
+            t.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            assert t.recv(100).startswith(b"HTTP/1.1 200")
+    assert f"the passed socket third (unix:{third})" in s.read_log()
+    assert s.stop() == 0
+    assert os.path.exists(web)
+
+
+def test_the_units_are_what_systemd_expects(tmp_path):
+    text = (ROOT / "examples/dozo.service").read_text().replace("/usr/local/bin/dozo", DOZO)
+    for activated in (text, text.replace("# Requires=", "Requires=")):
+        (tmp_path / "dozo.service").write_text(activated)
+        (tmp_path / "dozo.socket").write_text((ROOT / "examples/dozo.socket").read_text())
+        r = subprocess.run([tool("systemd-analyze"), "verify", "./dozo.service", "./dozo.socket"], cwd=tmp_path, capture_output=True, text=True)
+        assert r.returncode == 0 and "dozo" not in r.stderr, r.stderr
