@@ -57,6 +57,7 @@ enum dz_code dz_library_open(struct dz_conf *conf, struct dz_library **ret_l, st
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&l->wake, &attr);
+    pthread_cond_init(&l->news, &attr);
     pthread_cond_init(&l->bare, NULL);
     pthread_condattr_destroy(&attr);
     l->conf = dz_conf_ref(conf);
@@ -88,6 +89,7 @@ void dz_library_close(struct dz_library **pl)
     dz_arena_free(&l->scratch);
     free(l->failed);
     pthread_cond_destroy(&l->wake);
+    pthread_cond_destroy(&l->news);
     pthread_cond_destroy(&l->bare);
     pthread_mutex_destroy(&l->lock);
     free(l);
@@ -192,6 +194,14 @@ static void trim(struct dz_library *l)
     malloc_trim(0);
 }
 
+static void tell_waiting(struct dz_library *l)
+{
+    pthread_mutex_lock(&l->lock);
+    l->shown = l->seq;
+    pthread_cond_broadcast(&l->news);
+    pthread_mutex_unlock(&l->lock);
+}
+
 static void look_and_tell(struct dz_library *l)
 {
     struct dz_view *view = NULL;
@@ -209,6 +219,7 @@ static void look_and_tell(struct dz_library *l)
         l->publish(l->publish_arg, view);
     else
         dz_view_unref(&view);
+    tell_waiting(l);
     trim(l);
 }
 
@@ -243,6 +254,7 @@ static enum dz_code first_view(struct dz_library *l, struct dz_err *err)
     struct dz_view *view = NULL;
     DZ_TRY(look(l, &view, err));
     set_view(l, view);
+    tell_waiting(l);
     trim(l);
     return DZ_OK;
 }
@@ -362,6 +374,27 @@ void dz_library_poke(struct dz_library *l)
     l->poked = true;
     pthread_cond_signal(&l->wake);
     pthread_mutex_unlock(&l->lock);
+}
+
+bool dz_library_wait(struct dz_library *l, uint64_t seq, int64_t wait_ms)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += wait_ms / 1000;
+    until.tv_nsec += wait_ms % 1000 * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    pthread_mutex_lock(&l->lock);
+    l->poked = true;
+    pthread_cond_signal(&l->wake);
+    while (l->shown < seq && l->runs && !l->stop)
+        if (pthread_cond_timedwait(&l->news, &l->lock, &until) == ETIMEDOUT)
+            break;
+    bool shown = l->shown >= seq;
+    pthread_mutex_unlock(&l->lock);
+    return shown;
 }
 
 void dz_library_set_conf(struct dz_library *l, struct dz_conf *conf)

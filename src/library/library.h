@@ -152,6 +152,20 @@ DZ_MUST enum dz_code dz_library_import_komizip(struct dz_library *l, const char 
                                                struct dz_import_result *ret_result,
                                                struct dz_err *err);
 
+/* ---- edit ------------------------------------------------------------------------------------ */
+
+#define DZ_EDIT_BYTES_MAX (1024u * 1024)
+/* The commands of contracts/komizip.md 2.7 on the chapters of a series: everything is checked
+ * first, then applied whole in one batch or not at all. Appends "407: title volume<br>" for each
+ * chapter to summary, which must have room left. ret_seq: for dz_library_wait. DZ_BAD_INPUT: the
+ * text is what the administrator is told. Also DZ_NOT_FOUND (the series, or a chapter that was
+ * removed meanwhile), DZ_TOO_LARGE, DZ_UNAVAILABLE. Blocking. */
+DZ_MUST enum dz_code dz_library_edit(struct dz_library *l, int64_t series_id, dz_str commands,
+                                     struct dz_buf *summary, uint64_t *ret_seq, struct dz_err *err);
+/* Until the view shows the catalog as of seq and publish has been called with it; false: it did not
+ * within wait_ms, or the library is not started. Blocking. */
+bool dz_library_wait(struct dz_library *l, uint64_t seq, int64_t wait_ms);
+
 /* ---- check ----------------------------------------------------------------------------------- */
 
 struct dz_check_options {

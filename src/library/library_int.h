@@ -23,6 +23,8 @@ struct dz_library {
     struct dz_conf *conf;
     struct dz_view *view; /* NULL until the first was built */
     bool poked, lay_anew, stop;
+    uint64_t shown;      /* of the catalog, as far as what was published shows it */
+    pthread_cond_t news; /* shown has grown */
     char trouble[sizeof(((struct dz_err *)NULL)->text) + 16]; /* "" when the last look worked */
 
     pthread_cond_t bare; /* a view came that may have lists to encode, or stop */
