@@ -167,7 +167,8 @@ static void set_limits(struct dz_fetch_call *c)
     SET(CURLOPT_FOLLOWLOCATION, 0L);
     SET(CURLOPT_NOSIGNAL, 1L);
     SET(CURLOPT_QUICK_EXIT, 1L); /* never waits for the thread that resolves a name */
-    SET(CURLOPT_PIPEWAIT, 1L);   /* HTTP/2: a stream more, not a connection more */
+    if (c->parts.scheme.n == 5)  /* HTTP/2: a stream more, not a connection more */
+        SET(CURLOPT_PIPEWAIT, 1L);
     if (o->ca_file)
         SET(CURLOPT_CAINFO, o->ca_file);
     SET(CURLOPT_PROTOCOLS_STR, "http,https");

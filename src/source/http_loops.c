@@ -183,6 +183,9 @@ static int fan_on(lua_State *L, int status, lua_KContext context)
     lua_settop(L, FAN_RESULTS);
     if (f->failed) {
         stop_children(f);
+        /* What failed in C has no place in the source but this one. */
+        if (!dz_str_starts(dz_str_of(f->fail.text), f->run->file))
+            src_raise(L, f->fail.kind, f->fail.retry_after_ms, "%s", f->fail.text);
         src_raise_fail(L, &f->fail);
     }
     struct child *c;
