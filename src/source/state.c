@@ -478,10 +478,10 @@ static const struct {
     void (*open)(lua_State *L);
 } modules[] = {
     {"string", src_open_string}, {"table", src_open_table}, {"dozo", src_open_dozo},
-    {"http", src_open_http},
     {"opt", src_open_opt},       {"log", src_open_log},     {"store", src_open_store},
-    {"html", src_open_html}, {"json", src_open_json}, {"url", src_open_url}, {"date", src_open_date},
-    {"str", src_open_str}, {"crypt", src_open_crypt}, {"image", src_open_image},
+    {"http", src_open_http},     {"html", src_open_html},   {"json", src_open_json},
+    {"url", src_open_url},       {"date", src_open_date},   {"str", src_open_str},
+    {"crypt", src_open_crypt},   {"image", src_open_image},
 };
 
 void src_push_declared(lua_State *L)
