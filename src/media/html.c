@@ -273,7 +273,13 @@ enum dz_code dz_doc_xpath(struct dz_doc *d, struct dz_node *from, dz_str xpath, 
     if (code == DZ_OK && has_text) {
         xmlChar *s =
             set ? xmlXPathCastNodeToString(o->nodesetval->nodeTab[0]) : xmlXPathCastToString(o);
-        text = dz_arena_str(a, dz_str_of((const char *)s));
+        void *copy = NULL;
+        text = dz_str_of((const char *)s);
+        code = dz_arena_try(a, text.n + 1, &copy, err); /* concat() makes texts of any size */
+        if (code == DZ_OK) {
+            memcpy(copy, text.p, text.n);
+            text.p = copy;
+        }
         xmlFree(s);
     }
     xmlXPathFreeObject(o);

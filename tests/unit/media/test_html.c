@@ -442,6 +442,19 @@ static void stops_costly_selections(void **state)
                      DZ_TOO_LARGE);
     assert_non_null(strstr(err.text, "too many steps"));
 
+    /* A text that an expression makes is judged by the arena that it shall lie in. */
+    DZ_AUTO(dz_arena_free) struct dz_arena *small = dz_arena_new(4096);
+    dz_str text;
+    assert_int_equal(
+        dz_doc_xpath(d, NULL, DZ_S("string-length(name(//i))"), small, &nodes, &text, &err), DZ_OK);
+    dz_buf_clear(&html);
+    dz_buf_put(&html, DZ_S("concat('"));
+    for (int i = 0; i < 3000; i++)
+        dz_buf_putc(&html, 'x');
+    dz_buf_put(&html, DZ_S("', 'y')"));
+    assert_int_equal(dz_doc_xpath(d, NULL, dz_buf_str(&html), small, &nodes, &text, &err),
+                     DZ_TOO_LARGE);
+
     dz_buf_clear(&html);
     for (int i = 0; i < 100000; i++)
         dz_buf_put(&html, DZ_S("<b>"));
