@@ -56,6 +56,11 @@ static bool connection_error(struct dz_http_h2 *h, uint32_t error)
     return true;
 }
 
+static struct dz_http_stream *stream_of(nghttp2_session *session, int32_t id)
+{
+    return nghttp2_session_get_stream_user_data(session, id);
+}
+
 static uint8_t *recent(struct dz_http_h2 *h, int32_t id)
 {
     return &h->recent[((uint32_t)id >> 1) % H2_RECENT];
@@ -97,8 +102,10 @@ static bool is_too_much(struct dz_http_h2 *h, const nghttp2_frame_hd *hd)
         return breaks_order(h, hd);
     case NGHTTP2_DATA:
         return breaks_order(h, hd);
-    case NGHTTP2_RST_STREAM:
-        return dz_http_h2_floods(h, FLOOD_RESET);
+    case NGHTTP2_RST_STREAM: /* some clients answer each DATA frame of a stream that they have reset
+                              */
+        return dz_http_h2_floods(h,
+                                 stream_of(h->session, hd->stream_id) ? FLOOD_RESET : FLOOD_UPDATE);
     case NGHTTP2_PING:
         return dz_http_h2_floods(h, FLOOD_PING);
     case NGHTTP2_SETTINGS:
@@ -123,11 +130,6 @@ static bool is_too_much(struct dz_http_h2 *h, const nghttp2_frame_hd *hd)
 }
 
 /* ---- callbacks ------------------------------------------------------------------------------- */
-
-static struct dz_http_stream *stream_of(nghttp2_session *session, int32_t id)
-{
-    return nghttp2_session_get_stream_user_data(session, id);
-}
 
 static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *user)
 {

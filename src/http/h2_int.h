@@ -47,7 +47,7 @@ enum h2_flood {
     FLOOD_PING,  /* also answers to none of ours */
     FLOOD_SETTINGS,
     FLOOD_PRIORITY, /* RFC 7540 and RFC 9218 */
-    FLOOD_UPDATE,   /* WINDOW_UPDATE */
+    FLOOD_UPDATE,   /* WINDOW_UPDATE, RST_STREAM of what has ended: what follows DATA */
     FLOOD_EMPTY,    /* DATA with nothing in it and no end either */
     FLOOD_OTHER,    /* what we do not know, GOAWAY, frames of streams that ended */
     FLOOD_COUNT
