@@ -30,6 +30,7 @@
 #define HTTP_RANGE_GAP 80    /* ranges closer than this are joined: the part head costs more */
 #define HTTP_CHUNK_EXTENSION_MAX 4096              /* bytes of chunk extensions in one body */
 #define HTTP_UNUSED_BODY_MAX ((uint64_t)64 * 1024) /* body of a method that gives it no meaning */
+#define HTTP_HOPS_MAX 64 /* elements of X-Forwarded-For or Forwarded, from the right */
 #define HTTP_BODIES_BYTES                                                                          \
     ((uint64_t)256 * 1024 * 1024)            /* of all unfinished requests of a lane; more is 503 */
 #define HTTP_BATCH_BYTES ((size_t)64 * 1024) /* small answers gathered for one write */
@@ -48,7 +49,8 @@
 #define HTTP_LINES_BYTES ((size_t)256 * 1024)       /* header lines of an answer */
 #define HTTP_COMPRESS_MIN 500                       /* shorter texts leave as they are */
 #define HTTP_COMPRESS_WHOLE_MAX ((size_t)64 * 1024) /* longer ones are compressed while sent */
-#define HTTP_COMPRESS_SOURCES_MAX 64 /* of a lane at once; one more text leaves as it is */
+/* Of a lane at once, 0.3 to 1 MiB each; one more text leaves as it is. */
+#define HTTP_COMPRESS_SOURCES_MAX 32
 
 /* ---- request head (parse.c) ------------------------------------------------------------------ */
 
