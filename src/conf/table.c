@@ -69,7 +69,8 @@ const struct conf_row conf_rows[] = {
     {"http.trusted_proxies", CONF_LIST, AT(http.trusted_proxies), .flags = CONF_EMPTY | CONF_RESTART, .preset = "127.0.0.0/8, ::1", .shape = &conf_cidr,
      .help = "Peers whose word about the client counts: its address and whether it came by https, see http.forwarded. "
              "Of a chain of them the right-most address that is none of these is the client; the nearest one's scheme counts. "
-             "X-Forwarded-Host and the host= of Forwarded are ignored: a proxy hands on Host."},
+             "X-Forwarded-Host and the host= of Forwarded are ignored: a proxy hands on Host. "
+             "Who connects to a UNIX socket counts as trusted, unless this list is empty."},
     {"http.forwarded", CONF_WORD, AT(http.forwarded), .flags = CONF_RESTART, .preset = "auto", .words = forwarded_fields,
      .help = "Which fields of a trusted proxy are read: x-forwarded (X-Forwarded-For, X-Forwarded-Proto), forwarded (RFC 7239), or auto: "
              "the former when one of them is there, else the latter. Set forwarded behind a proxy that sets nothing but Forwarded: "

@@ -6,7 +6,8 @@
  * from the right until an address that is not trusted. Reading from the right also means that
  * nothing a client wrote, such as a quote that it never closes, can reach the element that the
  * nearest proxy wrote. Addresses are 16 bytes, IPv4 mapped into IPv6. The list of networks is made
- * once and read by all threads; the rest belongs to the request.
+ * once and read by all threads; the rest belongs to the request. A peer on a UNIX socket has no
+ * address; accept.c trusts it when anybody is trusted, because only a local proxy gets there.
  */
 #include "http/http_int.h"
 
@@ -26,20 +27,31 @@ static bool parse_ip(dz_str s, unsigned char ret_address[16])
     return inet_pton(AF_INET, text, ret_address + 12) == 1;
 }
 
+/* ":" and 1 to 5 digits, or nothing. */
+static bool is_port(dz_str s)
+{
+    uint64_t number;
+    return s.n == 0 || (s.p[0] == ':' && s.n <= 6 &&
+                        dz_str_u64(dz_str_sub(s, 1, s.n), 99999, &number, NULL) == DZ_OK);
+}
+
 bool dz_http_address(dz_str s, unsigned char ret_address[16], dz_str *ret_text)
 {
-    if (s.n > 0 && s.p[0] == '[') {
-        size_t close = dz_str_chr(s, ']');
-        if (close == DZ_NPOS)
+    size_t end = dz_str_chr(s, ':');
+    dz_str port = {0};
+    bool v6 = s.n > 0 && s.p[0] == '[';
+    if (v6) {
+        end = dz_str_chr(s, ']');
+        if (end == DZ_NPOS || dz_str_chr(s, ':') > end)
             return false;
-        s = dz_str_sub(s, 1, close);
-    } else {
-        size_t colon = dz_str_chr(s, ':');
-        if (colon != DZ_NPOS && dz_str_rchr(s, ':') == colon) /* one colon: a port; several: IPv6 */
-            s = dz_str_sub(s, 0, colon);
+        port = dz_str_sub(s, end + 1, s.n);
+        s = dz_str_sub(s, 1, end);
+    } else if (end != DZ_NPOS && dz_str_rchr(s, ':') == end) { /* several colons: IPv6 */
+        port = dz_str_sub(s, end, s.n);
+        s = dz_str_sub(s, 0, end);
     }
     *ret_text = s;
-    return parse_ip(s, ret_address);
+    return is_port(port) && parse_ip(s, ret_address);
 }
 
 enum dz_code dz_http_trust_new(const char *const *cidrs, struct dz_http_trust **ret_t,
@@ -109,12 +121,12 @@ static dz_str last_element(dz_str *list)
 struct walk {
     const struct dz_http_trust *trust;
     struct dz_http_request *q;
-    bool begun; /* not at the nearest proxy's element any more */
+    unsigned seen; /* elements; 0: at the nearest proxy's */
 };
 typedef bool element_fn(struct walk *w, dz_str item);
 
-/* Calls one() for the elements of all lines of field k, the last first, until it returns false. */
-
+/* Calls one() for the elements of all lines of field k, the last first, until it returns false; for
+ * HTTP_HOPS_MAX at most, since a client can write as many as a header block holds. */
 static void walk_back(struct walk *w, enum dz_http_known k, dz_str name, element_fn *one)
 {
     const struct dz_http_request *q = w->q;
@@ -124,9 +136,10 @@ static void walk_back(struct walk *w, enum dz_http_known k, dz_str name, element
         dz_str list = q->fields[i].value;
         while (list.n > 0) {
             dz_str item = last_element(&list);
-            if (item.n > 0 && !one(w, item))
+            if (item.n == 0)
+                continue;
+            if (!one(w, item) || ++w->seen == HTTP_HOPS_MAX)
                 return;
-            w->begun |= item.n > 0;
         }
     }
 }
@@ -265,7 +278,7 @@ static bool one_forwarded(struct walk *w, dz_str item)
 {
     dz_str pair[PAIRS], name;
     unsigned char address[16];
-    bool known, nearest = !w->begun;
+    bool known, nearest = w->seen == 0;
     if (!parse_element(w->q, item, pair))
         return false;
     if (nearest && pair[PAIR_PROTO].p)
@@ -290,6 +303,7 @@ void dz_http_forwarded(const struct dz_http_trust *t, enum dz_http_forwarding ho
     }
     if (dz_http_has(q, KNOWN_X_FORWARDED_FOR))
         walk_back(&w, KNOWN_X_FORWARDED_FOR, DZ_S("x-forwarded-for"), one_address);
+    w.seen = 0;
     if (dz_http_has(q, KNOWN_X_FORWARDED_PROTO))
         walk_back(&w, KNOWN_X_FORWARDED_PROTO, DZ_S("x-forwarded-proto"), one_scheme);
 }

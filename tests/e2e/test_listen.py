@@ -208,3 +208,15 @@ def test_the_units_are_what_systemd_expects(tmp_path):
         (tmp_path / "dozo.socket").write_text((ROOT / "examples/dozo.socket").read_text())
         r = subprocess.run([tool("systemd-analyze"), "verify", "./dozo.service", "./dozo.socket"], cwd=tmp_path, capture_output=True, text=True)
         assert r.returncode == 0 and "dozo" not in r.stderr, r.stderr
+
+
+def test_a_peer_on_a_unix_socket_is_a_trusted_proxy(tmp_path, serve):
+    for trusted, client in (("", "203.0.113.7"), (", trusted_proxies: [10.9.9.9]", "203.0.113.7"), (", trusted_proxies: []", "unix")):
+        folder = tmp_path / str(len(trusted))
+        folder.mkdir()
+        s = serve(folder, f'listen: ["unix:{folder}/s"]\nhttp: {{ access_log: access.log{trusted} }}\n')
+        c = Raw(f"{folder}/s")
+        c.send(b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 203.0.113.7\r\n\r\n")
+        assert c.response().status == 200
+        c.close()
+        assert until(lambda: (folder / "access.log").read_text(), "the line").startswith(client + " ")

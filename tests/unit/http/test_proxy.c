@@ -2,6 +2,7 @@
  * test_proxy: what a trusted proxy says about the client, clause by clause of RFC 7239, and what a
  * client cannot make it say.
  */
+#include "http/http_int.h"
 #include "rig.h"
 
 #define V6 "2001:db9:cafe::17"
@@ -51,6 +52,21 @@ static void x_forwarded(void **state)
         {"networks end inside a byte", "X-Forwarded-For: 2001:db8:8000::1, 2001:db8:7fff::1\r\n",
          "2001:db8:8000::1", "no"},
         {"with a port", "X-Forwarded-For: 198.51.100.7:1234\r\n", "198.51.100.7", "no"},
+        {"IPv6 without brackets", "X-Forwarded-For: 2001:db9::7\r\n", "2001:db9::7", "no"},
+        {"IPv6 in brackets", "X-Forwarded-For: [2001:db9::7]\r\n", "2001:db9::7", "no"},
+        {"a word for a port", "X-Forwarded-For: 198.51.100.7:http\r\n", "192.0.2.1", "no"},
+        {"no port behind the colon", "X-Forwarded-For: 198.51.100.7:\r\n", "192.0.2.1", "no"},
+        {"a port of six digits", "X-Forwarded-For: 198.51.100.7:123456\r\n", "192.0.2.1", "no"},
+        {"something behind the bracket", "X-Forwarded-For: [2001:db9::7]x\r\n", "192.0.2.1", "no"},
+        {"IPv4 in brackets", "X-Forwarded-For: [198.51.100.7]\r\n", "192.0.2.1", "no"},
+        {"brackets left open", "X-Forwarded-For: [2001:db9::7\r\n", "192.0.2.1", "no"},
+        {"a zone", "X-Forwarded-For: fe80::1%eth0\r\n", "192.0.2.1", "no"},
+        {"the word of RFC 7239 is none here", "X-Forwarded-For: unknown\r\n", "192.0.2.1", "no"},
+        {"nor is its name of a hidden one", "X-Forwarded-For: _x, 10.0.0.2\r\n", "10.0.0.2", "no"},
+        {"empty elements", "X-Forwarded-For: , ,198.51.100.7, ,\r\n", "198.51.100.7", "no"},
+        {"only commas", "X-Forwarded-For: ,,,,\r\n", "192.0.2.1", "no"},
+        {"an IPv4 proxy written as IPv6", "X-Forwarded-For: 198.51.100.7, ::ffff:10.0.0.1\r\n",
+         "198.51.100.7", "no"},
         {"scheme", "X-Forwarded-Proto: https\r\n", "192.0.2.1", "yes"},
         {"the nearest one's scheme", "X-Forwarded-Proto: https, http\r\n", "192.0.2.1", "no"},
         {"the nearest one's line", "X-Forwarded-Proto: http\r\nX-Forwarded-Proto: HTTPS\r\n",
@@ -159,6 +175,40 @@ static void forged_starts(void **state)
     rig_close();
 }
 
+/* A client cannot make the list longer than is looked at: the walk ends at HTTP_HOPS_MAX, and what
+ * is found by then is said. */
+static void long_lists(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *before;
+    } kinds[] = {{"X-Forwarded-For: ", ""}, {"Forwarded: ", "for="}};
+    static const unsigned counts[] = {HTTP_HOPS_MAX - 1, HTTP_HOPS_MAX, HTTP_HOPS_MAX + 1, 700};
+    open_rig(DZ_HTTP_FORWARDED_ANY);
+    for (size_t k = 0; k < DZ_LEN(kinds); k++)
+        for (size_t h = 0; h < DZ_LEN(counts); h++)
+            for (unsigned lines = 1; lines <= 4; lines += 3) {
+                unsigned hops = counts[h];
+                DZ_AUTO(dz_buf_done) struct dz_buf b;
+                dz_buf_init(&b, DZ_MIB);
+                dz_buf_putf(&b, "GET /show HTTP/1.1\r\nHost: a\r\n%s%s198.51.100.7", kinds[k].name,
+                            kinds[k].before);
+                for (unsigned i = hops; i-- > 0;) {
+                    bool new_line = lines > 1 && i % (hops / lines) == 0;
+                    dz_buf_putf(&b, "%s%s%s10.0.%u.%u", new_line ? "\r\n" : ", ",
+                                new_line ? kinds[k].name : "", kinds[k].before, i / 250, i % 250);
+                }
+                dz_buf_put(&b, DZ_S("\r\n\r\n"));
+                char want[64] = "\nip=198.51.100.7\n";
+                if (hops >= HTTP_HOPS_MAX)
+                    snprintf(want, sizeof(want), "\nip=10.0.0.%u\n", HTTP_HOPS_MAX - 1);
+                dz_str body = body_of(ask(dz_buf_str(&b)));
+                if (dz_str_find(body, dz_str_of(want)) == DZ_NPOS)
+                    fail_msg("%s%u hops: %.*s", kinds[k].name, hops, DZ_STR_FMT(body));
+            }
+    rig_close();
+}
+
 /* Exactly one kind of field is read. */
 static void both_kinds(void **state)
 {
@@ -211,7 +261,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(x_forwarded),   cmocka_unit_test(forwarded),
         cmocka_unit_test(forged_starts), cmocka_unit_test(both_kinds),
-        cmocka_unit_test(bad_networks),
+        cmocka_unit_test(long_lists),    cmocka_unit_test(bad_networks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
