@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #define BIT(type) (1u << (type))
+#define METHOD_MAX 32u /* bytes */
 
 static const struct {
     const char *name;
@@ -331,11 +332,22 @@ void http_set_url(lua_State *L, struct http_op *op, dz_str url)
     op->req.url = dz_buf_str(&op->url);
 }
 
+static dz_str copy_method(lua_State *L, struct http_op *op, dz_str method)
+{
+    if (method.n == 0 || method.n > METHOD_MAX)
+        luaL_error(L, "%s: method must be a name such as GET", op->what);
+    char *copy = dz_arena_dup(op->arena, method);
+    for (size_t i = 0; i < method.n; i++)
+        if (copy[i] >= 'a' && copy[i] <= 'z')
+            copy[i] = (char)(copy[i] & ~0x20);
+    return (dz_str){copy, method.n};
+}
+
 void http_fill(lua_State *L, struct http_op *op, int options_at, dz_str method, dz_str url)
 {
     int top = lua_gettop(L);
     luaL_checkstack(L, 20, op->what);
-    op->req.method = dz_arena_str(op->arena, method);
+    op->req.method = copy_method(L, op, method);
     http_set_url(L, op, dz_str_trim(dz_str_sub(url, 0, dz_str_chr(url, '#'))));
     if (lua_getfield(L, options_at, "query") == LUA_TTABLE) {
         size_t before = op->url.n;

@@ -624,6 +624,25 @@ static void keeps_few_and_drops_what_it_cannot_read(void **state)
     assert_true(ask_with(r, "/plain").from_cache);
 }
 
+static void forgets_what_is_too_old(void **state)
+{
+    (void)state;
+    struct dz_fetch_req believed = {.cache = DZ_FETCH_FRESH, .fresh_ms = 7200000};
+    int64_t now_ms = dz_now_ms();
+    (void)ask_with(believed, "/cookie");
+    (void)ask_with(believed, "/tagged");
+    dz_clock_set_for_test(now_ms + 3500000);
+    dz_loop_turn(rig.loop, 0);
+    assert_true(ask_with(believed, "/cookie").from_cache);
+    dz_clock_set_for_test(now_ms + 3700000); /* over cache_ttl_ms */
+    dz_loop_turn(rig.loop, 0);
+    assert_false(ask_with(believed, "/cookie").from_cache);
+    struct outcome o = ask_with((struct dz_fetch_req){.cache = DZ_FETCH_FRESH}, "/tagged");
+    assert_true(o.revalidated); /* what can be validated stays useful */
+    dz_clock_set_for_test(-1);
+    dz_loop_turn(rig.loop, 0);
+}
+
 static void sessions_keep_cookies(void **state)
 {
     (void)state;
@@ -710,6 +729,7 @@ int main(void)
         CASE(keeps_answers),
         CASE(keeps_what_it_may),
         CASE(keeps_few_and_drops_what_it_cannot_read),
+        CASE(forgets_what_is_too_old),
         CASE(sessions_keep_cookies),
         CASE(cancels),
         CASE(keeps_the_pace),

@@ -352,6 +352,16 @@ static void says_what_is_asked(void **state)
                  "  http.delete(base .. '/echo').body:match('^%S+') ..\n"
                  "  tostring(http.head(base .. '/text').status)",
                  "PATCHDELETE200");
+    assert_gives(
+        "return http.request({ method = 'options', url = base .. '/echo' }).body:match('^%S+')",
+        "OPTIONS");
+    assert_fails("http.request({ method = ('x'):rep(5000000), url = base })", DZ_SOURCE_PARSE,
+                 "method");
+    assert_fails("http.request({ method = 'A B', url = base })", DZ_SOURCE_BAD_URL, "method");
+    assert_fails("http.post(base, { headers = { [('x'):rep(70000)] = 'y' } })", DZ_SOURCE_PARSE,
+                 "64 KiB");
+    assert_fails("http.get(base .. '/' .. ('x'):rep(9000))", DZ_SOURCE_BAD_URL, "8192");
+    assert_fails("http.get(base, { query = { a = ('x'):rep(9000) } })", DZ_SOURCE_PARSE, "query");
     assert_fails("http.get(base, { timout = 3 })", DZ_SOURCE_PARSE, "did you mean timeout?");
     assert_fails("http.get(base, { timeout = 'x' })", DZ_SOURCE_PARSE, "timeout");
     assert_fails("http.get(base, { timeout = { 1 } })", DZ_SOURCE_PARSE, "timeout");
@@ -588,6 +598,84 @@ static void ends_in_the_middle(void **state)
     dz_source_unref(&s);
 }
 
+/* Recorded exchanges: no requester, no call to cancel. */
+static struct {
+    struct dz_timer timer;
+    struct dz_fetch_req req;
+    char seen[256];
+} recorded;
+
+static void play(struct dz_loop *l, struct dz_timer *t)
+{
+    (void)l;
+    (void)t;
+    struct dz_fetch_header h = {DZ_S("content-type"), DZ_S("text/plain")};
+    struct dz_fetch_res res = {.kind = DZ_FETCH_OK,
+                               .status = 200,
+                               .url = DZ_S("http://127.0.0.1/played"),
+                               .headers = &h,
+                               .headers_n = 1,
+                               .body = dz_body_new(4),
+                               .retry_after_ms = -1,
+                               .requests = 1};
+    memcpy(res.body->p, "tape", 4);
+    recorded.req.done(recorded.req.arg, &res);
+    dz_body_unref(&res.body);
+}
+
+static void record(void *arg, const struct dz_fetch_req *r, struct dz_fetch_call **ret_call)
+{
+    (void)arg;
+    (void)ret_call;
+    recorded.req = *r;
+    snprintf(recorded.seen, sizeof(recorded.seen), "%.*s %.*s", DZ_STR_FMT(r->method),
+             DZ_STR_FMT(r->url));
+    dz_timer_set(rig.loop, &recorded.timer, 1, play);
+}
+
+static void plays_recorded_exchanges(void **state)
+{
+    (void)state;
+    struct dz_source_env env = {.loop = rig.loop, .send = record};
+    struct dz_source *s = load("return http.session(function(s)\n"
+                               "  return s.get('http://127.0.0.1/played').body end)");
+    struct outcome o = {0};
+    struct dz_source_run *r = start(s, &env, NULL, &o);
+    while (!o.calls)
+        dz_loop_turn(rig.loop, -1);
+    assert_string_equal(o.text, "tape");
+    assert_string_equal(recorded.seen, "GET http://127.0.0.1/played");
+    dz_source_run_free(&r);
+
+    o = (struct outcome){0};
+    recorded.seen[0] = 0;
+    r = start(s, &env, NULL, &o);
+    while (!recorded.seen[0])
+        dz_loop_turn(rig.loop, -1);
+    dz_source_run_free(&r); /* the answer comes when nobody waits any longer */
+    assert_int_equal(o.kind, DZ_SOURCE_CANCELLED);
+    while (recorded.timer.at)
+        dz_loop_turn(rig.loop, -1);
+    assert_int_equal(o.calls, 1);
+    dz_source_unref(&s);
+}
+
+static void waits_as_told(void **state)
+{
+    (void)state;
+    int64_t from_ns = dz_mono_ns();
+    assert_gives("return http.get(base .. '/text', { delay = 0.06 }).body", "hello");
+    assert_true(dz_mono_ns() - from_ns >= 55 * 1000000LL);
+    from_ns = dz_mono_ns();
+    assert_gives("return http.aggregate(base .. '/page1', function(r)\n"
+                 "  return 'x', r.body:match('(/page3)') or r.body:match('page2') end,\n"
+                 "  { delay = 0.03 })",
+                 "x");
+    assert_true(dz_mono_ns() - from_ns >= 85 * 1000000LL); /* before each of three pages */
+    assert_fails("http.get(base, { delay = -1 })", DZ_SOURCE_PARSE, "delay");
+    assert_fails("http.get(base, { delay = 0 / 0 })", DZ_SOURCE_PARSE, "delay");
+}
+
 static void stays_within_budgets(void **state)
 {
     (void)state;
@@ -615,7 +703,8 @@ int main(void)
         CASE(asks_handlers),          CASE(keeps_what_it_may),
         CASE(makes_requesters),       CASE(keeps_cookies_in_sessions),
         CASE(follows_pages),          CASE(asks_many_at_once),
-        CASE(ends_in_the_middle),     CASE(stays_within_budgets),
+        CASE(ends_in_the_middle),     CASE(plays_recorded_exchanges),
+        CASE(waits_as_told),          CASE(stays_within_budgets),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
