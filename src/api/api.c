@@ -12,8 +12,10 @@ static const struct dz_http_route routes[] = {
     /* name             methods       pattern                       handler */
     {"cdn",             DZ_HTTP_GET,  "/cdn/{*}",                   handle_cdn},
     {"chapters",        DZ_HTTP_GET,  "/v1/chapters",               handle_chapters},
+    {"admin_edit",      DZ_HTTP_POST, "/v1/admin/edit",             handle_admin_edit},
     {"shelf_cdn",       DZ_HTTP_GET,  "/shelf/{}/cdn/{*}",          handle_shelf_cdn},
     {"shelf_chapters",  DZ_HTTP_GET,  "/shelf/{}/v1/chapters",      handle_shelf_chapters},
+    {"shelf_admin_edit", DZ_HTTP_POST, "/shelf/{}/v1/admin/edit",   handle_shelf_admin_edit},
     {"shelf_redirect",  DZ_HTTP_GET,  "/shelf/{}/i/{*}",            handle_shelf_image_redirect},
     {"shelf",           DZ_HTTP_GET,  "/shelf/{}",                  handle_shelf_home},
     {"home",            DZ_HTTP_GET,  "/",                          handle_home},
@@ -130,6 +132,7 @@ enum dz_code dz_api_new(const struct dz_api_options *o, struct dz_api **ret_a, s
     a->started_ms = dz_now_ms();
     a->view = view;
     a->access = access_new();
+    a->admin = admin_new();
     pthread_mutex_init(&a->lock, NULL);
     dz_map_init(&a->flights);
     *ret_a = a;
@@ -148,6 +151,7 @@ void dz_api_free(struct dz_api **ap)
     }
     access_free(&a->access);
     statics_free(&a->statics);
+    admin_free(&a->admin);
     dz_map_done(&a->flights);
     dz_view_unref(&a->view);
     dz_conf_unref(&a->conf);

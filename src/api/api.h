@@ -1,7 +1,7 @@
 /*
  * api: the routes. One file a family: cdn.c (komizip's cdn and i hosts, library pages), chapters.c
- * (/v1/chapters), reader.c (HTML for people), metrics.c (/healthz, /metrics). Each decodes a
- * request, asks the library, encodes the answer.
+ * (/v1/chapters), admin.c (edits), reader.c (HTML for people), metrics.c (/healthz, /metrics). Each
+ * decodes a request, asks the library, encodes the answer.
  *
  * Handlers run on http loops. Each loop holds a reference on one view; a new view reaches it as a
  * posted message, so a request sees one picture of the world from its first byte to its last.

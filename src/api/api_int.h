@@ -43,6 +43,7 @@ struct dz_api {
     int64_t started_ms;
     struct access_log *access; /* access.c */
     struct statics *statics;   /* statics.c */
+    struct admin *admin;       /* admin.c */
 
     pthread_mutex_t lock; /* view, loops, flights */
     struct dz_view *view;
@@ -102,6 +103,10 @@ void access_write(void *app, const struct dz_http_req *r, int status, uint64_t b
 struct access_log *access_new(void);
 void access_free(struct access_log **l);
 
+/* Who tried passwords, and how many calls are under way (admin.c). */
+struct admin *admin_new(void);
+void admin_free(struct admin **a);
+
 /* ---- handlers -------------------------------------------------------------------------------- */
 
 void handle_cdn(struct dz_http_req *r);
@@ -110,6 +115,8 @@ void handle_image_redirect(struct dz_http_req *r);
 void handle_shelf_image_redirect(struct dz_http_req *r);
 void handle_chapters(struct dz_http_req *r);
 void handle_shelf_chapters(struct dz_http_req *r);
+void handle_admin_edit(struct dz_http_req *r);
+void handle_shelf_admin_edit(struct dz_http_req *r);
 void handle_page(struct dz_http_req *r);
 void handle_home(struct dz_http_req *r);
 void handle_series(struct dz_http_req *r);
