@@ -136,6 +136,14 @@ static void check_frames(dz_str out, bool whole)
     dz_assert(out.n == 0 || !whole);
 }
 
+/* Not dz_http_test_feed(): that also waits for content that a closed window holds back. */
+static void reply_all(struct dz_http_lane *lane)
+{
+    dz_loop_turn(loop, 0);
+    while (lane->deferred_n > 0)
+        dz_loop_turn(loop, 1);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     if (n < 2 || n > 1 << 16)
@@ -158,18 +166,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
             seed = seed * 1103515245 + 12345;
             step = (seed >> 16) % ((seed >> 8) % 64 + 1) + 1;
         }
+        dz_http_test_push(t, dz_str_sub(rest, at, at + step), false);
         if (seed % 5 == 4)
-            dz_http_test_feed(t, dz_str_sub(rest, at, at + step), false);
-        else
-            dz_http_test_push(t, dz_str_sub(rest, at, at + step), false);
+            reply_all(lane);
     }
     if (data[0] % 3 == 0) { /* or the connection ends with requests open */
-        dz_http_test_feed(t, (dz_str){0}, true);
+        dz_http_test_push(t, (dz_str){0}, true);
+        reply_all(lane);
         check_frames(dz_http_test_output(t), !data[1]);
     }
     dz_http_test_free(&t);
-    while (lane->deferred_n > 0)
-        dz_loop_turn(loop, 1);
+    reply_all(lane);
     dz_assert(!lane->conns && lane->bodies_bytes == 0);
     return 0;
 }
