@@ -26,6 +26,8 @@ enum dz_http_method {
     DZ_HTTP_OPTIONS = 1 << 5,
     DZ_HTTP_PATCH = 1 << 6,
     DZ_HTTP_OTHER = 1 << 7, /* a token we do not know: 501 unless a route takes it */
+    /* No method: a route whose PUT looks at Content-Range itself; others answer 400 to it. */
+    DZ_HTTP_PARTIAL = 1 << 8,
 };
 
 struct dz_http_field {

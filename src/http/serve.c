@@ -240,6 +240,13 @@ static int64_t begin_ns(const struct dz_http_lane *lane)
     return lane->answered_ns > turn_ns ? lane->answered_ns : turn_ns;
 }
 
+/* RFC 9110 14.5: who takes the part for the whole destroys the rest. */
+static bool is_partial_put(const struct dz_http_req *r)
+{
+    return DZ_UNLIKELY(r->method == DZ_HTTP_PUT) && !(r->route->methods & DZ_HTTP_PARTIAL) &&
+           dz_http_header(r, DZ_S("content-range")).p;
+}
+
 /* Runs the handler of a complete request, which replies or defers. */
 static void call(struct dz_http_request *q, dz_str body)
 {
@@ -251,7 +258,9 @@ static void call(struct dz_http_request *q, dz_str body)
     q->pub.route = route(q, &allowed);
     const struct dz_http_options *o = &q->conn->lane->server->o;
     bool shut = o->gate && o->gate(&q->pub);
-    if (DZ_LIKELY(!shut && q->pub.route))
+    if (DZ_UNLIKELY(!shut && q->pub.route && is_partial_put(&q->pub)))
+        dz_http_reply_error(&q->pub, 400, "Content-Range: a part of it cannot be put");
+    else if (DZ_LIKELY(!shut && q->pub.route))
         q->pub.route->handler(&q->pub);
     else if (!shut)
         reply_unrouted(&q->pub, allowed);
