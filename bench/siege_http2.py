@@ -74,7 +74,8 @@ class Wire:
 
     def reset(self):
         """The connection ends with a RST."""
-        self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        if s := self.writer.get_extra_info("socket"):  # it may be closed by now
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         self.writer.transport.abort()
 
 
