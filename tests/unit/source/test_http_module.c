@@ -694,6 +694,39 @@ static void stays_within_budgets(void **state)
     assert_int_equal(o.kind, DZ_SOURCE_LIMIT);
 }
 
+/* Memory ends at every possible place: one clear failure each time, nothing is left behind. */
+static void runs_out_of_memory(void **state)
+{
+    (void)state;
+    static const char body[] =
+        "local r = http.new { headers = { ['X-A'] = '1' }, cache = false }\n"
+        "local t = r.get(base .. '/echo', { query = { a = { 1, 2 } }, on_status = {\n"
+        "  [404] = function() return false end } , map = function(x) return x.url end })\n"
+        "return t";
+    static const char many[] =
+        "local v = http.map({ base .. '/text', base .. '/json', base .. '/html' }, function(r)\n"
+        "  return r.headers['content-length'] end, { cache = false })\n"
+        "return http.session(function(s) return s.get(base .. '/text').body end) .. v[1] ..\n"
+        "  http.aggregate(base .. '/page1', function(r)\n"
+        "    return r.body, r.body:match(' (%S+)') end, { cache = false })";
+    unsigned failed = 0, worked = 0, nodes = 0;
+    struct dz_source_budget b = {.memory_bytes = 512 * DZ_KIB};
+    while (failed < 100 && nodes < 10000) {
+        char text[2048]; /* what is left grows smaller by a node of about 170 bytes each time */
+        snprintf(text, sizeof(text),
+                 "local fill\nfor i = 1, %u do fill = { fill, ('x'):rep(50) .. i } end\n%s", nodes,
+                 nodes & 1 ? body : many);
+        struct outcome o = run_with(text, &b);
+        assert_true(o.kind == DZ_SOURCE_OK || o.kind == DZ_SOURCE_LIMIT);
+        if (o.kind == DZ_SOURCE_LIMIT && failed++ == 0)
+            nodes -= 150; /* back to where it is enough, now slowly */
+        worked += o.kind == DZ_SOURCE_OK;
+        nodes += failed ? 3 : 150;
+    }
+    assert_int_equal(failed, 100);
+    assert_true(worked > 5);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup(name, fresh)
@@ -705,6 +738,7 @@ int main(void)
         CASE(follows_pages),          CASE(asks_many_at_once),
         CASE(ends_in_the_middle),     CASE(plays_recorded_exchanges),
         CASE(waits_as_told),          CASE(stays_within_budgets),
+        CASE(runs_out_of_memory),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
