@@ -262,7 +262,7 @@ static void split_head(struct dz_fetch_call *c)
     while (text.n > 0) {
         size_t end = dz_str_chr(text, '\n');
         dz_str line = dz_str_sub(text, 0, end);
-        text = end == DZ_NPOS ? (dz_str){0} : dz_str_sub(text, end + 1, text.n);
+        text = end != DZ_NPOS ? dz_str_sub(text, end + 1, text.n) : (dz_str){0};
         size_t colon = dz_str_chr(line, ':');
         if (colon == DZ_NPOS || colon == 0 || dz_str_starts(line, DZ_S("HTTP/")))
             continue;

@@ -20,12 +20,12 @@ bool dz_fetch_directive(dz_str field, dz_str name, dz_str *ret_value)
     while (field.n > 0) {
         size_t comma = dz_str_chr(field, ',');
         dz_str item = dz_str_trim(dz_str_sub(field, 0, comma));
-        field = comma == DZ_NPOS ? (dz_str){0} : dz_str_sub(field, comma + 1, field.n);
+        field = comma != DZ_NPOS ? dz_str_sub(field, comma + 1, field.n) : (dz_str){0};
         size_t equals = dz_str_chr(item, '=');
         if (!dz_str_eq_nocase(dz_str_trim(dz_str_sub(item, 0, equals)), name))
             continue;
         dz_str value =
-            equals == DZ_NPOS ? (dz_str){0} : dz_str_trim(dz_str_sub(item, equals + 1, item.n));
+            equals != DZ_NPOS ? dz_str_trim(dz_str_sub(item, equals + 1, item.n)) : (dz_str){0};
         if (value.n >= 2 && value.p[0] == '"' && value.p[value.n - 1] == '"')
             value = dz_str_sub(value, 1, value.n - 1);
         *ret_value = value;

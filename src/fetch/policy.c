@@ -185,7 +185,7 @@ enum dz_code dz_fetch_rate(dz_str text, double *ret_per_second, struct dz_err *e
     }
     size_t slash = dz_str_chr(text, '/');
     dz_str count = dz_str_trim(dz_str_sub(text, 0, slash));
-    dz_str per = slash == DZ_NPOS ? (dz_str){0} : dz_str_trim(dz_str_sub(text, slash + 1, text.n));
+    dz_str per = slash != DZ_NPOS ? dz_str_trim(dz_str_sub(text, slash + 1, text.n)) : (dz_str){0};
     size_t digits = 0;
     while (digits < per.n && per.p[digits] >= '0' && per.p[digits] <= '9')
         digits++;

@@ -92,7 +92,7 @@ static int str_between(lua_State *L)
     dz_str after = src_arg_or(L, 3, "str.between", (dz_str){0});
     src_charge(L, s.n / 64);
     size_t from = before.n == 0 ? 0 : dz_str_find(s, before);
-    dz_str rest = from == DZ_NPOS ? (dz_str){0} : dz_str_sub(s, from + before.n, s.n);
+    dz_str rest = from != DZ_NPOS ? dz_str_sub(s, from + before.n, s.n) : (dz_str){0};
     size_t to = after.n == 0 ? rest.n : dz_str_find(rest, after);
     if (from == DZ_NPOS || to == DZ_NPOS)
         lua_pushnil(L);
