@@ -159,6 +159,8 @@ def fuzz(a):
 
 
 def uncovered(a):
+    if not shutil.which("llvm-profdata") or not shutil.which("llvm-cov"):
+        sys.exit("fuzz: --uncovered needs llvm-profdata and llvm-cov; run tools/deps.sh dev, which installs llvm")
     folder = pathlib.Path(str(a.build.resolve()) + "-cov")
     build(folder, "-Dfuzz=replay", "-Dc_args=-fprofile-instr-generate -fcoverage-mapping", "-Dc_link_args=-fprofile-instr-generate")
     programs = sorted(f for f in (folder / "tests/fuzz").glob("fuzz_*") if f.is_file() and os.access(f, os.X_OK))
