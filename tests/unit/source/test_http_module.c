@@ -561,8 +561,8 @@ static void ends_in_the_middle(void **state)
     static const char *const bodies[] = {
         "return http.get(base .. '/silent').body",
         "return http.map({ base .. '/silent', base .. '/silent', base .. '/text' }, tostring)[1]",
-        "return http.map({ base .. '/text' }, function(r)\n"
-        "  return http.map({ base .. '/silent', base .. '/silent' }, tostring) end)[1]",
+        ("return http.map({ base .. '/text' }, function(r)\n"
+         "  return http.map({ base .. '/silent', base .. '/silent' }, tostring) end)[1]"),
         "return http.session(function(s) return s.get(base .. '/silent').body end)",
         "return http.aggregate(base .. '/page1', function(r) return 1, '/silent' end)",
         "pcall(http.get, base .. '/silent')\nreturn 'no'",
