@@ -267,7 +267,7 @@ class Http2:
 
     async def h2_well_behaved(self):
         """Rounds of several streams at once: GET, HEAD, If-None-Match, gzip; windows of all sizes."""
-        async with await self.open(Client, self.random.choice([None, None, 1000, 1 << 20])) as c:
+        async with await self.open(Client, self.random.choice([None, None, 4096, 1 << 20])) as c:
             tags = {}
             for _ in range(8):
                 asked = []
@@ -374,10 +374,10 @@ class Http2:
         self.expect(c.goaway in (None, ENHANCE_YOUR_CALM), f"{what}: GOAWAY {c.goaway}")
 
     async def h2_reset_flood(self):
-        """Requests that are taken back at once, three times as many as are borne."""
+        """Requests that are taken back at once, four times as many as are borne."""
         async with await self.open(Raw) as c:
-            head = block(self.random.choice([self.known.big, self.small()]))
-            for at in range(1, 3000, 200):
+            head = block(self.known.big)
+            for at in range(1, 8001, 200):
                 await c.send(b"".join(frame(HEADERS, i, head, END_HEADERS | END_STREAM) + frame(RST_STREAM, i, CANCEL.to_bytes(4, "big"))
                                       for i in range(at, at + 200, 2)))
             await self.calmed(c, "reset flood")
