@@ -18,6 +18,9 @@
 
 #define OPERATIONS_MAX 20000000ul /* about a second */
 #define META_LOOK 2048            /* where a <meta charset> must stand */
+/* Of the parser's table for the attributes of one tag, which it compares each with each: 1408
+ * attributes in HTML, about 400 in XML. */
+#define ATTRIBUTE_SLOTS_MAX 4096
 
 struct dz_doc {
     xmlDocPtr xml;
@@ -113,6 +116,37 @@ static struct dz_doc *doc_of(xmlDocPtr xml, bool html)
     return d;
 }
 
+/* The text in pieces as the parser asks for them, also in the middle of a tag: the one place where
+ * it can be stopped there. */
+struct feed {
+    dz_str rest;
+    xmlParserCtxtPtr parser;
+    bool stopped;
+};
+
+static int feed_read(void *arg, char *to, int n)
+{
+    struct feed *f = arg;
+    f->stopped = f->stopped || f->parser->maxatts > ATTRIBUTE_SLOTS_MAX;
+    if (f->stopped)
+        return 0;
+    dz_str piece = dz_str_sub(f->rest, 0, (size_t)n);
+    memcpy(to, piece.p, piece.n);
+    f->rest = dz_str_sub(f->rest, piece.n, f->rest.n);
+    return (int)piece.n;
+}
+
+static int feed_close(void *arg)
+{
+    (void)arg;
+    return 0;
+}
+
+static enum dz_code too_many_attributes(struct dz_err *err)
+{
+    return dz_fail(err, DZ_TOO_LARGE, "a tag has too many attributes");
+}
+
 enum dz_code dz_doc_html(dz_str text, dz_str charset, struct dz_doc **ret_d, struct dz_err *err)
 {
     char encoding[64];
@@ -120,11 +154,16 @@ enum dz_code dz_doc_html(dz_str text, dz_str charset, struct dz_doc **ret_d, str
     DZ_TRY(encoding_of(text, charset, encoding, err));
     htmlParserCtxtPtr p = htmlNewParserCtxt();
     xmlDocPtr xml = NULL;
+    struct feed f = {.rest = text, .parser = p};
     if (p)
-        xml = htmlCtxtReadMemory(p, text.p, (int)text.n, NULL, encoding,
-                                 HTML_PARSE_RECOVER | HTML_PARSE_NOERROR | HTML_PARSE_NOWARNING |
-                                     HTML_PARSE_NONET | HTML_PARSE_NODEFDTD);
+        xml = htmlCtxtReadIO(p, feed_read, feed_close, &f, NULL, encoding,
+                             HTML_PARSE_RECOVER | HTML_PARSE_NOERROR | HTML_PARSE_NOWARNING |
+                                 HTML_PARSE_NONET | HTML_PARSE_NODEFDTD);
     htmlFreeParserCtxt(p);
+    if (f.stopped) {
+        xmlFreeDoc(xml);
+        return too_many_attributes(err);
+    }
     if (!xml)
         return dz_fail(err, DZ_PARSE, "the page cannot be read as HTML");
     *ret_d = doc_of(xml, true);
@@ -152,11 +191,14 @@ enum dz_code dz_doc_xml(dz_str text, struct dz_doc **ret_d, struct dz_err *err)
     p->_private = &doctype;
     p->sax->internalSubset = refuse_doctype;
     p->sax->serror = NULL;
-    xmlDocPtr xml = xmlCtxtReadMemory(p, text.p, (int)text.n, NULL, NULL,
-                                      XML_PARSE_NOERROR | XML_PARSE_NOWARNING | XML_PARSE_NONET |
-                                          XML_PARSE_NOCDATA);
+    struct feed f = {.rest = text, .parser = p};
+    xmlDocPtr xml = xmlCtxtReadIO(p, feed_read, feed_close, &f, NULL, NULL,
+                                  XML_PARSE_NOERROR | XML_PARSE_NOWARNING | XML_PARSE_NONET |
+                                      XML_PARSE_NOCDATA);
     enum dz_code code = DZ_OK;
-    if (doctype)
+    if (f.stopped)
+        code = too_many_attributes(err);
+    else if (doctype)
         code = dz_fail(err, DZ_PARSE, "line %d: a DOCTYPE is not read here",
                        p->input ? p->input->line : 1);
     else if (!xml)

@@ -17,6 +17,9 @@
 
 #define DECODER_MEMORY_MAX (512L * 1024 * 1024) /* coefficients of a progressive picture */
 
+/* Scans times pixels: 20 of the largest picture, where cameras and editors write about 10. */
+#define SCANNED_PIXELS_MAX (20 * DZ_RASTER_PIXELS_MAX)
+
 struct trouble { /* first member of neither struct: reached through client_data */
     struct jpeg_error_mgr mgr;
     struct jpeg_progress_mgr progress;
@@ -40,8 +43,13 @@ static void on_error(j_common_ptr c)
 {
     struct trouble *t = trouble_of(c);
     c->err->format_message(c, t->text);
+    bool memory =
+        c->err->msg_code == JERR_OUT_OF_MEMORY || c->err->msg_code == JERR_NO_BACKING_STORE;
+    if (memory)
+        snprintf(t->text, sizeof(t->text), "takes more than %ld MiB of memory",
+                 DECODER_MEMORY_MAX >> 20);
     if (t->code == DZ_OK)
-        t->code = c->err->msg_code == JERR_OUT_OF_MEMORY ? DZ_TOO_LARGE : DZ_PARSE;
+        t->code = memory ? DZ_TOO_LARGE : DZ_PARSE;
     longjmp(t->land, 1);
 }
 
@@ -62,10 +70,17 @@ static void on_output(j_common_ptr c)
 static void on_progress(j_common_ptr c)
 {
     struct trouble *t = trouble_of(c);
-    if (!c->is_decompressor || ((j_decompress_ptr)c)->input_scan_number <= DZ_JPEG_SCANS_MAX)
+    if (!c->is_decompressor)
+        return;
+    const struct jpeg_decompress_struct *d = (const struct jpeg_decompress_struct *)c;
+    uint64_t pixels = (uint64_t)d->image_width * d->image_height;
+    uint64_t by_work = pixels > 0 ? SCANNED_PIXELS_MAX / pixels : DZ_JPEG_SCANS_MAX;
+    int max = by_work < DZ_JPEG_SCANS_MAX ? (int)by_work : DZ_JPEG_SCANS_MAX;
+    if (d->input_scan_number <= max)
         return;
     t->code = DZ_TOO_LARGE;
-    snprintf(t->text, sizeof(t->text), "more than %d scans", DZ_JPEG_SCANS_MAX);
+    snprintf(t->text, sizeof(t->text), "more than %d scans of %u x %u", max, d->image_width,
+             d->image_height);
     longjmp(t->land, 1);
 }
 

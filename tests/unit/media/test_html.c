@@ -466,6 +466,39 @@ static void stops_costly_selections(void **state)
     dz_doc_free(&deep);
 }
 
+/* The parser compares each attribute of a tag with each: a quarter of a megabyte took ten seconds.
+ */
+static void refuses_endless_tags(void **state)
+{
+    (void)state;
+    DZ_AUTO(dz_buf_done) struct dz_buf text;
+    dz_buf_init(&text, DZ_MIB);
+    struct dz_doc *d = NULL;
+    struct dz_err err = {0};
+    for (int xml = 0; xml < 2; xml++) {
+        for (int n = 300; n <= 30000; n *= 100) {
+            dz_buf_clear(&text);
+            dz_buf_put(&text, DZ_S("<a"));
+            for (int i = 0; i < n; i++)
+                dz_buf_putf(&text, " a%d=\"v\"", i);
+            dz_buf_put(&text, DZ_S(">x</a>"));
+            dz_str s = dz_buf_str(&text);
+            enum dz_code code =
+                xml ? dz_doc_xml(s, &d, &err) : dz_doc_html(s, (dz_str){0}, &d, &err);
+            assert_int_equal(code, n == 300 ? DZ_OK : DZ_TOO_LARGE);
+            dz_doc_free(&d);
+        }
+        assert_non_null(strstr(err.text, "too many attributes"));
+    }
+    dz_buf_clear(&text); /* a long value is no long tag */
+    dz_buf_put(&text, DZ_S("<img src='data:,"));
+    for (int i = 0; i < 500000; i++)
+        dz_buf_putc(&text, 'x');
+    dz_buf_put(&text, DZ_S("'>"));
+    assert_int_equal(dz_doc_html(dz_buf_str(&text), (dz_str){0}, &d, &err), DZ_OK);
+    dz_doc_free(&d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -478,6 +511,7 @@ int main(void)
         cmocka_unit_test(reads_charsets),
         cmocka_unit_test(reads_xml),
         cmocka_unit_test(stops_costly_selections),
+        cmocka_unit_test(refuses_endless_tags),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -235,6 +235,12 @@ static void refuses_damage_and_bombs(void **state)
     memcpy(file.p + sof + 5, "\xFF\xDC\xFF\xDC", 4);
     assert_int_equal(dz_jpeg_decode(all, &r, &err), DZ_TOO_LARGE);
     assert_non_null(strstr(err.text, "65500"));
+    /* 10,000 x 9,999 without subsampling: 572 MiB of coefficients, before any is read. */
+    memcpy(file.p + sof + 5, "\x27\x0F\x27\x10", 4);
+    for (size_t i = 0; i < 3; i++)
+        file.p[sof + 11 + 3 * i] = 0x11;
+    assert_int_equal(dz_jpeg_decode(all, &r, &err), DZ_TOO_LARGE);
+    assert_non_null(strstr(err.text, "MiB of memory"));
     dz_buf_done(&file);
 
     /* One scan, repeated: each would cost a pass over the picture. */
