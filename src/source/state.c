@@ -337,10 +337,26 @@ static int base_pcall(lua_State *L)
     return end_pcall(L, status, 0);
 }
 
+/* The source's handler, but not for a budget that is used up: the hook raises that, and what it
+ * calls runs with hooks off, for ever if it likes. */
+static int handler(lua_State *L)
+{
+    if (src_run_of(L)->dead)
+        return 1;
+    lua_settop(L, 1);
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_insert(L, 1);
+    lua_call(L, 1, 1);
+    return 1;
+}
+
 static int base_xpcall(lua_State *L)
 {
     luaL_checktype(L, 2, LUA_TFUNCTION);
     int nargs = lua_gettop(L) - 2;
+    lua_pushvalue(L, 2);
+    lua_pushcclosure(L, handler, 1);
+    lua_replace(L, 2);
     lua_pushboolean(L, 1);
     lua_pushvalue(L, 1);
     lua_rotate(L, 3, 2); /* f, handler, true, f, arguments */

@@ -1,0 +1,210 @@
+/* declare: dozo.source{…} with and without settings, and the list of all sources. */
+#include "rig.h"
+
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static struct dz_conf *conf_of(const char *yaml)
+{
+    struct dz_conf *c = NULL;
+    must(dz_conf_parse(dz_str_of(yaml), "dozo.yaml", NULL, &c, NULL, err));
+    return c;
+}
+
+static void bad(const char *yaml, const char *text, enum dz_code code, const char *words)
+{
+    struct dz_conf *conf = yaml ? conf_of(yaml) : NULL;
+    struct dz_source *s = NULL;
+    struct dz_err err = {0};
+    if (dz_source_load(conf, dz_str_of(text), "source.lua", &s, &err) != code ||
+        !strstr(err.text, words))
+        fail_msg("%s\n    gave %s: %s\n    not  %s: %s", text, dz_code_name(err.code), err.text,
+                 dz_code_name(code), words);
+    assert_null(s);
+    dz_conf_unref(&conf);
+}
+
+#define HEAD "id = \"a.b\", name = \"A\", version = \"1\", api = 1,\n"
+#define DECLARE(members) "return dozo.source { " HEAD members " }"
+
+static void test_whole(void **state)
+{
+    (void)state;
+    struct dz_source *s = rig_load(DECLARE(
+        "langs = { \"en\" }, match = { \"a.b/\", \"a.b/longer/\" }, hosts = { \"a.b\" },\n"
+        "limits = { per_host = 3, rate = \"2/second\", page_delay = 0.5 },\n"
+        "options = { base_url = { type = \"string\", default = \"https://c.d:99/x\", help = \"H\" "
+        "} },\n"
+        "collections = { Thing = { key = \"id\", fields = { { \"id\", \"String!\" } } } },\n"
+        "series = function() end, pages = function() end"));
+    const struct dz_source_info *i = dz_source_info_of(s);
+    assert_string_equal(i->id.p, "a.b");
+    assert_true(i->enabled && !i->built_in);
+    assert_true(dz_str_eq(i->match[0], DZ_S("a.b/longer/")));
+    assert_int_equal(i->hosts_n, 1);
+    assert_true(i->has[DZ_FN_SERIES] && i->has[DZ_FN_PAGES] && !i->has[DZ_FN_COVER]);
+    assert_int_equal(i->page_delay_ms, 500);
+    assert_int_equal(i->options_n, 1);
+    assert_true(dz_str_eq(i->options[0].value, DZ_S("https://c.d:99/x")));
+    assert_true(dz_str_eq(i->collections,
+                          DZ_S("{\"Thing\":{\"fields\":[[\"id\",\"String!\"]],\"key\":\"id\"}}")));
+    assert_non_null(dz_source_policy(s));
+    dz_source_unref(&s);
+}
+
+static void test_settings(void **state)
+{
+    (void)state;
+    struct dz_conf *conf =
+        conf_of("sources:\n  a.b:\n    enabled: false\n    n: 5\n    words: [x, y]\n"
+                "    every: 5m\n    page_delay: 1.5s\n    rate: 1/second\n"
+                "    base_url: http://127.0.0.1:81\n    hosts: [e.f]\n");
+    struct dz_source *s = NULL;
+    must(dz_source_load(
+        conf,
+        DZ_S(DECLARE("options = { n = { type = \"integer\", default = 1 }, words = { "
+                     "type = \"list\" }, base_url = { type = \"string\", default = "
+                     "\"https://a.b\" } }")),
+        "source.lua", &s, err));
+    const struct dz_source_info *i = dz_source_info_of(s);
+    assert_false(i->enabled);
+    assert_int_equal(i->every_ms, 300000);
+    assert_int_equal(i->page_delay_ms, 1500);
+    for (size_t o = 0; o < i->options_n; o++) {
+        if (dz_str_eq(i->options[o].name, DZ_S("n")))
+            assert_true(dz_str_eq(i->options[o].value, DZ_S("5")));
+        if (dz_str_eq(i->options[o].name, DZ_S("words")))
+            assert_true(dz_str_eq(i->options[o].value, DZ_S("x\ny")));
+    }
+    struct dz_source_run *r = NULL;
+    struct dz_err err;
+    assert_int_equal(dz_source_run_new(s, &rig.env, NULL, &r, &err), DZ_UNSUPPORTED);
+    dz_source_unref(&s);
+    dz_conf_unref(&conf);
+    bad("sources:\n  a.b: { n: five }\n", DECLARE("options = { n = { type = \"integer\" } }"),
+        DZ_BAD_INPUT, "sources.a.b.n: expected an integer, got \"five\"");
+    bad("sources:\n  a.b: { langage: fr }\n",
+        DECLARE("options = { language = { type = \"string\" } }"), DZ_BAD_INPUT,
+        "sources.a.b.langage: the source has no such option; did you mean \"language\"?");
+}
+
+static void test_wrong(void **state)
+{
+    (void)state;
+    bad(NULL, "", DZ_PARSE, "source.lua: must end with return dozo.source");
+    bad(NULL, "return 1", DZ_PARSE, "must end with return dozo.source");
+    bad(NULL, "x = = 1", DZ_PARSE, "source.lua:1: unexpected symbol near '='");
+    bad(NULL, "\x1bLua", DZ_PARSE, "attempt to load a binary chunk");
+    bad(NULL, "\xff", DZ_PARSE, "is not UTF-8");
+    bad(NULL, "\nwhile true do end", DZ_FULL, "source.lua:2: ");
+    bad(NULL, "local t = {} while true do t[#t + 1] = {} end", DZ_FULL,
+        "source.lua:1: uses more than 64 MiB");
+    bad(NULL, "log.info(\"x\")", DZ_PARSE, "log.info: only inside a function");
+    bad(NULL, "local x = opt.y", DZ_PARSE, "opt: only inside a function");
+    bad(NULL, "return dozo.source(1)", DZ_PARSE, "dozo.source: expected a table, got number");
+    bad(NULL, "dozo.source {} return dozo.source {}", DZ_PARSE, "called a second time");
+    bad(NULL, "return dozo.source {}", DZ_BAD_INPUT, "source.lua: id: expected a text, got nil");
+    bad(NULL, "return dozo.source { 1 }", DZ_BAD_INPUT,
+        "a member without a name (a number as key)");
+    bad(NULL, "return dozo.source { id = \"../x\" }", DZ_BAD_INPUT, "id: expected letters");
+    bad(NULL, "return dozo.source { id = \"a\", api = 2 }", DZ_BAD_INPUT,
+        "api: it is written for version 2 of the source API; this dozo speaks version 1");
+    bad(NULL, "return dozo.source { id = \"a\" }", DZ_BAD_INPUT, "expected api = 1, got nil");
+    bad(NULL, DECLARE("chapter = 1"), DZ_BAD_INPUT, "chapter: expected a function, got an integer");
+    bad(NULL, DECLARE("chaptres = function() end"), DZ_BAD_INPUT,
+        "unknown member \"chaptres\"; did you mean \"chapters\"?");
+    bad(NULL, DECLARE("host = {}"), DZ_BAD_INPUT,
+        "unknown member \"host\"; did you mean \"hosts\"?");
+    bad(NULL, DECLARE("hosts = \"a.b\""), DZ_BAD_INPUT,
+        "hosts: expected a list of texts, got a text");
+    bad(NULL, DECLARE("hosts = { \"https://a.b/\" }"), DZ_BAD_INPUT, "is no host name");
+    bad(NULL, DECLARE("match = { \"https://a.b/\" }"), DZ_BAD_INPUT, "without the scheme");
+    bad(NULL, DECLARE("limits = { rat = 1 }"), DZ_BAD_INPUT, "did you mean \"rate\"?");
+    bad(NULL, DECLARE("limits = { rate = \"often\" }"), DZ_BAD_INPUT, "limits.rate: expected");
+    bad(NULL, DECLARE("limits = { per_host = 0 }"), DZ_BAD_INPUT, "limits.per_host: expected");
+    bad(NULL, DECLARE("options = { rate = { type = \"string\" } }"), DZ_BAD_INPUT,
+        "options.rate: ");
+    bad(NULL, DECLARE("options = { x = { type = \"text\" } }"), DZ_BAD_INPUT, "options.x: type is");
+    bad(NULL, DECLARE("options = { x = { type = \"integer\", default = \"1\" } }"), DZ_BAD_INPUT,
+        "options.x: the default is no integer");
+    bad(NULL, DECLARE("collections = { A = { } }"), DZ_BAD_INPUT, "collections.A: expected key");
+}
+
+/* ---- all of them ----------------------------------------------------------------------------- */
+
+static unsigned problems;
+static char problem_text[300];
+
+static void problem(void *arg, const struct dz_err *e)
+{
+    (void)arg;
+    problems++;
+    snprintf(problem_text, sizeof(problem_text), "%s", e->text);
+}
+
+static void put_file(const char *path, const char *text)
+{
+    must(dz_file_write_atomic(path, dz_str_of(text), 0644, err));
+}
+
+static void test_all(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/dozo-sources-XXXXXX", yaml[200], path[200];
+    assert_non_null(mkdtemp(dir));
+    snprintf(yaml, sizeof(yaml), "sources: { dir: [\"%s\", \"%s/none\"] }\n", dir, dir);
+    snprintf(path, sizeof(path), "%s/one.lua", dir);
+    put_file(path,
+             "return dozo.source { id = \"one\", name = \"1\", version = \"1\", api = 1, match = { "
+             "\"a.b/\", \"c.d\" } }");
+    snprintf(path, sizeof(path), "%s/bad.lua", dir);
+    put_file(path, "oops");
+    snprintf(path, sizeof(path), "%s/two", dir);
+    assert_int_equal(mkdir(path, 0755), 0);
+    snprintf(path, sizeof(path), "%s/two/source.lua", dir);
+    put_file(
+        path,
+        "return dozo.source { id = \"viz.com\", name = \"Mine\", version = \"1\", api = 1, match = "
+        "{ \"a.b/x/\" } }");
+    struct dz_conf *conf = conf_of(yaml);
+    struct dz_sources *all = NULL;
+    must(dz_sources_load(conf, problem, NULL, &all, err));
+    assert_int_equal(problems, 1);
+    assert_non_null(strstr(problem_text, "/bad.lua: source.lua:1: ")
+                        ? problem_text
+                        : strstr(problem_text, "bad.lua:1: "));
+    assert_non_null(dz_sources_find(all, DZ_S("one")));
+    struct dz_source *mine = dz_sources_find(all, DZ_S("viz.com"));
+    assert_true(dz_str_eq(dz_source_info_of(mine)->name, DZ_S("Mine")));
+    assert_false(dz_source_info_of(mine)->built_in);
+    for (size_t i = 1; i < dz_sources_count(all); i++)
+        assert_true(dz_str_cmp(dz_source_info_of(dz_sources_at(all, i - 1))->id,
+                               dz_source_info_of(dz_sources_at(all, i))->id) < 0);
+    assert_ptr_equal(dz_sources_match(all, DZ_S("https://a.b/x/1")), mine);
+    assert_ptr_equal(dz_sources_match(all, DZ_S("a.b/y")), dz_sources_find(all, DZ_S("one")));
+    assert_ptr_equal(dz_sources_match(all, DZ_S("ftp+x://c.dXX")),
+                     dz_sources_find(all, DZ_S("one")));
+    assert_null(dz_sources_match(all, DZ_S("https://A.b/y")));
+    dz_sources_unref(&all);
+    dz_conf_unref(&conf);
+    static const char *const files[] = {"one.lua", "bad.lua", "two/source.lua"};
+    for (size_t i = 0; i < DZ_LEN(files); i++) {
+        snprintf(path, sizeof(path), "%s/%s", dir, files[i]);
+        unlink(path);
+    }
+    snprintf(path, sizeof(path), "%s/two", dir);
+    rmdir(path);
+    rmdir(dir);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_whole, rig_open, rig_close),
+        cmocka_unit_test_setup_teardown(test_settings, rig_open, rig_close),
+        cmocka_unit_test_setup_teardown(test_wrong, rig_open, rig_close),
+        cmocka_unit_test_setup_teardown(test_all, rig_open, rig_close),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
