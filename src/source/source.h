@@ -110,8 +110,9 @@ void dz_source_unref(struct dz_source **s);
 struct dz_fetch_policy *dz_source_policy(const struct dz_source *s);
 
 /* One source from text; file names it in messages ("source.lua"). The section of the settings with
- * its id (may be absent) gives options, pace, hosts. DZ_PARSE: "FILE:LINE: …"; DZ_BAD_INPUT names
- * the field of the declaration or the setting. Runs the chunk once under the budgets of a run. */
+ * its id (may be absent, conf too) gives options, pace, hosts. DZ_PARSE: "FILE:LINE: …";
+ * DZ_BAD_INPUT names the field of the declaration or the setting; DZ_FULL: a budget was used up.
+ * Runs the chunk once under the budgets of a run, and 5 s. */
 DZ_MUST enum dz_code dz_source_load(const struct dz_conf *conf, dz_str text, const char *file,
                                     struct dz_source **ret_s, struct dz_err *err);
 
@@ -141,7 +142,7 @@ struct dz_source_env {
     /* NULL: dz_fetch_start(fetch, …). For recorded exchanges: done() as in fetch.h, later. */
     void (*send)(void *arg, const struct dz_fetch_req *r, struct dz_fetch_call **ret_call);
     /* The key/value memory of a source (`store`): get appends the JSON text and says whether there
-     * is one; set with n = 0 forgets. NULL: nothing is kept. */
+     * is one; set with n = 0 forgets; expires_s is a Unix time, 0: never. NULL: nothing is kept. */
     bool (*kv_get)(void *arg, dz_str source, dz_str key, struct dz_buf *out);
     void (*kv_set)(void *arg, dz_str source, dz_str key, dz_str json, int64_t expires_s);
     void (*log)(void *arg, enum dz_level level, dz_str text);
@@ -153,6 +154,7 @@ struct dz_source_env {
 struct dz_source_sink {
     enum dz_code (*emit)(void *arg, dz_str collection, json_t *record, struct dz_err *err);
     bool (*seen)(void *arg, dz_str collection, json_t *key);
+    /* Also archive:add of DZ_FN_DOWNLOAD, whose name may be empty. */
     enum dz_code (*archive)(void *arg, dz_str name, dz_str bytes, struct dz_err *err);
 };
 
@@ -179,7 +181,7 @@ struct dz_source_result {
 typedef void dz_source_done_fn(void *arg, const struct dz_source_result *res);
 /* args: array of JSON values, borrowed until done. One call at a time in a run: DZ_CONFLICT. A
  * function that the source lacks is DZ_UNSUPPORTED (but SERIES_OF, which falls back to CHAPTER).
- * done comes exactly once, from the loop. */
+ * done comes exactly once, from the loop. After DZ_SOURCE_LIMIT the run is over: DZ_FULL. */
 DZ_MUST enum dz_code dz_source_run_call(struct dz_source_run *r, enum dz_source_fn fn, json_t *args,
                                         dz_source_done_fn *done, void *arg, struct dz_err *err);
 /* DZ_FN_CRAWL: args is one object {"full", "limit_pages", "options"}. */

@@ -2,8 +2,8 @@
  * source_int: the inside of the source room.
  *
  * state.c makes the sandbox: the allocator that counts, the libraries that are left, the hook that
- * counts instructions; lib_string.c and lib_table.c are Lua's own with bounds. run.c calls functions
- * of a source, task.c drives coroutines: every call of a source function is a task, and
+ * counts instructions; lib_string.c and lib_table.c are Lua's own with bounds. run.c calls
+ * functions of a source, task.c drives coroutines: every call of a source function is a task, and
  * http.map makes further ones in the same run. A module function that has to wait calls src_wait
  * and returns what it returns; whoever brings the answer calls src_wake. declare.c reads
  * dozo.source{…}, shape.c turns what a function returned into checked JSON, registry.c finds
@@ -89,8 +89,8 @@ void src_wake(struct src_task *t);
 typedef void src_ended_fn(void *arg, lua_State *co, int results,
                           const struct dz_source_fail *failed);
 struct src_task *src_spawn(lua_State *L, int nargs, src_ended_fn *ended, void *arg);
-/* Ends a spawned task that does not run just now; its `ended` is not called. Nothing happens when it
- * has ended already. */
+/* Ends a spawned task that does not run just now; its `ended` is not called. Nothing happens when
+ * it has ended already. */
 void src_stop(struct dz_source_run *r, struct src_task *t);
 
 /* ---- errors ---------------------------------------------------------------------------------- */
@@ -222,8 +222,8 @@ void src_task_unbind(struct dz_source_run *r);
 void src_kick_new(struct dz_source_run *r);
 void src_kick_free(struct dz_source_run *r);
 /* Takes c, whose body runs from the loop. DZ_FULL. */
-DZ_MUST enum dz_code src_call_start(struct dz_source_run *r, struct src_call *c,
-                                    lua_CFunction body, struct dz_err *err);
+DZ_MUST enum dz_code src_call_start(struct dz_source_run *r, struct src_call *c, lua_CFunction body,
+                                    struct dz_err *err);
 void src_call_cancel(struct dz_source_run *r); /* tells whoever waits for it */
 /* What crawl and download are given (mod_run.c). */
 void src_push_crawl(lua_State *L, const json_t *options);
