@@ -103,11 +103,13 @@ static enum dz_code put_links(struct dz_bodies *m, struct dz_json *j,
     dz_buf_clear(&m->source);
     dz_json_key(j, DZ_S("links"));
     dz_json_object(j);
-    /* A chapter that brought links but none to its source has no known source: the series' address
-     * would be wrong. */
+    /* A crawl writes down where it found the chapter. A chapter that brought links but none to its
+     * source has no known source: the series' address would be wrong. */
+    if (dz_str_starts(c->origin, DZ_S("https://")) || dz_str_starts(c->origin, DZ_S("http://")))
+        dz_buf_put(&m->source, c->origin);
     if (c->links.n > 0)
         DZ_TRY(put_stored(m, j, c->links, true, err));
-    else
+    else if (m->source.n == 0)
         dz_buf_put(&m->source, m->series->url);
     for (size_t i = 0; i < m->links_n; i++) {
         if (m->seen[i] || !fill(m, m->links[i].text, c->key))

@@ -56,8 +56,10 @@ struct dz_chapter_rec {
     uint32_t page_count; /* as declared; may differ from the page rows of imported data */
     dz_str links;        /* JSON object text, order kept; n = 0: none */
     dz_str meta_extra;   /* JSON object text of unknown members of `metadata`; n = 0: none */
-    dz_str extra;  /* JSON object text of unknown members beside metadata and links; n = 0: none */
-    dz_str origin; /* where it was imported from, for people and for skipping; n = 0: none */
+    dz_str extra; /* JSON object text of unknown members beside metadata and links; n = 0: none */
+    /* Where it was imported from, for people and for skipping; the address of a chapter that a
+     * crawl brought, which is {source_url} of link templates then; n = 0: none. */
+    dz_str origin;
     /* Size, mtime and importer version: the same stamp means nothing changed. */
     dz_str origin_stamp;
     int64_t created_s, updated_s; /* set by the catalog */
@@ -498,9 +500,9 @@ struct dz_snapshot {
 
 /* Builds one from a loaded series: pure, copies everything. With `shelf` the ready-made bodies of
  * contracts/komizip.md 2.3 and 2.6 are made. A chapter's own links stand first and as they are;
- * templates add the names that it lacks. {source_url} is the chapter's link "source" or "viz", or
- * the series' url when the chapter brought no links at all; a template that wants it when there is
- * none is left out. */
+ * templates add the names that it lacks. {source_url} is the chapter's link "source", the address
+ * it was crawled from, its link "viz", or the series' url when the chapter brought no links at all;
+ * a template that wants it when there is none is left out. */
 DZ_MUST enum dz_code dz_snapshot_build(const struct dz_series_full *full, bool shelf,
                                        const struct dz_link_template *links, size_t links_n,
                                        struct dz_snapshot **ret_snap, struct dz_err *err);

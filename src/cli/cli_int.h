@@ -101,6 +101,13 @@ void dz_progress_step(struct dz_progress *p, const char *name); /* one of many i
 /* before anything else is written; the next set draws again */
 void dz_progress_clear(struct dz_progress *p);
 
+/* ---- crawling ---------------------------------------------------------------------------------- */
+
+/* `import` of struct dz_crawler_options; arg is the struct dz_conf. */
+enum dz_code dz_cli_import_paths(void *arg, const char *const *paths, size_t n,
+                                 uint64_t *ret_chapters, struct dz_err *err);
+int dz_cli_back(struct dz_conf *conf, const char *config_path); /* the back role (back.c) */
+
 /* ---- serving --------------------------------------------------------------------------------- */
 
 /* The certificates of a running server (certs.c). */

@@ -431,7 +431,7 @@ static int run(int argc, char **argv)
         struct dz_conf *conf = NULL;
         status = DZ_EXIT_FAILED;
         if (dz_settings_load(&dz_cmd_serve, a.config, &conf))
-            status = back ? dz_back_main(conf, a.config) : run_front(conf, a.config, role == NULL);
+            status = back ? dz_cli_back(conf, a.config) : run_front(conf, a.config, role == NULL);
         dz_conf_unref(&conf);
     }
     dz_args_done(&a);

@@ -1,11 +1,12 @@
 /*
  * back: the whole back role, from settings to exit status.
  *
- * In: settings, signals, the front's word over the bus. Out: a data folder kept in order:
- * unfinished temporaries of the store are swept at start and every hour, on a worker because that
- * reads folders. One loop on the calling thread. A back that the front started ends with it: by the
- * kernel's signal, by the front's "stop", or because the parent is no longer there when the bus
- * ends. One that was started on its own outlives fronts and looks for the next one quietly.
+ * In: settings, signals, the front's word over the bus. Out: a crawler that runs the jobs of the
+ * catalog, and a data folder kept in order: unfinished temporaries of the store are swept at start
+ * and every hour, on a worker because that reads folders. One loop on the calling thread. A back
+ * that the front started ends with it: by the kernel's signal, by the front's "stop", or because
+ * the parent is no longer there when the bus ends. One that was started on its own outlives fronts
+ * and looks for the next one quietly.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -20,8 +21,10 @@
 #define RETRY_MAX_MS 5000
 #define SWEEP_EVERY_MS (3600 * 1000)
 #define SWEEP_OLDER_THAN_S 3600
-#define WORKERS 1u
-#define WORK_QUEUE_MAX 16u
+#define WORKERS 4u /* they decode pictures and wait for the disk */
+#define WORK_QUEUE_MAX 4096u
+#define JOBS_KEPT 10000u
+#define PARTS_KEPT_MS (INT64_C(14) * 24 * 3600 * 1000)
 
 extern char **environ;
 
@@ -31,6 +34,10 @@ struct back {
     struct dz_loop *loop;
     struct dz_pool *pool;
     struct dz_store *store;
+    struct dz_catalog *catalog;
+    struct dz_crawler *crawler;
+    const struct dz_back_hooks *hooks;
+    bool stopping;
     int lock_fd;
     pid_t parent; /* 0: started on its own */
 
@@ -48,10 +55,19 @@ struct back {
 
 #define LOG(level, ...) dz_log(&dz_crawl_back_ctx, level, __VA_ARGS__)
 
+static void on_crawler_stopped(void *arg)
+{
+    struct back *b = arg;
+    dz_loop_stop(b->loop);
+}
+
 static void stop(struct back *b, const char *why)
 {
+    if (b->stopping)
+        return;
+    b->stopping = true;
     LOG(DZ_INFO, "%s: ending", why);
-    dz_loop_stop(b->loop);
+    dz_crawler_stop(b->crawler, on_crawler_stopped, b);
 }
 
 static bool parent_is_gone(const struct back *b)
@@ -120,12 +136,90 @@ static void on_retry(struct dz_loop *l, struct dz_timer *t)
     retry_later(b);
 }
 
+/* ---- the crawler ----------------------------------------------------------------------------- */
+
+static void on_changed(void *arg)
+{
+    struct back *b = arg;
+    if (b->link.fd < 0)
+        return; /* a front that is away looks at the catalog when it comes */
+    dz_wire_put_changed(&b->link.out);
+    dz_link_flush(&b->link);
+}
+
+static void on_event(void *arg, const struct dz_crawl_event *e)
+{
+    (void)arg;
+    struct dz_log_ctx ctx = {.room = "crawl", .what = "job", .id = (uint64_t)e->job};
+    char of[256];
+    snprintf(of, sizeof(of), "%.*s%s%.*s", (int)(e->source.n < 100 ? e->source.n : 100),
+             e->source.p, e->target.n ? "/" : "", (int)(e->target.n < 100 ? e->target.n : 100),
+             e->target.p);
+    switch (e->kind) {
+    case DZ_CRAWL_BEGIN:
+        dz_log(&ctx, DZ_DEBUG, "%s: begins", of);
+        break;
+    case DZ_CRAWL_CHAPTER_KEPT:
+        dz_log(&ctx, DZ_INFO, "%s: chapter %.*s with %llu pages", of, DZ_STR_FMT(e->chapter),
+               (unsigned long long)e->done);
+        break;
+    case DZ_CRAWL_TROUBLE:
+        dz_log(&ctx, DZ_WARN, "%s: %.*s (%.*s)", of, DZ_STR_FMT(e->text), DZ_STR_FMT(e->fail_kind));
+        break;
+    case DZ_CRAWL_NOTE:
+        dz_log(&ctx, DZ_INFO, "%s: chapter %.*s: %.*s", of, DZ_STR_FMT(e->chapter),
+               DZ_STR_FMT(e->text));
+        break;
+    case DZ_CRAWL_END:
+        if (e->fail_kind.n)
+            dz_log(&ctx, DZ_WARN, "%s: failed: %.*s", of, DZ_STR_FMT(e->text));
+        else
+            dz_log(&ctx, e->total ? DZ_INFO : DZ_DEBUG, "%s: done, %llu chapters, %llu requests",
+                   of, (unsigned long long)e->total, (unsigned long long)e->requests);
+        break;
+    case DZ_CRAWL_CHAPTER:
+    case DZ_CRAWL_PAGE:
+        break;
+    }
+}
+
+static enum dz_code on_import(void *arg, const char *const *paths, size_t n, uint64_t *ret_chapters,
+                              struct dz_err *err)
+{
+    struct back *b = arg;
+    return b->hooks->import(b->hooks->arg, paths, n, ret_chapters, err);
+}
+
+static enum dz_code open_crawler(struct back *b, struct dz_err *err)
+{
+    DZ_TRY(dz_catalog_open(dz_conf_driver_name(b->conf->catalog.driver), b->conf->data_dir,
+                           b->conf->catalog.uri, &b->catalog, err));
+    struct dz_crawler_options o = {
+        .loop = b->loop,
+        .conf = b->conf,
+        .catalog = b->catalog,
+        .store = b->store,
+        .pool = b->pool,
+        .schedule = true,
+        .changed = on_changed,
+        .event = on_event,
+        .import = b->hooks && b->hooks->import ? on_import : NULL,
+        .arg = b,
+    };
+    return dz_crawler_new(&o, &b->crawler, err);
+}
+
 /* ---- keeping house --------------------------------------------------------------------------- */
 
 static void run_sweep(struct dz_work *w)
 {
     struct back *b = dz_container(w, struct back, sweep_work);
     b->sweep_code = dz_store_sweep(b->store, SWEEP_OLDER_THAN_S, &b->swept, &b->sweep_err);
+    if (b->sweep_code == DZ_OK)
+        b->sweep_code = dz_catalog_jobs_trim(b->catalog, JOBS_KEPT, &b->sweep_err);
+    if (b->sweep_code == DZ_OK)
+        b->sweep_code =
+            dz_catalog_parts_trim(b->catalog, dz_now_ms() - PARTS_KEPT_MS, &b->sweep_err);
 }
 
 static void on_sweep(struct dz_loop *l, struct dz_timer *t);
@@ -135,7 +229,7 @@ static void on_swept(struct dz_work *w)
     struct back *b = dz_container(w, struct back, sweep_work);
     if (b->sweep_code != DZ_OK)
         dz_log_err(&dz_crawl_back_ctx, DZ_WARN, &b->sweep_err,
-                   "unfinished files of the store not swept");
+                   "the data folder was not put in order");
     else if (b->swept > 0)
         LOG(DZ_INFO, "%llu unfinished files of the store removed", (unsigned long long)b->swept);
     dz_timer_set(b->loop, &b->sweep, SWEEP_EVERY_MS, on_sweep);
@@ -161,9 +255,10 @@ static void reload(struct back *b)
                    "settings not read again; the old ones stay");
         return;
     }
-    /* Store and data folder are open: what the rest of a run uses stays as it was at the start. */
+    /* Store, catalog and data folder are open: they stay as they were at the start. */
     dz_log_set_level(fresh->log.level);
-    LOG(DZ_INFO, "settings read again: log.level taken over");
+    dz_crawler_set_conf(b->crawler, fresh);
+    LOG(DZ_INFO, "settings read again: shelves, sources and log.level taken over");
     dz_conf_unref(&fresh);
 }
 
@@ -198,6 +293,7 @@ static enum dz_code open_back(struct back *b, struct dz_err *err)
     DZ_TRY(dz_loop_new(&b->loop, err));
     DZ_TRY(dz_loop_signals(b->loop, signals, DZ_LEN(signals), on_signal, b, err));
     DZ_TRY(dz_pool_new(WORKERS, WORK_QUEUE_MAX, &b->pool, err));
+    DZ_TRY(open_crawler(b, err));
     dz_timer_set(b->loop, &b->retry, 0, on_retry);
     dz_timer_set(b->loop, &b->sweep, 0, on_sweep);
     return DZ_OK;
@@ -210,15 +306,21 @@ static void close_back(struct back *b)
         dz_timer_stop(b->loop, &b->retry);
         dz_pool_close(&b->pool);
         dz_timer_stop(b->loop, &b->sweep);
+        dz_crawler_free(&b->crawler);
     }
     dz_loop_free(&b->loop);
+    dz_catalog_close(&b->catalog);
     dz_store_close(&b->store);
     dz_closep(&b->lock_fd);
 }
 
-int dz_back_main(struct dz_conf *conf, const char *config_path)
+int dz_back_main(struct dz_conf *conf, const char *config_path, const struct dz_back_hooks *hooks)
 {
-    struct back b = {.conf = conf, .config_path = config_path, .lock_fd = -1, .retry_ms = RETRY_MS};
+    struct back b = {.conf = conf,
+                     .config_path = config_path,
+                     .hooks = hooks,
+                     .lock_fd = -1,
+                     .retry_ms = RETRY_MS};
     b.link.fd = -1;
     prctl(PR_SET_NAME,
           "dozo-back"); /* executed through /proc/self/exe it would be "exe" to ps and top */

@@ -1,5 +1,6 @@
 /*
- * crawl: the back role, its supervisor, and the bus between processes that share a data folder.
+ * crawl: the back role: the crawler and its jobs, the supervisor, and the bus between processes
+ * that share a data folder.
  *
  * The bus is a UNIX stream socket, data_dir/run/front.sock, with length-prefixed JSON messages (4
  * bytes big-endian, then at most 1 MiB of one JSON object with a "type"). The front listens; the
@@ -17,6 +18,7 @@
 #include "catalog/catalog.h"
 #include "conf/conf.h"
 #include "loop/loop.h"
+#include "source/source.h"
 #include "store/store.h"
 
 /* ---- the bus, front side --------------------------------------------------------------------- */
@@ -41,6 +43,73 @@ bool dz_bus_has_back(const struct dz_bus *b); /* a back has said hello and answe
  * ms. */
 void dz_bus_tell_changed(const char *data_dir);
 
+/* ---- the crawler ----------------------------------------------------------------------------- */
+
+/* Runs jobs of the catalog: takes due ones under a lease, asks the source, fetches pages, makes
+ * each chapter visible whole in one batch. Everything runs on the loop's thread but what blocks,
+ * which goes to the pool. Several crawlers (backs, a `dozo crawl` beside one) may share a catalog:
+ * the lease decides. Holds data_dir/run/import.lock shared while a job runs; while a repair has it,
+ * jobs wait. */
+struct dz_crawler;
+
+struct dz_crawl_event {
+    enum {
+        DZ_CRAWL_BEGIN,        /* a job was taken */
+        DZ_CRAWL_CHAPTER,      /* its pages are being fetched; total is their number */
+        DZ_CRAWL_PAGE,         /* done of total */
+        DZ_CRAWL_CHAPTER_KEPT, /* committed: readers see it */
+        DZ_CRAWL_TROUBLE,      /* a stage or a chapter failed (text); the others go on */
+        DZ_CRAWL_NOTE,         /* something that a person may want to know */
+        DZ_CRAWL_END,          /* fail_kind n = 0: it worked */
+    } kind;
+    int64_t job;
+    dz_str source, target;
+    dz_str chapter; /* key; n = 0: about the whole job */
+    dz_str text, fail_kind;
+    uint64_t done, total, bytes, requests;
+};
+
+struct dz_crawler_options {
+    struct dz_loop *loop;
+    struct dz_conf *conf; /* ref'd */
+    struct dz_catalog *catalog;
+    struct dz_store *store;
+    struct dz_pool *pool;
+    unsigned jobs_max;          /* at once; 0: 8 */
+    bool schedule;              /* adds jobs of shelves and sources when they are due */
+    int64_t only_job;           /* > 0: that job, once, then `idle`; nothing else is taken */
+    void (*changed)(void *arg); /* the catalog shows something new */
+    void (*event)(void *arg, const struct dz_crawl_event *e); /* may be NULL */
+    void (*idle)(void *arg, bool failed);
+    /* Sources whose series come from files of this machine (`local`); worker thread, may block.
+     * NULL: there is nobody who can. */
+    enum dz_code (*import)(void *arg, const char *const *paths, size_t n, uint64_t *ret_chapters,
+                           struct dz_err *err);
+    void *arg;
+};
+DZ_MUST enum dz_code dz_crawler_new(const struct dz_crawler_options *o, struct dz_crawler **ret_c,
+                                    struct dz_err *err);
+void dz_crawler_poke(struct dz_crawler *c); /* look for jobs now */
+/* After a reload: schedule and sources are read again; jobs that run keep theirs. */
+void dz_crawler_set_conf(struct dz_crawler *c, struct dz_conf *conf);
+/* Ends running jobs where they stand (their rows go back to the queue, finished pages stay) and
+ * calls `stopped` from the loop when the last has let go. */
+void dz_crawler_stop(struct dz_crawler *c, void (*stopped)(void *arg), void *arg);
+void dz_crawler_free(struct dz_crawler **c); /* after `stopped`, or when nothing ever ran */
+
+/* What `dozo crawl`, an API or the schedule ask for: target n = 0 means the whole source. args are
+ * the members of the job: DZ_NOT_FOUND for a source that is not there, DZ_UNSUPPORTED for one that
+ * is switched off or cannot crawl. Blocks on the catalog. */
+struct dz_crawl_ask {
+    dz_str source, target;
+    bool full;
+    uint64_t limit_pages; /* chapters of a listing, or pages of a collection; 0: all */
+    int64_t run_after_ms; /* 0: now */
+};
+DZ_MUST enum dz_code dz_crawl_ask(struct dz_catalog *c, const struct dz_sources *sources,
+                                  const struct dz_crawl_ask *ask, int64_t *ret_job, bool *ret_new,
+                                  struct dz_err *err);
+
 /* ---- the back and its supervisor ------------------------------------------------------------- */
 
 struct dz_back; /* the supervisor's handle, on the front's control loop */
@@ -63,10 +132,17 @@ void dz_back_signal(struct dz_back *b, int signal); /* SIGHUP is passed on so */
 /* SIGTERM, then waits up to wait_ms, then SIGKILL. Blocking. */
 void dz_back_stop(struct dz_back **b, int64_t wait_ms);
 
+/* What the back cannot do itself, because it lies in later rooms. */
+struct dz_back_hooks {
+    /* `import` of struct dz_crawler_options; NULL: the source `local` is not there. */
+    enum dz_code (*import)(void *arg, const char *const *paths, size_t n, uint64_t *ret_chapters,
+                           struct dz_err *err);
+    void *arg;
+};
 /* The whole back role until SIGTERM or, when it was supervised, the front goes: takes
- * data_dir/run/back.lock, connects to the bus (retrying), and keeps house: stale temporaries of the
- * store are swept at start and every hour. Returns the process's exit status. */
-int dz_back_main(struct dz_conf *conf, const char *config_path);
+ * data_dir/run/back.lock, connects to the bus (retrying), runs jobs, and keeps house: stale
+ * temporaries of the store are swept at start and every hour. Returns the process's exit status. */
+int dz_back_main(struct dz_conf *conf, const char *config_path, const struct dz_back_hooks *hooks);
 
 /* An exclusive flock on data_dir/run/NAME.lock holding our pid; DZ_CONFLICT names the other's pid.
  * The caller keeps *ret_fd. */

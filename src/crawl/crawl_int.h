@@ -8,6 +8,7 @@
 #pragma once
 
 #include "crawl/crawl.h"
+#include "media/media.h"
 
 /* ---- wire.c: messages ------------------------------------------------------------------------ */
 
@@ -138,3 +139,107 @@ DZ_MUST enum dz_code dz_back_supervise_with(struct dz_loop *l, char *const *argv
                                             struct dz_back **ret_b, struct dz_err *err);
 
 extern const struct dz_log_ctx dz_crawl_bus_ctx, dz_crawl_back_ctx;
+
+/* ---- what the parts of the crawler share ------------------------------------------------------
+ */
+
+struct crawl_env {
+    struct dz_loop *loop;
+    struct dz_conf *conf;
+    struct dz_catalog *catalog;
+    struct dz_store *store;
+    struct dz_pool *pool;
+    struct dz_fetch *fetch;
+    struct dz_sources *sources;
+};
+
+/* A job that runs (runner.c). */
+struct crawl_job {
+    struct dz_crawler *crawler;
+    const struct crawl_env *env;
+    struct dz_arena *arena; /* of rec */
+    struct dz_job_rec rec;
+    struct dz_source *source;
+    bool full;
+    uint64_t limit_pages;
+    uint64_t done, total, requests; /* pages so far */
+    struct crawl_pass *pass;
+};
+void crawl_tell(struct crawl_job *j,
+                const struct dz_crawl_event *e); /* fills job, source, target */
+void crawl_changed(struct crawl_job *j);
+
+/* ---- pages.c: the pages of one chapter --------------------------------------------------------
+ */
+
+#define CRAWL_PAGES_AHEAD 16u /* fetched and not yet in the store, of one chapter */
+#define CRAWL_PAGE_TRIES 4u
+#define CRAWL_PAGE_BYTES_MAX (64 * DZ_MIB)
+
+struct crawl_pages;
+struct crawl_pages_spec {
+    const struct crawl_env *env;
+    struct dz_source *source; /* ref'd */
+    json_t *list;             /* what DZ_FN_PAGES returned; increfed */
+    dz_str chapter;           /* the source's id of it, for parts */
+    dz_str label;             /* for messages */
+    /* All on the loop. */
+    void (*progress)(void *arg, uint64_t done, uint64_t total, uint64_t bytes);
+    void (*note)(void *arg, const char *text);
+    /* Once; fail NULL: `pages` in reading order, numbered from 1, their blobs synced; valid until
+     * crawl_pages_free. */
+    void (*ended)(void *arg, const struct dz_source_fail *fail, const struct dz_page_rec *pages,
+                  size_t n);
+    void *arg;
+};
+/* Pages that an earlier attempt has kept are not fetched again. */
+struct crawl_pages *crawl_pages_new(const struct crawl_pages_spec *s);
+uint64_t crawl_pages_requests(const struct crawl_pages *p); /* that left for the site so far */
+void crawl_pages_stop(struct crawl_pages *p);  /* ended comes with DZ_SOURCE_CANCELLED */
+void crawl_pages_free(struct crawl_pages **p); /* from ended or later */
+
+/* ---- page.c: one page, on a worker ------------------------------------------------------------
+ */
+
+struct crawl_page_out {
+    struct dz_buf bytes; /* what is kept when it is not the bytes that came; n = 0: those */
+    struct dz_media_info info;
+    bool dropped; /* blank */
+    bool no_key;  /* there was nothing to put in order: kept as it came */
+};
+/* Sniffs, checks, drops blank ones, puts tiles in order: what `transform` of the page says (JSON
+ * array, NULL: nothing). DZ_PARSE and the like name what is wrong with the picture. The caller
+ * calls dz_buf_done on bytes. */
+DZ_MUST enum dz_code crawl_page_make(dz_str bytes, const json_t *transform,
+                                     struct crawl_page_out *ret_out, struct dz_err *err);
+
+/* ---- pass.c: one series, all stages -----------------------------------------------------------
+ */
+
+struct crawl_pass;
+struct crawl_pass *crawl_pass_new(struct crawl_job *j,
+                                  void (*ended)(struct crawl_job *j,
+                                                const struct dz_source_fail *fail));
+uint64_t crawl_pass_changed(const struct crawl_pass *p); /* chapters new or changed */
+void crawl_pass_stop(
+    struct crawl_pass *p); /* ended comes with DZ_SOURCE_CANCELLED, from the loop */
+void crawl_pass_free(struct crawl_pass **p); /* after ended */
+
+/* ---- memory.c: what sources and stages remember -----------------------------------------------
+ */
+
+/* The key/value texts of all sources, read at the start and held in RAM; written behind on the
+ * pool, in order. Loop thread. */
+struct crawl_memory;
+DZ_MUST enum dz_code crawl_memory_open(const struct crawl_env *env, struct crawl_memory **ret_m,
+                                       struct dz_err *err);
+void crawl_memory_close(struct crawl_memory **m);        /* after the last write has ended */
+bool crawl_memory_is_busy(const struct crawl_memory *m); /* a write is out */
+bool crawl_memory_get(struct crawl_memory *m, dz_str source, dz_str name, struct dz_buf *out);
+void crawl_memory_set(struct crawl_memory *m, dz_str source, dz_str name, dz_str json,
+                      int64_t expires_ms);
+
+/* runner.c */
+struct crawl_memory *crawl_job_memory(struct crawl_job *j);
+/* Loop, fetcher, key/value memory and log of the job, for its runs. */
+void crawl_job_source_env(struct crawl_job *j, struct dz_source_env *ret_env);

@@ -45,9 +45,14 @@ static pid_t start_back(bool supervised)
     close_range(3, ~0u, 0);
     if (supervised)
         prctl(PR_SET_PDEATHSIG, SIGTERM);
-    struct dz_conf conf = {
-        .data_dir = scratch_dir, .store.driver = DZ_DRIVER_FILES, .store.uri = ""};
-    _exit(dz_back_main(&conf, NULL));
+    char yaml[256];
+    snprintf(yaml, sizeof(yaml), "data_dir: \"%s\"\n", scratch_dir);
+    struct dz_conf *conf = NULL;
+    if (dz_conf_parse(dz_str_of(yaml), "test", NULL, &conf, NULL, NULL) != DZ_OK)
+        _exit(2);
+    int status = dz_back_main(conf, NULL, NULL);
+    dz_conf_unref(&conf);
+    _exit(status);
 }
 
 static void wait_for_back(void)

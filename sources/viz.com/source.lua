@@ -1,0 +1,196 @@
+-- viz.com: the chapters that the site itself offers free. Titles and volumes come from a wiki and covers from MangaDex's API, when
+-- the settings name them. Pages are shuffled pictures; their key stands in the picture, and the host puts them in order.
+--
+-- The id of a series is its slug; the id of a chapter is SLUG/NUMBER-ID, where ID is what the site counts by.
+
+local LETTERS = { ["-"] = " " }
+
+local function plain(text) -- as a Lua pattern that matches only itself
+  return (text:gsub("%p", "%%%0"))
+end
+
+-- Asked once a run: chapters and the text about the next release stand on the same page.
+local listings = {}
+local function listing(slug)
+  if not listings[slug] then
+    listings[slug] = http.get(opt.base_url .. "/vizmanga/chapters/" .. url.encode(slug)).body
+  end
+  return listings[slug]
+end
+
+-- number → { id, free, at }: free ones first in page order, then paid ones, which win.
+local function read_listing(slug)
+  local body, found, order = listing(slug), {}, {}
+  local tail = "/vizmanga/" .. plain(slug) .. "%-chapter%-(%d*)/chapter/(%d*)%?action=read"
+  local function take(prefix, free)
+    for number, id in body:gmatch(prefix .. tail) do
+      if #number > 0 and #number <= 4 and #id > 0 and #id <= 7 then
+        if not found[number] then order[#order + 1] = number end
+        found[number] = { number = number, id = id, free = free }
+      end
+    end
+  end
+  take('href="', true)
+  take("targetUrl:'", false)
+  return found, order
+end
+
+local function page_of(slug, id)
+  return opt.base_url .. "/vizmanga/" .. slug .. "-chapter-" .. id .. "/chapter/" .. id .. "?action=read"
+end
+
+local function split(chapter)
+  local slug, number, id = chapter:match("^(.+)/(%d+)%-(%d+)$")
+  if not slug then dozo.fail("not_found", "there is no chapter " .. chapter) end
+  return slug, number, id
+end
+
+local function name_of(slug)
+  local name = slug:gsub("%-", LETTERS)
+  return (name:gsub("%f[%w]%l", string.upper))
+end
+
+-- A page of the wiki; nil when there is none, which is no failure.
+local function wiki_page(name)
+  local missing = false
+  local base = opt.wiki_url:gsub("/*$", "/")
+  local ok, res = pcall(http.get, base .. name, {
+    redirects = false, on_status = { [404] = function() missing = true return false end },
+  })
+  if ok and res.status == 200 then return res end
+  if not ok and not missing then error(res, 0) end
+end
+
+local function covers_page(offset)
+  local query = { ["order[volume]"] = "asc", ["manga[]"] = opt.covers_manga, limit = 100, offset = offset }
+  return http.get(opt.covers_api_url .. "/cover", { query = query }):json()
+end
+
+return dozo.source {
+  id = "viz.com", name = "VIZ (free chapters)", version = "1.0.0", api = 1, langs = { "en" },
+  match = { "www.viz.com/vizmanga/", "www.viz.com/shonenjump/", "viz.com/vizmanga/" },
+  hosts = { "www.viz.com", "viz.com", "*.viz.com", "*.cloudfront.net", "*.fandom.com", "api.mangadex.org", "mangadex.org",
+            "uploads.mangadex.org" },
+  limits = { per_host = 4, rate = "8/second" },
+  options = {
+    base_url = { type = "string", default = "https://www.viz.com", help = "Where the site is" },
+    wiki_url = { type = "string", default = "", help = "Address before Chapter_N and Volume_N; empty: no titles" },
+    covers_api_url = { type = "string", default = "https://api.mangadex.org", help = "The API that lists covers" },
+    covers_url = { type = "string", default = "https://mangadex.org", help = "Where covers are" },
+    covers_manga = { type = "string", default = "", help = "Id of the series there; empty: no covers" },
+  },
+
+  resolve = function(address)
+    local slug = address:match("/vizmanga/chapters/([%w_-]+)")
+    if slug then return "series", slug end
+    local in_slug, number, id = address:match("/vizmanga/([%w_-]-)%-chapter%-(%d+)/chapter/(%d+)")
+    if in_slug then return "chapter", in_slug .. "/" .. number .. "-" .. id end
+  end,
+
+  series = function(slug)
+    return { title = name_of(slug), lang = "en", url = opt.base_url .. "/vizmanga/chapters/" .. slug }
+  end,
+
+  chapters = function(slug)
+    local found, order = read_listing(slug)
+    local out = {}
+    for _, number in ipairs(order) do
+      local entry = found[number]
+      if entry.free then
+        out[#out + 1] = {
+          id = slug .. "/" .. number .. "-" .. entry.id,
+          chapter = tonumber(number),
+          lang = "en",
+          url = page_of(slug, entry.id),
+          series = slug,
+        }
+      end
+    end
+    return out
+  end,
+
+  chapter = function(chapter)
+    local slug, number, id = split(chapter)
+    return { id = chapter, chapter = tonumber(number), lang = "en", url = page_of(slug, id), series = slug }
+  end,
+
+  pages = function(chapter)
+    local slug, _, id = split(chapter)
+    local reader = page_of(slug, id)
+    local count = str.number(str.between(http.get(reader, { cache = false }).body, "pages        = ", ";") or "")
+    if not count then dozo.fail("parse", reader .. " does not say how many pages there are") end
+    if count < 0 or count > 2000 then dozo.fail("parse", reader .. " speaks of " .. count .. " pages") end
+    local wanted = {}
+    for n = 0, count do wanted[#wanted + 1] = string.format("%d", n) end
+    local res = http.get(opt.base_url .. "/manga/get_manga_url?device_id=3&manga_id=" .. id .. "&pages=" .. table.concat(wanted, ","), {
+      cache = false,
+      headers = { Referer = reader, ["X-Client-Login"] = "false", ["X-Requested-With"] = "XMLHttpRequest" },
+    })
+    local addresses = res:json().data
+    if type(addresses) ~= "table" then dozo.fail("parse", "the site names no pages of chapter " .. chapter) end
+    -- In the order in which the answer has them, which Lua's tables forget.
+    local out, taken = {}, {}
+    for key in res.body:gmatch('"(%d+)"%s*:%s*"') do
+      if addresses[key] and not taken[key] then
+        taken[key] = true
+        out[#out + 1] = {
+          url = addresses[key],
+          headers = { Origin = opt.base_url, Referer = opt.base_url .. "/" },
+          transform = { { kind = "drop_blank" }, { kind = "retile", columns = 10, rows = 15, gap = 10, key = { exif = "ImageUniqueID" } } },
+        }
+      end
+    end
+    return out
+  end,
+
+  status = function(slug)
+    return { next_release = str.between(listing(slug), "New chapter coming in ", "!") or "unknown" }
+  end,
+
+  titles = function(_, numbers)
+    local out = {}
+    if opt.wiki_url == "" then return out end
+    for _, number in ipairs(numbers) do
+      local res = wiki_page("Chapter_" .. url.encode(number))
+      local heading = res and res:html():one("h2.pi-item.pi-header.pi-secondary-font.pi-item-spacing.pi-secondary-background")
+      local title = heading and str.squeeze(heading:text())
+      if title and title ~= "" then out[number] = title end
+    end
+    return out
+  end,
+
+  volumes = function()
+    local out = {}
+    if opt.wiki_url == "" then return out end
+    for volume = 1, 500 do
+      local res = wiki_page("Volume_" .. volume)
+      local doc = res and res:html()
+      local list = doc and doc:xpath('(//*[@id="List_of_Chapters"])[1]/following::ul[1]')[1]
+      if not list then break end
+      local chapters = {}
+      for _, item in ipairs(list:select("li")) do
+        local number = str.between(item:html(), 'title="Chapter ', '"')
+        if number then chapters[#chapters + 1] = number end
+      end
+      if #chapters == 0 then break end
+      out[#out + 1] = { volume = tostring(volume), chapters = chapters }
+    end
+    return out
+  end,
+
+  covers = function()
+    local out, offset = {}, 0
+    if opt.covers_manga == "" then return out end
+    repeat
+      local answer = covers_page(offset)
+      for _, item in ipairs(answer.data) do
+        local volume = item.type == "cover_art" and item.attributes.volume
+        if volume and volume ~= dozo.null then
+          out[#out + 1] = { volume = volume, url = opt.covers_url .. "/covers/" .. opt.covers_manga .. "/" .. item.attributes.fileName }
+        end
+      end
+      offset = offset + 100
+    until offset >= (answer.total or 0) or #answer.data == 0
+    return out
+  end,
+}

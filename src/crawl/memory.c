@@ -1,0 +1,210 @@
+/*
+ * memory: small texts that outlive a run: a source's `store`, when things are due, health records.
+ *
+ * In: sets and gets on the loop's thread. Out: answers from RAM at once; rows of crawl_state,
+ * written behind by one work at a time, so that later texts never land under earlier ones. What a
+ * crash loses is the last moment of it, which costs one question more to a site. Read once at the
+ * start; another back's rows are not seen until then. Odd: the last write is made by close, on the
+ * calling thread.
+ */
+#include <stdlib.h>
+
+#include "crawl/crawl_int.h"
+
+#define NAMES_MAX 200000u /* texts held */
+#define LOAD_BYTES_MAX (512 * DZ_MIB)
+
+struct entry {
+    char *map_key; /* SOURCE '\0' NAME */
+    size_t map_key_n, source_n;
+    char *value; /* NULL: forgotten */
+    size_t value_n;
+    int64_t expires_ms;
+    bool dirty;
+    struct entry *next_dirty;
+};
+
+struct crawl_memory {
+    const struct crawl_env *env;
+    struct dz_map map;
+    struct entry *dirty; /* newest first */
+    struct dz_work work;
+    bool writing;
+    struct dz_arena *arena; /* of the records that are being written */
+    struct dz_crawl_state_rec *v;
+    size_t n;
+    enum dz_code code;
+    struct dz_err err;
+    struct dz_log_gate complained;
+};
+
+static const struct dz_log_ctx ctx = {.room = "crawl", .what = "memory"};
+
+static struct entry *find(struct crawl_memory *m, dz_str source, dz_str name, bool make)
+{
+    char text[2048];
+    size_t n = source.n + 1 + name.n;
+    if (n > sizeof(text))
+        return NULL;
+    memcpy(text, source.p, source.n);
+    text[source.n] = '\0';
+    memcpy(text + source.n + 1, name.p, name.n);
+    struct entry *e = dz_map_get(&m->map, (dz_str){text, n});
+    if (e || !make || m->map.count >= NAMES_MAX)
+        return e;
+    e = dz_new(struct entry);
+    e->map_key = dz_str_dup((dz_str){text, n});
+    e->map_key_n = n;
+    e->source_n = source.n;
+    dz_map_set(&m->map, (dz_str){e->map_key, n}, e);
+    return e;
+}
+
+static void entry_free(struct entry *e)
+{
+    free(e->map_key);
+    free(e->value);
+    free(e);
+}
+
+/* ---- writing behind
+ * ------------------------------------------------------------------------------- */
+
+/* Copies what is dirty, so that the loop may go on changing it. */
+static bool collect(struct crawl_memory *m)
+{
+    size_t n = 0;
+    for (struct entry *e = m->dirty; e; e = e->next_dirty)
+        n++;
+    if (n == 0)
+        return false;
+    m->arena = dz_arena_new(LOAD_BYTES_MAX);
+    m->v = dz_arena_alloc(m->arena, n * sizeof(*m->v));
+    m->n = 0;
+    while (m->dirty) {
+        struct entry *e = m->dirty;
+        m->dirty = e->next_dirty;
+        e->dirty = false;
+        dz_str key = {e->map_key, e->map_key_n};
+        m->v[m->n++] = (struct dz_crawl_state_rec){
+            .source = dz_arena_str(m->arena, dz_str_sub(key, 0, e->source_n)),
+            .name = dz_arena_str(m->arena, dz_str_sub(key, e->source_n + 1, key.n)),
+            .value = dz_arena_str(m->arena, (dz_str){e->value, e->value_n}),
+            .expires_ms = e->expires_ms,
+        };
+        if (!e->value) {
+            dz_map_del(&m->map, key);
+            entry_free(e);
+        }
+    }
+    return true;
+}
+
+static void run_write(struct dz_work *w)
+{
+    struct crawl_memory *m = dz_container(w, struct crawl_memory, work);
+    m->code = dz_catalog_state_put(m->env->catalog, m->v, m->n, dz_now_ms(), &m->err);
+}
+
+static void write_next(struct crawl_memory *m);
+
+static void on_written(struct dz_work *w)
+{
+    struct crawl_memory *m = dz_container(w, struct crawl_memory, work);
+    m->writing = false;
+    dz_arena_free(&m->arena);
+    if (m->code != DZ_OK && dz_log_gate_pass(&m->complained, 60 * 1000))
+        dz_log_err(&ctx, DZ_WARN, &m->err, "what sources remember was not written down");
+    write_next(m);
+}
+
+static void write_next(struct crawl_memory *m)
+{
+    if (m->writing || !collect(m))
+        return;
+    m->writing = true;
+    m->work = (struct dz_work){.run = run_write, .home = m->env->loop, .done = on_written};
+    if (dz_pool_submit(m->env->pool, &m->work, &m->err) == DZ_OK)
+        return;
+    m->writing = false;
+    dz_arena_free(&m->arena);
+    if (dz_log_gate_pass(&m->complained, 60 * 1000))
+        dz_log_err(&ctx, DZ_WARN, &m->err, "what sources remember was not written down");
+}
+
+/* ---- the outside
+ * ------------------------------------------------------------------------------------ */
+
+enum dz_code crawl_memory_open(const struct crawl_env *env, struct crawl_memory **ret_m,
+                               struct dz_err *err)
+{
+    DZ_AUTO(dz_arena_free) struct dz_arena *a = dz_arena_new(LOAD_BYTES_MAX);
+    struct dz_crawl_state_rec *v;
+    size_t n;
+    DZ_TRY(dz_catalog_state_list(env->catalog, (dz_str){NULL, 0}, (dz_str){NULL, 0}, dz_now_ms(), a,
+                                 &v, &n, err));
+    struct crawl_memory *m = dz_new(struct crawl_memory);
+    m->env = env;
+    dz_map_init(&m->map);
+    for (size_t i = 0; i < n; i++) {
+        struct entry *e = find(m, v[i].source, v[i].name, true);
+        if (!e || e->value)
+            continue;
+        e->value = dz_str_dup(v[i].value);
+        e->value_n = v[i].value.n;
+        e->expires_ms = v[i].expires_ms;
+    }
+    *ret_m = m;
+    return DZ_OK;
+}
+
+void crawl_memory_close(struct crawl_memory **mm)
+{
+    struct crawl_memory *m = dz_take(mm);
+    if (!m)
+        return;
+    dz_assert(!m->writing);
+    if (collect(m)) {
+        if (dz_catalog_state_put(m->env->catalog, m->v, m->n, dz_now_ms(), &m->err) != DZ_OK)
+            dz_log_err(&ctx, DZ_WARN, &m->err, "what sources remember was not written down");
+        dz_arena_free(&m->arena);
+    }
+    size_t at = 0;
+    void *e;
+    while (dz_map_next(&m->map, &at, NULL, &e))
+        entry_free(e);
+    dz_map_done(&m->map);
+    free(m);
+}
+
+bool crawl_memory_is_busy(const struct crawl_memory *m)
+{
+    return m->writing;
+}
+
+bool crawl_memory_get(struct crawl_memory *m, dz_str source, dz_str name, struct dz_buf *out)
+{
+    const struct entry *e = find(m, source, name, false);
+    if (!e || !e->value || (e->expires_ms > 0 && e->expires_ms <= dz_now_ms()))
+        return false;
+    dz_buf_put(out, (dz_str){e->value, e->value_n});
+    return !out->full;
+}
+
+void crawl_memory_set(struct crawl_memory *m, dz_str source, dz_str name, dz_str json,
+                      int64_t expires_ms)
+{
+    struct entry *e = find(m, source, name, json.n > 0);
+    if (!e || json.n > DZ_CRAWL_STATE_MAX)
+        return;
+    free(e->value);
+    e->value = json.n ? dz_str_dup(json) : NULL;
+    e->value_n = json.n;
+    e->expires_ms = expires_ms;
+    if (!e->dirty) {
+        e->dirty = true;
+        e->next_dirty = m->dirty;
+        m->dirty = e;
+    }
+    write_next(m);
+}

@@ -1,0 +1,530 @@
+/*
+ * pages: all pages of one chapter, from the source's list to synced blobs.
+ *
+ * In: what DZ_FN_PAGES returned. Out: page records in reading order, or one failure. The loop asks
+ * the fetcher for a few pages ahead; workers check and transform what came and put it into one
+ * store batch; every so many pages, and at every end, the batch is synced and the pages are written
+ * down as parts, so that the next attempt (of this process or another) begins where this one
+ * stopped. Everything but `make`, `flush` and `recall` runs on the loop's thread. Odd: a failed or
+ * stopped chapter still flushes before it says so.
+ */
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "crawl/crawl_int.h"
+
+#define FLUSH_EVERY 32u
+#define RETRY_FIRST_MS 500
+#define BROKEN_TRIES 2u /* of a page whose bytes are no picture: an error page may pass */
+
+enum page_state { WAITING, FETCHING, PAUSING, MAKING, MADE, KEPT, FAILED };
+
+struct page {
+    struct crawl_pages *all;
+    enum page_state state;
+    uint32_t at;
+    unsigned tries, broken;
+    dz_str url;
+    const json_t *spec;
+    struct dz_fetch_call *call; /* FETCHING */
+    struct dz_timer timer;      /* PAUSING */
+    struct dz_body *body;       /* MAKING */
+    struct dz_work work;
+    enum dz_code code;
+    struct dz_err err;
+    bool no_key, dropped;
+    int64_t mtime_s;
+    struct dz_blob_rec blob;
+};
+
+struct crawl_pages {
+    struct crawl_pages_spec s;
+    char *chapter, *label;
+    struct dz_arena *arena; /* texts of parts and pages */
+    struct page *v;
+    size_t n, next;        /* pages before `next` have been started at least once */
+    size_t ahead;          /* FETCHING, PAUSING or MAKING */
+    size_t done_n, unkept; /* MADE or KEPT; MADE */
+    uint64_t bytes, requests;
+    bool recalling, recalled, flushing, told_key, ended;
+    struct dz_source_fail fail;
+    pthread_mutex_t batch_lock;
+    struct dz_store_batch *batch; /* workers, under the lock */
+    struct dz_work work;          /* recall, then flushes, one at a time */
+    struct dz_part_rec *parts;    /* heap: what recall found, then what a flush writes */
+    size_t parts_n;
+    struct dz_err work_err;
+    enum dz_code work_code;
+    struct dz_timer soon; /* what may not happen inside a call of the caller */
+};
+
+static void pump(struct crawl_pages *p);
+
+/* ---- failures ---------------------------------------------------------------------------------
+ */
+
+static void fail(struct crawl_pages *p, enum dz_source_kind kind, int64_t retry_after_ms,
+                 const char *fmt, ...) DZ_PRINTF(4, 5);
+static void fail(struct crawl_pages *p, enum dz_source_kind kind, int64_t retry_after_ms,
+                 const char *fmt, ...)
+{
+    if (p->fail.kind != DZ_SOURCE_OK)
+        return; /* the first one says why */
+    p->fail.kind = kind;
+    p->fail.retry_after_ms = retry_after_ms;
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(p->fail.text, sizeof(p->fail.text), fmt, args);
+    va_end(args);
+}
+
+/* Pages that wait for the site are let go; those on a worker come back by themselves. */
+static void let_go(struct crawl_pages *p)
+{
+    for (size_t i = 0; i < p->n; i++) {
+        struct page *g = &p->v[i];
+        if (g->state == FETCHING && g->call) {
+            dz_fetch_cancel(g->call); /* its end comes from the loop */
+            g->call = NULL;
+        } else if (g->state == PAUSING) {
+            dz_timer_stop(p->s.env->loop, &g->timer);
+            g->state = FAILED;
+            p->ahead--;
+        }
+    }
+}
+
+static enum dz_source_kind kind_of_code(enum dz_code code)
+{
+    if (code == DZ_FULL || code == DZ_UNAVAILABLE || code == DZ_TIMEOUT || code == DZ_IO ||
+        code == DZ_CONFLICT)
+        return DZ_SOURCE_UNAVAILABLE;
+    return DZ_SOURCE_PARSE;
+}
+
+/* ---- parts: recall and flush ------------------------------------------------------------------
+ */
+
+static void run_recall(struct dz_work *w)
+{
+    struct crawl_pages *p = dz_container(w, struct crawl_pages, work);
+    struct dz_part_rec *found = NULL;
+    size_t n = 0;
+    p->work_code = dz_catalog_parts(p->s.env->catalog, dz_source_info_of(p->s.source)->id,
+                                    dz_str_of(p->chapter), p->arena, &found, &n, &p->work_err);
+    if (p->work_code != DZ_OK)
+        return;
+    /* A part whose bytes are gone is fetched again. */
+    size_t kept = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct dz_blob_stat stat;
+        bool blank = found[i].blob.bytes == 0;
+        if (blank || dz_store_stat(p->s.env->store, &found[i].blob.sha, &stat, NULL) == DZ_OK)
+            found[kept++] = found[i];
+    }
+    p->parts = found;
+    p->parts_n = kept;
+    p->work_code = dz_store_batch_begin(p->s.env->store, &p->batch, &p->work_err);
+}
+
+static void on_recalled(struct dz_work *w)
+{
+    struct crawl_pages *p = dz_container(w, struct crawl_pages, work);
+    p->recalled = true;
+    if (p->work_code != DZ_OK)
+        fail(p, kind_of_code(p->work_code), -1, "%s: %s", p->label, p->work_err.text);
+    for (size_t i = 0; i < p->parts_n; i++) {
+        const struct dz_part_rec *r = &p->parts[i];
+        if (r->at >= p->n || !dz_str_eq(r->url, p->v[r->at].url) || p->v[r->at].state != WAITING)
+            continue;
+        struct page *g = &p->v[r->at];
+        g->state = KEPT;
+        g->mtime_s = r->mtime_s;
+        g->blob = r->blob;
+        g->dropped = r->blob.bytes == 0;
+        p->done_n++;
+    }
+    p->parts = NULL;
+    p->parts_n = 0;
+    pump(p);
+}
+
+static void run_flush(struct dz_work *w)
+{
+    struct crawl_pages *p = dz_container(w, struct crawl_pages, work);
+    pthread_mutex_lock(&p->batch_lock);
+    p->work_code = dz_store_batch_commit(p->batch, &p->work_err);
+    pthread_mutex_unlock(&p->batch_lock);
+    if (p->work_code == DZ_OK)
+        p->work_code =
+            dz_catalog_part_put(p->s.env->catalog, dz_source_info_of(p->s.source)->id,
+                                dz_str_of(p->chapter), p->parts, p->parts_n, &p->work_err);
+}
+
+static void on_flushed(struct dz_work *w)
+{
+    struct crawl_pages *p = dz_container(w, struct crawl_pages, work);
+    p->flushing = false;
+    free(p->parts);
+    p->parts = NULL;
+    p->parts_n = 0;
+    if (p->work_code != DZ_OK) {
+        fail(p, kind_of_code(p->work_code), -1, "%s: pages not stored: %s", p->label,
+             p->work_err.text);
+        let_go(p);
+    }
+    pump(p);
+}
+
+static void submit(struct crawl_pages *p, void (*run)(struct dz_work *),
+                   void (*done)(struct dz_work *))
+{
+    p->work = (struct dz_work){.run = run, .home = p->s.env->loop, .done = done};
+    p->work_code = dz_pool_submit(p->s.env->pool, &p->work, &p->work_err);
+    if (p->work_code == DZ_OK)
+        return;
+    p->flushing = false;
+    free(p->parts);
+    p->parts = NULL;
+    fail(p, DZ_SOURCE_UNAVAILABLE, -1, "%s: %s", p->label, p->work_err.text);
+    let_go(p);
+}
+
+static void flush(struct crawl_pages *p)
+{
+    p->parts = dz_alloc(p->unkept * sizeof(*p->parts));
+    p->parts_n = 0;
+    for (size_t i = 0; i < p->n; i++) {
+        struct page *g = &p->v[i];
+        if (g->state != MADE)
+            continue;
+        g->state = KEPT;
+        p->parts[p->parts_n++] = (struct dz_part_rec){g->at, g->url, g->mtime_s, g->blob};
+    }
+    p->unkept = 0;
+    p->flushing = true;
+    submit(p, run_flush, on_flushed);
+}
+
+/* ---- one page ----------------------------------------------------------------------------------
+ */
+
+static void run_make(struct dz_work *w)
+{
+    struct page *g = dz_container(w, struct page, work);
+    struct crawl_pages *p = g->all;
+    dz_str came = {g->body->p, g->body->n};
+    struct crawl_page_out out;
+    g->code = crawl_page_make(came, json_object_get(g->spec, "transform"), &out, &g->err);
+    if (g->code != DZ_OK)
+        return;
+    g->no_key = out.no_key;
+    g->dropped = out.dropped;
+    g->blob = (struct dz_blob_rec){0};
+    if (!out.dropped) {
+        struct dz_blob_stat stat;
+        dz_str kept = out.bytes.n ? dz_buf_str(&out.bytes) : came;
+        pthread_mutex_lock(&p->batch_lock);
+        g->code = dz_store_batch_put_bytes(p->batch, kept, &stat, &g->err);
+        pthread_mutex_unlock(&p->batch_lock);
+        if (g->code == DZ_OK)
+            g->blob = (struct dz_blob_rec){stat.sha, stat.bytes, out.info.width, out.info.height,
+                                           dz_str_of(dz_media_mime(out.info.type))};
+    }
+    dz_buf_done(&out.bytes);
+}
+
+static void on_retry(struct dz_loop *l, struct dz_timer *t);
+
+/* Another attempt after a growing wait with jitter, or the end of the chapter. */
+static void again(struct page *g, enum dz_source_kind kind, int64_t retry_after_ms,
+                  const char *text)
+{
+    struct crawl_pages *p = g->all;
+    bool last = g->tries >= CRAWL_PAGE_TRIES || p->fail.kind != DZ_SOURCE_OK;
+    if (last) {
+        g->state = FAILED;
+        p->ahead--;
+        fail(p, kind, retry_after_ms, "%s: page %u: %s", p->label, g->at + 1, text);
+        let_go(p);
+        pump(p);
+        return;
+    }
+    int64_t wait_ms = RETRY_FIRST_MS << (g->tries - 1);
+    wait_ms = wait_ms / 2 + (int64_t)(dz_random_u64() % (uint64_t)wait_ms);
+    g->state = PAUSING;
+    dz_timer_set(p->s.env->loop, &g->timer, wait_ms, on_retry);
+}
+
+static void on_made(struct dz_work *w)
+{
+    struct page *g = dz_container(w, struct page, work);
+    struct crawl_pages *p = g->all;
+    dz_body_unref(&g->body);
+    if (g->code != DZ_OK) {
+        enum dz_source_kind kind = kind_of_code(g->code);
+        if (kind == DZ_SOURCE_PARSE && ++g->broken >= BROKEN_TRIES)
+            g->tries = CRAWL_PAGE_TRIES;
+        again(g, kind, -1, g->err.text);
+        return;
+    }
+    g->state = MADE;
+    p->ahead--;
+    p->done_n++;
+    p->unkept++;
+    p->bytes += g->blob.bytes;
+    if (g->no_key && !p->told_key) {
+        p->told_key = true;
+        if (p->s.note)
+            p->s.note(p->s.arg, "pages without a key are kept as they came");
+    }
+    if (p->s.progress)
+        p->s.progress(p->s.arg, p->done_n, p->n, g->blob.bytes);
+    pump(p);
+}
+
+static void make(struct page *g, struct dz_body *body)
+{
+    g->body = dz_body_ref(body);
+    g->state = MAKING;
+    g->work = (struct dz_work){.run = run_make, .home = g->all->s.env->loop, .done = on_made};
+    if (dz_pool_submit(g->all->s.env->pool, &g->work, &g->err) == DZ_OK)
+        return;
+    dz_body_unref(&g->body);
+    again(g, DZ_SOURCE_UNAVAILABLE, -1, g->err.text);
+}
+
+static enum dz_source_kind kind_of_status(int status)
+{
+    if (status == 404)
+        return DZ_SOURCE_NOT_FOUND;
+    if (status == 410)
+        return DZ_SOURCE_GONE;
+    if (status == 401 || status == 403)
+        return DZ_SOURCE_AUTH;
+    return status == 429 ? DZ_SOURCE_RATE_LIMITED : DZ_SOURCE_UNAVAILABLE;
+}
+
+static enum dz_source_kind kind_of_fetch(const struct dz_fetch_res *res)
+{
+    switch (res->kind) {
+    case DZ_FETCH_FORBIDDEN:
+    case DZ_FETCH_BAD_URL:
+        return DZ_SOURCE_BAD_URL;
+    case DZ_FETCH_TOO_LARGE:
+    case DZ_FETCH_REDIRECTS:
+        return DZ_SOURCE_PARSE;
+    case DZ_FETCH_PAUSED:
+        return DZ_SOURCE_RATE_LIMITED;
+    default:
+        return DZ_SOURCE_UNAVAILABLE;
+    }
+}
+
+/* Last-Modified of the site, else now. */
+static int64_t mtime_of(const struct dz_fetch_res *res)
+{
+    int64_t now_s = dz_now_ms() / 1000, s = 0;
+    for (size_t i = 0; i < res->headers_n; i++)
+        if (dz_str_eq(res->headers[i].name, DZ_S("last-modified")) &&
+            dz_time_http_parse(res->headers[i].value, now_s, &s, NULL) == DZ_OK && s > 0)
+            return s < now_s ? s : now_s;
+    return now_s;
+}
+
+static void on_fetched(void *arg, struct dz_fetch_res *res)
+{
+    struct page *g = arg;
+    struct crawl_pages *p = g->all;
+    g->call = NULL;
+    p->requests += res->requests;
+    if (p->fail.kind != DZ_SOURCE_OK) {
+        g->state = FAILED;
+        p->ahead--;
+        pump(p);
+        return;
+    }
+    if (res->kind == DZ_FETCH_OK && res->status == 200) {
+        g->mtime_s = mtime_of(res);
+        make(g, res->body);
+        return;
+    }
+    char text[320];
+    enum dz_source_kind kind;
+    if (res->kind == DZ_FETCH_OK) {
+        kind = kind_of_status(res->status);
+        snprintf(text, sizeof(text), "the site answered %d for %.*s", res->status,
+                 (int)(g->url.n < 200 ? g->url.n : 200), g->url.p);
+    } else {
+        kind = kind_of_fetch(res);
+        snprintf(text, sizeof(text), "%s", res->err.text);
+    }
+    if (!dz_source_kind_of(kind)->retried || res->kind == DZ_FETCH_PAUSED)
+        g->tries = CRAWL_PAGE_TRIES; /* asking again would be told the same */
+    again(g, kind, res->retry_after_ms, text);
+}
+
+static void start(struct page *g)
+{
+    struct crawl_pages *p = g->all;
+    json_t *headers = json_object_get(g->spec, "headers");
+    struct dz_fetch_header fields[64];
+    size_t n = 0;
+    const char *name;
+    json_t *value;
+    json_object_foreach(headers, name, value)
+    {
+        if (n < DZ_LEN(fields))
+            fields[n++] = (struct dz_fetch_header){
+                dz_str_of(name), {json_string_value(value), json_string_length(value)}};
+    }
+    int64_t delay_ms = dz_source_info_of(p->s.source)->page_delay_ms;
+    struct dz_fetch_req req = {
+        .policy = dz_source_policy(p->s.source),
+        .url = g->url,
+        .headers = fields,
+        .headers_n = n,
+        .cache = DZ_FETCH_NO_STORE,
+        .delay_ms = delay_ms,
+        .body_max = CRAWL_PAGE_BYTES_MAX,
+        .done = on_fetched,
+        .arg = g,
+    };
+    g->state = FETCHING;
+    g->tries++;
+    dz_fetch_start(p->s.env->fetch, &req, &g->call);
+}
+
+static void on_retry(struct dz_loop *l, struct dz_timer *t)
+{
+    (void)l;
+    start(dz_container(t, struct page, timer));
+}
+
+/* ---- the whole --------------------------------------------------------------------------------
+ */
+
+static void end(struct crawl_pages *p)
+{
+    p->ended = true;
+    if (p->fail.kind != DZ_SOURCE_OK) {
+        p->s.ended(p->s.arg, &p->fail, NULL, 0);
+        return;
+    }
+    struct dz_page_rec *v = dz_arena_alloc(p->arena, (p->n ? p->n : 1) * sizeof(*v));
+    uint32_t n = 0;
+    for (size_t i = 0; i < p->n; i++) {
+        const struct page *g = &p->v[i];
+        if (g->dropped)
+            continue;
+        struct dz_url u;
+        dz_str name = {NULL, 0};
+        if (dz_url_parse(g->url, &u, NULL) == DZ_OK)
+            name = dz_str_after(u.path, dz_str_rchr(u.path, '/'));
+        v[n] = (struct dz_page_rec){.number = n + 1,
+                                    .mtime_s = g->mtime_s,
+                                    .blob = g->blob,
+                                    .name = dz_str_sub(name, 0, 255)};
+        n++;
+    }
+    p->s.ended(p->s.arg, NULL, v, n);
+}
+
+/* Starts what may be started, flushes what is due, and ends when there is nothing left to do. The
+ * last thing a callback does: `ended` may free p. */
+static void pump(struct crawl_pages *p)
+{
+    if (!p->recalled || p->ended)
+        return;
+    size_t ahead_max = dz_source_info_of(p->s.source)->page_delay_ms > 0 ? 1 : CRAWL_PAGES_AHEAD;
+    while (p->fail.kind == DZ_SOURCE_OK && p->next < p->n && p->ahead < ahead_max) {
+        struct page *g = &p->v[p->next++];
+        if (g->state != WAITING)
+            continue;
+        p->ahead++;
+        start(g);
+    }
+    bool over = p->ahead == 0 && (p->fail.kind != DZ_SOURCE_OK || p->next == p->n);
+    if (!p->flushing && p->unkept > 0 && p->batch && (over || p->unkept >= FLUSH_EVERY))
+        flush(p);
+    if (over && !p->flushing)
+        end(p);
+}
+
+static void on_soon(struct dz_loop *l, struct dz_timer *t)
+{
+    (void)l;
+    struct crawl_pages *p = dz_container(t, struct crawl_pages, soon);
+    if (!p->recalled && !p->recalling) {
+        p->recalling = p->fail.kind == DZ_SOURCE_OK;
+        if (p->recalling)
+            submit(p, run_recall, on_recalled);
+        if (p->fail.kind == DZ_SOURCE_OK)
+            return;
+        p->recalled = true; /* nothing is on its way */
+    }
+    pump(p);
+}
+
+struct crawl_pages *crawl_pages_new(const struct crawl_pages_spec *s)
+{
+    struct crawl_pages *p = dz_new(struct crawl_pages);
+    p->s = *s;
+    p->s.source = dz_source_ref(s->source);
+    p->s.list = json_incref(s->list);
+    p->chapter = dz_str_dup(s->chapter);
+    p->label = dz_str_dup(s->label);
+    p->arena = dz_arena_new(64 * DZ_MIB);
+    p->fail.retry_after_ms = -1;
+    pthread_mutex_init(&p->batch_lock, NULL);
+    p->n = json_array_size(s->list);
+    p->v = dz_zalloc((p->n ? p->n : 1) * sizeof(*p->v));
+    for (size_t i = 0; i < p->n; i++) {
+        json_t *spec = json_array_get(s->list, i), *url = json_object_get(spec, "url");
+        p->v[i] = (struct page){.all = p,
+                                .at = (uint32_t)i,
+                                .spec = spec,
+                                .url = {json_string_value(url), json_string_length(url)}};
+    }
+    if (p->n > DZ_CHAPTER_PAGES_MAX)
+        fail(p, DZ_SOURCE_PARSE, -1, "%s: %zu pages, at most %u are taken", p->label, p->n,
+             DZ_CHAPTER_PAGES_MAX);
+    if (p->n == 0)
+        fail(p, DZ_SOURCE_PARSE, -1, "%s: the source names no pages", p->label);
+    if (p->fail.kind != DZ_SOURCE_OK)
+        p->recalled = true;
+    dz_timer_set(s->env->loop, &p->soon, 0, on_soon);
+    return p;
+}
+
+uint64_t crawl_pages_requests(const struct crawl_pages *p)
+{
+    return p->requests;
+}
+
+void crawl_pages_stop(struct crawl_pages *p)
+{
+    if (p->ended)
+        return;
+    fail(p, DZ_SOURCE_CANCELLED, -1, "%s: stopped", p->label);
+    let_go(p);
+    dz_timer_set(p->s.env->loop, &p->soon, 0, on_soon);
+}
+
+void crawl_pages_free(struct crawl_pages **pp)
+{
+    struct crawl_pages *p = dz_take(pp);
+    if (!p)
+        return;
+    dz_assert(p->ended);
+    dz_timer_stop(p->s.env->loop, &p->soon);
+    dz_store_batch_free(&p->batch);
+    pthread_mutex_destroy(&p->batch_lock);
+    dz_source_unref(&p->s.source);
+    json_decref(p->s.list);
+    dz_arena_free(&p->arena);
+    free(p->chapter);
+    free(p->label);
+    free(p->v);
+    free(p);
+}

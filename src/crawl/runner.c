@@ -1,0 +1,588 @@
+/*
+ * runner: jobs from the catalog's queue to their ends.
+ *
+ * In: rows that are due. Out: passes that run beside each other, leases that are renewed while they
+ * do, and one written end for each attempt: done, failed, cancelled, or back in the queue with a
+ * growing, jittered wait. Loop thread; every question to the catalog goes to the pool. A job whose
+ * lease somebody else has is dropped where it stands, without a word to the catalog. The import
+ * lock is held while anything runs, because blobs are put before a row names them.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "crawl/runner_int.h"
+
+#define JOBS_MAX 8u
+#define POLL_MS 2000        /* jobs that other processes have added */
+#define LOCKED_WAIT_MS 2000 /* a repair runs */
+#define RETRY_FIRST_MS 10000
+#define STOP_POLL_MS 5
+#define JOB_ARENA_MAX (16 * DZ_MIB)
+
+static const struct dz_log_ctx ctx = {.room = "crawl", .what = "jobs"};
+
+static void look(struct dz_crawler *c);
+
+static void on_look(struct dz_loop *l, struct dz_timer *t)
+{
+    (void)l;
+    look(dz_container(t, struct dz_crawler, look));
+}
+
+void crawl_look_soon(struct dz_crawler *c, int64_t after_ms)
+{
+    if (!c->stopping)
+        dz_timer_set(c->env.loop, &c->look, after_ms > 0 ? after_ms : 0, on_look);
+}
+
+/* ---- what jobs say ------------------------------------------------------------------------------
+ */
+
+void crawl_tell(struct crawl_job *j, const struct dz_crawl_event *e)
+{
+    struct dz_crawl_event full = *e;
+    full.job = j->rec.id;
+    full.source = j->rec.source;
+    full.target = j->rec.target;
+    full.requests = j->requests;
+    if (j->crawler->o.event)
+        j->crawler->o.event(j->crawler->o.arg, &full);
+}
+
+void crawl_changed(struct crawl_job *j)
+{
+    if (j->crawler->o.changed)
+        j->crawler->o.changed(j->crawler->o.arg);
+}
+
+struct crawl_memory *crawl_job_memory(struct crawl_job *j)
+{
+    return j->crawler->memory;
+}
+
+static bool kv_get(void *arg, dz_str source, dz_str key, struct dz_buf *out)
+{
+    struct crawl_job *j = arg;
+    dz_str name = dz_arena_printf(j->arena, "kv/%.*s", (int)(key.n < 1024 ? key.n : 1024), key.p);
+    return crawl_memory_get(j->crawler->memory, source, name, out);
+}
+
+static void kv_set(void *arg, dz_str source, dz_str key, dz_str json, int64_t expires_s)
+{
+    struct crawl_job *j = arg;
+    dz_str name = dz_arena_printf(j->arena, "kv/%.*s", (int)(key.n < 1024 ? key.n : 1024), key.p);
+    crawl_memory_set(j->crawler->memory, source, name, json, expires_s > 0 ? expires_s * 1000 : 0);
+}
+
+static void source_log(void *arg, enum dz_level level, dz_str text)
+{
+    struct crawl_job *j = arg;
+    struct dz_log_ctx of = {.room = "source", .what = "log", .id = (uint64_t)j->rec.id};
+    dz_log(&of, level, "%.*s: %.*s", DZ_STR_FMT(j->rec.source),
+           (int)(text.n < 2000 ? text.n : 2000), text.p);
+}
+
+void crawl_job_source_env(struct crawl_job *j, struct dz_source_env *ret_env)
+{
+    *ret_env = (struct dz_source_env){
+        .loop = j->env->loop,
+        .fetch = j->env->fetch,
+        .kv_get = kv_get,
+        .kv_set = kv_set,
+        .log = source_log,
+        .arg = j,
+    };
+}
+
+/* ---- the end of an attempt
+ * ------------------------------------------------------------------------ */
+
+static void forget(struct dz_crawler *c, struct crawl_running *r)
+{
+    for (struct crawl_running **at = &c->running; *at; at = &(*at)->next)
+        if (*at == r) {
+            *at = r->next;
+            break;
+        }
+    c->running_n--;
+    crawl_pass_free(&r->job.pass);
+    dz_source_unref(&r->job.source);
+    dz_arena_free(&r->job.arena);
+    free(r);
+}
+
+static void on_end_written(struct dz_work *w)
+{
+    struct crawl_running *r = dz_container(w, struct crawl_running, end_work);
+    struct dz_crawler *c = r->job.crawler;
+    struct dz_log_ctx of = {.room = "crawl", .what = "job", .id = (uint64_t)r->job.rec.id};
+    if (r->code != DZ_OK && !r->lost)
+        dz_log_err(&of, DZ_WARN, &r->err, "its end was not written down");
+    if (c->o.only_job > 0)
+        c->failed = r->fail.kind != DZ_SOURCE_OK;
+    /* Only now: a job that is still running would swallow the next one. */
+    if (r->fail.kind != DZ_SOURCE_CANCELLED)
+        crawl_schedule_ended(c, r);
+    forget(c, r);
+    crawl_look_soon(c, 0);
+}
+
+static void run_end(struct dz_work *w)
+{
+    struct crawl_running *r = dz_container(w, struct crawl_running, end_work);
+    r->code = dz_catalog_job_end(r->job.env->catalog, r->job.rec.id,
+                                 dz_str_of(r->job.crawler->owner), &r->end, dz_now_ms(), &r->err);
+}
+
+/* 10 s, 20 s, 40 s … with up to a half of jitter, at most retry_max, never before the site said. */
+static int64_t retry_wait(const struct dz_crawler *c, const struct crawl_running *r)
+{
+    unsigned n = r->job.rec.attempts > 0 ? r->job.rec.attempts - 1 : 0;
+    int64_t max_ms = c->env.conf->crawl.retry_max_ms;
+    int64_t wait_ms = n < 20 ? (int64_t)RETRY_FIRST_MS << n : max_ms;
+    wait_ms = wait_ms < max_ms ? wait_ms : max_ms;
+    wait_ms += (int64_t)(dz_random_u64() % (uint64_t)(wait_ms / 2 + 1));
+    return wait_ms > r->fail.retry_after_ms ? wait_ms : r->fail.retry_after_ms;
+}
+
+static void decide(struct dz_crawler *c, struct crawl_running *r)
+{
+    struct dz_job_rec *e = &r->end;
+    const struct dz_source_kind_info *kind = dz_source_kind_of(r->fail.kind);
+    e->done = r->job.done;
+    e->total = r->job.total;
+    e->result =
+        dz_arena_printf(r->job.arena, "{\"chapters\":%llu,\"pages\":%llu,\"requests\":%llu}",
+                        (unsigned long long)r->chapters, (unsigned long long)r->job.done,
+                        (unsigned long long)r->job.requests);
+    if (r->fail.kind == DZ_SOURCE_OK) {
+        e->state = DZ_JOB_DONE;
+        return;
+    }
+    e->fail_kind = dz_str_of(kind->name);
+    e->fail_text = dz_arena_str(r->job.arena, dz_str_of(r->fail.text));
+    if (r->fail.kind == DZ_SOURCE_CANCELLED) {
+        e->state = r->cancelled ? DZ_JOB_CANCELLED : DZ_JOB_QUEUED;
+        e->run_after_ms = dz_now_ms();
+    } else if (kind->retried && r->job.rec.attempts <= c->env.conf->crawl.retries &&
+               c->o.only_job == 0) {
+        e->state = DZ_JOB_QUEUED;
+        e->run_after_ms = dz_now_ms() + retry_wait(c, r);
+    } else {
+        e->state = DZ_JOB_FAILED;
+    }
+}
+
+static void end(struct crawl_running *r)
+{
+    struct dz_crawler *c = r->job.crawler;
+    r->ending = true;
+    if (r->renewing)
+        return; /* on_renewed comes back here */
+    decide(c, r);
+    crawl_tell(&r->job, &(struct dz_crawl_event){
+                            .kind = DZ_CRAWL_END,
+                            .text = r->end.fail_text,
+                            .fail_kind = r->end.fail_kind,
+                            .done = r->job.done,
+                            .total = r->chapters,
+                        });
+    if (r->fail.kind != DZ_SOURCE_CANCELLED)
+        crawl_report(c, r);
+    r->end_work = (struct dz_work){.run = run_end, .home = c->env.loop, .done = on_end_written};
+    r->code = DZ_OK;
+    if (!r->lost && dz_pool_submit(c->env.pool, &r->end_work, &r->err) == DZ_OK)
+        return;
+    /* Without a written end the lease runs out, and the job is taken again. */
+    on_end_written(&r->end_work);
+}
+
+static void on_pass_ended(struct crawl_job *j, const struct dz_source_fail *fail)
+{
+    struct crawl_running *r = dz_container(j, struct crawl_running, job);
+    if (fail)
+        r->fail = *fail;
+    r->chapters = crawl_pass_changed(j->pass);
+    end(r);
+}
+
+/* ---- leases
+ * ---------------------------------------------------------------------------------------- */
+
+static void run_renew(struct dz_work *w)
+{
+    struct crawl_running *r = dz_container(w, struct crawl_running, renew);
+    const struct dz_crawler *c = r->job.crawler;
+    r->code = dz_catalog_job_renew(c->env.catalog, r->job.rec.id, dz_str_of(c->owner), dz_now_ms(),
+                                   c->lease_ms, r->renew_done, r->renew_total, &r->err);
+}
+
+static void on_renewed(struct dz_work *w)
+{
+    struct crawl_running *r = dz_container(w, struct crawl_running, renew);
+    struct dz_log_ctx of = {.room = "crawl", .what = "job", .id = (uint64_t)r->job.rec.id};
+    r->renewing = false;
+    if (r->code == DZ_CONFLICT) {
+        r->lost = true;
+        dz_log_err(&of, DZ_WARN, &r->err, "somebody else has taken it: dropped");
+    } else if (r->code == DZ_CANCELLED) {
+        r->cancelled = true;
+    } else if (r->code != DZ_OK) {
+        dz_log_err(&of, DZ_WARN, &r->err, "lease not renewed");
+    }
+    if (r->ending)
+        end(r);
+    else if ((r->lost || r->cancelled) && r->job.pass)
+        crawl_pass_stop(r->job.pass);
+}
+
+static void on_renew(struct dz_loop *l, struct dz_timer *t)
+{
+    struct dz_crawler *c = dz_container(t, struct dz_crawler, renew);
+    for (struct crawl_running *r = c->running; r; r = r->next) {
+        if (r->renewing || r->ending)
+            continue;
+        r->renew = (struct dz_work){.run = run_renew, .home = l, .done = on_renewed};
+        r->renew_done = r->job.done;
+        r->renew_total = r->job.total;
+        r->renewing = dz_pool_submit(c->env.pool, &r->renew, NULL) == DZ_OK;
+    }
+    int64_t every_ms = c->lease_ms / 4;
+    dz_timer_set(l, t, every_ms < 1000 ? every_ms : every_ms < 15000 ? every_ms : 15000, on_renew);
+}
+
+/* ---- beginning
+ * --------------------------------------------------------------------------------------- */
+
+static void refuse(struct crawl_running *r, enum dz_source_kind kind, const char *text)
+{
+    r->fail.kind = kind;
+    snprintf(r->fail.text, sizeof(r->fail.text), "%.*s: %s", DZ_STR_FMT(r->job.rec.source), text);
+    end(r);
+}
+
+static void run_import(struct dz_work *w)
+{
+    struct crawl_running *r = dz_container(w, struct crawl_running, import_work);
+    struct dz_crawler *c = r->job.crawler;
+    const char *paths[256];
+    size_t n = 0;
+    const struct dz_source_info *info = dz_source_info_of(r->job.source);
+    for (size_t i = 0; i < info->options_n; i++) {
+        dz_str v = info->options[i].value;
+        if (!dz_str_eq(info->options[i].name, DZ_S("paths")))
+            continue;
+        for (size_t at = 0; at < v.n && n < DZ_LEN(paths);) {
+            dz_str rest = dz_str_sub(v, at, v.n);
+            size_t nl = dz_str_chr(rest, '\n');
+            size_t len = nl == DZ_NPOS ? rest.n : nl;
+            if (len > 0)
+                paths[n++] = dz_arena_dup(r->job.arena, dz_str_sub(rest, 0, len));
+            at += len + 1;
+        }
+    }
+    r->code = n == 0 ? DZ_OK : c->o.import(c->o.arg, paths, n, &r->chapters, &r->err);
+}
+
+static void on_imported(struct dz_work *w)
+{
+    struct crawl_running *r = dz_container(w, struct crawl_running, import_work);
+    if (r->code != DZ_OK) {
+        r->fail.kind = r->code == DZ_CANCELLED                        ? DZ_SOURCE_CANCELLED
+                       : dz_code_retries(r->code) || r->code == DZ_IO ? DZ_SOURCE_UNAVAILABLE
+                                                                      : DZ_SOURCE_PARSE;
+        snprintf(r->fail.text, sizeof(r->fail.text), "%s", r->err.text);
+    }
+    if (r->chapters > 0)
+        crawl_changed(&r->job);
+    end(r);
+}
+
+static void begin(struct crawl_running *r)
+{
+    struct dz_crawler *c = r->job.crawler;
+    crawl_tell(&r->job, &(struct dz_crawl_event){.kind = DZ_CRAWL_BEGIN});
+    struct dz_source *s = dz_sources_find(c->env.sources, r->job.rec.source);
+    if (!s) {
+        refuse(r, DZ_SOURCE_UNSUPPORTED, "there is no such source");
+        return;
+    }
+    r->job.source = dz_source_ref(s);
+    const struct dz_source_info *info = dz_source_info_of(s);
+    if (!info->enabled) {
+        refuse(r, DZ_SOURCE_UNSUPPORTED, "the source is switched off in the settings");
+    } else if (dz_str_eq(info->id, DZ_S("local"))) {
+        r->import_work =
+            (struct dz_work){.run = run_import, .home = c->env.loop, .done = on_imported};
+        if (!c->o.import)
+            refuse(r, DZ_SOURCE_UNSUPPORTED, "nobody here reads folders");
+        else if (dz_pool_submit(c->env.pool, &r->import_work, &r->err) != DZ_OK)
+            refuse(r, DZ_SOURCE_UNAVAILABLE, r->err.text);
+    } else if (info->has[DZ_FN_CHAPTERS] && r->job.rec.target.n > 0) {
+        r->job.pass = crawl_pass_new(&r->job, on_pass_ended);
+    } else {
+        refuse(r, DZ_SOURCE_UNSUPPORTED, "it does not say how it is crawled without a series");
+    }
+}
+
+static void read_args(struct crawl_job *j)
+{
+    json_t *v = json_loadb(j->rec.args.p ? j->rec.args.p : "", j->rec.args.n, 0, NULL);
+    j->full = json_is_true(json_object_get(v, "full"));
+    json_int_t limit = json_integer_value(json_object_get(v, "limit_pages"));
+    j->limit_pages = limit > 0 ? (uint64_t)limit : 0;
+    json_decref(v);
+}
+
+/* ---- taking
+ * ------------------------------------------------------------------------------------------ */
+
+static void run_take(struct dz_work *w)
+{
+    struct dz_crawler *c = dz_container(w, struct dz_crawler, take_work);
+    static const dz_str kinds[] = {{"crawl", 5}};
+    struct dz_job_take t = {
+        .kinds = kinds,
+        .kinds_n = DZ_LEN(kinds),
+        .id = c->o.only_job,
+        .owner = dz_str_of(c->owner),
+        .now_ms = dz_now_ms(),
+        .lease_ms = c->lease_ms,
+    };
+    c->take_code = dz_catalog_job_take(c->env.catalog, &t, c->take_arena, &c->taken, &c->take_err);
+    if (c->take_code == DZ_NOT_FOUND &&
+        dz_catalog_job_next(c->env.catalog, &c->next_due_ms, NULL) != DZ_OK)
+        c->next_due_ms = INT64_MAX;
+}
+
+static void unlock_when_idle(struct dz_crawler *c)
+{
+    if (c->running_n == 0 && !c->taking)
+        dz_closep(&c->lock_fd);
+}
+
+static void idle(struct dz_crawler *c)
+{
+    unlock_when_idle(c);
+    if (c->o.only_job > 0 && c->o.idle && c->running_n == 0 && c->pings == 0) {
+        void (*fn)(void *, bool) = c->o.idle;
+        c->o.idle = NULL;
+        fn(c->o.arg, c->failed);
+    }
+}
+
+static void on_taken(struct dz_work *w)
+{
+    struct dz_crawler *c = dz_container(w, struct dz_crawler, take_work);
+    c->taking = false;
+    c->only_taken = c->o.only_job > 0;
+    if (c->take_code == DZ_OK) {
+        struct crawl_running *r = dz_new(struct crawl_running);
+        r->job = (struct crawl_job){
+            .crawler = c, .env = &c->env, .arena = dz_take(&c->take_arena), .rec = c->taken};
+        r->fail.retry_after_ms = -1;
+        r->began_ms = dz_now_ms();
+        read_args(&r->job);
+        r->next = c->running;
+        c->running = r;
+        c->running_n++;
+        crawl_look_soon(c, 0);
+        if (c->stopping)
+            refuse(r, DZ_SOURCE_CANCELLED, "stopped");
+        else
+            begin(r);
+        return;
+    }
+    dz_arena_free(&c->take_arena);
+    if (c->take_code != DZ_NOT_FOUND && dz_log_gate_pass(&c->complained, 60 * 1000))
+        dz_log_err(&ctx, DZ_WARN, &c->take_err, "the queue of jobs cannot be read");
+    if (c->only_taken) {
+        c->failed = true;
+        idle(c);
+        return;
+    }
+    unlock_when_idle(c);
+    int64_t wait_ms = POLL_MS;
+    if (c->take_code == DZ_NOT_FOUND && c->next_due_ms - dz_now_ms() < wait_ms)
+        wait_ms = c->next_due_ms - dz_now_ms() + 1;
+    crawl_look_soon(c, wait_ms);
+}
+
+static bool lock(struct dz_crawler *c)
+{
+    if (c->lock_fd >= 0)
+        return true;
+    char path[4096];
+    int n = snprintf(path, sizeof(path), "%s/run/import.lock", c->env.conf->data_dir);
+    struct dz_err err;
+    enum dz_code code = n < 0 || (size_t)n >= sizeof(path)
+                            ? dz_fail(&err, DZ_BAD_INPUT, "data_dir has too long a name")
+                            : dz_lock_file(path, false, &c->lock_fd, &err);
+    if (code == DZ_OK) {
+        c->told_lock = false;
+        return true;
+    }
+    if (!c->told_lock)
+        dz_log_err(&ctx, DZ_INFO, &err, "jobs wait while a repair runs");
+    c->told_lock = true;
+    return false;
+}
+
+static void look(struct dz_crawler *c)
+{
+    bool only_done = c->o.only_job > 0 && c->only_taken;
+    if (only_done)
+        idle(c);
+    if (c->stopping || c->taking || only_done || c->running_n >= c->o.jobs_max)
+        return;
+    if (!lock(c)) {
+        crawl_look_soon(c, LOCKED_WAIT_MS);
+        return;
+    }
+    c->taking = true;
+    c->take_arena = dz_arena_new(JOB_ARENA_MAX);
+    c->take_work = (struct dz_work){.run = run_take, .home = c->env.loop, .done = on_taken};
+    if (dz_pool_submit(c->env.pool, &c->take_work, &c->take_err) == DZ_OK)
+        return;
+    c->taking = false;
+    dz_arena_free(&c->take_arena);
+    crawl_look_soon(c, POLL_MS);
+}
+
+/* ---- the whole
+ * --------------------------------------------------------------------------------------- */
+
+static void complain(void *arg, const struct dz_err *e)
+{
+    (void)arg;
+    dz_log_err(&ctx, DZ_WARN, e, "a source cannot be used");
+}
+
+static enum dz_code open_fetch(struct dz_crawler *c, struct dz_err *err)
+{
+    const struct dz_conf *conf = c->env.conf;
+    DZ_AUTO(dz_buf_done) struct dz_buf dir;
+    dz_buf_init(&dir, 8192);
+    dz_buf_putf(&dir, "%s/cache/http", conf->data_dir);
+    struct dz_fetch_options o = {
+        .cache_dir = conf->sources.http_cache_max_entries ? dz_buf_cstr(&dir) : NULL,
+        .cache_entries_max = conf->sources.http_cache_max_entries,
+        .cache_ttl_ms = conf->sources.http_cache_ttl_ms,
+        .user_agent = conf->sources.user_agent && conf->sources.user_agent[0]
+                          ? conf->sources.user_agent
+                          : "dozo/" DZ_VERSION,
+        .connect_timeout_ms = conf->sources.connect_timeout_ms,
+        .read_timeout_ms = conf->sources.read_timeout_ms,
+    };
+    return dz_fetch_new(c->env.loop, &o, &c->env.fetch, err);
+}
+
+static enum dz_code open_crawler(struct dz_crawler *c, struct dz_err *err)
+{
+    DZ_TRY(dz_make_run_dir(c->env.conf->data_dir, err));
+    DZ_TRY(dz_sources_load(c->env.conf, complain, NULL, &c->env.sources, err));
+    DZ_TRY(open_fetch(c, err));
+    return crawl_memory_open(&c->env, &c->memory, err);
+}
+
+enum dz_code dz_crawler_new(const struct dz_crawler_options *o, struct dz_crawler **ret_c,
+                            struct dz_err *err)
+{
+    struct dz_crawler *c = dz_new(struct dz_crawler);
+    c->o = *o;
+    c->o.jobs_max = o->jobs_max ? o->jobs_max : JOBS_MAX;
+    c->lock_fd = -1;
+    c->lease_ms = o->conf->crawl.job_lease_ms;
+    c->env = (struct crawl_env){.loop = o->loop,
+                                .conf = dz_conf_ref(o->conf),
+                                .catalog = o->catalog,
+                                .store = o->store,
+                                .pool = o->pool};
+    char host[64] = "";
+    (void)gethostname(host, sizeof(host) - 1);
+    snprintf(c->owner, sizeof(c->owner), "%s:%d:%016llx", host, (int)getpid(),
+             (unsigned long long)dz_random_u64());
+    enum dz_code code = open_crawler(c, err);
+    if (code != DZ_OK) {
+        dz_crawler_free(&c);
+        return code;
+    }
+    if (o->schedule) {
+        crawl_schedule_read(c);
+        crawl_schedule_ensure(c);
+    }
+    crawl_look_soon(c, 0);
+    dz_timer_set(o->loop, &c->renew, 1000, on_renew);
+    *ret_c = c;
+    return DZ_OK;
+}
+
+void dz_crawler_poke(struct dz_crawler *c)
+{
+    crawl_look_soon(c, 0);
+}
+
+void dz_crawler_set_conf(struct dz_crawler *c, struct dz_conf *conf)
+{
+    struct dz_sources *fresh = NULL;
+    struct dz_err err;
+    if (dz_sources_load(conf, complain, NULL, &fresh, &err) != DZ_OK) {
+        dz_log_err(&ctx, DZ_WARN, &err, "sources not read again; the old ones stay");
+        return;
+    }
+    dz_sources_unref(&c->env.sources);
+    c->env.sources = fresh;
+    dz_conf_unref(&c->env.conf);
+    c->env.conf = dz_conf_ref(conf);
+    if (c->o.schedule)
+        crawl_schedule_read(c);
+    crawl_look_soon(c, 0);
+}
+
+static void on_stop_poll(struct dz_loop *l, struct dz_timer *t)
+{
+    struct dz_crawler *c = dz_container(t, struct dz_crawler, stop_poll);
+    bool busy = c->running_n > 0 || c->taking || c->adding || crawl_memory_is_busy(c->memory);
+    if (busy) {
+        dz_timer_set(l, t, STOP_POLL_MS, on_stop_poll);
+        return;
+    }
+    c->stopped = true;
+    dz_closep(&c->lock_fd);
+    c->on_stopped(c->on_stopped_arg);
+}
+
+void dz_crawler_stop(struct dz_crawler *c, void (*stopped)(void *arg), void *arg)
+{
+    if (c->stopping)
+        return;
+    c->stopping = true;
+    c->on_stopped = stopped;
+    c->on_stopped_arg = arg;
+    dz_timer_stop(c->env.loop, &c->look);
+    dz_timer_stop(c->env.loop, &c->ensure);
+    for (struct crawl_running *r = c->running; r; r = r->next)
+        if (r->job.pass && !r->ending)
+            crawl_pass_stop(r->job.pass);
+    dz_timer_set(c->env.loop, &c->stop_poll, 0, on_stop_poll);
+}
+
+void dz_crawler_free(struct dz_crawler **cc)
+{
+    struct dz_crawler *c = dz_take(cc);
+    if (!c)
+        return;
+    dz_assert(c->running_n == 0 && !c->taking && !c->adding);
+    dz_timer_stop(c->env.loop, &c->look);
+    dz_timer_stop(c->env.loop, &c->ensure);
+    dz_timer_stop(c->env.loop, &c->renew);
+    dz_timer_stop(c->env.loop, &c->stop_poll);
+    dz_fetch_free(&c->env.fetch);
+    crawl_memory_close(&c->memory);
+    crawl_schedule_free(c);
+    dz_sources_unref(&c->env.sources);
+    dz_conf_unref(&c->env.conf);
+    dz_closep(&c->lock_fd);
+    free(c);
+}

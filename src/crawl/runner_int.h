@@ -1,0 +1,81 @@
+/*
+ * runner_int: the crawler as its files share it: runner.c takes, renews and ends jobs, schedule.c
+ * says when the next ones are due, report.c tells the world how it went. Loop thread; what blocks
+ * is a dz_work whose fields the loop leaves alone while it is out.
+ */
+#pragma once
+
+#include "crawl/crawl_int.h"
+
+/* What comes again and again. */
+struct crawl_regular {
+    char *source, *target;
+    int64_t every_ms;
+    unsigned failures; /* in a row */
+};
+
+struct crawl_running {
+    struct crawl_job job;
+    struct crawl_running *next;
+    bool lost, cancelled, ending;
+    struct dz_work renew, end_work, import_work;
+    bool renewing;
+    uint64_t renew_done, renew_total; /* what the renewing worker writes down */
+    enum dz_code code;
+    struct dz_err err;
+    struct dz_job_rec end;
+    struct dz_source_fail fail; /* kind OK: it worked */
+    uint64_t chapters;
+    int64_t began_ms;
+};
+
+struct dz_crawler {
+    struct dz_crawler_options o;
+    struct crawl_env env;
+    struct crawl_memory *memory;
+    char owner[160];
+    int64_t lease_ms; /* as it was at the start: workers read it */
+    int lock_fd;      /* data_dir/run/import.lock, shared, while jobs run; -1 */
+    bool told_lock;
+
+    struct crawl_running *running;
+    unsigned running_n, pings;
+    bool only_taken, failed;
+
+    struct dz_timer look, renew, stop_poll;
+    struct dz_work take_work;
+    bool taking;
+    struct dz_arena *take_arena; /* goes to the job that was taken */
+    struct dz_job_rec taken;
+    enum dz_code take_code;
+    struct dz_err take_err;
+    int64_t next_due_ms;
+    struct dz_log_gate complained;
+
+    struct dz_timer ensure; /* what is regular has a row, whoever took the last one */
+    struct crawl_regular *regular;
+    size_t regular_n;
+    struct dz_work add_work; /* schedule.c: one list of jobs at a time */
+    bool adding;
+    struct crawl_ask_item {
+        struct crawl_ask_item *next;
+        char *source, *target;
+        int64_t run_after_ms;
+    } * asked, *adding_list;
+
+    bool stopping, stopped;
+    void (*on_stopped)(void *arg);
+    void *on_stopped_arg;
+};
+
+void crawl_look_soon(struct dz_crawler *c, int64_t after_ms);
+
+/* schedule.c */
+void crawl_schedule_read(struct dz_crawler *c); /* from env.conf; all that is regular is due now */
+void crawl_schedule_ensure(struct dz_crawler *c); /* from time to time, by itself from now on */
+void crawl_schedule_free(struct dz_crawler *c);
+void crawl_schedule_ended(struct dz_crawler *c, const struct crawl_running *r);
+void crawl_schedule_add(struct dz_crawler *c, dz_str source, dz_str target, int64_t run_after_ms);
+
+/* report.c: the health record and the ping of settings */
+void crawl_report(struct dz_crawler *c, struct crawl_running *r);

@@ -1,0 +1,225 @@
+/*
+ * schedule: what is crawled again and again, and when.
+ *
+ * In: shelves and sources of the settings, ends of jobs. Out: rows in the queue, added on the pool.
+ * The time between two passes counts from the end of one to the start of the next; one that fails
+ * again and again is left alone for longer each time, up to crawl.retry_max. Loop thread. Odd: the
+ * catalog joins equal jobs, so that several backs with the same settings make one row.
+ */
+#include <stdlib.h>
+
+#include "crawl/runner_int.h"
+
+#define ENSURE_EVERY_MS (60 * 1000)
+
+static const struct dz_log_ctx ctx = {.room = "crawl", .what = "schedule"};
+
+/* ---- adding -------------------------------------------------------------------------------------
+ */
+
+static void add_next(struct dz_crawler *c);
+
+static void run_add(struct dz_work *w)
+{
+    struct dz_crawler *c = dz_container(w, struct dz_crawler, add_work);
+    for (struct crawl_ask_item *i = c->adding_list; i; i = i->next) {
+        struct dz_job_rec j = {.kind = DZ_S("crawl"),
+                               .source = dz_str_of(i->source),
+                               .target = dz_str_of(i->target),
+                               .run_after_ms = i->run_after_ms};
+        int64_t id;
+        bool is_new;
+        struct dz_err err;
+        if (dz_catalog_job_add(c->env.catalog, &j, dz_now_ms(), &id, &is_new, &err) != DZ_OK)
+            dz_log_err(&ctx, DZ_WARN, &err, "%s/%s not put into the queue", i->source, i->target);
+    }
+}
+
+static void free_items(struct crawl_ask_item *i)
+{
+    while (i) {
+        struct crawl_ask_item *next = i->next;
+        free(i->source);
+        free(i->target);
+        free(i);
+        i = next;
+    }
+}
+
+static void on_added(struct dz_work *w)
+{
+    struct dz_crawler *c = dz_container(w, struct dz_crawler, add_work);
+    free_items(c->adding_list);
+    c->adding_list = NULL;
+    c->adding = false;
+    crawl_look_soon(c, 0);
+    add_next(c);
+}
+
+static void add_next(struct dz_crawler *c)
+{
+    if (c->adding || !c->asked || c->stopping)
+        return;
+    c->adding_list = c->asked;
+    c->asked = NULL;
+    c->adding = true;
+    c->add_work = (struct dz_work){.run = run_add, .home = c->env.loop, .done = on_added};
+    if (dz_pool_submit(c->env.pool, &c->add_work, NULL) == DZ_OK)
+        return;
+    c->adding = false;
+    c->asked = c->adding_list; /* with the next one */
+    c->adding_list = NULL;
+}
+
+void crawl_schedule_add(struct dz_crawler *c, dz_str source, dz_str target, int64_t run_after_ms)
+{
+    struct crawl_ask_item *i = dz_new(struct crawl_ask_item);
+    i->source = dz_str_dup(source);
+    i->target = dz_str_dup(target);
+    i->run_after_ms = run_after_ms;
+    i->next = c->asked;
+    c->asked = i;
+    add_next(c);
+}
+
+/* ---- what is regular
+ * ------------------------------------------------------------------------------ */
+
+static struct crawl_regular *find(struct dz_crawler *c, dz_str source, dz_str target)
+{
+    for (size_t i = 0; i < c->regular_n; i++)
+        if (dz_str_eq(dz_str_of(c->regular[i].source), source) &&
+            dz_str_eq(dz_str_of(c->regular[i].target), target))
+            return &c->regular[i];
+    return NULL;
+}
+
+static void add_regular(struct dz_crawler *c, dz_str source, dz_str target, int64_t every_ms)
+{
+    struct crawl_regular *r = find(c, source, target);
+    if (!r) {
+        c->regular = dz_realloc(c->regular, (c->regular_n + 1) * sizeof(*c->regular));
+        r = &c->regular[c->regular_n++];
+        *r = (struct crawl_regular){
+            .source = dz_str_dup(source), .target = dz_str_dup(target), .every_ms = every_ms};
+        crawl_schedule_add(c, source, target, dz_now_ms());
+    } else if (every_ms < r->every_ms) {
+        r->every_ms = every_ms; /* two shelves of one series: the one in a hurry */
+    }
+}
+
+static bool can_crawl(const struct dz_source *s, enum dz_source_fn fn)
+{
+    return s && dz_source_info_of(s)->enabled && dz_source_info_of(s)->has[fn];
+}
+
+void crawl_schedule_read(struct dz_crawler *c)
+{
+    const struct dz_conf *conf = c->env.conf;
+    crawl_schedule_free(c);
+    for (size_t i = 0; i < conf->shelves_n; i++) {
+        const struct dz_conf_shelf *sh = &conf->shelves[i];
+        dz_str series = dz_str_of(sh->series);
+        size_t slash = dz_str_chr(series, '/');
+        if (slash == DZ_NPOS)
+            continue;
+        dz_str source = dz_str_sub(series, 0, slash), target = dz_str_after(series, slash);
+        int64_t every_ms = sh->every_ms ? sh->every_ms : conf->crawl.every_ms;
+        if (target.n > 0 && can_crawl(dz_sources_find(c->env.sources, source), DZ_FN_CHAPTERS))
+            add_regular(c, source, target, every_ms);
+    }
+    for (size_t i = 0; i < dz_sources_count(c->env.sources); i++) {
+        const struct dz_source *s = dz_sources_at(c->env.sources, i);
+        const struct dz_source_info *info = dz_source_info_of(s);
+        bool folders = dz_str_eq(info->id, DZ_S("local")) && c->o.import && info->enabled;
+        if (folders)
+            for (size_t o = 0; o < info->options_n; o++)
+                if (dz_str_eq(info->options[o].name, DZ_S("paths")) && info->options[o].value.n)
+                    add_regular(c, info->id, (dz_str){NULL, 0},
+                                info->every_ms ? info->every_ms : conf->crawl.every_ms);
+    }
+}
+
+void crawl_schedule_free(struct dz_crawler *c)
+{
+    for (size_t i = 0; i < c->regular_n; i++) {
+        free(c->regular[i].source);
+        free(c->regular[i].target);
+    }
+    free(c->regular);
+    c->regular = NULL;
+    c->regular_n = 0;
+    if (!c->stopping)
+        return;
+    free_items(c->asked);
+    c->asked = NULL;
+}
+
+/* Longer after each failure in a row. */
+static int64_t wait_of(const struct dz_crawler *c, const struct crawl_regular *g)
+{
+    int64_t max_ms = c->env.conf->crawl.retry_max_ms, wait_ms = g->every_ms;
+    max_ms = max_ms > g->every_ms ? max_ms : g->every_ms;
+    for (unsigned i = 0; i < g->failures && wait_ms < max_ms; i++)
+        wait_ms *= 2;
+    return wait_ms < max_ms ? wait_ms : max_ms;
+}
+
+void crawl_schedule_ended(struct dz_crawler *c, const struct crawl_running *r)
+{
+    struct crawl_regular *g = find(c, r->job.rec.source, r->job.rec.target);
+    if (!g || r->end.state == DZ_JOB_QUEUED)
+        return;
+    g->failures = r->fail.kind == DZ_SOURCE_OK ? 0 : g->failures + 1;
+    crawl_schedule_add(c, r->job.rec.source, r->job.rec.target, dz_now_ms() + wait_of(c, g));
+}
+
+static void on_ensure(struct dz_loop *l, struct dz_timer *t)
+{
+    (void)l;
+    crawl_schedule_ensure(dz_container(t, struct dz_crawler, ensure));
+}
+
+void crawl_schedule_ensure(struct dz_crawler *c)
+{
+    /* A `dozo crawl` or another back may have taken the row and be gone: the catalog keeps a row
+     * that is there already, with its earlier time. */
+    for (size_t i = 0; i < c->regular_n; i++)
+        crawl_schedule_add(c, dz_str_of(c->regular[i].source), dz_str_of(c->regular[i].target),
+                           dz_now_ms() + wait_of(c, &c->regular[i]));
+    dz_timer_set(c->env.loop, &c->ensure, ENSURE_EVERY_MS, on_ensure);
+}
+
+/* ---- asking from outside
+ * ---------------------------------------------------------------------------- */
+
+enum dz_code dz_crawl_ask(struct dz_catalog *c, const struct dz_sources *sources,
+                          const struct dz_crawl_ask *ask, int64_t *ret_job, bool *ret_new,
+                          struct dz_err *err)
+{
+    const struct dz_source *s = dz_sources_find(sources, ask->source);
+    if (!s)
+        return dz_fail(err, DZ_NOT_FOUND, "there is no source \"%.*s\"",
+                       (int)(ask->source.n < 100 ? ask->source.n : 100), ask->source.p);
+    const struct dz_source_info *info = dz_source_info_of(s);
+    bool local = dz_str_eq(info->id, DZ_S("local"));
+    if (!info->enabled)
+        return dz_fail(err, DZ_UNSUPPORTED, "the source \"%.*s\" is switched off in the settings",
+                       DZ_STR_FMT(info->id));
+    if (!local && ask->target.n == 0 && !info->has[DZ_FN_CRAWL])
+        return dz_fail(err, DZ_BAD_INPUT, "name a series as well: %.*s/ID", DZ_STR_FMT(info->id));
+    if (!local && ask->target.n > 0 && !info->has[DZ_FN_CHAPTERS])
+        return dz_fail(err, DZ_UNSUPPORTED, "the source \"%.*s\" has no series",
+                       DZ_STR_FMT(info->id));
+    char args[96];
+    snprintf(args, sizeof(args), "{\"full\":%s,\"limit_pages\":%llu}", ask->full ? "true" : "false",
+             (unsigned long long)(ask->limit_pages < INT64_MAX ? ask->limit_pages : INT64_MAX));
+    int64_t now_ms = dz_now_ms();
+    struct dz_job_rec j = {.kind = DZ_S("crawl"),
+                           .source = ask->source,
+                           .target = ask->target,
+                           .args = dz_str_of(args),
+                           .priority = 10,
+                           .run_after_ms = ask->run_after_ms ? ask->run_after_ms : now_ms};
+    return dz_catalog_job_add(c, &j, now_ms, ret_job, ret_new, err);
+}
