@@ -5,53 +5,75 @@
  * of 16 KiB from its first to its last moment and mostly writes a few hundred bytes of it: headers,
  * since content is copied elsewhere. From malloc it lies where the handshake's buffers were, which
  * is memory in use; here it has pages of its own, and those that are never written cost nothing.
- * That is 12 KiB for each idle connection. Any thread; nghttp2 frees.
+ * That is 6 to 9 KiB for each idle connection. Any thread; nghttp2 frees.
  *
- * The odd thing: nghttp2 does not say the size when it frees. So pages begin at a page's beginning,
- * and what malloc gives never does.
+ * The odd thing: nghttp2 does not say the size when it frees. So all such buffers lie in one range
+ * of addresses, reserved with the first one and kept for good; reserving is not using. When it is
+ * full, or the system refuses so many addresses, malloc does.
  */
 #include "http/h2_int.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#define PAGE_BYTES ((size_t)4096)
-#define PAGES_BYTES (5 * PAGE_BYTES)
-#define PAGED_MIN ((size_t)16 * 1024) /* and up to PAGES_BYTES */
+#define SLOT_BYTES ((size_t)20 * 1024) /* whole pages */
+#define SLOT_MIN ((size_t)16 * 1024)   /* smaller wishes are malloc's */
+#define SLOTS ((size_t)50000)
 
-static bool is_paged(const void *p)
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static char *range; /* NULL: there is none */
+static uint32_t spare[SLOTS];
+static size_t spare_n, begun_n; /* given back; taken at least once */
+
+static void reserve(void)
 {
-    return ((uintptr_t)p & (PAGE_BYTES - 1)) == 0;
+    void *p = mmap(NULL, SLOTS * SLOT_BYTES, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    range = p != MAP_FAILED ? p : NULL;
 }
 
-static void *from_heap(size_t n)
+static bool is_slot(const void *p)
 {
-    void *p = dz_alloc(n);
-    if (DZ_LIKELY(!is_paged(p)))
-        return p;
-    void *other = from_heap(n); /* p is held, so this is another place */
-    free(p);
-    return other;
+    return range && (uintptr_t)p - (uintptr_t)range < SLOTS * SLOT_BYTES;
+}
+
+static void *take_slot(void)
+{
+    (void)pthread_once(&once, reserve);
+    size_t at = SLOTS;
+    (void)pthread_mutex_lock(&lock);
+    if (range && spare_n > 0)
+        at = spare[--spare_n];
+    else if (range && begun_n < SLOTS)
+        at = begun_n++;
+    (void)pthread_mutex_unlock(&lock);
+    return at < SLOTS ? range + at * SLOT_BYTES : NULL;
+}
+
+static void give_slot(char *p)
+{
+    (void)madvise(p, SLOT_BYTES, MADV_DONTNEED);
+    (void)pthread_mutex_lock(&lock);
+    spare[spare_n++] = (uint32_t)((size_t)(p - range) / SLOT_BYTES);
+    (void)pthread_mutex_unlock(&lock);
 }
 
 static void *take(size_t n, void *user)
 {
     (void)user;
-    if (n < PAGED_MIN || n > PAGES_BYTES)
-        return from_heap(n);
-    void *p = mmap(NULL, PAGES_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    return p != MAP_FAILED ? p : from_heap(n);
+    void *p = n >= SLOT_MIN && n <= SLOT_BYTES ? take_slot() : NULL;
+    return p ? p : dz_alloc(n);
 }
 
 static void give(void *p, void *user)
 {
     (void)user;
-    if (!p || !is_paged(p)) {
+    if (p && is_slot(p))
+        give_slot(p);
+    else
         free(p);
-        return;
-    }
-    int rc = munmap(p, PAGES_BYTES);
-    dz_assert(rc == 0);
 }
 
 static void *take_zeroed(size_t n, size_t each, void *user)
@@ -66,20 +88,12 @@ static void *resize(void *p, size_t n, void *user)
 {
     if (!p)
         return take(n, user);
-    void *bigger;
-    if (is_paged(p)) {
-        bigger = take(n, user);
-        memcpy(bigger, p, n < PAGES_BYTES ? n : PAGES_BYTES);
-        give(p, user);
-        return bigger;
-    }
-    p = dz_realloc(p, n);
-    if (DZ_LIKELY(!is_paged(p)))
-        return p;
-    bigger = from_heap(n);
-    memcpy(bigger, p, n);
-    free(p);
-    return bigger;
+    if (!is_slot(p))
+        return dz_realloc(p, n);
+    void *moved = dz_alloc(n);
+    memcpy(moved, p, n < SLOT_BYTES ? n : SLOT_BYTES);
+    give_slot(p);
+    return moved;
 }
 
 nghttp2_mem dz_http_h2_mem = {
