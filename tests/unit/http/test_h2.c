@@ -82,7 +82,7 @@ static void pump(struct client *c)
         ssize_t n = nghttp2_session_mem_send(c->session, &p);
         assert_true(n >= 0);
         if (n > 0)
-            dz_http_test_feed(c->t, (dz_str){(const char *)p, (size_t)n}, false);
+            dz_http_test_push(c->t, (dz_str){(const char *)p, (size_t)n}, false);
         dz_str out = dz_http_test_output(c->t);
         if (n == 0 && out.n == c->seen)
             return;
