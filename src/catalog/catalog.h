@@ -155,6 +155,11 @@ struct dz_job_take {
     int64_t now_ms, lease_ms;
 };
 
+struct dz_source_counts { /* what the library keeps of one source */
+    dz_str source;
+    uint64_t series, chapters;
+};
+
 /* What crawls remember: small JSON texts by (source, name), gone after expires_ms (0: never). name:
  * "series/ID/titles", "health", "kv/KEY" … */
 struct dz_crawl_state_rec {
@@ -198,6 +203,8 @@ struct dz_catalog_driver {
     enum dz_code (*load_since)(void *self, int64_t series_id, const struct dz_snapshot *old,
                                struct dz_arena *a, struct dz_series_full *ret_full,
                                struct dz_err *err);
+    enum dz_code (*load_bare)(void *self, int64_t series_id, struct dz_arena *a,
+                              struct dz_series_full *ret_full, struct dz_err *err);
     enum dz_code (*shelves)(void *self, struct dz_arena *a, struct dz_shelf_rec **ret_v,
                             size_t *ret_n, struct dz_err *err);
     enum dz_code (*changes)(void *self, uint64_t since, struct dz_arena *a, int64_t **ret_ids,
@@ -240,6 +247,9 @@ struct dz_catalog_driver {
                          size_t *ret_n, struct dz_err *err);
     enum dz_code (*job_next)(void *self, int64_t *ret_due_ms, struct dz_err *err);
     enum dz_code (*jobs_trim)(void *self, size_t keep, struct dz_err *err);
+    enum dz_code (*job_counts)(void *self, uint64_t *ret_counts, struct dz_err *err);
+    enum dz_code (*source_counts)(void *self, struct dz_arena *a, struct dz_source_counts **ret_v,
+                                  size_t *ret_n, struct dz_err *err);
     enum dz_code (*state_put)(void *self, const struct dz_crawl_state_rec *v, size_t n,
                               int64_t now_ms, struct dz_err *err);
     enum dz_code (*state_list)(void *self, dz_str source, dz_str prefix, int64_t now_ms,
@@ -272,6 +282,11 @@ DZ_MUST enum dz_code dz_catalog_series_find(struct dz_catalog *c, dz_str source,
 /* One series with all its chapters, pages and assets, from one read transaction. DZ_NOT_FOUND. */
 DZ_MUST enum dz_code dz_catalog_load(struct dz_catalog *c, int64_t series_id, struct dz_arena *a,
                                      struct dz_series_full *ret_full, struct dz_err *err);
+/* The same without pages (pages_n is 0): what a crawl has to know, thousands of chapters in
+ * milliseconds. */
+DZ_MUST enum dz_code dz_catalog_load_bare(struct dz_catalog *c, int64_t series_id,
+                                          struct dz_arena *a, struct dz_series_full *ret_full,
+                                          struct dz_err *err);
 /* The same for dz_snapshot_update: chapters that did not change since `old` (an earlier snapshot of
  * the series, which must live on, or NULL) come as `kept`, so that a change of one chapter reads
  * one chapter and its pages. */
@@ -363,7 +378,7 @@ DZ_MUST enum dz_code dz_catalog_job_renew(struct dz_catalog *c, int64_t id, dz_s
                                           int64_t now_ms, int64_t lease_ms, uint64_t done,
                                           uint64_t total, struct dz_err *err);
 /* The end of an attempt: state DONE, FAILED or CANCELLED, or QUEUED with run_after_ms for another
- * attempt, unless its end was asked for: then it is CANCELLED. Reads state, run_after_ms, done,
+ * attempt (without fail_kind it worked and comes again: attempts starts anew), unless its end was asked for: then it is CANCELLED. Reads state, run_after_ms, done,
  * total, fail_kind, fail_text, result. DZ_CONFLICT as above: nothing is written. */
 DZ_MUST enum dz_code dz_catalog_job_end(struct dz_catalog *c, int64_t id, dz_str owner,
                                         const struct dz_job_rec *end, int64_t now_ms,
@@ -382,6 +397,14 @@ DZ_MUST enum dz_code dz_catalog_job_next(struct dz_catalog *c, int64_t *ret_due_
                                          struct dz_err *err);
 /* Forgets ended jobs beyond the newest `keep`. */
 DZ_MUST enum dz_code dz_catalog_jobs_trim(struct dz_catalog *c, size_t keep, struct dz_err *err);
+
+/* How many there are of each state; ret_counts has room for DZ_JOB_STATES numbers. */
+DZ_MUST enum dz_code dz_catalog_job_counts(struct dz_catalog *c, uint64_t *ret_counts,
+                                           struct dz_err *err);
+/* Sources that series came from, by name. */
+DZ_MUST enum dz_code dz_catalog_source_counts(struct dz_catalog *c, struct dz_arena *a,
+                                              struct dz_source_counts **ret_v, size_t *ret_n,
+                                              struct dz_err *err);
 
 /* n > 0 records in one transaction; a value with n = 0 forgets. */
 DZ_MUST enum dz_code dz_catalog_state_put(struct dz_catalog *c, const struct dz_crawl_state_rec *v,

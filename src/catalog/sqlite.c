@@ -643,6 +643,20 @@ static enum dz_code load_since(void *self, int64_t series_id, const struct dz_sn
     return DZ_OK;
 }
 
+static enum dz_code load_bare(void *self, int64_t series_id, struct dz_arena *a,
+                              struct dz_series_full *ret_full, struct dz_err *err)
+{
+    DZ_AUTO(dz_sq_reading_done) struct dz_sq_reading r = {0};
+    struct dz_series_full full = {0};
+    struct dz_text_pool pool = {.arena = a};
+    DZ_TRY(dz_sq_reading_begin(&r, self, err));
+    DZ_TRY(load_series(r.c, series_id, &pool, &full.series, err));
+    DZ_TRY(load_chapters(r.c, NULL, &pool, &full, err));
+    DZ_TRY(load_assets(r.c, series_id, &pool, &full, err));
+    *ret_full = full;
+    return DZ_OK;
+}
+
 static enum dz_code shelves(void *self, struct dz_arena *a, struct dz_shelf_rec **ret_v,
                             size_t *ret_n, struct dz_err *err)
 {
@@ -887,6 +901,7 @@ const struct dz_catalog_driver dz_catalog_sqlite = {
     .series_ids = series_ids,
     .series_find = series_find,
     .load_since = load_since,
+    .load_bare = load_bare,
     .shelves = shelves,
     .changes = changes,
     .counts = counts,
@@ -913,6 +928,8 @@ const struct dz_catalog_driver dz_catalog_sqlite = {
     .jobs = dz_sq_jobs,
     .job_next = dz_sq_job_next,
     .jobs_trim = dz_sq_jobs_trim,
+    .job_counts = dz_sq_job_counts,
+    .source_counts = dz_sq_source_counts,
     .state_put = dz_sq_state_put,
     .state_list = dz_sq_state_list,
     .part_put = dz_sq_part_put,

@@ -75,6 +75,8 @@ enum dz_sq_statement {
     DZ_SQ_JOBS,
     DZ_SQ_JOB_NEXT,
     DZ_SQ_JOBS_TRIM,
+    DZ_SQ_JOB_COUNTS,
+    DZ_SQ_SOURCE_COUNTS,
     DZ_SQ_STATE_SET,
     DZ_SQ_STATE_DEL,
     DZ_SQ_STATE_EXPIRE,
@@ -264,6 +266,10 @@ DZ_MUST enum dz_code dz_sq_jobs(void *self, size_t max, struct dz_arena *a,
                                 struct dz_job_rec **ret_v, size_t *ret_n, struct dz_err *err);
 DZ_MUST enum dz_code dz_sq_job_next(void *self, int64_t *ret_due_ms, struct dz_err *err);
 DZ_MUST enum dz_code dz_sq_jobs_trim(void *self, size_t keep, struct dz_err *err);
+DZ_MUST enum dz_code dz_sq_job_counts(void *self, uint64_t *ret_counts, struct dz_err *err);
+DZ_MUST enum dz_code dz_sq_source_counts(void *self, struct dz_arena *a,
+                                         struct dz_source_counts **ret_v, size_t *ret_n,
+                                         struct dz_err *err);
 DZ_MUST enum dz_code dz_sq_state_put(void *self, const struct dz_crawl_state_rec *v, size_t n,
                                      int64_t now_ms, struct dz_err *err);
 DZ_MUST enum dz_code dz_sq_state_list(void *self, dz_str source, dz_str prefix, int64_t now_ms,

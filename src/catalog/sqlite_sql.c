@@ -180,6 +180,7 @@ const char *const dz_sq_texts[DZ_SQ_STATEMENTS] = {
         "UPDATE job SET state = iif(?3 = 0 AND cancel_asked, 4, ?3), "
         "run_after_ms = iif(?3 = 0, ?4, run_after_ms), "
         "ended_ms = iif(?3 = 0 AND NOT cancel_asked, 0, ?5), owner = '', lease_until_ms = 0, "
+        "attempts = iif(?3 = 0 AND ?8 = '', 0, attempts), "
         "done = ?6, total = ?7, fail_kind = ?8, fail_text = ?9, result = ?10 "
         "WHERE id = ?1 AND state = 1 AND owner = ?2",
     [DZ_SQ_JOB_CANCEL] =
@@ -196,6 +197,9 @@ const char *const dz_sq_texts[DZ_SQ_STATEMENTS] = {
     [DZ_SQ_JOBS_TRIM] =
         "DELETE FROM job WHERE state >= 2 AND id NOT IN "
         "(SELECT id FROM job WHERE state >= 2 ORDER BY ended_ms DESC, id DESC LIMIT ?1)",
+    [DZ_SQ_JOB_COUNTS] = "SELECT state, count(*) FROM job GROUP BY state",
+    [DZ_SQ_SOURCE_COUNTS] =
+        "SELECT source, count(*), sum(chapters_n) FROM series GROUP BY source ORDER BY source",
 
     [DZ_SQ_STATE_SET] =
         "INSERT INTO crawl_state (source, name, value, updated_ms, expires_ms) "

@@ -302,6 +302,54 @@ enum dz_code dz_sq_jobs_trim(void *self, size_t keep, struct dz_err *err)
     return write_end(d, run_int(&d->write, DZ_SQ_JOBS_TRIM, most, err), err);
 }
 
+enum dz_code dz_sq_job_counts(void *self, uint64_t *ret_counts, struct dz_err *err)
+{
+    DZ_AUTO(dz_sq_reading_done) struct dz_sq_reading r = {0};
+    DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
+    uint64_t counts[DZ_JOB_STATES] = {0};
+    DZ_TRY(dz_sq_reading_begin(&r, self, err));
+    DZ_TRY(dz_sq_get(r.c, DZ_SQ_JOB_COUNTS, &st, err));
+    for (;;) {
+        bool row = false;
+        DZ_TRY(dz_sq_row(r.c, st, &row, err));
+        if (!row)
+            break;
+        int state = sqlite3_column_int(st, 0); /* the schema checks its range */
+        if (state >= 0 && state < DZ_JOB_STATES)
+            counts[state] = (uint64_t)sqlite3_column_int64(st, 1);
+    }
+    memcpy(ret_counts, counts, sizeof(counts));
+    return DZ_OK;
+}
+
+enum dz_code dz_sq_source_counts(void *self, struct dz_arena *a, struct dz_source_counts **ret_v,
+                                 size_t *ret_n, struct dz_err *err)
+{
+    DZ_AUTO(dz_sq_reading_done) struct dz_sq_reading r = {0};
+    DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
+    DZ_AUTO(dz_freep) struct dz_source_counts *v = NULL;
+    struct dz_text_pool pool = {.arena = a};
+    size_t n = 0, cap = 0;
+    DZ_TRY(dz_sq_reading_begin(&r, self, err));
+    DZ_TRY(dz_sq_get(r.c, DZ_SQ_SOURCE_COUNTS, &st, err));
+    for (;;) {
+        bool row = false;
+        DZ_TRY(dz_sq_row(r.c, st, &row, err));
+        if (!row)
+            break;
+        v = dz_sq_grown(v, n, &cap, sizeof(*v));
+        DZ_TRY(dz_sq_str(st, 0, &pool, &v[n].source, err));
+        v[n].series = (uint64_t)sqlite3_column_int64(st, 1);
+        v[n].chapters = (uint64_t)sqlite3_column_int64(st, 2);
+        n++;
+    }
+    void *copy;
+    DZ_TRY(dz_sq_arena_copy(a, v, n * sizeof(*v), &copy, err));
+    *ret_v = copy;
+    *ret_n = n;
+    return DZ_OK;
+}
+
 /* ---- what crawls remember ----------------------------------------------------------------------
  */
 

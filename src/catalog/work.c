@@ -109,6 +109,18 @@ enum dz_code dz_catalog_jobs_trim(struct dz_catalog *c, size_t keep, struct dz_e
     return c->driver->jobs_trim(c->self, keep, err);
 }
 
+enum dz_code dz_catalog_job_counts(struct dz_catalog *c, uint64_t *ret_counts, struct dz_err *err)
+{
+    return c->driver->job_counts(c->self, ret_counts, err);
+}
+
+enum dz_code dz_catalog_source_counts(struct dz_catalog *c, struct dz_arena *a,
+                                      struct dz_source_counts **ret_v, size_t *ret_n,
+                                      struct dz_err *err)
+{
+    return c->driver->source_counts(c->self, a, ret_v, ret_n, err);
+}
+
 /* ---- what crawls remember ----------------------------------------------------------------------
  */
 

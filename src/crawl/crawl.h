@@ -75,10 +75,13 @@ struct dz_crawler_options {
     struct dz_catalog *catalog;
     struct dz_store *store;
     struct dz_pool *pool;
-    unsigned jobs_max;          /* at once; 0: 8 */
-    bool schedule;              /* adds jobs of shelves and sources when they are due */
-    int64_t only_job;           /* > 0: that job, once, then `idle`; nothing else is taken */
-    void (*changed)(void *arg); /* the catalog shows something new */
+    unsigned jobs_max; /* at once; 0: 8 */
+    bool schedule;     /* adds jobs of shelves and sources when they are due */
+    int64_t only_job;  /* > 0: that job, once, then `idle`; nothing else is taken */
+    /* Of only_job: in place of the row's own args, which may be those of a schedule. */
+    bool only_full;
+    uint64_t only_limit_pages;
+    void (*changed)(void *arg);                               /* the catalog shows something new */
     void (*event)(void *arg, const struct dz_crawl_event *e); /* may be NULL */
     void (*idle)(void *arg, bool failed);
     /* Sources whose series come from files of this machine (`local`); worker thread, may block.
@@ -109,6 +112,28 @@ struct dz_crawl_ask {
 DZ_MUST enum dz_code dz_crawl_ask(struct dz_catalog *c, const struct dz_sources *sources,
                                   const struct dz_crawl_ask *ask, int64_t *ret_job, bool *ret_new,
                                   struct dz_err *err);
+
+/* How a source did, as its jobs wrote it down. Times in Unix milliseconds, 0: never. */
+struct dz_crawl_health_host {
+    dz_str host;
+    uint64_t requests, from_cache, revalidated, errors, bytes; /* since that process began */
+    int last_status;
+    int64_t paused_until_ms; /* the site wants to be left alone; 0: it does not */
+    int64_t waited_ms;
+};
+struct dz_crawl_health {
+    dz_str source;
+    int64_t updated_ms, last_ok_ms, last_error_ms;
+    dz_str last_kind, last_text;       /* of the last error; n = 0: none */
+    int64_t took_ms;                   /* the last pass */
+    uint64_t requests, requests_total; /* of the last pass; of all */
+    struct dz_crawl_health_host *hosts;
+    size_t hosts_n;
+};
+/* Of all sources that were ever crawled, by name. Blocks on the catalog. */
+DZ_MUST enum dz_code dz_crawl_health_list(struct dz_catalog *c, int64_t now_ms, struct dz_arena *a,
+                                          struct dz_crawl_health **ret_v, size_t *ret_n,
+                                          struct dz_err *err);
 
 /* ---- the back and its supervisor ------------------------------------------------------------- */
 

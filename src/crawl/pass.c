@@ -384,6 +384,8 @@ static void on_chapters(struct crawl_pass *p, const struct dz_source_result *res
     /* Oldest first: whoever reads along gets the next chapter next. */
     qsort(p->fresh, p->fresh_n, sizeof(*p->fresh), by_sort);
     p->kept_n = p->known_n - p->fresh_n;
+    if (p->j->limit_pages > 0 && p->fresh_n > p->j->limit_pages)
+        p->fresh_n = (size_t)p->j->limit_pages;
     if (p->changes_n > 0)
         crawl_pass_work(p, crawl_run_changes, on_changes_put);
     else

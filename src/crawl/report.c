@@ -97,6 +97,9 @@ static void put_health(struct dz_crawler *c, struct crawl_running *r)
     dz_json_int(&j, dz_now_ms() - r->began_ms);
     dz_json_key(&j, DZ_S("requests"));
     dz_json_int(&j, (int64_t)r->job.requests);
+    dz_json_key(&j, DZ_S("requests_total"));
+    dz_json_int(&j, json_integer_value(json_object_get(old, "requests_total")) +
+                        (int64_t)r->job.requests);
     put_hosts(&j, c, r->job.source);
     dz_json_end(&j);
     json_decref(old);

@@ -333,6 +333,11 @@ static void read_args(struct crawl_job *j)
     json_int_t limit = json_integer_value(json_object_get(v, "limit_pages"));
     j->limit_pages = limit > 0 ? (uint64_t)limit : 0;
     json_decref(v);
+    const struct dz_crawler_options *o = &j->crawler->o;
+    if (o->only_job > 0) {
+        j->full = j->full || o->only_full;
+        j->limit_pages = o->only_limit_pages;
+    }
 }
 
 /* ---- taking
