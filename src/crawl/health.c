@@ -1,0 +1,79 @@
+/*
+ * health: how sources did, read back for people and for /metrics.
+ *
+ * In: the records that report.c leaves in the catalog, JSON by (source, "health"). Out: structs in
+ * the caller's arena. A record that cannot be read counts as one that says nothing: it is written
+ * anew after the next pass. Any thread that may block.
+ */
+#include "crawl/crawl_int.h"
+
+#define HOSTS_MAX 1000u
+
+static int64_t number(const json_t *v, const char *name)
+{
+    json_int_t n = json_integer_value(json_object_get(v, name));
+    return n > 0 ? n : 0;
+}
+
+static dz_str text(const json_t *v, const char *name, struct dz_arena *a)
+{
+    const json_t *s = json_object_get(v, name);
+    if (!json_is_string(s))
+        return (dz_str){NULL, 0};
+    return dz_arena_str(a, (dz_str){json_string_value(s), json_string_length(s)});
+}
+
+static void read_hosts(const json_t *v, struct dz_arena *a, struct dz_crawl_health *h)
+{
+    size_t n = json_array_size(v);
+    n = n < HOSTS_MAX ? n : HOSTS_MAX;
+    h->hosts = dz_arena_alloc(a, (n ? n : 1) * sizeof(*h->hosts));
+    h->hosts_n = n;
+    for (size_t i = 0; i < n; i++) {
+        const json_t *of = json_array_get(v, i);
+        int64_t paused_ms = number(of, "paused_ms"), status = number(of, "last_status");
+        h->hosts[i] = (struct dz_crawl_health_host){
+            .host = text(of, "host", a),
+            .requests = (uint64_t)number(of, "requests"),
+            .from_cache = (uint64_t)number(of, "from_cache"),
+            .revalidated = (uint64_t)number(of, "revalidated"),
+            .errors = (uint64_t)number(of, "errors"),
+            .bytes = (uint64_t)number(of, "bytes"),
+            .last_status = status < 1000 ? (int)status : 0,
+            .paused_until_ms =
+                paused_ms && paused_ms < INT64_MAX - h->updated_ms ? h->updated_ms + paused_ms : 0,
+            .waited_ms = number(of, "waited_ms"),
+        };
+    }
+}
+
+enum dz_code dz_crawl_health_list(struct dz_catalog *c, int64_t now_ms, struct dz_arena *a,
+                                  struct dz_crawl_health **ret_v, size_t *ret_n, struct dz_err *err)
+{
+    struct dz_crawl_state_rec *rows = NULL;
+    size_t n = 0, kept = 0;
+    DZ_TRY(dz_catalog_state_list(c, (dz_str){NULL, 0}, DZ_S("health"), now_ms, a, &rows, &n, err));
+    struct dz_crawl_health *v = dz_arena_alloc(a, (n ? n : 1) * sizeof(*v));
+    for (size_t i = 0; i < n; i++) {
+        if (!dz_str_eq(rows[i].name, DZ_S("health")))
+            continue;
+        json_t *of = json_loadb(rows[i].value.p, rows[i].value.n, 0, NULL);
+        struct dz_crawl_health *h = &v[kept++];
+        *h = (struct dz_crawl_health){
+            .source = rows[i].source,
+            .updated_ms = rows[i].updated_ms,
+            .last_ok_ms = number(of, "last_ok_ms"),
+            .last_error_ms = number(of, "last_error_ms"),
+            .last_kind = text(of, "last_kind", a),
+            .last_text = text(of, "last_text", a),
+            .took_ms = number(of, "took_ms"),
+            .requests = (uint64_t)number(of, "requests"),
+            .requests_total = (uint64_t)number(of, "requests_total"),
+        };
+        read_hosts(json_object_get(of, "hosts"), a, h);
+        json_decref(of);
+    }
+    *ret_v = v;
+    *ret_n = kept;
+    return DZ_OK;
+}
