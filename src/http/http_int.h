@@ -377,7 +377,7 @@ struct dz_http_wire {
     ssize_t (*send_file)(struct dz_http_conn *c, const struct dz_file *f, uint64_t at, size_t n);
     uint64_t (*unsent)(
         struct dz_http_conn *c);              /* bytes that were taken but did not reach the peer */
-    bool (*readable)(struct dz_http_conn *c); /* recv would give bytes now */
+    bool (*readable)(struct dz_http_conn *c); /* recv would give bytes now; c waits for input */
     void (*arm)(struct dz_http_conn *c, uint32_t events);
     void (*finish)(struct dz_http_conn *c); /* no more bytes will be sent */
     void (*close)(struct dz_http_conn *c);

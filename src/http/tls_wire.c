@@ -263,6 +263,8 @@ static bool tls_readable(struct dz_http_conn *c)
     bool yes = SSL_peek(t->ssl, &byte, 1) > 0;
     ERR_clear_error();
     t->dry = t->dry && !yes;
+    if (yes) /* what was looked at lies in here now, and the socket may be quiet */
+        enter_queue(t);
     return yes;
 }
 

@@ -7,9 +7,11 @@
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include "http/http_int.h"
 #include "rig.h"
 
 #define BIG_BYTES ((uint64_t)64 * 1024 * 1024 + 77)
@@ -538,6 +540,53 @@ static void new_keys_and_old_ways(void **state)
     stop();
 }
 
+struct stop_look {
+    struct dz_msg msg;
+    struct dz_http_lane *lane;
+    SSL *client;
+    atomic_bool done;
+};
+
+/* Between two looks of the loop at its sockets a request comes, and a stop asks whether one is
+ * there. */
+static void look_at_stop(struct dz_loop *l, struct dz_msg *m)
+{
+    (void)l;
+    struct stop_look *look = dz_container(m, struct stop_look, msg);
+    struct dz_http_conn *c = look->lane->conns;
+    struct pollfd p = {.fd = c->watch.fd, .events = POLLIN};
+    (void)SSL_write(look->client, HELLO, (int)strlen(HELLO));
+    (void)poll(&p, 1, -1);
+    dz_http_conn_stop(c);
+    atomic_store(&look->done, true);
+}
+
+/* Looking takes the bytes off the socket, so that epoll says nothing more of them. */
+static void request_beside_a_stop(void **state)
+{
+    (void)state;
+    struct dz_http_options o = {.idle_timeout_ms = 5000}; /* what is forgotten is cut */
+    start(&o);
+    for (size_t v = 0; v < DZ_LEN(versions); v++) {
+        struct client c = client_new(versions[v], NULL, 0);
+        put(&c, DZ_S(HELLO));
+        assert_text(body_of(get(&c)), "hello world");
+        struct stop_look look = {.msg.fn = look_at_stop, .client = c.ssl};
+        while (!look.lane)
+            for (unsigned i = 0; i < rig.server->lanes_n; i++)
+                if (atomic_load(&rig.server->lanes[i]->counters.open) == 1)
+                    look.lane = rig.server->lanes[i];
+        dz_loop_post(look.lane->loop, &look.msg);
+        while (!atomic_load(&look.done))
+            usleep(1000);
+        assert_text(body_of(get(&c)), "hello world");
+        client_end(&c);
+        while (atomic_load(&look.lane->counters.open) > 0)
+            usleep(1000);
+    }
+    stop();
+}
+
 static dz_str read_all(int fd)
 {
     dz_buf_clear(&rig.out);
@@ -601,6 +650,7 @@ int main(void)
         cmocka_unit_test(reload),
         cmocka_unit_test(half_close),
         cmocka_unit_test(new_keys_and_old_ways),
+        cmocka_unit_test(request_beside_a_stop),
         cmocka_unit_test(no_handshake),
     };
     return cmocka_run_group_tests(tests, make_files, remove_files);
