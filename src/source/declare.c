@@ -21,6 +21,7 @@
 #define NAME_MAX_BYTES 63u
 #define LINE_MAX_BYTES 500u
 #define HELP_MAX 1000u
+#define ONLY_MAX 255u
 #define COLLECTIONS_MAX ((size_t)1024 * 1024)
 #define ARENA_MAX (8 * DZ_MIB)
 #define PER_HOST_MAX 64
@@ -45,8 +46,8 @@ struct reading {
     struct dz_err *err;
 };
 
-static const char *const members[] = {"id",    "name",  "version", "api",     "langs",
-                                      "match", "hosts", "limits",  "options", "collections"};
+static const char *const members[] = {"id",    "name",   "version", "api",         "langs", "match",
+                                      "hosts", "limits", "options", "collections", "only"};
 static const char *const types[] = {"string", "integer", "number", "boolean", "list"};
 static const char *const common[] = {"enabled", "rate",    "concurrency", "page_delay", "hosts",
                                      "proxy",   "headers", "user_agent",  "every"};
@@ -168,6 +169,9 @@ static enum dz_code read_head(struct reading *d)
                      json_integer_value(api), API);
     DZ_TRY(need_text(d, "name", LINE_MAX_BYTES, &info->name));
     DZ_TRY(need_text(d, "version", NAME_MAX_BYTES, &info->version));
+    const json_t *only = json_object_get(d->o, "only");
+    if (only && !json_is_null(only))
+        DZ_TRY(need_text(d, "only", ONLY_MAX, &info->only));
     DZ_TRY(read_texts(d, "langs", &info->langs, &info->langs_n));
     DZ_TRY(read_texts(d, "hosts", &info->hosts, &info->hosts_n));
     return read_match(d);

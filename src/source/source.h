@@ -93,6 +93,7 @@ struct dz_source_option { /* one of `options`, with what the settings say */
 struct dz_source_info {
     dz_str id, name, version, file; /* file: as messages name it */
     bool built_in, enabled;
+    dz_str only; /* the id of the one series that there is; n = 0: it has many */
     const dz_str *langs, *match, *hosts; /* match: longest first */
     size_t langs_n, match_n, hosts_n;
     bool has[DZ_FN_COUNT];
@@ -185,3 +186,21 @@ typedef void dz_source_done_fn(void *arg, const struct dz_source_result *res);
 DZ_MUST enum dz_code dz_source_run_call(struct dz_source_run *r, enum dz_source_fn fn, json_t *args,
                                         dz_source_done_fn *done, void *arg, struct dz_err *err);
 /* DZ_FN_CRAWL: args is one object {"full", "limit_pages", "options"}. */
+
+/* ---- tests of sources ------------------------------------------------------------------------ */
+
+/* What docs/sources.md calls the tests of a source: its functions called with recorded exchanges
+ * in place of the site. */
+struct dz_source_test {
+    const char *dir; /* with source.lua, expect.json and fixtures/ */
+    void (*began)(void *arg, const struct dz_source_info *info);
+    void (*ended)(void *arg, const char *name, const char *problems /* NULL: it passed; lines */,
+                  int64_t took_ms);
+    void (*untested)(void *arg, const char *function); /* that no case calls; may be NULL */
+    void (*log)(void *arg, dz_str text);               /* what the source logs; may be NULL */
+    void *arg;
+    unsigned passed, failed; /* counted up */
+};
+/* Blocking, on a loop of its own; nothing leaves the process. An error is a folder that cannot be
+ * tested at all; cases that fail are counted. */
+DZ_MUST enum dz_code dz_source_test(struct dz_source_test *test, struct dz_err *err);

@@ -1,0 +1,54 @@
+/*
+ * replay: what the two files of tests of sources share.
+ *
+ * replay.c reads recorded exchanges and answers requests with them, expect.c reads expect.json,
+ * calls the functions and compares. Files with recorded exchanges are described in docs/sources.md.
+ */
+#pragma once
+
+#include "source/source_int.h"
+
+#define REPLAY_FILE_MAX ((size_t)64 * 1024 * 1024) /* of one file, and of a body in a file */
+#define REPLAY_EXCHANGES_MAX 10000u
+
+struct replay_exchange {
+    const char *file; /* as messages name it */
+    uint32_t line;
+    bool apart;                          /* only for cases that name its file */
+    bool optional;                       /* need not be used */
+    dz_str method, shown_url, url;       /* url: in its normal form */
+    const struct dz_fetch_header *wants; /* what must be sent so */
+    size_t wants_n;
+    dz_str sent_body; /* n = 0: anything */
+    int status;       /* 0: no answer came, see broken */
+    enum dz_fetch_kind broken;
+    const struct dz_fetch_header *fields;
+    size_t fields_n;
+    dz_str body;
+    uint64_t used;
+    bool used_now; /* in this case */
+};
+
+struct replay;
+/* The loop must outlive it. */
+struct replay *replay_new(struct dz_loop *l);
+/* Answers what still waits as cancelled. */
+void replay_free(struct replay **r);
+/* The exchanges of a file; `file` for messages, folder for bodies that lie in files. apart: only
+ * for cases that name them. DZ_BAD_INPUT: "FILE:LINE: words". */
+DZ_MUST enum dz_code replay_add(struct replay *r, const char *file, const char *folder, dz_str text,
+                                bool apart, struct dz_err *err);
+/* A new case: exchanges of those files (as `file` was given) come first, then the common ones. The
+ * info says which hosts may be asked; it and the names must outlive the case. */
+void replay_begin(struct replay *r, const struct dz_source_info *info, const char *const *files,
+                  size_t files_n);
+/* `send` of struct dz_source_env. */
+void replay_send(struct replay *r, const struct dz_fetch_req *req);
+/* What was asked in this case and is not recorded, one a line; n = 0: nothing. */
+dz_str replay_missing(const struct replay *r);
+/* Exchanges that no case used and that are not marked as optional, and all of them. */
+size_t replay_count(const struct replay *r);
+const struct replay_exchange *replay_at(const struct replay *r, size_t i);
+/* Whether the requester would let such a request out: `hosts` of the source, and the hosts of its
+ * options that end in _url. */
+bool replay_allows(const struct dz_source_info *info, dz_str url);
