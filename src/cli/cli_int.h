@@ -108,6 +108,13 @@ enum dz_code dz_cli_import_paths(void *arg, const char *const *paths, size_t n,
                                  uint64_t *ret_chapters, struct dz_err *err);
 int dz_cli_back(struct dz_conf *conf, const char *config_path); /* the back role (back.c) */
 
+/* ---- sources --------------------------------------------------------------------------------- */
+
+/* Makes DIR/NAME with a source and its test (source_new.c); the folder's path is appended to
+ * ret_folder. DZ_BAD_INPUT: no name for a source; DZ_CONFLICT: there is something already. */
+DZ_MUST enum dz_code dz_source_new(const char *dir, const char *name, struct dz_buf *ret_folder,
+                                   struct dz_err *err);
+
 /* ---- serving --------------------------------------------------------------------------------- */
 
 /* The certificates of a running server (certs.c). */
