@@ -8,6 +8,7 @@
 #include "api/api_int.h"
 
 #define KIND_CDN 'c'
+#define KIND_CDN_JPG 'j' /* any page may be asked for as .jpg too; the answer names the file */
 #define KIND_PROBE 'm'
 #define KIND_READER 'r'
 
@@ -77,7 +78,7 @@ static void serve_cdn(struct dz_http_req *r, const struct dz_snapshot *snap, dz_
     size_t slash = dz_str_rchr(path, '/');
     struct object_request o = {
         .serial = snap->serial,
-        .kind = KIND_CDN,
+        .kind = dz_str_ends(path, DZ_S(".jpg")) ? KIND_CDN_JPG : KIND_CDN,
         .page = page,
         .name = slash == DZ_NPOS ? path : dz_str_sub(path, slash + 1, path.n),
         .x_metadata =

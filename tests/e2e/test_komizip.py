@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from comics import cbz, importing, page
 from conftest import Server, dozo, tool, until
 
 DAY = "public, max-age=86400"
@@ -367,3 +368,13 @@ def test_files_that_browsers_would_run(tmp_path, serve):
         r = s.get("/shelf/komi/cdn/" + name)
         assert (r.status, r["X-Content-Type-Options"], r["Content-Security-Policy"]) == (200, "nosniff", "sandbox")
     assert s.get("/shelf/komi/cdn/1-01.jpg")["Content-Security-Policy"] is None
+
+
+def test_a_page_under_two_names(tmp_path, serve):
+    """Any page answers to .jpg and to what it is; each address has its own file name, whoever asked first."""
+    cbz(tmp_path / "S/1.cbz", {"1.png": page(0)})
+    importing(tmp_path, "S", "--shelf", "s")
+    s = serve(tmp_path)
+    for extension in ("jpg", "png", "jpg", "png"):
+        r = s.get("/shelf/s/cdn/1-01." + extension)
+        assert (r.status, r.body, r["Content-Disposition"]) == (200, page(0), "inline; filename=1-01." + extension)
