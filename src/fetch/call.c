@@ -14,6 +14,7 @@
 #include "fetch/fetch_int.h"
 
 #define BOMB_FROM ((uint64_t)1024 * 1024)
+#define READ_BYTES 65536L /* at most so many in one call of libcurl */
 
 void dz_fetch_call_fail(struct dz_fetch_call *c, enum dz_fetch_kind kind, const char *fmt, ...)
 {
@@ -52,15 +53,43 @@ static size_t on_head(char *p, size_t one, size_t n, void *arg)
     return c->head.full ? 0 : n;
 }
 
+static size_t came(const struct dz_fetch_call *c)
+{
+    return c->whole ? c->whole_n : c->body.n;
+}
+
+/* A piece of the size that the site names holds most bodies and needs no copy at the end; one that
+ * was packed, or has no size, goes on in a buffer that grows. */
+static void take(struct dz_fetch_call *c, dz_str bytes)
+{
+    curl_off_t named = 0;
+    if (!c->whole && c->body.n == 0) {
+        (void)curl_easy_getinfo(c->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &named);
+        c->whole_n = 0;
+        if (named > 0 && (uint64_t)named <= c->body.max &&
+            dz_body_try((size_t)named, &c->whole, NULL) != DZ_OK)
+            c->whole = NULL;
+    }
+    if (c->whole && bytes.n > c->whole->n - c->whole_n) {
+        dz_buf_put(&c->body, (dz_str){c->whole->p, c->whole_n});
+        dz_body_unref(&c->whole);
+    }
+    if (!c->whole) {
+        dz_buf_put(&c->body, bytes);
+        return;
+    }
+    memcpy(c->whole->p + c->whole_n, bytes.p, bytes.n);
+    c->whole_n += bytes.n;
+}
+
 static size_t on_body(char *p, size_t one, size_t n, void *arg)
 {
     (void)one;
     struct dz_fetch_call *c = arg;
     curl_off_t wire = 0;
-    dz_buf_put(&c->body, (dz_str){p, n});
+    take(c, (dz_str){p, n});
     (void)curl_easy_getinfo(c->easy, CURLINFO_SIZE_DOWNLOAD_T, &wire);
-    bool bomb =
-        c->body.n > BOMB_FROM && wire > 0 && c->body.n / (uint64_t)wire > DZ_FETCH_RATIO_MAX;
+    bool bomb = came(c) > BOMB_FROM && wire > 0 && came(c) / (uint64_t)wire > DZ_FETCH_RATIO_MAX;
     c->too_large = c->body.full || bomb;
     return c->too_large ? 0 : n;
 }
@@ -204,6 +233,7 @@ bool dz_fetch_call_begin(struct dz_fetch_call *c)
     }
     uint64_t max = c->req.body_max && c->req.body_max < DZ_FETCH_BODY_MAX ? c->req.body_max
                                                                           : DZ_FETCH_BODY_MAX;
+    dz_body_unref(&c->whole);
     dz_buf_init(&c->body, (size_t)max);
     dz_buf_init(&c->head, DZ_FETCH_HEADERS_MAX);
     c->too_large = c->headers_too_large = c->is_private = false;
@@ -224,6 +254,7 @@ bool dz_fetch_call_begin(struct dz_fetch_call *c)
     SET(CURLOPT_HEADERDATA, c);
     SET(CURLOPT_WRITEFUNCTION, on_body);
     SET(CURLOPT_WRITEDATA, c);
+    SET(CURLOPT_BUFFERSIZE, READ_BYTES);
     SET(CURLOPT_ERRORBUFFER, c->words);
     SET(CURLOPT_PRIVATE, c);
     if (c->req.session) {
@@ -324,14 +355,17 @@ void dz_fetch_call_heard(struct dz_fetch_call *c, CURLcode curl)
         res->retry_after_ms =
             dz_fetch_retry_after(c->headers, c->headers_n, dz_loop_wall_s(c->fetch->loop));
         dz_body_unref(&res->body);
-        res->body = dz_body_new(c->body.n);
-        if (c->body.n > 0)
+        res->body = c->whole ? dz_body_ref(c->whole) : dz_body_new(c->body.n);
+        if (c->whole)
+            res->body->n = c->whole_n;
+        else if (c->body.n > 0)
             memcpy(res->body->p, c->body.p, c->body.n);
     } else {
         explain(c, curl);
     }
-    c->host->stats.bytes += c->body.n;
+    c->host->stats.bytes += came(c);
     dz_fetch_call_drop_wire(c);
+    dz_body_unref(&c->whole);
     dz_buf_done(&c->body);
     dz_buf_done(&c->head);
 }
@@ -342,6 +376,7 @@ void dz_fetch_call_free(struct dz_fetch_call **c)
     if (!gone)
         return;
     dz_fetch_call_drop_wire(gone);
+    dz_body_unref(&gone->whole);
     dz_buf_done(&gone->body);
     dz_buf_done(&gone->head);
     dz_body_unref(&gone->res.body);

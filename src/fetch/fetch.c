@@ -14,6 +14,7 @@
 
 #define WAIT_MAX_MS 60000
 #define CACHE_BYTES_MAX (256 * DZ_MIB)
+#define IDLE_CONNECTIONS_MAX 64L /* without it, libcurl closes most when few requests are out */
 
 struct socket_watch {
     struct dz_watch watch;
@@ -624,6 +625,7 @@ enum dz_code dz_fetch_new(struct dz_loop *l, const struct dz_fetch_options *o,
     dz_map_init(&f->hosts);
     f->multi = curl_multi_init();
     dz_assert(f->multi);
+    (void)curl_multi_setopt(f->multi, CURLMOPT_MAXCONNECTS, IDLE_CONNECTIONS_MAX);
     (void)curl_multi_setopt(f->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
     (void)curl_multi_setopt(f->multi, CURLMOPT_SOCKETDATA, f);
     (void)curl_multi_setopt(f->multi, CURLMOPT_TIMERFUNCTION, on_timeout);

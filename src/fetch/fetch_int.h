@@ -132,6 +132,8 @@ struct dz_fetch_call {
     CURL *easy;
     struct curl_slist *lines; /* request header */
     struct dz_buf head, body;
+    struct dz_body *whole; /* in place of body; whole_n bytes of it are there */
+    size_t whole_n;
     struct dz_fetch_header *headers;
     size_t headers_n;
     bool too_large, headers_too_large;
