@@ -11,8 +11,8 @@
 #include "cli/cli_int.h"
 
 static const struct dz_command *const commands[] = {
-    &dz_cmd_serve,    &dz_cmd_import, &dz_cmd_check,   &dz_cmd_config,
-    &dz_cmd_password, &dz_cmd_source, &dz_cmd_version,
+    &dz_cmd_serve, &dz_cmd_import, &dz_cmd_crawl,    &dz_cmd_jobs,   &dz_cmd_sources,
+    &dz_cmd_check, &dz_cmd_config, &dz_cmd_password, &dz_cmd_source, &dz_cmd_version,
 };
 
 static const char *command_name_at(const void *table, size_t i)
@@ -32,7 +32,7 @@ static const struct dz_command *find(const char *name)
 static void print_help(FILE *to)
 {
     fputs("Usage: dozo COMMAND [OPTION…] [ARGUMENT…]\n\n"
-          "A self-hosted media origin: import comics, serve them.\n\n"
+          "A self-hosted media origin: import comics, crawl them, serve them.\n\n"
           "Commands:\n",
           to);
     for (size_t i = 0; i < DZ_LEN(commands); i++)

@@ -101,11 +101,35 @@ void dz_progress_step(struct dz_progress *p, const char *name); /* one of many i
 /* before anything else is written; the next set draws again */
 void dz_progress_clear(struct dz_progress *p);
 
-/* ---- crawling ---------------------------------------------------------------------------------- */
+/* ---- table.c: rows and columns --------------------------------------------------------------- */
+
+#define DZ_TABLE_COLUMNS_MAX 12
+
+struct dz_table {
+    size_t columns;
+    char **cells; /* row by row, the heads first */
+    size_t n, cap;
+};
+void dz_table_init(struct dz_table *t, const char *const *heads, size_t columns);
+void dz_table_add(struct dz_table *t, dz_str text); /* the next cell; any text */
+/* No line is wider than `columns` (SIZE_MAX: no limit). */
+void dz_table_put(const struct dz_table *t, size_t columns, const char *line_end,
+                  struct dz_buf *out);
+void dz_table_done(struct dz_table *t); /* also a DZ_AUTO handler */
+/* Of stdout; false: it is no terminal, and nothing is written. */
+bool dz_terminal_size(size_t *ret_columns, size_t *ret_rows);
+/* "90 s", "12 min", "5 h", "3 d" */
+void dz_span_put(struct dz_buf *out, int64_t ms);
+
+/* ---- crawling ----------------------------------------------------------------------------------
+ */
 
 /* `import` of struct dz_crawler_options; arg is the struct dz_conf. */
 enum dz_code dz_cli_import_paths(void *arg, const char *const *paths, size_t n,
                                  uint64_t *ret_chapters, struct dz_err *err);
+/* The same, ended by `stop` after the page at hand: DZ_CANCELLED. NULL: nobody ends it. */
+enum dz_code dz_cli_import_until(struct dz_conf *conf, atomic_bool *stop, const char *const *paths,
+                                 size_t n, uint64_t *ret_chapters, struct dz_err *err);
 int dz_cli_back(struct dz_conf *conf, const char *config_path); /* the back role (back.c) */
 
 /* ---- sources --------------------------------------------------------------------------------- */

@@ -1,0 +1,595 @@
+/*
+ * crawl: one pass over one series, or over a whole source, now: for cron and for people who wait.
+ *
+ * In: "SOURCE/ID" or an address of the site. Out: chapters in the library, progress and what went
+ * wrong on stderr, a summary or one JSON object on stdout. The pass is a job like any other, so a
+ * running back and this command never crawl one series at once: while somebody else has the job
+ * this one waits for its end and then makes its own pass. One loop on the calling thread. SIGINT
+ * and SIGTERM let the job go where it stands; a second one ends the process at once. A running
+ * front is told of chapters, at most five times a second.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+
+#include "cli/crawl_int.h"
+
+#define JSON_BYTES_MAX (16 * DZ_MIB)
+#define NOTES_MAX 10000u
+#define NAME_BYTES_MAX (16 * DZ_KIB)
+#define TELL_EVERY_MS 200
+#define POLL_MS 500
+/* A back that runs beside takes due jobs within seconds: ours is due for others only when we did
+ * not get to it. */
+#define OURS_FOR_MS 60000
+#define TRIES_MAX 60u /* times that a job was neither ours nor anybody's */
+#define WORKERS 4u
+#define WORK_QUEUE_MAX 4096u
+#define JOBS_SEEN 1000u
+#define ARENA_MAX (64 * DZ_MIB)
+
+enum { OPT_FULL, OPT_LIMIT, OPT_JSON, OPT_QUIET };
+static const struct dz_option options[] = {
+    [OPT_FULL] = {"full", NULL, "ask again for what is kept and for what failed lately"},
+    [OPT_LIMIT] = {"limit-pages", "N", "at most N new chapters, or pages of a collection"},
+    [OPT_JSON] = {"json", NULL, "the result as one JSON object on stdout"},
+    [OPT_QUIET] = {"quiet", NULL, "no progress and no summary, only what went wrong"},
+    {NULL, NULL, NULL},
+};
+
+struct note { /* for --json */
+    char *kind, *chapter, *text;
+};
+
+struct run {
+    struct dz_conf *conf;
+    struct dz_sources *sources;
+    bool quiet, json, full;
+    uint64_t limit_pages;
+    struct dz_buf source, target;
+
+    struct dz_loop *loop;
+    struct dz_pool *pool;
+    struct dz_catalog *catalog;
+    struct dz_store *store;
+    struct dz_crawler *crawler; /* NULL between tries */
+    struct dz_timer wait, tell;
+    bool untold;
+    int64_t told_ms;
+
+    int64_t job;
+    bool job_is_ours, began, ended;
+    atomic_bool stop; /* a signal came; the import of `local` looks at it from a worker */
+    bool told_waiting, told_repair;
+    uint64_t chapters, changed, pages, bytes, requests;
+    char *fail_kind, *fail_text; /* NULL: it worked */
+    bool fail_said;
+    struct note *notes;
+    size_t notes_n, notes_cap;
+    struct dz_progress progress;
+};
+
+/* ---- what the crawler tells --------------------------------------------------------------------
+ */
+
+static void on_tell(struct dz_loop *l, struct dz_timer *t)
+{
+    struct run *r = dz_container(t, struct run, tell);
+    r->untold = false;
+    dz_bus_tell_changed(r->conf->data_dir);
+    r->told_ms = dz_loop_now_ms(l);
+}
+
+static void on_changed(void *arg)
+{
+    struct run *r = arg;
+    if (r->untold)
+        return;
+    r->untold = true;
+    int64_t wait_ms = r->told_ms + TELL_EVERY_MS - dz_loop_now_ms(r->loop);
+    dz_timer_set(r->loop, &r->tell, r->told_ms == 0 || wait_ms < 0 ? 0 : wait_ms, on_tell);
+}
+
+static void keep_note(struct run *r, const struct dz_crawl_event *e)
+{
+    if (!r->json || r->notes_n >= NOTES_MAX)
+        return;
+    if (r->notes_n == r->notes_cap) {
+        r->notes_cap = r->notes_cap ? r->notes_cap * 2 : 16;
+        r->notes = dz_realloc(r->notes, r->notes_cap * sizeof(*r->notes));
+    }
+    r->notes[r->notes_n++] = (struct note){
+        .kind = dz_str_dup(e->kind == DZ_CRAWL_NOTE ? DZ_S("note") : e->fail_kind),
+        .chapter = e->chapter.n ? dz_str_dup(e->chapter) : NULL,
+        .text = dz_str_dup(e->text),
+    };
+}
+
+static int shown_n(dz_str s)
+{
+    return (int)(s.n < 4000 ? s.n : 4000);
+}
+
+static void begin_chapter(struct run *r, const struct dz_crawl_event *e)
+{
+    /* Pages of another chapter do not count for this one's speed. */
+    r->progress.started = false;
+    r->progress.state.rate = 0;
+    char name[160];
+    snprintf(name, sizeof(name), "chapter %.*s", (int)(e->chapter.n < 100 ? e->chapter.n : 100),
+             e->chapter.p);
+    dz_progress_set(&r->progress, e->done, e->total, name);
+}
+
+static void say_chapter(struct run *r, const struct dz_crawl_event *e)
+{
+    r->chapters++;
+    if (r->progress.mode != DZ_PROGRESS_PLAIN)
+        return;
+    dz_say(&dz_cmd_crawl, "chapter %.*s: %llu page%s", shown_n(e->chapter), e->chapter.p,
+           (unsigned long long)e->total, e->total == 1 ? "" : "s");
+}
+
+static void say_trouble(struct run *r, const struct dz_crawl_event *e)
+{
+    keep_note(r, e);
+    if (e->kind == DZ_CRAWL_NOTE && r->quiet)
+        return;
+    dz_progress_clear(&r->progress);
+    if (e->kind == DZ_CRAWL_NOTE)
+        dz_say(&dz_cmd_crawl, "chapter %.*s: %.*s", shown_n(e->chapter), e->chapter.p,
+               shown_n(e->text), e->text.p);
+    else
+        dz_say(&dz_cmd_crawl, "%.*s (%.*s)", shown_n(e->text), e->text.p, shown_n(e->fail_kind),
+               e->fail_kind.p);
+}
+
+static void note_end(struct run *r, const struct dz_crawl_event *e)
+{
+    r->ended = true;
+    r->pages = e->done;
+    if (dz_str_eq(e->source, DZ_S("local")))
+        r->chapters = e->total; /* an import tells nothing of single ones */
+    else
+        r->changed = e->total > r->chapters ? e->total - r->chapters : 0;
+    if (e->fail_kind.n == 0)
+        return;
+    r->fail_kind = dz_str_dup(e->fail_kind);
+    r->fail_text = dz_str_dup(e->text);
+}
+
+static void on_event(void *arg, const struct dz_crawl_event *e)
+{
+    struct run *r = arg;
+    r->requests = e->requests > r->requests ? e->requests : r->requests;
+    switch (e->kind) {
+    case DZ_CRAWL_BEGIN:
+        r->began = true;
+        dz_progress_set(&r->progress, 0, 0, "asking for chapters");
+        break;
+    case DZ_CRAWL_CHAPTER:
+        begin_chapter(r, e);
+        break;
+    case DZ_CRAWL_PAGE: {
+        char name[160];
+        snprintf(name, sizeof(name), "chapter %.*s", (int)(e->chapter.n < 100 ? e->chapter.n : 100),
+                 e->chapter.p);
+        r->bytes += e->bytes;
+        dz_progress_set(&r->progress, e->done, e->total, name);
+        break;
+    }
+    case DZ_CRAWL_CHAPTER_KEPT:
+        say_chapter(r, e);
+        break;
+    case DZ_CRAWL_TROUBLE:
+        r->fail_said = true;
+        say_trouble(r, e);
+        break;
+    case DZ_CRAWL_NOTE:
+        say_trouble(r, e);
+        break;
+    case DZ_CRAWL_END:
+        note_end(r, e);
+        break;
+    }
+}
+
+/* ---- one try -----------------------------------------------------------------------------------
+ */
+
+static void on_stopped(void *arg)
+{
+    struct run *r = arg;
+    dz_loop_stop(r->loop);
+}
+
+static void on_idle(void *arg, bool failed)
+{
+    (void)failed;
+    struct run *r = arg;
+    dz_crawler_stop(r->crawler, on_stopped, r);
+}
+
+static void on_signal(struct dz_loop *l, int signo, void *arg)
+{
+    struct run *r = arg;
+    if (atomic_exchange(&r->stop, true)) {
+        sigset_t set;
+        sigemptyset(&set);
+        sigaddset(&set, signo);
+        dz_progress_clear(&r->progress);
+        signal(signo, SIG_DFL);
+        sigprocmask(SIG_UNBLOCK, &set, NULL);
+        raise(signo);
+    }
+    if (r->crawler)
+        dz_crawler_stop(r->crawler, on_stopped, r);
+    else
+        dz_loop_stop(l);
+}
+
+static enum dz_code import(void *arg, const char *const *paths, size_t n, uint64_t *ret_chapters,
+                           struct dz_err *err)
+{
+    struct run *r = arg;
+    return dz_cli_import_until(r->conf, &r->stop, paths, n, ret_chapters, err);
+}
+
+/* Runs r->job until it has ended, was stopped, or turned out to be somebody else's. */
+static enum dz_code try_once(struct run *r, struct dz_err *err)
+{
+    struct dz_crawler_options o = {
+        .loop = r->loop,
+        .conf = r->conf,
+        .catalog = r->catalog,
+        .store = r->store,
+        .pool = r->pool,
+        .only_job = r->job,
+        .only_full = r->full,
+        .only_limit_pages = r->limit_pages,
+        .changed = on_changed,
+        .event = on_event,
+        .idle = on_idle,
+        .import = import,
+        .arg = r,
+    };
+    DZ_TRY(dz_crawler_new(&o, &r->crawler, err));
+    dz_loop_run(r->loop);
+    struct dz_crawler *c = dz_take(&r->crawler);
+    dz_crawler_free(&c);
+    return DZ_OK;
+}
+
+static void on_waited(struct dz_loop *l, struct dz_timer *t)
+{
+    (void)t;
+    dz_loop_stop(l);
+}
+
+static void pause_a_little(struct run *r)
+{
+    dz_timer_set(r->loop, &r->wait, POLL_MS, on_waited);
+    dz_loop_run(r->loop);
+    dz_timer_stop(r->loop, &r->wait);
+}
+
+/* Whether somebody runs the job under a lease that holds. */
+static enum dz_code is_taken(struct run *r, bool *ret_taken, struct dz_err *err)
+{
+    DZ_AUTO(dz_arena_free) struct dz_arena *a = dz_arena_new(ARENA_MAX);
+    struct dz_job_rec *v = NULL;
+    size_t n = 0;
+    DZ_TRY(dz_catalog_jobs(r->catalog, JOBS_SEEN, a, &v, &n, err));
+    *ret_taken = false;
+    for (size_t i = 0; i < n; i++)
+        if (v[i].id == r->job)
+            *ret_taken = v[i].state == DZ_JOB_RUNNING && v[i].lease_until_ms > dz_now_ms();
+    if (*ret_taken && !r->told_waiting) {
+        r->told_waiting = true;
+        dz_say(&dz_cmd_crawl, "another process crawls it right now (job %lld): waiting for its end",
+               (long long)r->job);
+    }
+    return DZ_OK;
+}
+
+/* The crawler waits by itself as long as a repair runs; a person wants to know why. */
+static void look_for_repair(struct run *r)
+{
+    DZ_AUTO(dz_buf_done) struct dz_buf path;
+    int fd = -1;
+    dz_buf_init(&path, 8192);
+    dz_buf_putf(&path, "%s/run/import.lock", r->conf->data_dir);
+    if (!r->told_repair && dz_lock_file(dz_buf_cstr(&path), false, &fd, NULL) == DZ_CONFLICT) {
+        r->told_repair = true;
+        dz_say(&dz_cmd_crawl, "a repair of the library runs: waiting for its end");
+    }
+    dz_closep(&fd);
+}
+
+static enum dz_code ask(struct run *r, struct dz_err *err)
+{
+    struct dz_crawl_ask what = {
+        .source = dz_buf_str(&r->source),
+        .target = dz_buf_str(&r->target),
+        .full = r->full,
+        .limit_pages = r->limit_pages,
+        .run_after_ms = dz_now_ms() + OURS_FOR_MS,
+    };
+    int64_t before = r->job;
+    bool is_new;
+    DZ_TRY(dz_crawl_ask(r->catalog, r->sources, &what, &r->job, &is_new, err));
+    r->job_is_ours = is_new || (r->job_is_ours && r->job == before);
+    return DZ_OK;
+}
+
+static enum dz_code crawl(struct run *r, struct dz_err *err)
+{
+    for (unsigned tries = 0; tries < TRIES_MAX; tries++) {
+        bool taken;
+        DZ_TRY(ask(r, err));
+        DZ_TRY(is_taken(r, &taken, err));
+        if (taken) {
+            tries = 0;
+        } else {
+            look_for_repair(r);
+            DZ_TRY(try_once(r, err));
+        }
+        if (!r->began && !atomic_load(&r->stop))
+            pause_a_little(r);
+        if (r->began || atomic_load(&r->stop))
+            return DZ_OK;
+    }
+    return dz_fail(err, DZ_UNAVAILABLE, "job %lld cannot be taken", (long long)r->job);
+}
+
+/* A job that nobody but us has asked for does not wait in the queue for somebody else. */
+static void give_up_job(struct run *r)
+{
+    bool asked;
+    struct dz_err err;
+    if (!r->job_is_ours || !atomic_load(&r->stop))
+        return;
+    enum dz_code code = dz_catalog_job_cancel(r->catalog, r->job, dz_now_ms(), &asked, &err);
+    if (code != DZ_OK && code != DZ_NOT_FOUND)
+        dz_say(&dz_cmd_crawl, "%s", err.text);
+}
+
+/* ---- result ------------------------------------------------------------------------------------
+ */
+
+static void put_summary(struct dz_buf *b, const struct run *r, int64_t spent_ms)
+{
+    dz_text_put(b, dz_buf_str(&r->source), SIZE_MAX);
+    if (r->target.n > 0) {
+        dz_buf_putc(b, '/');
+        dz_text_put(b, dz_buf_str(&r->target), SIZE_MAX);
+    }
+    dz_buf_put(b, DZ_S(": "));
+    if (r->fail_kind) {
+        dz_buf_put(b, DZ_S("failed ("));
+        dz_text_put(b, dz_str_of(r->fail_kind), SIZE_MAX);
+        dz_buf_put(b, DZ_S("); "));
+    }
+    dz_count_put(b, r->chapters, "chapter", "chapters");
+    dz_buf_put(b, DZ_S(" new, "));
+    if (r->changed > 0) {
+        dz_buf_put_u64(b, r->changed);
+        dz_buf_put(b, DZ_S(" changed, "));
+    }
+    dz_count_put(b, r->pages, "page", "pages");
+    dz_buf_put(b, DZ_S(", "));
+    if (r->bytes > 0) {
+        dz_bytes_put(b, r->bytes);
+        dz_buf_put(b, DZ_S(", "));
+    }
+    dz_count_put(b, r->requests, "request", "requests");
+    dz_buf_putf(b, " in %.1f s\n", (double)spent_ms / 1000);
+}
+
+static void put_text(struct dz_json *j, const char *key, dz_str text)
+{
+    dz_json_key(j, dz_str_of(key));
+    if (text.p)
+        dz_json_str(j, text);
+    else
+        dz_json_null(j);
+}
+
+static void put_json(struct dz_buf *b, const struct run *r, int64_t spent_ms, bool worked)
+{
+    const struct {
+        const char *key;
+        uint64_t n;
+    } figures[] = {
+        {"job", (uint64_t)r->job},
+        {"chapters_new", r->chapters},
+        {"chapters_changed", r->changed},
+        {"pages", r->pages},
+        {"bytes", r->bytes},
+        {"requests", r->requests},
+        {"duration_ms", (uint64_t)spent_ms},
+    };
+    struct dz_json j;
+    dz_json_init(&j, b, DZ_JSON_INDENT4, false);
+    dz_json_object(&j);
+    dz_json_key(&j, DZ_S("ok"));
+    dz_json_bool(&j, worked);
+    put_text(&j, "source", dz_buf_str(&r->source));
+    put_text(&j, "target", r->target.n ? dz_buf_str(&r->target) : (dz_str){NULL, 0});
+    for (size_t i = 0; i < DZ_LEN(figures); i++) {
+        dz_json_key(&j, dz_str_of(figures[i].key));
+        dz_json_int(&j, (int64_t)figures[i].n);
+    }
+    put_text(&j, "failure", dz_str_of(r->fail_text));
+    put_text(&j, "failure_kind", dz_str_of(r->fail_kind));
+    dz_json_key(&j, DZ_S("notes"));
+    dz_json_array(&j);
+    for (size_t i = 0; i < r->notes_n; i++) {
+        dz_json_object(&j);
+        put_text(&j, "kind", dz_str_of(r->notes[i].kind));
+        put_text(&j, "chapter", dz_str_of(r->notes[i].chapter));
+        put_text(&j, "text", dz_str_of(r->notes[i].text));
+        dz_json_end(&j);
+    }
+    dz_json_end(&j);
+    dz_json_end(&j);
+    dz_buf_putc(b, '\n');
+}
+
+static int finish(struct run *r, int64_t spent_ms, enum dz_code code, const struct dz_err *err)
+{
+    bool stopped = atomic_load(&r->stop) && (r->fail_kind || !r->ended);
+    bool worked = code == DZ_OK && r->ended && !r->fail_kind;
+    dz_progress_clear(&r->progress);
+    if (code != DZ_OK && !r->fail_text) {
+        r->fail_kind = dz_strdup(dz_code_name(code));
+        r->fail_text = dz_strdup(err->text);
+    }
+    if (stopped)
+        dz_say(&dz_cmd_crawl,
+               "stopped; finished pages are kept, the same command goes on from here");
+    else if (r->fail_text && !r->fail_said)
+        dz_say(&dz_cmd_crawl, "%s", r->fail_text);
+    struct dz_buf out DZ_AUTO(dz_buf_done);
+    dz_buf_init(&out, JSON_BYTES_MAX);
+    if (r->json)
+        put_json(&out, r, spent_ms, worked);
+    else if (!r->quiet && !stopped)
+        put_summary(&out, r, spent_ms);
+    dz_print(&out);
+    return worked ? DZ_EXIT_OK : DZ_EXIT_FAILED;
+}
+
+/* ---- the command -------------------------------------------------------------------------------
+ */
+
+static enum dz_code open_all(struct run *r, struct dz_err *err)
+{
+    static const int signals[] = {SIGINT, SIGTERM};
+    const struct dz_conf *c = r->conf;
+    sigset_t set;
+    sigemptyset(&set);
+    for (size_t i = 0; i < DZ_LEN(signals); i++)
+        sigaddset(&set, signals[i]);
+    DZ_TRY(dz_loop_new(&r->loop, err));
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    DZ_TRY(dz_loop_signals(r->loop, signals, DZ_LEN(signals), on_signal, r, err));
+    DZ_TRY(dz_make_run_dir(c->data_dir, err));
+    DZ_TRY(dz_store_open(dz_conf_driver_name(c->store.driver), c->data_dir, c->store.uri, &r->store,
+                         err));
+    DZ_TRY(dz_catalog_open(dz_conf_driver_name(c->catalog.driver), c->data_dir, c->catalog.uri,
+                           &r->catalog, err));
+    return dz_pool_new(WORKERS, WORK_QUEUE_MAX, &r->pool, err);
+}
+
+static void close_all(struct run *r)
+{
+    if (r->loop) {
+        dz_timer_stop(r->loop, &r->tell);
+        dz_pool_close(&r->pool);
+    }
+    dz_catalog_close(&r->catalog);
+    dz_store_close(&r->store);
+    dz_loop_free(&r->loop);
+}
+
+static int crawl_with(struct run *r, const char *what)
+{
+    struct dz_err err = {0};
+    int status = dz_crawl_what(r->conf, r->sources, what, &r->source, &r->target);
+    if (status != DZ_EXIT_OK)
+        return status;
+    dz_progress_begin(&r->progress, false, r->quiet);
+    if ((r->quiet || r->progress.mode == DZ_PROGRESS_BAR) && r->conf->log.level == DZ_INFO)
+        dz_log_set_level(DZ_WARN);
+    int64_t begin_ns = dz_mono_ns();
+    enum dz_code code = open_all(r, &err);
+    if (code == DZ_OK)
+        code = crawl(r, &err);
+    if (r->catalog)
+        give_up_job(r);
+    if (r->untold || r->chapters + r->changed > 0)
+        dz_bus_tell_changed(r->conf->data_dir);
+    close_all(r);
+    if (!r->began && (code == DZ_NOT_FOUND || code == DZ_BAD_INPUT || code == DZ_UNSUPPORTED))
+        return dz_usage_error(&dz_cmd_crawl, "%s", err.text);
+    return finish(r, (dz_mono_ns() - begin_ns) / 1000000, code, &err);
+}
+
+static void forget(struct run *r)
+{
+    for (size_t i = 0; i < r->notes_n; i++) {
+        free(r->notes[i].kind);
+        free(r->notes[i].chapter);
+        free(r->notes[i].text);
+    }
+    dz_freep(&r->notes);
+    dz_freep(&r->fail_kind);
+    dz_freep(&r->fail_text);
+    dz_buf_done(&r->source);
+    dz_buf_done(&r->target);
+    dz_sources_unref(&r->sources);
+    dz_conf_unref(&r->conf);
+}
+
+static void on_problem(void *arg, const struct dz_err *e)
+{
+    (void)arg;
+    dz_say(&dz_cmd_crawl, "warning: %s", e->text);
+}
+
+static int run_crawl(int argc, char **argv)
+{
+    struct dz_args a;
+    int status;
+    if (!dz_args_begin(&dz_cmd_crawl, argc, argv, &a, &status))
+        return status;
+    struct run r = {.quiet = a.value[OPT_QUIET] != NULL,
+                    .json = a.value[OPT_JSON] != NULL,
+                    .full = a.value[OPT_FULL] != NULL};
+    dz_buf_init(&r.source, DZ_TEXT_MAX);
+    dz_buf_init(&r.target, DZ_TEXT_MAX);
+    struct dz_err err;
+    const char *limit = a.value[OPT_LIMIT];
+    bool limit_bad =
+        limit && (dz_str_u64(dz_str_of(limit), INT64_MAX, &r.limit_pages, NULL) != DZ_OK ||
+                  r.limit_pages == 0);
+    if (a.operands_n != 1)
+        status = dz_usage_error(&dz_cmd_crawl, a.operands_n ? "one SOURCE/ID at a time"
+                                                            : "what is to be crawled?");
+    else if (limit_bad)
+        status =
+            dz_usage_error(&dz_cmd_crawl, "--limit-pages \"%.100s\": a number from 1 on", limit);
+    else if (!dz_settings_load(&dz_cmd_crawl, a.config, &r.conf))
+        status = DZ_EXIT_FAILED;
+    else if (dz_sources_load(r.conf, on_problem, NULL, &r.sources, &err) != DZ_OK) {
+        dz_say(&dz_cmd_crawl, "%s", err.text);
+        status = DZ_EXIT_FAILED;
+    } else {
+        status = crawl_with(&r, a.operands[0]);
+    }
+    forget(&r);
+    dz_args_done(&a);
+    return status;
+}
+
+const struct dz_command dz_cmd_crawl = {
+    .name = "crawl",
+    .summary = "fetch what is new at a site, once",
+    .usage = "crawl SOURCE[/ID] [--full] [--limit-pages N]\n"
+             "crawl ADDRESS",
+    .help =
+        "Asks the site for new chapters of a series and takes them into the library, whole or not\n"
+        "at all: dozo crawl viz.com/komi-cant-communicate. An address of a page at the site does\n"
+        "as well. A running server shows new chapters at once. Ctrl-C stops; finished pages are\n"
+        "kept, and the same command goes on from there. When another dozo crawls the series right\n"
+        "now this one waits for its end first.\n"
+        "\n"
+        "Series of shelves are crawled by `dozo serve` too, every crawl.every. `dozo sources`\n"
+        "lists the sources, `dozo jobs` what runs.\n"
+        "\n"
+        "Exit status: 0 all fine, 1 something failed, 2 wrong use.",
+    .options = options,
+    .run = run_crawl,
+};
