@@ -25,13 +25,15 @@ import sys
 import tempfile
 
 import cases
+import crawl
 import load
 import peers
 
 IDLE_CONNECTIONS = 10000
 LOST_TOLD = 0.001   # connections a request
 MIB = 1024 * 1024
-KEYS = (*(g.key for g in cases.groups()), "memory")
+SERVED = (*(g.key for g in cases.groups()), "memory")   # groups in which servers are asked
+KEYS = (*SERVED, "crawl")
 
 
 def say(text=""):
@@ -148,6 +150,13 @@ def run_memory(servers, idle, options, report):
          table(["", *names], [line("started, each object served once", idle), line("10,000 idle connections add", added)]), options)
 
 
+# ---- the crawl -------------------------------------------------------------------------------------------------------------------------
+
+def run_crawl(folder, cpus, options, report):
+    if options.only.lower() in "crawl" and is_wanted("crawl", options):
+        tell("crawl", crawl.measure(options.dozo, folder, cpus, table, machine(options.dozo), report.setdefault("crawl", {})), options)
+
+
 # ---- the run ---------------------------------------------------------------------------------------------------------------------------
 
 def machine(dozo):
@@ -212,6 +221,20 @@ def arguments():
     return options
 
 
+def run_served(folder, cpus, options, servers, report):
+    cases.make_files(folder)
+    peers.make_certificate(folder)
+    start_all(options, folder, cpus[0], servers)
+    groups = cases.groups()
+    for case in groups[0].cases:
+        load.check(case, servers)
+    idle = {s.name: s.memory_bytes() for s in servers}
+    say(", ".join(f"{n} {peers.version(n)}" for n in cases.PEERS) + "\n")
+    for group in groups:
+        run_group(group, servers, options, cpus[-1], folder, report)
+    run_memory(servers, idle, options, report)
+
+
 def main():
     options = arguments()
     os.environ["PATH"] += ":/usr/sbin:/sbin"
@@ -231,17 +254,9 @@ def main():
     folder.chmod(0o755)
     servers, report = [], {}
     try:
-        cases.make_files(folder)
-        peers.make_certificate(folder)
-        start_all(options, folder, cpus[0], servers)
-        groups = cases.groups()
-        for case in groups[0].cases:
-            load.check(case, servers)
-        idle = {s.name: s.memory_bytes() for s in servers}
-        say(", ".join(f"{n} {peers.version(n)}" for n in cases.PEERS) + "\n")
-        for group in groups:
-            run_group(group, servers, options, cpus[-1], folder, report)
-        run_memory(servers, idle, options, report)
+        if any(is_wanted(k, options) for k in SERVED):
+            run_served(folder, cpus, options, servers, report)
+        run_crawl(folder, cpus, options, report)
         if options.json:
             pathlib.Path(options.json).write_text(json.dumps(report, indent=2))
     except peers.Unmeasured as e:

@@ -346,4 +346,4 @@ def version(name):
 
 
 def missing_tools(names):
-    return [t for t in ("taskset", "wrk", "h2load", "openssl", *(TOOLS[n] for n in names)) if not shutil.which(t)]
+    return [t for t in ("taskset", "wrk", "h2load", "openssl", "curl", "strace", *(TOOLS[n] for n in names)) if not shutil.which(t)]

@@ -58,6 +58,8 @@ caddy|a peer to measure against
 apache2|a peer to measure against
 wrk|makes the load
 nghttp2-client|makes the load over HTTP/2 (h2load)
+curl|fetches the same chapter as a crawl
+strace|counts the system calls of a crawl
 openssl|the certificate of the measurement
 python3|runs the measurement
 util-linux|taskset: a core for the server, one for the load
