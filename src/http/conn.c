@@ -222,10 +222,6 @@ static void read_head(struct dz_http_conn *c)
     ssize_t got = receive(c, in->p + in->n, in->cap - in->n);
     if (nothing_read(c, got))
         return;
-    if (DZ_UNLIKELY(c->h2 != NULL)) { /* the wire has found out while it read */
-        dz_http_h2_fed(c, (dz_str){in->p + from, (size_t)got});
-        return;
-    }
     in->n += (size_t)got;
     /* A line that goes on says nothing new to the parser, but it judges the very first bytes by
      * themselves. */

@@ -807,19 +807,6 @@ void dz_http_h2_event(struct dz_http_conn *c, uint32_t events)
         dz_http_drop(c);
 }
 
-void dz_http_h2_fed(struct dz_http_conn *c, dz_str bytes)
-{
-    c->busy++;
-    bool ok = take(c->h2, (const uint8_t *)bytes.p, bytes.n);
-    if (ok)
-        run_ready(c->h2);
-    c->busy--;
-    if (ok)
-        dz_http_h2_settle(c);
-    else
-        dz_http_drop(c);
-}
-
 void dz_http_h2_stop(struct dz_http_conn *c)
 {
     begin_stop(c->h2);

@@ -8,9 +8,9 @@
  * reply is handed over.
  *
  * Three layers: parse, chunk, cond, range, negotiate, route are pure functions over bytes; respond
- * turns what a handler says into a dz_http_answer, which knows nothing of HTTP/1.1 framing on the
- * wire; conn is the HTTP/1.1 machine on a wire, and the only one that writes. A second protocol or
- * an encrypted wire replaces conn or wire, and nothing else.
+ * turns what a handler says into a dz_http_answer, which knows nothing of framing; below it are a
+ * protocol (conn, serve, write and stream are HTTP/1.1; h2 and h2_stream are HTTP/2 and share
+ * conn's life) and a wire (a socket, TLS, or the memory of a test), and these alone read and write.
  */
 #pragma once
 
@@ -452,7 +452,6 @@ bool dz_http_h2_is_gone(const struct dz_http_stream *s); /* nobody listens any m
 void dz_http_h2_released(struct dz_http_stream *s);      /* its request was given back */
 /* For conn.c. `lost`: the wire is gone; `owes`: handlers still have requests of it. */
 void dz_http_h2_event(struct dz_http_conn *c, uint32_t events);
-void dz_http_h2_fed(struct dz_http_conn *c, dz_str bytes);
 void dz_http_h2_settle(struct dz_http_conn *c);
 void dz_http_h2_stop(struct dz_http_conn *c);
 void dz_http_h2_lost(struct dz_http_conn *c);
