@@ -381,21 +381,29 @@ enum dz_code dz_http_spare_open(struct dz_http_server *s, struct dz_err *err)
     return DZ_OK;
 }
 
-/* Under the lock. Ends a connection that nobody uses, unless its descriptor would not come back:
- * the limit may have been lowered meanwhile. */
+/* Whether it waits for a request of which nothing has come, and its descriptor would come back: the
+ * limit may have been lowered meanwhile. */
+static bool is_spare(struct dz_http_conn *c, const struct rlimit *rl)
+{
+    return c->state == CONN_READ && c->timed == TIMED_IDLE && !c->busy &&
+           (rlim_t)c->watch.fd < rl->rlim_cur && !c->wire->readable(c);
+}
+
+/* Under the lock. Ends the oldest connection that nobody uses; from the oldest on, since looking
+ * for input is a system call. */
 static bool give_up_idle(struct dz_http_lane *lane)
 {
     struct rlimit rl;
-    struct dz_http_conn *oldest = NULL;
+    struct dz_http_conn *c = lane->conns;
     if (getrlimit(RLIMIT_NOFILE, &rl) != 0)
         return false;
-    for (struct dz_http_conn *c = lane->conns; c; c = c->next)
-        if (c->state == CONN_READ && c->timed == TIMED_IDLE && !c->busy &&
-            (rlim_t)c->watch.fd < rl.rlim_cur && !c->wire->readable(c))
-            oldest = c;
-    if (oldest)
-        dz_http_drop(oldest);
-    return oldest != NULL;
+    while (c && c->next)
+        c = c->next;
+    while (c && !is_spare(c, &rl))
+        c = c->prev;
+    if (c)
+        dz_http_drop(c);
+    return c != NULL;
 }
 
 static void resume_accepting(struct dz_loop *l, struct dz_timer *t)
