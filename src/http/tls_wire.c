@@ -18,6 +18,9 @@
 #include <unistd.h>
 
 #define RECORD_BYTES ((size_t)SSL3_RT_MAX_PLAIN_LENGTH)
+/* Without data between them. RFC 8446 4.6.3 sets no limit, and OpenSSL would deal with them as long
+ * as the socket has more, while no other connection of the lane has its turn. */
+#define KEY_UPDATES_MAX 32
 
 struct dz_http_tls {
     struct dz_http_conn *conn;
@@ -31,6 +34,7 @@ struct dz_http_tls {
     bool kernel;   /* encrypts what is sent */
     bool dry;      /* the last read found nothing more */
     bool read_wants_out, write_wants_in;
+    uint8_t key_updates; /* of the client's, since its last data */
     size_t record_bytes; /* of a record at most; less when the client asked for it (RFC 6066 4) */
     size_t retry_n;      /* length of the write that OpenSSL wants to see again; 0: none */
     size_t ahead;        /* bytes of it that went out although they were not offered again */
@@ -145,11 +149,30 @@ static void say_goodbye(struct dz_http_tls *t)
 
 /* ---- handshake ------------------------------------------------------------------------------- */
 
+/* Every message of TLS 1.3 after the handshake. What was received counts as the end then, which is
+ * what makes OpenSSL stop reading. */
+static void on_message(int sent, int version, int type, const void *p, size_t n, SSL *ssl,
+                       void *arg)
+{
+    (void)version;
+    struct dz_http_tls *t = arg;
+    if (sent || type != SSL3_RT_HANDSHAKE || n == 0 || *(const char *)p != SSL3_MT_KEY_UPDATE)
+        return;
+    if (t->key_updates < KEY_UPDATES_MAX)
+        t->key_updates++;
+    else
+        SSL_set_shutdown(ssl, SSL_RECEIVED_SHUTDOWN);
+}
+
 static void shaken(struct dz_http_conn *c)
 {
     struct dz_http_tls *t = tls_of(c);
     t->ready = true;
     dz_http_tls_set_unref(&t->set);
+    if (SSL_version(t->ssl) == TLS1_3_VERSION) {
+        SSL_set_msg_callback(t->ssl, on_message);
+        SSL_set_msg_callback_arg(t->ssl, t);
+    }
     t->kernel = BIO_get_ktls_send(SSL_get_wbio(t->ssl)) != 0;
     unsigned small = SSL_SESSION_get_max_fragment_length(SSL_get0_session(t->ssl));
     t->record_bytes = small ? (size_t)256 << small : RECORD_BYTES;
@@ -231,8 +254,10 @@ static ssize_t tls_recv(struct dz_http_conn *c, void *p, size_t n)
     errno = 0;
     t->read_wants_out = false;
     t->dry = !SSL_read_ex(t->ssl, p, n, &got);
-    if (!t->dry)
+    if (!t->dry) {
+        t->key_updates = 0;
         return (ssize_t)got;
+    }
     int native = errno;
     switch (SSL_get_error(t->ssl, 0)) {
     case SSL_ERROR_WANT_WRITE:

@@ -540,6 +540,27 @@ static void new_keys_and_old_ways(void **state)
     stop();
 }
 
+/* Key updates are work for nothing, so many of them without a word between end the connection. */
+static void key_updates(void **state)
+{
+    (void)state;
+    start(NULL);
+    for (int n = 32; n <= 33; n++) {
+        struct client c = client_new(TLS1_3_VERSION, NULL, 0);
+        for (int round = 0; round < 2; round++) {
+            for (int i = 0; i < 32 || (i < n && round == 1); i++) {
+                assert_int_equal(SSL_key_update(c.ssl, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+                assert_int_equal(SSL_do_handshake(c.ssl), 1);
+            }
+            (void)SSL_write(c.ssl, HELLO, (int)strlen(HELLO));
+            dz_str answer = get(&c);
+            assert_int_equal(answer.n > 0, n == 32 || round == 0);
+        }
+        client_end(&c);
+    }
+    stop();
+}
+
 struct stop_look {
     struct dz_msg msg;
     struct dz_http_lane *lane;
@@ -650,6 +671,7 @@ int main(void)
         cmocka_unit_test(reload),
         cmocka_unit_test(half_close),
         cmocka_unit_test(new_keys_and_old_ways),
+        cmocka_unit_test(key_updates),
         cmocka_unit_test(request_beside_a_stop),
         cmocka_unit_test(no_handshake),
     };
