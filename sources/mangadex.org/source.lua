@@ -1,10 +1,34 @@
 -- mangadex.org over its public API (https://api.mangadex.org/docs/). Pictures come from the address that the API names for each
 -- chapter; that host is a different one each time, in a few domains.
 
-local PAGE = 100 -- records of one answer
+local RECORDS_MAX = 10000 -- the API gives no more of one list
+local RATINGS = { "safe", "suggestive", "erotica", "pornographic" } -- without them the last one is left out
+
+-- What the API says of its own errors: { result = "error", errors = { { status, title, detail } } }.
+local function refuse(kind)
+  return function(res)
+    local ok, answer = pcall(res.json, res)
+    local detail = ok and json.at(answer, "errors[0].detail") or ok and json.at(answer, "errors[0].title")
+    dozo.fail(kind, res.url .. " answered " .. res.status .. (detail and ": " .. tostring(detail) or ""))
+  end
+end
+
+local requests = http.new {
+  on_status = { [400] = refuse("bad_url"), [403] = refuse("auth"), [404] = refuse("not_found") },
+}
+
+local function ask(path, query)
+  local answer = requests.get(opt.base_url .. path, { query = query }):json()
+  if type(answer) ~= "table" or type(answer.data) ~= "table" then
+    dozo.fail("parse", opt.base_url .. path .. " gives no data")
+  end
+  return answer
+end
 
 local function api(path, query)
-  return http.get(opt.base_url .. path, { query = query }):json().data
+  local record = ask(path, query).data
+  if type(record.attributes) ~= "table" then dozo.fail("parse", opt.base_url .. path .. " has no attributes") end
+  return record
 end
 
 -- The first of the wanted language, English, whatever there is.
@@ -21,6 +45,12 @@ end
 local function present(value)
   if value == dozo.null or value == "" then return nil end
   return value
+end
+
+-- "1" and "10.5" as numbers; "12a", "Extra" as they stand.
+local function number(text)
+  text = present(text)
+  return text and (text:match("^%d+%.?%d*$") and tonumber(text) or text)
 end
 
 -- Each relationship of a type with what came along of it.
@@ -43,7 +73,7 @@ end
 
 local function tags(attributes, genres)
   local out = {}
-  for _, tag in ipairs(attributes.tags or {}) do
+  for _, tag in ipairs(present(attributes.tags) or {}) do
     local name = pick(tag.attributes.name)
     if name and (tag.attributes.group == "genre") == genres then out[#out + 1] = name end
   end
@@ -53,28 +83,6 @@ end
 local function day(text)
   local y, m, d = tostring(present(text) or ""):match("^(%d%d%d%d)%-(%d%d)%-(%d%d)")
   return y and { year = tonumber(y), month = tonumber(m), day = tonumber(d) } or nil
-end
-
-local function series_record(record)
-  local a = record.attributes
-  local titles = {}
-  for _, title in ipairs(a.altTitles or {}) do titles[#titles + 1] = title end
-  return {
-    id = record.id,
-    title = pick(a.title) or record.id,
-    alt_titles = titles,
-    description = pick(a.description),
-    authors = people(record, "author"),
-    artists = people(record, "artist"),
-    genres = tags(a, true),
-    tags = tags(a, false),
-    lang = present(a.originalLanguage),
-    links = present(a.links),
-    date = present(a.year) and { year = a.year } or nil,
-    rating = present(a.contentRating),
-    status = present(a.status),
-    url = "https://mangadex.org/title/" .. record.id,
-  }
 end
 
 local function chapter_record(record)
@@ -87,28 +95,70 @@ local function chapter_record(record)
   local manga = related(record, "manga")[1]
   return {
     id = record.id,
-    volume = str.number(present(a.volume) or "") or present(a.volume),
-    chapter = str.number(present(a.chapter) or "") or present(a.chapter),
+    volume = number(a.volume),
+    chapter = number(a.chapter),
     title = present(a.title),
     lang = present(a.translatedLanguage),
     pages = present(a.pages),
     team = team,
-    date = day(a.publishAt),
+    date = day(present(a.updatedAt) or a.publishAt),
     url = "https://mangadex.org/chapter/" .. record.id,
     series = manga and manga.id or nil,
   }
 end
 
 -- All records of a list that comes in pages.
-local function all(path, query)
-  local out, offset = {}, 0
+local function all(path, limit, query)
+  local out = {}
+  query.limit = limit
   repeat
-    query.limit, query.offset = PAGE, offset
-    local answer = http.get(opt.base_url .. path, { query = query }):json()
+    query.offset = #out
+    local answer = ask(path, query)
     for _, record in ipairs(answer.data) do out[#out + 1] = record end
-    offset = offset + PAGE
-  until offset >= (answer.total or 0) or #answer.data == 0
+  until #out >= (answer.total or 0) or #answer.data == 0 or #out + limit > RECORDS_MAX
   return out
+end
+
+local function cover_address(manga, file)
+  return opt.uploads_url .. "/covers/" .. manga .. "/" .. file
+end
+
+-- Asked once a run: the series and its cover stand in one answer.
+local known_series = {}
+local function manga(id)
+  if not known_series[id] then
+    known_series[id] = api("/manga/" .. url.encode(id), { ["includes[]"] = { "artist", "author", "cover_art" } })
+  end
+  return known_series[id]
+end
+
+local function cover_of(record)
+  local cover = related(record, "cover_art")[1]
+  local file = cover and type(cover.attributes) == "table" and present(cover.attributes.fileName)
+  return file and cover_address(record.id, file) or nil
+end
+
+local function series_record(record)
+  local a = record.attributes
+  local titles = {}
+  for _, title in ipairs(present(a.altTitles) or {}) do titles[#titles + 1] = title end
+  return {
+    id = record.id,
+    title = pick(a.title) or "Untitled",
+    alt_titles = titles,
+    description = pick(a.description),
+    authors = people(record, "author"),
+    artists = people(record, "artist"),
+    genres = tags(a, true),
+    tags = tags(a, false),
+    lang = present(a.originalLanguage),
+    links = present(a.links),
+    date = present(a.year) and { year = a.year } or nil,
+    rating = present(a.contentRating),
+    status = present(a.status),
+    url = "https://mangadex.org/title/" .. record.id,
+    cover = cover_of(record),
+  }
 end
 
 return dozo.source {
@@ -131,15 +181,16 @@ return dozo.source {
   end,
 
   series = function(id)
-    return series_record(api("/manga/" .. url.encode(id), { ["includes[]"] = { "author", "artist" } }))
+    return series_record(manga(id))
   end,
 
   chapters = function(id)
     local out = {}
-    local query = { ["translatedLanguage[]"] = opt.language, ["order[chapter]"] = "asc", ["includes[]"] = "scanlation_group" }
-    for _, record in ipairs(all("/manga/" .. url.encode(id) .. "/feed", query)) do
+    local query = { ["translatedLanguage[]"] = opt.language, ["order[chapter]"] = "asc", ["includes[]"] = "scanlation_group",
+                    ["contentRating[]"] = RATINGS }
+    for _, record in ipairs(all("/manga/" .. url.encode(id) .. "/feed", 500, query)) do
       -- A chapter that lies elsewhere has no pages here.
-      if not present(record.attributes.externalUrl) then
+      if not present(record.attributes.externalUrl) and record.attributes.pages ~= 0 then
         local chapter = chapter_record(record)
         chapter.series = id
         out[#out + 1] = chapter
@@ -154,35 +205,38 @@ return dozo.source {
 
   pages = function(id)
     -- The address is good for some minutes: never from the cache.
-    local server = http.get(opt.base_url .. "/at-home/server/" .. url.encode(id), { cache = false }):json()
+    local address = opt.base_url .. "/at-home/server/" .. url.encode(id)
+    local server = requests.get(address, { cache = false }):json()
+    local base, hash, files = json.at(server, "baseUrl"), json.at(server, "chapter.hash"), json.at(server, "chapter.data")
+    if type(base) ~= "string" or type(hash) ~= "string" or type(files) ~= "table" or #files == 0 then
+      dozo.fail("parse", address .. " names no pages")
+    end
     local out = {}
-    for _, file in ipairs(server.chapter.data) do
-      out[#out + 1] = { url = server.baseUrl .. "/data/" .. server.chapter.hash .. "/" .. file }
+    for _, file in ipairs(files) do
+      out[#out + 1] = { url = base .. "/data/" .. hash .. "/" .. file }
     end
     return out
   end,
 
   cover = function(id)
-    local newest = all("/cover", { ["manga[]"] = id, ["order[volume]"] = "asc" })
-    local last = newest[#newest]
-    if last then return { url = opt.uploads_url .. "/covers/" .. id .. "/" .. last.attributes.fileName } end
+    local address = cover_of(manga(id))
+    return address and { url = address } or nil
   end,
 
   covers = function(id)
     local out = {}
-    for _, record in ipairs(all("/cover", { ["manga[]"] = id, ["order[volume]"] = "asc" })) do
+    for _, record in ipairs(all("/cover", 100, { ["manga[]"] = id, ["order[volume]"] = "asc" })) do
       local volume = present(record.attributes.volume)
-      if volume then
-        out[#out + 1] = { volume = volume, url = opt.uploads_url .. "/covers/" .. id .. "/" .. record.attributes.fileName }
-      end
+      if volume then out[#out + 1] = { volume = volume, url = cover_address(id, record.attributes.fileName) } end
     end
     return out
   end,
 
   search = function(text, page)
-    local query = { title = text, limit = 20, offset = ((page or 1) - 1) * 20, ["includes[]"] = { "author", "artist" } }
+    local query = { title = text, limit = 20, offset = ((page or 1) - 1) * 20, ["contentRating[]"] = RATINGS,
+                    ["includes[]"] = { "artist", "author", "cover_art" } }
     local out = {}
-    for _, record in ipairs(api("/manga", query)) do out[#out + 1] = series_record(record) end
+    for _, record in ipairs(ask("/manga", query).data) do out[#out + 1] = series_record(record) end
     return out
   end,
 }

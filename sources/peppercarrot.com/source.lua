@@ -13,28 +13,59 @@ end
 -- Asked once a run: every function below begins with it.
 local list
 local function episodes()
-  if not list then
-    list = http.get(opt.base_url .. "/0_sources/episodes-v1.json"):json()
+  if list then return list end
+  local address = opt.base_url .. "/0_sources/episodes-v1.json"
+  local got = http.get(address):json()
+  for _, episode in ipairs(type(got) == "table" and got or {}) do
+    if type(episode) ~= "table" or type(episode.name) ~= "string" or type(episode.pages) ~= "table" then
+      dozo.fail("parse", address .. " is not the list of episodes that this source knows")
+    end
   end
+  if type(got) ~= "table" or #got == 0 then dozo.fail("parse", address .. " names no episodes") end
+  list = got
   return list
 end
 
-local function has(values, wanted)
-  for _, value in ipairs(values or {}) do
-    if value == wanted then return true end
+local function number_of(episode)
+  return math.tointeger(tonumber(episode.name:match("^ep(%d+)")))
+end
+
+local function is_translated(episode)
+  for _, code in ipairs(episode.translated_languages or {}) do
+    if code == lang() then return true end
   end
   return false
 end
 
-local function number_of(episode)
-  return tonumber(episode.name:match("^ep(%d+)"))
-end
-
 local function find(id)
   for _, episode in ipairs(episodes()) do
-    if episode.name == id then return episode end
+    if episode.name == id then
+      if is_translated(episode) then return episode end
+      dozo.fail("not_found", id .. " is not translated to " .. opt.language)
+    end
   end
   dozo.fail("not_found", "there is no episode " .. id)
+end
+
+local function need_series(id)
+  if id ~= SERIES then dozo.fail("not_found", "the only series here is " .. SERIES) end
+end
+
+-- Cover, title, the numbers in order, credits.
+local function files_of(episode)
+  local numbers, files = {}, {}
+  for key in pairs(episode.pages) do
+    if tonumber(key) then numbers[#numbers + 1] = key end
+  end
+  table.sort(numbers, function(a, b) return tonumber(a) < tonumber(b) end)
+  table.insert(numbers, 1, "title")
+  table.insert(numbers, 1, "cover")
+  numbers[#numbers + 1] = "credits"
+  for _, key in ipairs(numbers) do
+    local file = episode.pages[key]
+    if type(file) == "string" and file ~= "" then files[#files + 1] = file end
+  end
+  return files
 end
 
 local function day(text)
@@ -42,26 +73,27 @@ local function day(text)
   return y and { year = tonumber(y), month = tonumber(m), day = tonumber(d) } or nil
 end
 
--- "Episode 1: The Potion of Flight" says its number twice.
-local function title_of(titles)
-  local title = titles[lang()] or titles.en
-  return title and (title:match("^%S+%s+%d+%s*:%s*(.+)$") or title) or nil
+-- "Episode 1: The Potion of Flight" says its number twice. nil where an episode has no titles; a site that is away is no such case.
+local function title_of(episode)
+  local ok, res = pcall(http.get, opt.base_url .. "/0_sources/" .. episode.name .. "/hi-res/titles.json")
+  if not ok then
+    if res.kind == "not_found" or res.kind == "gone" then return nil end
+    error(res, 0)
+  end
+  local titles = res:json()
+  local title = type(titles) == "table" and (titles[lang()] or titles.en)
+  if type(title) ~= "string" then return nil end
+  local short = str.match(title, [[^[^\s\d]+[\s\x{A0}]+\d+[\s\x{A0}]*[:\x{FF1A}][\s\x{A0}]*(.+)$]])
+  return str.squeeze(short and short[1] or title)
 end
 
-local function record(episode, with_date)
-  local folder = opt.base_url .. "/0_sources/" .. episode.name
-  local ok, titles = pcall(function() return http.get(folder .. "/hi-res/titles.json"):json() end)
-  local date
-  if with_date then
-    date = day(http.get(folder .. "/info.json"):json().published)
-  end
+local function record(episode)
   return {
     id = episode.name,
     chapter = number_of(episode),
-    title = ok and title_of(titles) or nil,
+    title = title_of(episode),
     lang = opt.language,
-    pages = episode.total_pages,
-    date = date,
+    pages = #files_of(episode),
     url = opt.base_url .. "/" .. lang() .. "/webcomic/" .. episode.name .. ".html",
     series = SERIES,
   }
@@ -69,6 +101,7 @@ end
 
 return dozo.source {
   id = "peppercarrot.com", name = "Pepper&Carrot", version = "1.0.0", api = 1, langs = { "en", "fr" },
+  only = SERIES,
   match = { "www.peppercarrot.com/", "peppercarrot.com/" },
   hosts = { "www.peppercarrot.com", "peppercarrot.com" },
   limits = { per_host = 2, rate = "4/second" },
@@ -85,7 +118,7 @@ return dozo.source {
   end,
 
   series = function(id)
-    if id ~= SERIES then dozo.fail("not_found", "the only series here is " .. SERIES) end
+    need_series(id)
     return {
       title = "Pepper&Carrot",
       description = "A free and open-source webcomic about Pepper, a young witch, and her cat Carrot.",
@@ -100,13 +133,16 @@ return dozo.source {
   end,
 
   chapters = function(id, known)
-    if id ~= SERIES then dozo.fail("not_found", "the only series here is " .. SERIES) end
-    local out = {}
+    need_series(id)
+    -- What was imported before it was crawled goes by its number.
+    local kept, out = {}, {}
+    for _, name in ipairs(known or {}) do kept[name] = true end
     for _, episode in ipairs(episodes()) do
-      if number_of(episode) and has(episode.translated_languages, lang()) then
+      local number = number_of(episode)
+      if number and is_translated(episode) then
         -- What is kept already needs no titles.json of its own.
-        if has(known, episode.name) then
-          out[#out + 1] = { id = episode.name, chapter = number_of(episode) }
+        if kept[episode.name] or kept[tostring(number)] then
+          out[#out + 1] = { id = episode.name, chapter = number }
         else
           out[#out + 1] = record(episode)
         end
@@ -116,28 +152,18 @@ return dozo.source {
   end,
 
   chapter = function(id)
-    return record(find(id), true)
+    local out = record(find(id))
+    local info = http.get(opt.base_url .. "/0_sources/" .. id .. "/info.json"):json()
+    out.date = day(type(info) == "table" and info.published)
+    return out
   end,
 
-  -- Cover, title, the numbers in order, credits.
   pages = function(id)
-    local episode = find(id)
-    if not has(episode.translated_languages, lang()) then
-      dozo.fail("not_found", id .. " is not translated to " .. opt.language)
+    local episode, out = find(id), {}
+    for _, file in ipairs(files_of(episode)) do
+      out[#out + 1] = { url = opt.base_url .. "/0_sources/" .. episode.name .. "/" .. opt.size .. "/" .. lang() .. "_" .. url.encode(file) }
     end
-    local numbers, files = {}, {}
-    for key, file in pairs(episode.pages) do
-      if tonumber(key) then numbers[#numbers + 1] = { tonumber(key), file } end
-    end
-    table.sort(numbers, function(a, b) return a[1] < b[1] end)
-    if episode.pages.cover then files[#files + 1] = episode.pages.cover end
-    if episode.pages.title then files[#files + 1] = episode.pages.title end
-    for _, pair in ipairs(numbers) do files[#files + 1] = pair[2] end
-    if episode.pages.credits then files[#files + 1] = episode.pages.credits end
-    local out = {}
-    for _, file in ipairs(files) do
-      out[#out + 1] = { url = opt.base_url .. "/0_sources/" .. episode.name .. "/" .. opt.size .. "/" .. lang() .. "_" .. file }
-    end
+    if #out == 0 then dozo.fail("parse", "episodes-v1.json names no pages of " .. id) end
     return out
   end,
 }
