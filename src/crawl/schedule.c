@@ -203,12 +203,15 @@ enum dz_code dz_crawl_ask(struct dz_catalog *c, const struct dz_sources *sources
                        (int)(ask->source.n < 100 ? ask->source.n : 100), ask->source.p);
     const struct dz_source_info *info = dz_source_info_of(s);
     bool local = dz_str_eq(info->id, DZ_S("local"));
+    dz_str target = ask->target;
+    if (target.n == 0 && !info->has[DZ_FN_CRAWL])
+        target = info->only; /* a site with one series needs no id */
     if (!info->enabled)
         return dz_fail(err, DZ_UNSUPPORTED, "the source \"%.*s\" is switched off in the settings",
                        DZ_STR_FMT(info->id));
-    if (!local && ask->target.n == 0 && !info->has[DZ_FN_CRAWL])
+    if (!local && target.n == 0 && !info->has[DZ_FN_CRAWL])
         return dz_fail(err, DZ_BAD_INPUT, "name a series as well: %.*s/ID", DZ_STR_FMT(info->id));
-    if (!local && ask->target.n > 0 && !info->has[DZ_FN_CHAPTERS])
+    if (!local && target.n > 0 && !info->has[DZ_FN_CHAPTERS])
         return dz_fail(err, DZ_UNSUPPORTED, "the source \"%.*s\" has no series",
                        DZ_STR_FMT(info->id));
     char args[96];
@@ -217,7 +220,7 @@ enum dz_code dz_crawl_ask(struct dz_catalog *c, const struct dz_sources *sources
     int64_t now_ms = dz_now_ms();
     struct dz_job_rec j = {.kind = DZ_S("crawl"),
                            .source = ask->source,
-                           .target = ask->target,
+                           .target = target,
                            .args = dz_str_of(args),
                            .priority = 10,
                            .run_after_ms = ask->run_after_ms ? ask->run_after_ms : now_ms};
