@@ -18,9 +18,10 @@ static void on_event(void *arg, const struct dz_import_event *e)
                e->text ? e->text : "cannot be used");
 }
 
-enum dz_code dz_cli_import_until(struct dz_conf *conf, atomic_bool *stop, const char *const *paths,
-                                 size_t n, uint64_t *ret_chapters, struct dz_err *err)
+enum dz_code dz_cli_import_paths(void *arg, const char *const *paths, size_t n, atomic_bool *stop,
+                                 uint64_t *ret_chapters, struct dz_err *err)
 {
+    struct dz_conf *conf = arg;
     DZ_AUTO(dz_library_close) struct dz_library *l = NULL;
     DZ_TRY(dz_library_open(conf, &l, err));
     struct dz_import_options o = {.event = on_event, .stop = stop};
@@ -28,12 +29,6 @@ enum dz_code dz_cli_import_until(struct dz_conf *conf, atomic_bool *stop, const 
     enum dz_code code = dz_library_import(l, paths, n, &o, &result, err);
     *ret_chapters = result.chapters_new + result.chapters_changed;
     return code;
-}
-
-enum dz_code dz_cli_import_paths(void *arg, const char *const *paths, size_t n,
-                                 uint64_t *ret_chapters, struct dz_err *err)
-{
-    return dz_cli_import_until(arg, NULL, paths, n, ret_chapters, err);
 }
 
 int dz_cli_back(struct dz_conf *conf, const char *config_path)

@@ -125,11 +125,8 @@ void dz_span_put(struct dz_buf *out, int64_t ms);
  */
 
 /* `import` of struct dz_crawler_options; arg is the struct dz_conf. */
-enum dz_code dz_cli_import_paths(void *arg, const char *const *paths, size_t n,
+enum dz_code dz_cli_import_paths(void *arg, const char *const *paths, size_t n, atomic_bool *stop,
                                  uint64_t *ret_chapters, struct dz_err *err);
-/* The same, ended by `stop` after the page at hand: DZ_CANCELLED. NULL: nobody ends it. */
-enum dz_code dz_cli_import_until(struct dz_conf *conf, atomic_bool *stop, const char *const *paths,
-                                 size_t n, uint64_t *ret_chapters, struct dz_err *err);
 int dz_cli_back(struct dz_conf *conf, const char *config_path); /* the back role (back.c) */
 
 /* ---- sources --------------------------------------------------------------------------------- */

@@ -59,7 +59,7 @@ struct run {
 
     int64_t job;
     bool job_is_ours, began, ended;
-    atomic_bool stop; /* a signal came; the import of `local` looks at it from a worker */
+    atomic_bool stop; /* a signal came */
     bool told_waiting, told_repair;
     uint64_t chapters, changed, pages, bytes, requests;
     char *fail_kind, *fail_text; /* NULL: it worked */
@@ -228,11 +228,11 @@ static void on_signal(struct dz_loop *l, int signo, void *arg)
         dz_loop_stop(l);
 }
 
-static enum dz_code import(void *arg, const char *const *paths, size_t n, uint64_t *ret_chapters,
-                           struct dz_err *err)
+static enum dz_code import(void *arg, const char *const *paths, size_t n, atomic_bool *stop,
+                           uint64_t *ret_chapters, struct dz_err *err)
 {
     struct run *r = arg;
-    return dz_cli_import_until(r->conf, &r->stop, paths, n, ret_chapters, err);
+    return dz_cli_import_paths(r->conf, paths, n, stop, ret_chapters, err);
 }
 
 /* Runs r->job until it has ended, was stopped, or turned out to be somebody else's. */

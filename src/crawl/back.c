@@ -183,11 +183,11 @@ static void on_event(void *arg, const struct dz_crawl_event *e)
     }
 }
 
-static enum dz_code on_import(void *arg, const char *const *paths, size_t n, uint64_t *ret_chapters,
-                              struct dz_err *err)
+static enum dz_code on_import(void *arg, const char *const *paths, size_t n, atomic_bool *stop_it,
+                              uint64_t *ret_chapters, struct dz_err *err)
 {
     struct back *b = arg;
-    return b->hooks->import(b->hooks->arg, paths, n, ret_chapters, err);
+    return b->hooks->import(b->hooks->arg, paths, n, stop_it, ret_chapters, err);
 }
 
 static enum dz_code open_crawler(struct back *b, struct dz_err *err)

@@ -69,6 +69,10 @@ struct dz_crawl_event {
     uint64_t done, total, bytes, requests;
 };
 
+typedef enum dz_code dz_crawl_import_fn(void *arg, const char *const *paths, size_t n,
+                                        atomic_bool *stop, uint64_t *ret_chapters,
+                                        struct dz_err *err);
+
 struct dz_crawler_options {
     struct dz_loop *loop;
     struct dz_conf *conf; /* ref'd */
@@ -85,9 +89,8 @@ struct dz_crawler_options {
     void (*event)(void *arg, const struct dz_crawl_event *e); /* may be NULL */
     void (*idle)(void *arg, bool failed);
     /* Sources whose series come from files of this machine (`local`); worker thread, may block.
-     * NULL: there is nobody who can. */
-    enum dz_code (*import)(void *arg, const char *const *paths, size_t n, uint64_t *ret_chapters,
-                           struct dz_err *err);
+     * Ends with DZ_CANCELLED soon after *stop was set. NULL: there is nobody who can. */
+    dz_crawl_import_fn *import;
     void *arg;
 };
 DZ_MUST enum dz_code dz_crawler_new(const struct dz_crawler_options *o, struct dz_crawler **ret_c,
@@ -159,9 +162,7 @@ void dz_back_stop(struct dz_back **b, int64_t wait_ms);
 
 /* What the back cannot do itself, because it lies in later rooms. */
 struct dz_back_hooks {
-    /* `import` of struct dz_crawler_options; NULL: the source `local` is not there. */
-    enum dz_code (*import)(void *arg, const char *const *paths, size_t n, uint64_t *ret_chapters,
-                           struct dz_err *err);
+    dz_crawl_import_fn *import; /* NULL: the source `local` is not there */
     void *arg;
 };
 /* The whole back role until SIGTERM or, when it was supervised, the front goes: takes

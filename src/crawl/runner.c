@@ -17,6 +17,8 @@
 #define POLL_MS 2000        /* jobs that other processes have added */
 #define LOCKED_WAIT_MS 2000 /* a repair runs */
 #define RETRY_FIRST_MS 10000
+#define RENEW_MAX_MS 15000
+#define LOOK_MIN_MS 200 /* something is due that is not for us */
 #define STOP_POLL_MS 5
 #define JOB_ARENA_MAX (16 * DZ_MIB)
 
@@ -210,6 +212,14 @@ static void on_pass_ended(struct crawl_job *j, const struct dz_source_fail *fail
 /* ---- leases
  * ---------------------------------------------------------------------------------------- */
 
+/* Its end comes by itself, later. */
+static void stop_running(struct crawl_running *r)
+{
+    atomic_store(&r->import_stop, true);
+    if (r->job.pass)
+        crawl_pass_stop(r->job.pass);
+}
+
 static void run_renew(struct dz_work *w)
 {
     struct crawl_running *r = dz_container(w, struct crawl_running, renew);
@@ -233,8 +243,14 @@ static void on_renewed(struct dz_work *w)
     }
     if (r->ending)
         end(r);
-    else if ((r->lost || r->cancelled) && r->job.pass)
-        crawl_pass_stop(r->job.pass);
+    else if (r->lost || r->cancelled)
+        stop_running(r);
+}
+
+static int64_t renew_every_ms(const struct dz_crawler *c)
+{
+    int64_t every_ms = c->lease_ms / 4;
+    return every_ms < RENEW_MAX_MS ? every_ms : RENEW_MAX_MS;
 }
 
 static void on_renew(struct dz_loop *l, struct dz_timer *t)
@@ -248,8 +264,7 @@ static void on_renew(struct dz_loop *l, struct dz_timer *t)
         r->renew_total = r->job.total;
         r->renewing = dz_pool_submit(c->env.pool, &r->renew, NULL) == DZ_OK;
     }
-    int64_t every_ms = c->lease_ms / 4;
-    dz_timer_set(l, t, every_ms < 1000 ? every_ms : every_ms < 15000 ? every_ms : 15000, on_renew);
+    dz_timer_set(l, t, renew_every_ms(c), on_renew);
 }
 
 /* ---- beginning
@@ -262,27 +277,38 @@ static void refuse(struct crawl_running *r, enum dz_source_kind kind, const char
     end(r);
 }
 
+/* The option `paths`, a line each. */
+static size_t paths_of(const struct crawl_running *r, const char ***ret_v)
+{
+    const struct dz_source_info *info = dz_source_info_of(r->job.source);
+    dz_str all = {NULL, 0};
+    for (size_t i = 0; i < info->options_n; i++)
+        if (dz_str_eq(info->options[i].name, DZ_S("paths")))
+            all = info->options[i].value;
+    size_t max = 1, n = 0;
+    for (size_t i = 0; i < all.n; i++)
+        max += all.p[i] == '\n';
+    const char **v = dz_arena_alloc(r->job.arena, max * sizeof(*v));
+    for (size_t at = 0; at < all.n;) {
+        dz_str rest = dz_str_sub(all, at, all.n);
+        size_t nl = dz_str_chr(rest, '\n');
+        size_t len = nl == DZ_NPOS ? rest.n : nl;
+        if (len > 0)
+            v[n++] = dz_arena_dup(r->job.arena, dz_str_sub(rest, 0, len));
+        at += len + 1;
+    }
+    *ret_v = v;
+    return n;
+}
+
 static void run_import(struct dz_work *w)
 {
     struct crawl_running *r = dz_container(w, struct crawl_running, import_work);
     struct dz_crawler *c = r->job.crawler;
-    const char *paths[256];
-    size_t n = 0;
-    const struct dz_source_info *info = dz_source_info_of(r->job.source);
-    for (size_t i = 0; i < info->options_n; i++) {
-        dz_str v = info->options[i].value;
-        if (!dz_str_eq(info->options[i].name, DZ_S("paths")))
-            continue;
-        for (size_t at = 0; at < v.n && n < DZ_LEN(paths);) {
-            dz_str rest = dz_str_sub(v, at, v.n);
-            size_t nl = dz_str_chr(rest, '\n');
-            size_t len = nl == DZ_NPOS ? rest.n : nl;
-            if (len > 0)
-                paths[n++] = dz_arena_dup(r->job.arena, dz_str_sub(rest, 0, len));
-            at += len + 1;
-        }
-    }
-    r->code = n == 0 ? DZ_OK : c->o.import(c->o.arg, paths, n, &r->chapters, &r->err);
+    const char **paths;
+    size_t n = paths_of(r, &paths);
+    r->code =
+        n == 0 ? DZ_OK : c->o.import(c->o.arg, paths, n, &r->import_stop, &r->chapters, &r->err);
 }
 
 static void on_imported(struct dz_work *w)
@@ -303,6 +329,10 @@ static void begin(struct crawl_running *r)
 {
     struct dz_crawler *c = r->job.crawler;
     crawl_tell(&r->job, &(struct dz_crawl_event){.kind = DZ_CRAWL_BEGIN});
+    if (c->stopping) {
+        refuse(r, DZ_SOURCE_CANCELLED, "stopped");
+        return;
+    }
     struct dz_source *s = dz_sources_find(c->env.sources, r->job.rec.source);
     if (!s) {
         refuse(r, DZ_SOURCE_UNSUPPORTED, "there is no such source");
@@ -377,11 +407,26 @@ static void idle(struct dz_crawler *c)
     }
 }
 
+/* Our own lease ended while nobody looked: the machine slept, or the catalog was locked. Taking it
+ * again was as good as renewing it. */
+static bool is_running(const struct dz_crawler *c, int64_t job)
+{
+    for (const struct crawl_running *r = c->running; r; r = r->next)
+        if (r->job.rec.id == job)
+            return true;
+    return false;
+}
+
 static void on_taken(struct dz_work *w)
 {
     struct dz_crawler *c = dz_container(w, struct dz_crawler, take_work);
     c->taking = false;
     c->only_taken = c->o.only_job > 0;
+    if (c->take_code == DZ_OK && is_running(c, c->taken.id)) {
+        dz_arena_free(&c->take_arena);
+        crawl_look_soon(c, 0);
+        return;
+    }
     if (c->take_code == DZ_OK) {
         struct crawl_running *r = dz_new(struct crawl_running);
         r->job = (struct crawl_job){
@@ -393,10 +438,7 @@ static void on_taken(struct dz_work *w)
         c->running = r;
         c->running_n++;
         crawl_look_soon(c, 0);
-        if (c->stopping)
-            refuse(r, DZ_SOURCE_CANCELLED, "stopped");
-        else
-            begin(r);
+        begin(r);
         return;
     }
     dz_arena_free(&c->take_arena);
@@ -408,9 +450,9 @@ static void on_taken(struct dz_work *w)
         return;
     }
     unlock_when_idle(c);
-    int64_t wait_ms = POLL_MS;
-    if (c->take_code == DZ_NOT_FOUND && c->next_due_ms - dz_now_ms() < wait_ms)
-        wait_ms = c->next_due_ms - dz_now_ms() + 1;
+    int64_t wait_ms = POLL_MS, now_ms = dz_now_ms();
+    if (c->take_code == DZ_NOT_FOUND && c->next_due_ms < now_ms + POLL_MS)
+        wait_ms = c->next_due_ms > now_ms ? c->next_due_ms - now_ms + 1 : LOOK_MIN_MS;
     crawl_look_soon(c, wait_ms);
 }
 
@@ -418,18 +460,16 @@ static bool lock(struct dz_crawler *c)
 {
     if (c->lock_fd >= 0)
         return true;
-    char path[4096];
-    int n = snprintf(path, sizeof(path), "%s/run/import.lock", c->env.conf->data_dir);
     struct dz_err err;
-    enum dz_code code = n < 0 || (size_t)n >= sizeof(path)
-                            ? dz_fail(&err, DZ_BAD_INPUT, "data_dir has too long a name")
-                            : dz_lock_file(path, false, &c->lock_fd, &err);
+    enum dz_code code = dz_lock_file(c->lock_path, false, &c->lock_fd, &err);
     if (code == DZ_OK) {
         c->told_lock = false;
         return true;
     }
-    if (!c->told_lock)
+    if (!c->told_lock && code == DZ_CONFLICT)
         dz_log_err(&ctx, DZ_INFO, &err, "jobs wait while a repair runs");
+    else if (!c->told_lock)
+        dz_log_err(&ctx, DZ_WARN, &err, "jobs wait");
     c->told_lock = true;
     return false;
 }
@@ -498,6 +538,10 @@ enum dz_code dz_crawler_new(const struct dz_crawler_options *o, struct dz_crawle
     c->o = *o;
     c->o.jobs_max = o->jobs_max ? o->jobs_max : JOBS_MAX;
     c->lock_fd = -1;
+    DZ_AUTO(dz_buf_done) struct dz_buf path;
+    dz_buf_init(&path, 64 * DZ_KIB); /* dz_make_run_dir refuses long ones */
+    dz_buf_putf(&path, "%s/run/import.lock", o->conf->data_dir);
+    c->lock_path = dz_str_dup(dz_buf_str(&path));
     c->lease_ms = o->conf->crawl.job_lease_ms;
     c->env = (struct crawl_env){.loop = o->loop,
                                 .conf = dz_conf_ref(o->conf),
@@ -518,7 +562,7 @@ enum dz_code dz_crawler_new(const struct dz_crawler_options *o, struct dz_crawle
         crawl_schedule_ensure(c);
     }
     crawl_look_soon(c, 0);
-    dz_timer_set(o->loop, &c->renew, 1000, on_renew);
+    dz_timer_set(o->loop, &c->renew, renew_every_ms(c), on_renew);
     *ret_c = c;
     return DZ_OK;
 }
@@ -532,6 +576,8 @@ void dz_crawler_set_conf(struct dz_crawler *c, struct dz_conf *conf)
 {
     struct dz_sources *fresh = NULL;
     struct dz_err err;
+    if (c->stopping)
+        return;
     if (dz_sources_load(conf, complain, NULL, &fresh, &err) != DZ_OK) {
         dz_log_err(&ctx, DZ_WARN, &err, "sources not read again; the old ones stay");
         return;
@@ -568,8 +614,8 @@ void dz_crawler_stop(struct dz_crawler *c, void (*stopped)(void *arg), void *arg
     dz_timer_stop(c->env.loop, &c->look);
     dz_timer_stop(c->env.loop, &c->ensure);
     for (struct crawl_running *r = c->running; r; r = r->next)
-        if (r->job.pass && !r->ending)
-            crawl_pass_stop(r->job.pass);
+        if (!r->ending)
+            stop_running(r);
     dz_timer_set(c->env.loop, &c->stop_poll, 0, on_stop_poll);
 }
 
@@ -579,6 +625,7 @@ void dz_crawler_free(struct dz_crawler **cc)
     if (!c)
         return;
     dz_assert(c->running_n == 0 && !c->taking && !c->adding);
+    c->stopping = true; /* pings that end here look for nothing */
     dz_timer_stop(c->env.loop, &c->look);
     dz_timer_stop(c->env.loop, &c->ensure);
     dz_timer_stop(c->env.loop, &c->renew);
@@ -589,5 +636,6 @@ void dz_crawler_free(struct dz_crawler **cc)
     dz_sources_unref(&c->env.sources);
     dz_conf_unref(&c->env.conf);
     dz_closep(&c->lock_fd);
+    free(c->lock_path);
     free(c);
 }

@@ -19,6 +19,7 @@ struct crawl_running {
     struct crawl_running *next;
     bool lost, cancelled, ending;
     struct dz_work renew, end_work, import_work;
+    atomic_bool import_stop;
     bool renewing;
     uint64_t renew_done, renew_total; /* what the renewing worker writes down */
     enum dz_code code;
@@ -35,7 +36,8 @@ struct dz_crawler {
     struct crawl_memory *memory;
     char owner[160];
     int64_t lease_ms; /* as it was at the start: workers read it */
-    int lock_fd;      /* data_dir/run/import.lock, shared, while jobs run; -1 */
+    char *lock_path;  /* data_dir/run/import.lock, as it was at the start */
+    int lock_fd;      /* shared, while jobs run; -1 */
     bool told_lock;
 
     struct crawl_running *running;
