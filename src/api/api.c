@@ -26,6 +26,7 @@ static const struct dz_http_route routes[] = {
     {"static",          DZ_HTTP_GET,  "/static/{}",                 handle_static},
     {"healthz",         DZ_HTTP_GET,  "/healthz",                   handle_healthz},
     {"metrics",         DZ_HTTP_GET,  "/metrics",                   handle_metrics},
+    {"jobs",            DZ_HTTP_GET,  "/-/jobs",                    handle_jobs},
     {"redirect",        DZ_HTTP_GET,  "/{}/{*}",                    handle_image_redirect},
 };
 /* clang-format on */

@@ -44,6 +44,7 @@ struct dz_api {
     struct access_log *access; /* access.c */
     struct statics *statics;   /* statics.c */
     struct admin *admin;       /* admin.c */
+    atomic_uint looks;         /* at the queue, under way (jobs.c) */
 
     pthread_mutex_t lock; /* view, loops, flights */
     struct dz_view *view;
@@ -103,6 +104,20 @@ void access_write(void *app, const struct dz_http_req *r, int status, uint64_t b
 struct access_log *access_new(void);
 void access_free(struct access_log **l);
 
+/* What the catalog says of crawls, read by a worker for one answer (jobs.c). */
+struct work_picture {
+    enum dz_code code; /* DZ_OK: the rest is there */
+    uint64_t counts[DZ_JOB_STATES];
+    const struct dz_job_rec *jobs; /* from `from` on, at most as many as were asked for */
+    size_t jobs_n;
+    const struct dz_crawl_health *health;
+    size_t health_n;
+    int64_t now_ms;
+};
+/* Comes back with the picture on the loop's thread, at once when there is no worker to be had. */
+void work_look(struct dz_http_req *r, size_t from, size_t jobs_max,
+               void (*reply)(struct dz_http_req *r, const struct work_picture *p));
+
 /* Who tried passwords, and how many calls are under way (admin.c). */
 struct admin *admin_new(void);
 void admin_free(struct admin **a);
@@ -126,6 +141,7 @@ void handle_read_page(struct dz_http_req *r);
 void handle_static(struct dz_http_req *r);
 void handle_healthz(struct dz_http_req *r);
 void handle_metrics(struct dz_http_req *r);
+void handle_jobs(struct dz_http_req *r);
 
 /* ---- the reader's HTML (html.c: pieces, reader.c: pages) ------------------------------------- */
 
@@ -147,6 +163,7 @@ void statics_free(struct statics **s);
 struct page_head {
     dz_str title, lang, prev, next, prefetch;
     bool right_to_left;
+    unsigned refresh_s; /* > 0: the page shows itself anew so often, and has no script */
 };
 void html_open(struct dz_buf *b, const struct page_head *h);
 void html_top(struct dz_buf *b, dz_str search); /* the bar with the name and the search field */
@@ -156,6 +173,15 @@ void html_number(struct dz_buf *b, uint64_t n, const char *one, const char *many
 void html_page_url(struct dz_buf *b, int64_t series_id, int64_t chapter_id,
                    const struct dz_snap_page *p);
 void html_reply(struct dz_http_req *r, int status, struct dz_buf *b);
+/* Of something that changes without the view: 200, never stored. */
+void html_reply_live(struct dz_http_req *r, struct dz_buf *b);
+/* A link that looks like a button, or the same greyed out when there is nowhere to go. */
+void html_button(struct dz_buf *b, const char *rel, dz_str href, dz_str words);
+uint64_t html_pages_for(uint64_t entries, uint64_t per_page); /* at least 1 */
+/* Which page of a list of so many pages is asked for; past the end it is the last. */
+uint64_t html_page_of(struct dz_http_req *r, uint64_t pages);
+/* Older and newer lists: base is an address that ends in '?' or '&'. */
+void html_pager(struct dz_buf *b, dz_str base, uint64_t page, uint64_t pages);
 
 /* An HTML error page into out. */
 void reader_error_page(struct dz_buf *out, int status, dz_str words);

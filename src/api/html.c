@@ -55,6 +55,12 @@ void html_open(struct dz_buf *b, const struct page_head *h)
     put_link(b, "prev", h->prev);
     put_link(b, "next", h->next);
     put_link(b, "prefetch", h->prefetch);
+    if (h->refresh_s > 0) {
+        dz_buf_put(b, DZ_S("<meta http-equiv=\"refresh\" content=\""));
+        dz_buf_put_u64(b, h->refresh_s);
+        dz_buf_put(b, DZ_S("\">\n<body>\n"));
+        return;
+    }
     dz_buf_put(b, DZ_S("<script defer src=\""));
     put_static_url(b, DZ_S("keys.js"));
     dz_buf_put(b, DZ_S("\"></script>\n<body>\n"));
@@ -91,6 +97,69 @@ void html_number(struct dz_buf *b, uint64_t n, const char *one, const char *many
     dz_buf_put(b, dz_str_of(n == 1 ? one : many));
 }
 
+void html_button(struct dz_buf *b, const char *rel, dz_str href, dz_str words)
+{
+    if (href.n == 0) {
+        dz_buf_put(b, DZ_S("<span class=\"button\" aria-disabled=\"true\">"));
+        dz_buf_put(b, words);
+        dz_buf_put(b, DZ_S("</span>"));
+        return;
+    }
+    dz_buf_put(b, DZ_S("<a class=\"button\" rel=\""));
+    dz_buf_put(b, dz_str_of(rel));
+    dz_buf_put(b, DZ_S("\" accesskey=\""));
+    dz_buf_putc(b, rel[0]);
+    dz_buf_put(b, DZ_S("\" href=\""));
+    dz_buf_put_html(b, href);
+    dz_buf_put(b, DZ_S("\">"));
+    dz_buf_put(b, words);
+    dz_buf_put(b, DZ_S("</a>"));
+}
+
+uint64_t html_pages_for(uint64_t entries, uint64_t per_page)
+{
+    return entries == 0 ? 1 : (entries + per_page - 1) / per_page;
+}
+
+uint64_t html_page_of(struct dz_http_req *r, uint64_t pages)
+{
+    dz_str text;
+    uint64_t n = 1;
+    if (dz_http_query(r, DZ_S("page"), &text) && dz_str_u64(text, UINT64_MAX, &n, NULL) != DZ_OK)
+        n = 1;
+    return n == 0 ? 1 : n > pages ? pages : n;
+}
+
+void html_pager(struct dz_buf *b, dz_str base, uint64_t page, uint64_t pages)
+{
+    if (pages < 2)
+        return;
+    struct dz_buf prev, next;
+    dz_buf_init(&prev, 2 * DZ_KIB);
+    dz_buf_init(&next, 2 * DZ_KIB);
+    if (page > 1) {
+        dz_buf_put(&prev, base);
+        dz_buf_put(&prev, DZ_S("page="));
+        dz_buf_put_u64(&prev, page - 1);
+    }
+    if (page < pages) {
+        dz_buf_put(&next, base);
+        dz_buf_put(&next, DZ_S("page="));
+        dz_buf_put_u64(&next, page + 1);
+    }
+    dz_buf_put(b, DZ_S("<nav class=\"pager\" aria-label=\"Pages of the list\">"));
+    html_button(b, "prev", dz_buf_str(&prev), DZ_S("← Back"));
+    dz_buf_put(b, DZ_S("<span class=\"soft\">"));
+    dz_buf_put_u64(b, page);
+    dz_buf_put(b, DZ_S(" / "));
+    dz_buf_put_u64(b, pages);
+    dz_buf_put(b, DZ_S("</span>"));
+    html_button(b, "next", dz_buf_str(&next), DZ_S("More →"));
+    dz_buf_put(b, DZ_S("</nav>\n"));
+    dz_buf_done(&prev);
+    dz_buf_done(&next);
+}
+
 void html_page_url(struct dz_buf *b, int64_t series_id, int64_t chapter_id,
                    const struct dz_snap_page *p)
 {
@@ -106,7 +175,7 @@ void html_page_url(struct dz_buf *b, int64_t series_id, int64_t chapter_id,
     dz_buf_put(b, (dz_str){version, sizeof version});
 }
 
-void html_reply(struct dz_http_req *r, int status, struct dz_buf *b)
+static void send_page(struct dz_http_req *r, int status, bool live, struct dz_buf *b)
 {
     static const struct dz_http_header_line lines[] = {
         {{"Content-Security-Policy", 23},
@@ -129,15 +198,26 @@ void html_reply(struct dz_http_req *r, int status, struct dz_buf *b)
     char etag[64];
     int n = snprintf(etag, sizeof etag, "W/\"%llx-%llx\"", (unsigned long long)a->started_ms,
                      (unsigned long long)view_of(r)->serial);
+    bool kept = status == 200 && !live;
     struct dz_http_meta m = {.status = status,
-                             .etag = {etag, status == 200 ? (size_t)n : 0},
+                             .etag = {etag, kept ? (size_t)n : 0},
                              .content_type = DZ_S("text/html; charset=utf-8"),
-                             .cache_control = status == 200 ? CACHE_REVALIDATE : NO_STORE,
+                             .cache_control = kept ? CACHE_REVALIDATE : NO_STORE,
                              .vary_encoding = true,
                              .last_modified_s = -1,
                              .extra = lines,
                              .extra_n = DZ_LEN(lines)};
     dz_http_reply_buf(r, &m, b);
+}
+
+void html_reply(struct dz_http_req *r, int status, struct dz_buf *b)
+{
+    send_page(r, status, false, b);
+}
+
+void html_reply_live(struct dz_http_req *r, struct dz_buf *b)
+{
+    send_page(r, 200, true, b);
 }
 
 void reader_error_page(struct dz_buf *out, int status, dz_str words)

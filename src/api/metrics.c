@@ -7,15 +7,15 @@
 #include <inttypes.h>
 
 /* A label value: backslash, quote and line feed escaped. */
-static void put_label(struct dz_buf *b, const char *s)
+static void put_label(struct dz_buf *b, dz_str s)
 {
-    for (; *s; s++) {
-        if (*s == '\\' || *s == '"')
+    for (size_t i = 0; i < s.n; i++) {
+        if (s.p[i] == '\\' || s.p[i] == '"')
             dz_buf_putc(b, '\\');
-        if (*s == '\n')
+        if (s.p[i] == '\n')
             dz_buf_put(b, DZ_S("\\n"));
         else
-            dz_buf_putc(b, *s);
+            dz_buf_putc(b, s.p[i]);
     }
 }
 
@@ -40,7 +40,7 @@ static void put_requests(struct dz_buf *b, const struct dz_http_stats *st)
             if (st->routes[i].by_status[s] == 0)
                 continue;
             dz_buf_put(b, DZ_S("dozo_http_requests_total{route=\""));
-            put_label(b, st->routes[i].route);
+            put_label(b, dz_str_of(st->routes[i].route));
             dz_buf_putf(b, "\",status=\"%dxx\"} %" PRIu64 "\n", s, st->routes[i].by_status[s]);
         }
     put_head(b, "dozo_http_request_seconds", "histogram",
@@ -53,7 +53,7 @@ static void put_requests(struct dz_buf *b, const struct dz_http_stats *st)
         for (size_t k = 0; k <= DZ_HTTP_BUCKETS; k++) {
             sum += rs->bucket[k];
             dz_buf_put(b, DZ_S("dozo_http_request_seconds_bucket{route=\""));
-            put_label(b, rs->route);
+            put_label(b, dz_str_of(rs->route));
             if (k < DZ_HTTP_BUCKETS)
                 dz_buf_putf(b, "\",le=\"%g\"} %" PRIu64 "\n", (double)dz_http_bucket_us[k] / 1e6,
                             sum);
@@ -61,10 +61,10 @@ static void put_requests(struct dz_buf *b, const struct dz_http_stats *st)
                 dz_buf_putf(b, "\",le=\"+Inf\"} %" PRIu64 "\n", sum);
         }
         dz_buf_put(b, DZ_S("dozo_http_request_seconds_sum{route=\""));
-        put_label(b, rs->route);
+        put_label(b, dz_str_of(rs->route));
         dz_buf_putf(b, "\"} %.9f\n", (double)rs->sum_ns / 1e9);
         dz_buf_put(b, DZ_S("dozo_http_request_seconds_count{route=\""));
-        put_label(b, rs->route);
+        put_label(b, dz_str_of(rs->route));
         dz_buf_putf(b, "\"} %" PRIu64 "\n", sum);
     }
 }
@@ -122,6 +122,73 @@ static void put_catalog(struct dz_buf *b, const struct dz_view *v)
     put_one(b, "dozo_catalog_shelves", "gauge", "Shelves.", v->shelves_n);
 }
 
+/* One line a source whose value is known. */
+static void put_sources(struct dz_buf *b, const struct work_picture *p, const char *name,
+                        const char *type, const char *help,
+                        double (*value)(const struct dz_crawl_health *h))
+{
+    put_head(b, name, type, help);
+    for (size_t i = 0; i < p->health_n; i++) {
+        double x = value(&p->health[i]);
+        if (x < 0)
+            continue;
+        dz_buf_putf(b, "%s{source=\"", name);
+        put_label(b, p->health[i].source);
+        dz_buf_putf(b, "\"} %.3f\n", x);
+    }
+}
+
+static double last_ok_of(const struct dz_crawl_health *h)
+{
+    return h->last_ok_ms > 0 ? (double)h->last_ok_ms / 1e3 : -1;
+}
+
+static double last_error_of(const struct dz_crawl_health *h)
+{
+    return h->last_error_ms > 0 ? (double)h->last_error_ms / 1e3 : -1;
+}
+
+static double took_of(const struct dz_crawl_health *h)
+{
+    return (double)h->took_ms / 1e3;
+}
+
+static double requests_of(const struct dz_crawl_health *h)
+{
+    return (double)h->requests_total;
+}
+
+/* Nothing when the catalog cannot be read: dozo_catalog_up says so. */
+static void put_crawls(struct dz_buf *b, const struct work_picture *p)
+{
+    if (p->code != DZ_OK)
+        return;
+    put_head(b, "dozo_jobs", "gauge", "Jobs that the queue knows, by state.");
+    for (size_t i = 0; i < DZ_JOB_STATES; i++)
+        dz_buf_putf(b, "dozo_jobs{state=\"%s\"} %" PRIu64 "\n",
+                    dz_job_state_name((enum dz_job_state)i), p->counts[i]);
+    put_sources(b, p, "dozo_source_last_success_timestamp_seconds", "gauge",
+                "End of the last crawl that worked, Unix seconds.", last_ok_of);
+    put_sources(b, p, "dozo_source_last_error_timestamp_seconds", "gauge",
+                "End of the last crawl that failed, Unix seconds.", last_error_of);
+    put_sources(b, p, "dozo_source_last_crawl_seconds", "gauge", "How long the last crawl took.",
+                took_of);
+    put_sources(b, p, "dozo_source_requests_total", "counter", "Requests sent to the site.",
+                requests_of);
+    put_head(b, "dozo_source_paused_seconds", "gauge",
+             "How long a host still wants to be left alone.");
+    for (size_t i = 0; i < p->health_n; i++)
+        for (size_t k = 0; k < p->health[i].hosts_n; k++) {
+            const struct dz_crawl_health_host *host = &p->health[i].hosts[k];
+            int64_t left_ms = host->paused_until_ms - p->now_ms;
+            dz_buf_put(b, DZ_S("dozo_source_paused_seconds{source=\""));
+            put_label(b, p->health[i].source);
+            dz_buf_put(b, DZ_S("\",host=\""));
+            put_label(b, host->host);
+            dz_buf_putf(b, "\"} %.3f\n", left_ms > 0 ? (double)left_ms / 1e3 : 0.0);
+        }
+}
+
 static struct dz_back_stats back_of(const struct dz_api *a)
 {
     struct dz_back_stats back = {.next_start_in_ms = -1};
@@ -130,10 +197,8 @@ static struct dz_back_stats back_of(const struct dz_api *a)
     return back;
 }
 
-void handle_metrics(struct dz_http_req *r)
+static void reply_metrics(struct dz_http_req *r, const struct work_picture *p)
 {
-    if (answered_for_shelf_host(r))
-        return;
     struct dz_api *a = r->app;
     struct dz_buf b;
     dz_buf_init(&b, 4 * DZ_MIB);
@@ -143,6 +208,7 @@ void handle_metrics(struct dz_http_req *r)
     put_server(&b, &st);
     put_stores(&b, a);
     put_catalog(&b, view_of(r));
+    put_crawls(&b, p);
 
     struct dz_back_stats back = back_of(a);
     put_one(&b, "dozo_back_up", "gauge", "1 while the back role runs as our child.", back.running);
@@ -162,6 +228,12 @@ void handle_metrics(struct dz_http_req *r)
                              .last_modified_s = -1};
     dz_http_reply_buf(r, &m, &b);
     dz_buf_done(&b);
+}
+
+void handle_metrics(struct dz_http_req *r)
+{
+    if (!answered_for_shelf_host(r))
+        work_look(r, 0, 0, reply_metrics);
 }
 
 /* 200 as long as readers are served, also when the catalog or the back is lost: then "status" is

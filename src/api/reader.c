@@ -79,72 +79,6 @@ static void put_cover(struct dz_buf *b, const struct dz_snapshot *s, bool lazy)
     PUT(b, "\">");
 }
 
-/* A link that looks like a button, or the same greyed out when there is nowhere to go. */
-static void put_button(struct dz_buf *b, const char *rel, dz_str href, dz_str words)
-{
-    if (href.n == 0) {
-        PUT(b, "<span class=\"button\" aria-disabled=\"true\">");
-        dz_buf_put(b, words);
-        PUT(b, "</span>");
-        return;
-    }
-    PUT(b, "<a class=\"button\" rel=\"");
-    dz_buf_put(b, dz_str_of(rel));
-    PUT(b, "\" accesskey=\"");
-    dz_buf_putc(b, rel[0]);
-    PUT(b, "\" href=\"");
-    dz_buf_put_html(b, href);
-    PUT(b, "\">");
-    dz_buf_put(b, words);
-    PUT(b, "</a>");
-}
-
-static uint64_t pages_for(uint64_t entries, uint64_t per_page)
-{
-    return entries == 0 ? 1 : (entries + per_page - 1) / per_page;
-}
-
-/* Which page of a list of so many pages is asked for; past the end it is the last. */
-static uint64_t page_of(struct dz_http_req *r, uint64_t pages)
-{
-    dz_str text;
-    uint64_t n = 1;
-    if (dz_http_query(r, DZ_S("page"), &text) && dz_str_u64(text, UINT64_MAX, &n, NULL) != DZ_OK)
-        n = 1;
-    return n == 0 ? 1 : n > pages ? pages : n;
-}
-
-/* Older and newer lists: base is an address that ends in '?' or '&'. */
-static void put_pager(struct dz_buf *b, dz_str base, uint64_t page, uint64_t pages)
-{
-    if (pages < 2)
-        return;
-    struct dz_buf prev, next;
-    dz_buf_init(&prev, 2 * DZ_KIB);
-    dz_buf_init(&next, 2 * DZ_KIB);
-    if (page > 1) {
-        dz_buf_put(&prev, base);
-        PUT(&prev, "page=");
-        dz_buf_put_u64(&prev, page - 1);
-    }
-    if (page < pages) {
-        dz_buf_put(&next, base);
-        PUT(&next, "page=");
-        dz_buf_put_u64(&next, page + 1);
-    }
-    PUT(b, "<nav class=\"pager\" aria-label=\"Pages of the list\">");
-    put_button(b, "prev", dz_buf_str(&prev), DZ_S("← Back"));
-    PUT(b, "<span class=\"soft\">");
-    dz_buf_put_u64(b, page);
-    PUT(b, " / ");
-    dz_buf_put_u64(b, pages);
-    PUT(b, "</span>");
-    put_button(b, "next", dz_buf_str(&next), DZ_S("More →"));
-    PUT(b, "</nav>\n");
-    dz_buf_done(&prev);
-    dz_buf_done(&next);
-}
-
 static bool contains_nocase(dz_str text, dz_str what)
 {
     for (size_t i = 0; i + what.n <= text.n; i++)
@@ -191,7 +125,7 @@ void handle_home(struct dz_http_req *r)
     uint64_t found = 0, at = 0;
     for (size_t i = 0; i < v->series_n; i++)
         found += is_found(v->series[i], q);
-    uint64_t pages = pages_for(found, SERIES_PER_PAGE), page = page_of(r, pages);
+    uint64_t pages = html_pages_for(found, SERIES_PER_PAGE), page = html_page_of(r, pages);
     uint64_t from = (page - 1) * SERIES_PER_PAGE;
 
     struct dz_buf b, cards, base;
@@ -228,7 +162,7 @@ void handle_home(struct dz_http_req *r)
             dz_buf_put_url(&base, q);
             dz_buf_putc(&base, '&');
         }
-        put_pager(&b, dz_buf_str(&base), page, pages);
+        html_pager(&b, dz_buf_str(&base), page, pages);
     }
     PUT(&b, "</main>\n");
     html_close(&b, true);
@@ -321,7 +255,8 @@ void handle_series(struct dz_http_req *r)
     }
     dz_str order;
     bool oldest_first = dz_http_query(r, DZ_S("order"), &order) && dz_str_eq(order, DZ_S("asc"));
-    uint64_t pages = pages_for(s->chapters_n, CHAPTERS_PER_PAGE), page = page_of(r, pages);
+    uint64_t pages = html_pages_for(s->chapters_n, CHAPTERS_PER_PAGE),
+             page = html_page_of(r, pages);
     uint64_t from = (page - 1) * CHAPTERS_PER_PAGE;
 
     struct dz_buf b, base;
@@ -344,7 +279,7 @@ void handle_series(struct dz_http_req *r)
     PUT(&b, "</ol>\n");
     put_series_url(&base, s);
     dz_buf_put(&base, oldest_first ? DZ_S("?order=asc&") : DZ_S("?"));
-    put_pager(&b, dz_buf_str(&base), page, pages);
+    html_pager(&b, dz_buf_str(&base), page, pages);
     PUT(&b, "</main>\n");
     html_close(&b, true);
     html_reply(r, 200, &b);
@@ -465,9 +400,9 @@ void handle_read(struct dz_http_req *r)
                           .right_to_left = g.snap->series.right_to_left};
     html_open(&b, &h);
     PUT(&b, "<nav class=\"bar\" aria-label=\"Chapters\">");
-    put_button(&b, "prev", prev, DZ_S("← <span class=\"wide\">&nbsp;Previous</span>"));
+    html_button(&b, "prev", prev, DZ_S("← <span class=\"wide\">&nbsp;Previous</span>"));
     put_where(&b, &g);
-    put_button(&b, "next", next, DZ_S("<span class=\"wide\">Next&nbsp;</span> →"));
+    html_button(&b, "next", next, DZ_S("<span class=\"wide\">Next&nbsp;</span> →"));
     PUT(&b, "</nav>\n<main id=\"main\" class=\"strip\">\n");
     for (size_t i = 0; i < g.chapter->pages_n; i++) {
         put_img(&b, &g, &g.chapter->pages[i], i >= 2);
@@ -476,8 +411,8 @@ void handle_read(struct dz_http_req *r)
     if (g.chapter->pages_n == 0)
         PUT(&b, "<p class=\"gap soft\">This chapter has no pages here.</p>");
     PUT(&b, "</main>\n<nav class=\"pager\" aria-label=\"Chapters\">");
-    put_button(&b, "prev", prev, DZ_S("← Previous chapter"));
-    put_button(&b, "next", next, DZ_S("Next chapter →"));
+    html_button(&b, "prev", prev, DZ_S("← Previous chapter"));
+    html_button(&b, "next", next, DZ_S("Next chapter →"));
     PUT(&b, "</nav>\n<p class=\"pager\">");
     if (g.chapter->pages_n > 0) {
         PUT(&b, "<a class=\"soft\" href=\"");
@@ -561,7 +496,7 @@ void handle_read_page(struct dz_http_req *r)
                           .right_to_left = g.snap->series.right_to_left};
     html_open(&b, &h);
     PUT(&b, "<nav class=\"bar\" aria-label=\"Pages\">");
-    put_button(&b, "prev", prev, DZ_S("← <span class=\"wide\">&nbsp;Previous</span>"));
+    html_button(&b, "prev", prev, DZ_S("← <span class=\"wide\">&nbsp;Previous</span>"));
     PUT(&b, "<span class=\"where\"><a href=\"");
     put_series_url(&b, g.snap);
     PUT(&b, "\"><b>");
@@ -573,7 +508,7 @@ void handle_read_page(struct dz_http_req *r)
     PUT(&b, " / ");
     dz_buf_put_u64(&b, g.chapter->pages_n);
     PUT(&b, "</span></span>");
-    put_button(&b, "next", next, DZ_S("<span class=\"wide\">Next&nbsp;</span> →"));
+    html_button(&b, "next", next, DZ_S("<span class=\"wide\">Next&nbsp;</span> →"));
     /* A strip of a webtoon squeezed into a window could not be read: pages much taller than wide
      * keep their width. */
     bool tall = p->height > 3u * p->width;

@@ -195,6 +195,8 @@ bool dz_buf_reserve(struct dz_buf *b, size_t more);
 void dz_buf_put(struct dz_buf *b, dz_str s);
 void dz_buf_putc(struct dz_buf *b, char c);
 void dz_buf_put_u64(struct dz_buf *b, uint64_t n); /* decimal */
+/* A length of time for people: "90 s", "12 min", "5 h", "3 d"; below zero is "0 s". */
+void dz_buf_put_span(struct dz_buf *b, int64_t ms);
 /* Not for JSON, HTML, XML or headers. */
 void dz_buf_putf(struct dz_buf *b, const char *fmt, ...) DZ_PRINTF(2, 3);
 /* & < > " ' escaped; also right for XML 1.0, whose forbidden control characters and malformed UTF-8

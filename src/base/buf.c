@@ -69,6 +69,21 @@ void dz_buf_put_u64(struct dz_buf *b, uint64_t n)
     dz_buf_put(b, (dz_str){digits + at, sizeof(digits) - at});
 }
 
+void dz_buf_put_span(struct dz_buf *b, int64_t ms)
+{
+    uint64_t s = ms > 0 ? (uint64_t)ms / 1000 : 0;
+    const struct {
+        uint64_t s;
+        const char *unit;
+    } units[] = {{86400, "d"}, {3600, "h"}, {60, "min"}, {1, "s"}};
+    size_t i = 0;
+    while (i + 1 < DZ_LEN(units) && s < 2 * units[i].s)
+        i++;
+    dz_buf_put_u64(b, s / units[i].s);
+    dz_buf_putc(b, ' ');
+    dz_buf_put(b, dz_str_of(units[i].unit));
+}
+
 void dz_buf_putf(struct dz_buf *b, const char *fmt, ...)
 {
     va_list args, again;

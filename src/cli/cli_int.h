@@ -118,8 +118,6 @@ void dz_table_put(const struct dz_table *t, size_t columns, const char *line_end
 void dz_table_done(struct dz_table *t); /* also a DZ_AUTO handler */
 /* Of stdout; false: it is no terminal, and nothing is written. */
 bool dz_terminal_size(size_t *ret_columns, size_t *ret_rows);
-/* "90 s", "12 min", "5 h", "3 d" */
-void dz_span_put(struct dz_buf *out, int64_t ms);
 
 /* ---- crawling ----------------------------------------------------------------------------------
  */

@@ -107,9 +107,9 @@ static void add_time(struct dz_table *t, int64_t at_ms, int64_t now_ms)
     dz_buf_init(&b, 128);
     if (at_ms > now_ms) {
         dz_buf_put(&b, DZ_S("in "));
-        dz_span_put(&b, at_ms - now_ms + 999);
+        dz_buf_put_span(&b, at_ms - now_ms + 999);
     } else if (at_ms > 0) {
-        dz_span_put(&b, now_ms - at_ms);
+        dz_buf_put_span(&b, now_ms - at_ms);
         dz_buf_put(&b, DZ_S(" ago"));
     }
     dz_table_add(t, dz_buf_str(&b));

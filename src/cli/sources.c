@@ -64,7 +64,7 @@ static void put_ago(struct dz_buf *b, const struct run *r, int64_t at_ms)
 {
     if (at_ms <= 0)
         return;
-    dz_span_put(b, r->now_ms - at_ms);
+    dz_buf_put_span(b, r->now_ms - at_ms);
     dz_buf_put(b, DZ_S(" ago"));
 }
 
@@ -89,7 +89,7 @@ static void put_pauses(struct dz_buf *b, const struct run *r, const struct dz_cr
             dz_buf_put(b, DZ_S(", "));
         dz_buf_put(b, h->hosts[i].host);
         dz_buf_putc(b, ' ');
-        dz_span_put(b, h->hosts[i].paused_until_ms - r->now_ms + 999);
+        dz_buf_put_span(b, h->hosts[i].paused_until_ms - r->now_ms + 999);
     }
 }
 

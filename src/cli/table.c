@@ -112,16 +112,3 @@ bool dz_terminal_size(size_t *ret_columns, size_t *ret_rows)
     *ret_rows = known && size.ws_row > 0 ? size.ws_row : 24;
     return true;
 }
-
-void dz_span_put(struct dz_buf *out, int64_t ms)
-{
-    uint64_t s = ms > 0 ? (uint64_t)ms / 1000 : 0;
-    const struct {
-        uint64_t s;
-        const char *unit;
-    } units[] = {{86400, "d"}, {3600, "h"}, {60, "min"}, {1, "s"}};
-    size_t i = 0;
-    while (i + 1 < DZ_LEN(units) && s < 2 * units[i].s)
-        i++;
-    dz_buf_putf(out, "%llu %s", (unsigned long long)(s / units[i].s), units[i].unit);
-}
