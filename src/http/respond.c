@@ -445,12 +445,12 @@ void dz_http_reply_not_allowed(struct dz_http_req *r, unsigned allowed_methods)
 
 void dz_http_reply_options(struct dz_http_req *r, unsigned allowed)
 {
-    struct dz_http_request *q = dz_http_request_of(r);
-    if (q->conn && dz_http_is_preflight(q)) {
-        dz_buf_clear(&q->lines);
-        dz_http_put_preflight(q, allowed, &q->lines);
-    } else if (!(q = begin(r))) {
+    struct dz_http_request *q = begin(r);
+    if (!q)
         return;
+    if (dz_http_is_preflight(q)) {
+        dz_buf_clear(&q->lines); /* it says all that is to be said of origins */
+        dz_http_put_preflight(q, allowed, &q->lines);
     }
     dz_buf_put(&q->lines, DZ_S("Allow: "));
     dz_http_put_methods(&q->lines, allowed);
