@@ -219,6 +219,12 @@ enum dz_code dz_catalog_load(struct dz_catalog *c, int64_t series_id, struct dz_
     return c->driver->load_since(c->self, series_id, NULL, a, ret_full, err);
 }
 
+enum dz_code dz_catalog_load_bare(struct dz_catalog *c, int64_t series_id, struct dz_arena *a,
+                                  struct dz_series_full *ret_full, struct dz_err *err)
+{
+    return c->driver->load_bare(c->self, series_id, a, ret_full, err);
+}
+
 enum dz_code dz_catalog_load_since(struct dz_catalog *c, int64_t series_id,
                                    const struct dz_snapshot *old, struct dz_arena *a,
                                    struct dz_series_full *ret_full, struct dz_err *err)

@@ -378,8 +378,9 @@ DZ_MUST enum dz_code dz_catalog_job_renew(struct dz_catalog *c, int64_t id, dz_s
                                           int64_t now_ms, int64_t lease_ms, uint64_t done,
                                           uint64_t total, struct dz_err *err);
 /* The end of an attempt: state DONE, FAILED or CANCELLED, or QUEUED with run_after_ms for another
- * attempt (without fail_kind it worked and comes again: attempts starts anew), unless its end was asked for: then it is CANCELLED. Reads state, run_after_ms, done,
- * total, fail_kind, fail_text, result. DZ_CONFLICT as above: nothing is written. */
+ * attempt (without fail_kind it worked and comes again: attempts starts anew), unless its end was
+ * asked for: then it is CANCELLED. Reads state, run_after_ms, done, total, fail_kind, fail_text,
+ * result. DZ_CONFLICT as above: nothing is written. */
 DZ_MUST enum dz_code dz_catalog_job_end(struct dz_catalog *c, int64_t id, dz_str owner,
                                         const struct dz_job_rec *end, int64_t now_ms,
                                         struct dz_err *err);

@@ -55,9 +55,10 @@ void crawl_run_load(struct dz_work *w)
         return;
     DZ_AUTO(dz_arena_free) struct dz_arena *a = dz_arena_new(LOAD_BYTES_MAX);
     struct dz_series_full full;
-    p->work_code = dz_catalog_load(c, p->series_id, a, &full, &p->work_err);
+    p->work_code = dz_catalog_load_bare(c, p->series_id, a, &full, &p->work_err);
     if (p->work_code != DZ_OK)
         return;
+    p->right_to_left = full.series.right_to_left;
     p->new_release = dz_arena_str(p->arena, full.series.new_release);
     take_known(p, &full);
 }
@@ -82,12 +83,38 @@ void crawl_run_series(struct dz_work *w)
     p->work_code = put_series(p, &p->work_err);
 }
 
+/* A chapter whose pages are fetched again keeps what it was called and where it stood. */
+static enum dz_code keep_edits(struct crawl_pass *p, struct dz_err *err)
+{
+    DZ_AUTO(dz_arena_free) struct dz_arena *a = dz_arena_new(LOAD_BYTES_MAX);
+    struct dz_series_full full;
+    DZ_TRY(dz_catalog_load_bare(p->j->env->catalog, p->series_id, a, &full, err));
+    struct dz_chapter_rec *c = &p->chapter;
+    for (size_t i = 0; i < full.chapters_n; i++) {
+        const struct dz_chapter_rec *was = &full.chapters[i];
+        if (!dz_str_eq(was->source_id, c->source_id))
+            continue;
+        if (was->title.p)
+            c->title = dz_arena_str(p->arena, was->title);
+        if (was->volume.n)
+            c->volume = dz_arena_str(p->arena, was->volume);
+        c->volume_cover |= was->volume_cover;
+        c->sort = was->sort;
+        c->links = dz_arena_str(p->arena, was->links);
+        c->meta_extra = dz_arena_str(p->arena, was->meta_extra);
+        c->extra = dz_arena_str(p->arena, was->extra);
+    }
+    return DZ_OK;
+}
+
 static enum dz_code put_chapter(struct crawl_pass *p, struct dz_err *err)
 {
     DZ_AUTO(dz_batch_rollback) struct dz_batch *b = NULL;
     DZ_TRY(dz_batch_begin(p->j->env->catalog, &b, err));
     int64_t id;
     bool changed;
+    if (p->fresh[p->fresh_at].again)
+        DZ_TRY(keep_edits(p, err));
     DZ_TRY(dz_batch_chapter(b, p->series_id, &p->chapter, &id, &changed, err));
     DZ_TRY(dz_batch_parts_del(b, p->source_id, p->chapter.source_id, err));
     return dz_batch_commit(&b, NULL, err);
@@ -103,7 +130,8 @@ void crawl_run_chapter(struct dz_work *w)
 static bool news(const struct dz_chapter_rec *c, const struct pass_change *change,
                  struct dz_chapter_edit *ret_edit)
 {
-    bool takes_volume = change->volume.n && (!change->fill_only || c->volume.n == 0);
+    bool takes_volume =
+        change->volume.n && (c->volume.n == 0 || dz_str_eq(c->volume, change->volume_was));
     *ret_edit = (struct dz_chapter_edit){
         .id = c->id,
         .has_title = change->title.n && c->title.p == NULL,
@@ -120,7 +148,7 @@ static enum dz_code put_changes(struct crawl_pass *p, struct dz_batch *b, struct
                                 struct dz_err *err)
 {
     struct dz_series_full full;
-    DZ_TRY(dz_catalog_load(p->j->env->catalog, p->series_id, a, &full, err));
+    DZ_TRY(dz_catalog_load_bare(p->j->env->catalog, p->series_id, a, &full, err));
     DZ_AUTO(dz_map_done) struct dz_map by_key;
     dz_map_init(&by_key);
     for (size_t i = 0; i < full.chapters_n; i++)

@@ -235,9 +235,13 @@ DZ_MUST enum dz_code crawl_memory_open(const struct crawl_env *env, struct crawl
                                        struct dz_err *err);
 void crawl_memory_close(struct crawl_memory **m);        /* after the last write has ended */
 bool crawl_memory_is_busy(const struct crawl_memory *m); /* a write is out */
+void crawl_memory_rest(
+    struct crawl_memory *m); /* no write begins by itself; close makes the last */
 bool crawl_memory_get(struct crawl_memory *m, dz_str source, dz_str name, struct dz_buf *out);
 void crawl_memory_set(struct crawl_memory *m, dz_str source, dz_str name, dz_str json,
                       int64_t expires_ms);
+/* The same, written with the next one or within a minute: for what comes with every pass. */
+void crawl_memory_set_later(struct crawl_memory *m, dz_str source, dz_str name, dz_str json);
 
 /* runner.c */
 struct crawl_memory *crawl_job_memory(struct crawl_job *j);

@@ -8,6 +8,9 @@
  */
 #include "crawl/pass_int.h"
 
+#define FIRST_MIN_MS 1000
+#define FIRST_MAX_MS (60 * 1000)
+
 static dz_str name_of(struct crawl_pass *p, const char *what, dz_str of)
 {
     return dz_arena_printf(p->arena, "due/%s/%.*s", what, (int)(of.n < 1024 ? of.n : 1024), of.p);
@@ -33,6 +36,20 @@ bool crawl_due(struct crawl_pass *p, const char *what, dz_str of, int64_t now_ms
         return true;
     /* A clock that was set back must not keep a thing waiting for ever. */
     return now_ms >= next || next - now_ms > 30 * INT64_C(24) * 3600 * 1000;
+}
+
+unsigned crawl_due_failures(struct crawl_pass *p, const char *what, dz_str of)
+{
+    json_int_t n = 0, next;
+    bool known = read_due(p, name_of(p, what, of), &n, &next);
+    return known && n > 0 && n < INT32_MAX ? (unsigned)n : 0;
+}
+
+int64_t crawl_due_first_ms(const struct crawl_pass *p)
+{
+    int64_t ms = p->j->env->conf->crawl.every_ms;
+    ms = ms < FIRST_MAX_MS ? 4 * ms : FIRST_MAX_MS;
+    return ms < FIRST_MIN_MS ? FIRST_MIN_MS : ms < FIRST_MAX_MS ? ms : FIRST_MAX_MS;
 }
 
 void crawl_due_after(struct crawl_pass *p, const char *what, dz_str of, bool worked,

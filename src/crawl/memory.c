@@ -4,8 +4,8 @@
  * In: sets and gets on the loop's thread. Out: answers from RAM at once; rows of crawl_state,
  * written behind by one work at a time, so that later texts never land under earlier ones. What a
  * crash loses is the last moment of it, which costs one question more to a site. Read once at the
- * start; another back's rows are not seen until then. Odd: the last write is made by close, on the
- * calling thread.
+ * start; another back's rows are not seen until then. A write that failed is made again with the
+ * next one. Odd: the last write is made by close, on the calling thread.
  */
 #include <stdlib.h>
 
@@ -13,6 +13,7 @@
 
 #define NAMES_MAX 200000u /* texts held */
 #define LOAD_BYTES_MAX (512 * DZ_MIB)
+#define LATER_MS (60 * 1000)
 
 struct entry {
     char *map_key; /* SOURCE '\0' NAME */
@@ -36,9 +37,36 @@ struct crawl_memory {
     enum dz_code code;
     struct dz_err err;
     struct dz_log_gate complained;
+    struct dz_timer later;
 };
 
 static const struct dz_log_ctx ctx = {.room = "crawl", .what = "memory"};
+
+static void entry_free(struct entry *e)
+{
+    free(e->map_key);
+    free(e->value);
+    free(e);
+}
+
+/* Room for others: what has expired, which the catalog forgets by itself. */
+static void drop_expired(struct crawl_memory *m)
+{
+    int64_t now_ms = dz_now_ms();
+    struct entry **old = dz_alloc(m->map.count * sizeof(struct entry *));
+    size_t n = 0, at = 0;
+    void *v;
+    while (dz_map_next(&m->map, &at, NULL, &v)) {
+        struct entry *e = v;
+        if (!e->dirty && e->expires_ms > 0 && e->expires_ms <= now_ms)
+            old[n++] = e;
+    }
+    for (size_t i = 0; i < n; i++) {
+        dz_map_del(&m->map, (dz_str){old[i]->map_key, old[i]->map_key_n});
+        entry_free(old[i]);
+    }
+    free(old);
+}
 
 static struct entry *find(struct crawl_memory *m, dz_str source, dz_str name, bool make)
 {
@@ -50,8 +78,12 @@ static struct entry *find(struct crawl_memory *m, dz_str source, dz_str name, bo
     text[source.n] = '\0';
     memcpy(text + source.n + 1, name.p, name.n);
     struct entry *e = dz_map_get(&m->map, (dz_str){text, n});
-    if (e || !make || m->map.count >= NAMES_MAX)
+    if (e || !make)
         return e;
+    if (m->map.count >= NAMES_MAX)
+        drop_expired(m);
+    if (m->map.count >= NAMES_MAX)
+        return NULL;
     e = dz_new(struct entry);
     e->map_key = dz_str_dup((dz_str){text, n});
     e->map_key_n = n;
@@ -60,11 +92,13 @@ static struct entry *find(struct crawl_memory *m, dz_str source, dz_str name, bo
     return e;
 }
 
-static void entry_free(struct entry *e)
+static void mark(struct crawl_memory *m, struct entry *e)
 {
-    free(e->map_key);
-    free(e->value);
-    free(e);
+    if (e->dirty)
+        return;
+    e->dirty = true;
+    e->next_dirty = m->dirty;
+    m->dirty = e;
 }
 
 /* ---- writing behind
@@ -108,14 +142,36 @@ static void run_write(struct dz_work *w)
 
 static void write_next(struct crawl_memory *m);
 
+static void on_later(struct dz_loop *l, struct dz_timer *t)
+{
+    (void)l;
+    write_next(dz_container(t, struct crawl_memory, later));
+}
+
+/* What did not reach the catalog is dirty again, also what was to be forgotten there; later texts
+ * of the same names stay. */
+static void put_back(struct crawl_memory *m)
+{
+    for (size_t i = 0; i < m->n; i++) {
+        struct entry *e = find(m, m->v[i].source, m->v[i].name, true);
+        if (e)
+            mark(m, e);
+    }
+    if (dz_log_gate_pass(&m->complained, 60 * 1000))
+        dz_log_err(&ctx, DZ_WARN, &m->err, "what sources remember was not written down");
+    dz_timer_set(m->env->loop, &m->later, LATER_MS, on_later);
+}
+
 static void on_written(struct dz_work *w)
 {
     struct crawl_memory *m = dz_container(w, struct crawl_memory, work);
     m->writing = false;
+    bool worked = m->code == DZ_OK;
+    if (!worked)
+        put_back(m);
     dz_arena_free(&m->arena);
-    if (m->code != DZ_OK && dz_log_gate_pass(&m->complained, 60 * 1000))
-        dz_log_err(&ctx, DZ_WARN, &m->err, "what sources remember was not written down");
-    write_next(m);
+    if (worked)
+        write_next(m);
 }
 
 static void write_next(struct crawl_memory *m)
@@ -127,9 +183,8 @@ static void write_next(struct crawl_memory *m)
     if (dz_pool_submit(m->env->pool, &m->work, &m->err) == DZ_OK)
         return;
     m->writing = false;
+    put_back(m);
     dz_arena_free(&m->arena);
-    if (dz_log_gate_pass(&m->complained, 60 * 1000))
-        dz_log_err(&ctx, DZ_WARN, &m->err, "what sources remember was not written down");
 }
 
 /* ---- the outside
@@ -164,6 +219,7 @@ void crawl_memory_close(struct crawl_memory **mm)
     if (!m)
         return;
     dz_assert(!m->writing);
+    dz_timer_stop(m->env->loop, &m->later);
     if (collect(m)) {
         if (dz_catalog_state_put(m->env->catalog, m->v, m->n, dz_now_ms(), &m->err) != DZ_OK)
             dz_log_err(&ctx, DZ_WARN, &m->err, "what sources remember was not written down");
@@ -182,6 +238,11 @@ bool crawl_memory_is_busy(const struct crawl_memory *m)
     return m->writing;
 }
 
+void crawl_memory_rest(struct crawl_memory *m)
+{
+    dz_timer_stop(m->env->loop, &m->later);
+}
+
 bool crawl_memory_get(struct crawl_memory *m, dz_str source, dz_str name, struct dz_buf *out)
 {
     const struct entry *e = find(m, source, name, false);
@@ -191,20 +252,33 @@ bool crawl_memory_get(struct crawl_memory *m, dz_str source, dz_str name, struct
     return !out->full;
 }
 
-void crawl_memory_set(struct crawl_memory *m, dz_str source, dz_str name, dz_str json,
-                      int64_t expires_ms)
+static bool set(struct crawl_memory *m, dz_str source, dz_str name, dz_str json, int64_t expires_ms)
 {
+    if (json.n > DZ_CRAWL_STATE_MAX)
+        return false;
     struct entry *e = find(m, source, name, json.n > 0);
-    if (!e || json.n > DZ_CRAWL_STATE_MAX)
-        return;
+    if (!e)
+        return false;
+    dz_str was = {e->value, e->value_n};
+    if (dz_str_eq(was, json) && expires_ms == e->expires_ms)
+        return false;
     free(e->value);
     e->value = json.n ? dz_str_dup(json) : NULL;
     e->value_n = json.n;
     e->expires_ms = expires_ms;
-    if (!e->dirty) {
-        e->dirty = true;
-        e->next_dirty = m->dirty;
-        m->dirty = e;
-    }
-    write_next(m);
+    mark(m, e);
+    return true;
+}
+
+void crawl_memory_set(struct crawl_memory *m, dz_str source, dz_str name, dz_str json,
+                      int64_t expires_ms)
+{
+    if (set(m, source, name, json, expires_ms))
+        write_next(m);
+}
+
+void crawl_memory_set_later(struct crawl_memory *m, dz_str source, dz_str name, dz_str json)
+{
+    if (set(m, source, name, json, 0) && m->later.at == 0)
+        dz_timer_set(m->env->loop, &m->later, LATER_MS, on_later);
 }

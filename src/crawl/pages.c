@@ -16,6 +16,9 @@
 #define FLUSH_EVERY 32u
 #define RETRY_FIRST_MS 500
 #define BROKEN_TRIES 2u /* of a page whose bytes are no picture: an error page may pass */
+#define AHEAD_UNKNOWN 4u
+/* What the pages on their way may hold, by the largest so far. */
+#define AHEAD_BYTES (64 * DZ_MIB)
 
 enum page_state { WAITING, FETCHING, PAUSING, MAKING, MADE, KEPT, FAILED };
 
@@ -45,7 +48,7 @@ struct crawl_pages {
     size_t n, next;        /* pages before `next` have been started at least once */
     size_t ahead;          /* FETCHING, PAUSING or MAKING */
     size_t done_n, unkept; /* MADE or KEPT; MADE */
-    uint64_t bytes, requests;
+    uint64_t bytes, requests, biggest;
     bool recalling, recalled, flushing, told_key, ended;
     struct dz_source_fail fail;
     pthread_mutex_t batch_lock;
@@ -346,6 +349,7 @@ static void on_fetched(void *arg, struct dz_fetch_res *res)
     }
     if (res->kind == DZ_FETCH_OK && res->status == 200) {
         g->mtime_s = mtime_of(res);
+        p->biggest = res->body->n > p->biggest ? res->body->n : p->biggest;
         make(g, res->body);
         return;
     }
@@ -407,6 +411,11 @@ static void on_retry(struct dz_loop *l, struct dz_timer *t)
 static void end(struct crawl_pages *p)
 {
     p->ended = true;
+    size_t kept_n = 0;
+    for (size_t i = 0; i < p->n; i++)
+        kept_n += !p->v[i].dropped;
+    if (kept_n == 0)
+        fail(p, DZ_SOURCE_PARSE, -1, "%s: all of its pages are blank", p->label);
     if (p->fail.kind != DZ_SOURCE_OK) {
         p->s.ended(p->s.arg, &p->fail, NULL, 0);
         return;
@@ -430,14 +439,24 @@ static void end(struct crawl_pages *p)
     p->s.ended(p->s.arg, NULL, v, n);
 }
 
+/* Few until one has shown how large they are; of large ones few at all times. */
+static size_t ahead_max(const struct crawl_pages *p)
+{
+    if (dz_source_info_of(p->s.source)->page_delay_ms > 0)
+        return 1;
+    if (p->biggest == 0)
+        return AHEAD_UNKNOWN;
+    uint64_t n = AHEAD_BYTES / p->biggest;
+    return n < 2 ? 2 : n < CRAWL_PAGES_AHEAD ? (size_t)n : CRAWL_PAGES_AHEAD;
+}
+
 /* Starts what may be started, flushes what is due, and ends when there is nothing left to do. The
  * last thing a callback does: `ended` may free p. */
 static void pump(struct crawl_pages *p)
 {
     if (!p->recalled || p->ended)
         return;
-    size_t ahead_max = dz_source_info_of(p->s.source)->page_delay_ms > 0 ? 1 : CRAWL_PAGES_AHEAD;
-    while (p->fail.kind == DZ_SOURCE_OK && p->next < p->n && p->ahead < ahead_max) {
+    while (p->fail.kind == DZ_SOURCE_OK && p->next < p->n && p->ahead < ahead_max(p)) {
         struct page *g = &p->v[p->next++];
         if (g->state != WAITING)
             continue;

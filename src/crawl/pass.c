@@ -13,9 +13,7 @@
 #include <stdlib.h>
 
 #define SERIES_AGAIN_MS (24 * 3600 * 1000)
-#define CHAPTER_FIRST_MS (60 * 1000)
 #define CHAPTER_AGAIN_MS (24 * 3600 * 1000)
-#define STAGE_FIRST_MS (60 * 1000)
 /* A first pass over thousands of chapters is one run; what a source may spend in one go is bounded
  * by the time of each call. */
 #define PASS_INSTRUCTIONS (UINT64_C(100) * 1000 * 1000 * 1000)
@@ -116,6 +114,21 @@ void crawl_pass_next(struct crawl_pass *p, enum pass_stage stage)
     dz_timer_set(p->j->env->loop, &p->soon, 0, on_soon);
 }
 
+bool crawl_pass_is_site(const struct dz_source_fail *fail)
+{
+    return fail->kind == DZ_SOURCE_UNAVAILABLE || fail->kind == DZ_SOURCE_RATE_LIMITED ||
+           fail->kind == DZ_SOURCE_CHALLENGE || fail->kind == DZ_SOURCE_AUTH ||
+           fail->kind == DZ_SOURCE_LIMIT;
+}
+
+static enum dz_code new_run(struct crawl_pass *p, struct dz_err *err)
+{
+    struct dz_source_budget budget = {.instructions = PASS_INSTRUCTIONS, .requests = PASS_REQUESTS};
+    dz_source_run_free(&p->run);
+    p->run_over = false;
+    return dz_source_run_new(p->j->source, &p->env, &budget, &p->run, err);
+}
+
 static void on_called(void *arg, const struct dz_source_result *res)
 {
     struct crawl_pass *p = arg;
@@ -123,6 +136,7 @@ static void on_called(void *arg, const struct dz_source_result *res)
     p->j->requests += res->requests;
     json_decref(p->args);
     p->args = NULL;
+    p->run_over |= res->fail && res->fail->kind == DZ_SOURCE_LIMIT;
     if (p->stopping)
         crawl_pass_next(p, STAGE_END);
     else
@@ -142,7 +156,10 @@ bool crawl_pass_call(struct crawl_pass *p, enum dz_source_fn fn, json_t *take_ar
     struct dz_source_result res = {0};
     struct dz_source_fail fail = {.kind = DZ_SOURCE_PARSE, .retry_after_ms = -1};
     struct dz_err err;
-    if (dz_source_run_call(p->run, fn, p->args, on_called, p, &err) != DZ_OK) {
+    enum dz_code code = p->run_over ? new_run(p, &err) : DZ_OK;
+    if (code == DZ_OK)
+        code = dz_source_run_call(p->run, fn, p->args, on_called, p, &err);
+    if (code != DZ_OK) {
         snprintf(fail.text, sizeof(fail.text), "%s", err.text);
         res.fail = &fail;
         on_called(p, &res);
@@ -225,7 +242,8 @@ static dz_str names(struct crawl_pass *p, const json_t *series)
 static void on_series(struct crawl_pass *p, const struct dz_source_result *res)
 {
     int64_t now_ms = dz_now_ms();
-    crawl_due_after(p, "series", p->target, !res->fail, STAGE_FIRST_MS, SERIES_AGAIN_MS, now_ms);
+    crawl_due_after(p, "series", p->target, !res->fail, crawl_due_first_ms(p), SERIES_AGAIN_MS,
+                    now_ms);
     if (res->fail) {
         crawl_pass_trouble(p, res->fail, p->series_id == 0);
         crawl_pass_next(p, p->series_id ? STAGE_CHAPTERS : STAGE_END);
@@ -242,6 +260,7 @@ static void on_series(struct crawl_pass *p, const struct dz_source_result *res)
         .lang = crawl_pass_text(p, json_object_get(v, "lang")),
         .status = crawl_pass_text(p, json_object_get(v, "status")),
         .url = crawl_pass_text(p, json_object_get(v, "url")),
+        .right_to_left = p->right_to_left,
     };
     crawl_pass_work(p, crawl_run_series, on_series_put);
 }
@@ -267,7 +286,7 @@ static void stage_series(struct crawl_pass *p)
 /* What a listing says now and we do not have yet. */
 static void learn(struct crawl_pass *p, const struct pass_known *k, const json_t *rec)
 {
-    struct pass_change c = {.key = k->key, .fill_only = true};
+    struct pass_change c = {.key = k->key};
     if (k->title_null)
         c.title = crawl_pass_text(p, json_object_get(rec, "title"));
     if (k->volume_null)
@@ -347,6 +366,8 @@ static void consider(struct crawl_pass *p, json_t *rec)
         .id = id,
         .key = key,
         .sort = sort_of(rec, key),
+        .failures = crawl_due_failures(p, "chapter", id),
+        .again = at != 0,
         .label = dz_arena_printf(p->arena, "%.*s: chapter %.*s", DZ_STR_FMT(p->source_id),
                                  (int)(key.n < 64 ? key.n : 64), key.p),
     };
@@ -354,9 +375,12 @@ static void consider(struct crawl_pass *p, json_t *rec)
         remember(p, &(struct pass_known){.source_id = id, .key = key, .volume_null = true});
 }
 
+/* One that fails again and again must not stand before the others. */
 static int by_sort(const void *a, const void *b)
 {
     const struct pass_new *x = a, *y = b;
+    if (x->failures != y->failures)
+        return x->failures < y->failures ? -1 : 1;
     if (x->sort != y->sort)
         return x->sort < y->sort ? -1 : 1;
     return dz_str_natural_cmp(x->key, y->key);
@@ -373,7 +397,7 @@ static void on_chapters(struct crawl_pass *p, const struct dz_source_result *res
 {
     if (res->fail) {
         crawl_pass_trouble(p, res->fail, true);
-        crawl_pass_next(p, STAGE_STATUS);
+        crawl_pass_next(p, crawl_pass_is_site(res->fail) ? STAGE_TITLES : STAGE_STATUS);
         return;
     }
     p->list = json_incref(res->value);
@@ -383,7 +407,8 @@ static void on_chapters(struct crawl_pass *p, const struct dz_source_result *res
         consider(p, json_array_get(p->list, i));
     /* Oldest first: whoever reads along gets the next chapter next. */
     qsort(p->fresh, p->fresh_n, sizeof(*p->fresh), by_sort);
-    p->kept_n = p->known_n - p->fresh_n;
+    if (p->j->limit_pages > 0 && p->fresh_n > p->j->limit_pages)
+        p->fresh_n = (size_t)p->j->limit_pages;
     if (p->j->limit_pages > 0 && p->fresh_n > p->j->limit_pages)
         p->fresh_n = (size_t)p->j->limit_pages;
     if (p->changes_n > 0)
@@ -411,15 +436,11 @@ static void chapter_failed(struct crawl_pass *p, const struct dz_source_fail *fa
 {
     struct pass_new *f = &p->fresh[p->fresh_at];
     if (!p->stopping)
-        crawl_due_after(p, "chapter", f->id, false, CHAPTER_FIRST_MS, CHAPTER_AGAIN_MS,
+        crawl_due_after(p, "chapter", f->id, false, crawl_due_first_ms(p), CHAPTER_AGAIN_MS,
                         dz_now_ms());
     crawl_pass_trouble(p, fail, true);
     p->fresh_at++;
-    /* A site that is away or wants to be left alone is not asked for the next one. */
-    bool site = fail->kind == DZ_SOURCE_UNAVAILABLE || fail->kind == DZ_SOURCE_RATE_LIMITED ||
-                fail->kind == DZ_SOURCE_CHALLENGE || fail->kind == DZ_SOURCE_AUTH ||
-                fail->kind == DZ_SOURCE_LIMIT;
-    crawl_pass_next(p, site ? STAGE_STATUS : STAGE_CHAPTER);
+    crawl_pass_next(p, crawl_pass_is_site(fail) ? STAGE_STATUS : STAGE_CHAPTER);
 }
 
 static void on_chapter_put(struct crawl_pass *p)
@@ -605,9 +626,8 @@ struct crawl_pass *crawl_pass_new(struct crawl_job *j,
     dz_map_init(&p->by_id);
     dz_map_init(&p->by_key);
     crawl_job_source_env(j, &p->env);
-    struct dz_source_budget budget = {.instructions = PASS_INSTRUCTIONS, .requests = PASS_REQUESTS};
     struct dz_err err;
-    if (dz_source_run_new(j->source, &p->env, &budget, &p->run, &err) != DZ_OK) {
+    if (new_run(p, &err) != DZ_OK) {
         crawl_pass_error(p, &err, true);
         crawl_pass_next(p, STAGE_END);
     } else {

@@ -32,12 +32,12 @@ struct pass_known {
     bool title_null, volume_null, volume_cover, has_pages, wanted_again, asked_title;
 };
 
-/* A change of a kept chapter or of the series; n = 0 texts leave what is there. */
+/* A change of a kept chapter; n = 0 texts leave what is there. What a person has edited stays: a
+ * title is taken only where there is none, a volume only where there is none or still the one that
+ * the site named before. */
 struct pass_change {
-    dz_str key;
-    dz_str title;  /* only where there is none */
-    dz_str volume; /* taken in place of what is there, unless fill_only */
-    bool fill_only, volume_cover;
+    dz_str key, title, volume, volume_was;
+    bool volume_cover;
 };
 
 struct pass_cover {
@@ -59,6 +59,7 @@ struct crawl_pass {
 
     struct dz_source_env env; /* of run */
     struct dz_source_run *run;
+    bool run_over; /* its budget is used up: the next call gets a new one */
     void (*called)(struct crawl_pass *p, const struct dz_source_result *res);
     json_t *args;
 
@@ -70,6 +71,7 @@ struct crawl_pass {
     /* the series */
     int64_t series_id; /* 0: not there yet */
     dz_str new_release;
+    bool right_to_left;
     struct pass_known *known;
     size_t known_n, known_cap;
     struct dz_map by_id, by_key; /* source_id, key → index + 1 */
@@ -83,8 +85,10 @@ struct crawl_pass {
         json_t *rec;
         dz_str id, key, label;
         double sort;
+        unsigned failures; /* in a row */
+        bool again;        /* the catalog has it without its pages */
     } * fresh;
-    size_t fresh_n, fresh_at, kept_n;
+    size_t fresh_n, fresh_at;
     struct crawl_pages *pages;
     struct dz_chapter_rec chapter;
 
@@ -93,7 +97,13 @@ struct crawl_pass {
     size_t changes_n, changes_cap;
     uint64_t changed_n;
 
+    /* titles: after a question about several failed, one at a time */
+    unsigned titles_asked;
+    bool title_alone;
+    dz_str volumes_said; /* JSON of key → volume, as the site has it now */
+
     /* covers */
+    bool covers_asked, cover_missing;
     json_t *cover_lists[2]; /* results that `covers` points into */
     struct pass_cover *covers;
     size_t covers_n, covers_cap, cover_at;
@@ -113,6 +123,8 @@ void crawl_pass_work(struct crawl_pass *p, void (*run)(struct dz_work *w),
 void crawl_pass_trouble(struct crawl_pass *p, const struct dz_source_fail *fail, bool counts);
 /* The same for an error of ours. */
 void crawl_pass_error(struct crawl_pass *p, const struct dz_err *err, bool counts);
+/* The failure is the site's as a whole: asking it for the next thing would be told the same. */
+bool crawl_pass_is_site(const struct dz_source_fail *fail);
 dz_str crawl_pass_text(struct crawl_pass *p, const json_t *v); /* text or number; n = 0: null */
 struct pass_known *crawl_pass_known(struct crawl_pass *p, dz_str key); /* NULL: not kept */
 bool crawl_pass_has_asset(const struct crawl_pass *p, dz_str name);
@@ -136,6 +148,9 @@ void crawl_stage_cover(struct crawl_pass *p);
 /* due.c: when something is asked again. Loop thread, over crawl_memory. */
 /* true: never asked, or the time has come. */
 bool crawl_due(struct crawl_pass *p, const char *what, dz_str of, int64_t now_ms);
+unsigned crawl_due_failures(struct crawl_pass *p, const char *what, dz_str of); /* in a row */
+/* The first wait after a failure: a few passes, at most a minute. */
+int64_t crawl_due_first_ms(const struct crawl_pass *p);
 /* After a success the next time is `every_ms` away; after a failure first_ms · 2^n, at most
  * every_ms.
  */

@@ -102,9 +102,16 @@ static void put_health(struct dz_crawler *c, struct crawl_running *r)
                         (int64_t)r->job.requests);
     put_hosts(&j, c, r->job.source);
     dz_json_end(&j);
+    bool news = !old || !worked ||
+                json_integer_value(json_object_get(old, "last_ok_ms")) <
+                    json_integer_value(json_object_get(old, "last_error_ms"));
     json_decref(old);
-    if (!b.full)
+    if (b.full)
+        return;
+    if (news || r->chapters > 0)
         crawl_memory_set(c->memory, id, name, dz_buf_str(&b), 0);
+    else
+        crawl_memory_set_later(c->memory, id, name, dz_buf_str(&b));
 }
 
 /* ---- ping

@@ -21,6 +21,7 @@
 #define LOOK_MIN_MS 200 /* something is due that is not for us */
 #define STOP_POLL_MS 5
 #define JOB_ARENA_MAX (16 * DZ_MIB)
+#define KV_NAME_MAX 1027u
 
 static const struct dz_log_ctx ctx = {.room = "crawl", .what = "jobs"};
 
@@ -63,17 +64,28 @@ struct crawl_memory *crawl_job_memory(struct crawl_job *j)
     return j->crawler->memory;
 }
 
+/* Not in the job's arena: a source may ask a million times. */
+static dz_str kv_name(char *text, dz_str key)
+{
+    size_t n = key.n < KV_NAME_MAX - 3 ? key.n : KV_NAME_MAX - 3;
+    memcpy(text, "kv/", 3);
+    if (n > 0)
+        memcpy(text + 3, key.p, n);
+    return (dz_str){text, n + 3};
+}
+
 static bool kv_get(void *arg, dz_str source, dz_str key, struct dz_buf *out)
 {
     struct crawl_job *j = arg;
-    dz_str name = dz_arena_printf(j->arena, "kv/%.*s", (int)(key.n < 1024 ? key.n : 1024), key.p);
-    return crawl_memory_get(j->crawler->memory, source, name, out);
+    char name[KV_NAME_MAX];
+    return crawl_memory_get(j->crawler->memory, source, kv_name(name, key), out);
 }
 
 static void kv_set(void *arg, dz_str source, dz_str key, dz_str json, int64_t expires_s)
 {
     struct crawl_job *j = arg;
-    dz_str name = dz_arena_printf(j->arena, "kv/%.*s", (int)(key.n < 1024 ? key.n : 1024), key.p);
+    char text[KV_NAME_MAX];
+    dz_str name = kv_name(text, key);
     crawl_memory_set(j->crawler->memory, source, name, json, expires_s > 0 ? expires_s * 1000 : 0);
 }
 
@@ -159,7 +171,10 @@ static void decide(struct dz_crawler *c, struct crawl_running *r)
                         (unsigned long long)r->chapters, (unsigned long long)r->job.done,
                         (unsigned long long)r->job.requests);
     if (r->fail.kind == DZ_SOURCE_OK) {
-        e->state = DZ_JOB_DONE;
+        /* A pass without news leaves no row of its own: thousands a day would bury the others. */
+        int64_t wait_ms = r->chapters == 0 ? crawl_schedule_again_ms(c, r) : -1;
+        e->state = wait_ms < 0 ? DZ_JOB_DONE : DZ_JOB_QUEUED;
+        e->run_after_ms = dz_now_ms() + wait_ms;
         return;
     }
     e->fail_kind = dz_str_of(kind->name);
@@ -224,8 +239,9 @@ static void run_renew(struct dz_work *w)
 {
     struct crawl_running *r = dz_container(w, struct crawl_running, renew);
     const struct dz_crawler *c = r->job.crawler;
-    r->code = dz_catalog_job_renew(c->env.catalog, r->job.rec.id, dz_str_of(c->owner), dz_now_ms(),
-                                   c->lease_ms, r->renew_done, r->renew_total, &r->err);
+    r->renew_code =
+        dz_catalog_job_renew(c->env.catalog, r->job.rec.id, dz_str_of(c->owner), dz_now_ms(),
+                             c->lease_ms, r->renew_done, r->renew_total, &r->renew_err);
 }
 
 static void on_renewed(struct dz_work *w)
@@ -233,13 +249,13 @@ static void on_renewed(struct dz_work *w)
     struct crawl_running *r = dz_container(w, struct crawl_running, renew);
     struct dz_log_ctx of = {.room = "crawl", .what = "job", .id = (uint64_t)r->job.rec.id};
     r->renewing = false;
-    if (r->code == DZ_CONFLICT) {
+    if (r->renew_code == DZ_CONFLICT) {
         r->lost = true;
-        dz_log_err(&of, DZ_WARN, &r->err, "somebody else has taken it: dropped");
-    } else if (r->code == DZ_CANCELLED) {
+        dz_log_err(&of, DZ_WARN, &r->renew_err, "somebody else has taken it: dropped");
+    } else if (r->renew_code == DZ_CANCELLED) {
         r->cancelled = true;
-    } else if (r->code != DZ_OK) {
-        dz_log_err(&of, DZ_WARN, &r->err, "lease not renewed");
+    } else if (r->renew_code != DZ_OK) {
+        dz_log_err(&of, DZ_WARN, &r->renew_err, "lease not renewed");
     }
     if (r->ending)
         end(r);
@@ -586,8 +602,10 @@ void dz_crawler_set_conf(struct dz_crawler *c, struct dz_conf *conf)
     c->env.sources = fresh;
     dz_conf_unref(&c->env.conf);
     c->env.conf = dz_conf_ref(conf);
-    if (c->o.schedule)
+    if (c->o.schedule) {
         crawl_schedule_read(c);
+        crawl_schedule_ensure(c);
+    }
     crawl_look_soon(c, 0);
 }
 
@@ -600,6 +618,7 @@ static void on_stop_poll(struct dz_loop *l, struct dz_timer *t)
         return;
     }
     c->stopped = true;
+    crawl_memory_rest(c->memory);
     dz_closep(&c->lock_fd);
     c->on_stopped(c->on_stopped_arg);
 }

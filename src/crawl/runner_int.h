@@ -22,6 +22,8 @@ struct crawl_running {
     atomic_bool import_stop;
     bool renewing;
     uint64_t renew_done, renew_total; /* what the renewing worker writes down */
+    enum dz_code renew_code;          /* beside an import, which has code and err */
+    struct dz_err renew_err;
     enum dz_code code;
     struct dz_err err;
     struct dz_job_rec end;
@@ -63,7 +65,10 @@ struct dz_crawler {
         struct crawl_ask_item *next;
         char *source, *target;
         int64_t run_after_ms;
-    } * asked, *adding_list;
+        bool keeps; /* a row that is there keeps its time */
+        enum dz_code code;
+        struct dz_err err;
+    } * asked, *adding_list; /* in the order in which they came */
 
     bool stopping, stopped;
     void (*on_stopped)(void *arg);
@@ -73,11 +78,15 @@ struct dz_crawler {
 void crawl_look_soon(struct dz_crawler *c, int64_t after_ms);
 
 /* schedule.c */
-void crawl_schedule_read(struct dz_crawler *c); /* from env.conf; all that is regular is due now */
+/* From env.conf: what is regular and has no row is due now. */
+void crawl_schedule_read(struct dz_crawler *c);
 void crawl_schedule_ensure(struct dz_crawler *c); /* from time to time, by itself from now on */
 void crawl_schedule_free(struct dz_crawler *c);
+/* When a job that worked and brought nothing new comes again; -1: it is not one of ours. */
+int64_t crawl_schedule_again_ms(struct dz_crawler *c, const struct crawl_running *r);
 void crawl_schedule_ended(struct dz_crawler *c, const struct crawl_running *r);
-void crawl_schedule_add(struct dz_crawler *c, dz_str source, dz_str target, int64_t run_after_ms);
+void crawl_schedule_add(struct dz_crawler *c, dz_str source, dz_str target, int64_t run_after_ms,
+                        bool keeps);
 
 /* report.c: the health record and the ping of settings */
 void crawl_report(struct dz_crawler *c, struct crawl_running *r);

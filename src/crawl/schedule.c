@@ -11,6 +11,7 @@
 #include "crawl/runner_int.h"
 
 #define ENSURE_EVERY_MS (60 * 1000)
+#define KEEPS_MS (INT64_C(365) * 24 * 3600 * 1000) /* after whatever a row that is there says */
 
 static const struct dz_log_ctx ctx = {.room = "crawl", .what = "schedule"};
 
@@ -29,9 +30,13 @@ static void run_add(struct dz_work *w)
                                .run_after_ms = i->run_after_ms};
         int64_t id;
         bool is_new;
-        struct dz_err err;
-        if (dz_catalog_job_add(c->env.catalog, &j, dz_now_ms(), &id, &is_new, &err) != DZ_OK)
-            dz_log_err(&ctx, DZ_WARN, &err, "%s/%s not put into the queue", i->source, i->target);
+        if (i->keeps)
+            j.run_after_ms += KEEPS_MS;
+        i->code = dz_catalog_job_add(c->env.catalog, &j, dz_now_ms(), &id, &is_new, &i->err);
+        if (i->code != DZ_OK || !i->keeps || !is_new)
+            continue;
+        j.run_after_ms = i->run_after_ms;
+        i->code = dz_catalog_job_add(c->env.catalog, &j, dz_now_ms(), &id, &is_new, &i->err);
     }
 }
 
@@ -49,6 +54,10 @@ static void free_items(struct crawl_ask_item *i)
 static void on_added(struct dz_work *w)
 {
     struct dz_crawler *c = dz_container(w, struct dz_crawler, add_work);
+    for (const struct crawl_ask_item *i = c->adding_list; i; i = i->next)
+        if (i->code != DZ_OK)
+            dz_log_err(&ctx, DZ_WARN, &i->err, "%s/%s not put into the queue", i->source,
+                       i->target);
     free_items(c->adding_list);
     c->adding_list = NULL;
     c->adding = false;
@@ -66,19 +75,24 @@ static void add_next(struct dz_crawler *c)
     c->add_work = (struct dz_work){.run = run_add, .home = c->env.loop, .done = on_added};
     if (dz_pool_submit(c->env.pool, &c->add_work, NULL) == DZ_OK)
         return;
+    /* With the next one: on_ensure asks again. */
     c->adding = false;
-    c->asked = c->adding_list; /* with the next one */
+    free_items(c->adding_list);
     c->adding_list = NULL;
 }
 
-void crawl_schedule_add(struct dz_crawler *c, dz_str source, dz_str target, int64_t run_after_ms)
+void crawl_schedule_add(struct dz_crawler *c, dz_str source, dz_str target, int64_t run_after_ms,
+                        bool keeps)
 {
     struct crawl_ask_item *i = dz_new(struct crawl_ask_item);
     i->source = dz_str_dup(source);
     i->target = dz_str_dup(target);
     i->run_after_ms = run_after_ms;
-    i->next = c->asked;
-    c->asked = i;
+    i->keeps = keeps;
+    struct crawl_ask_item **last = &c->asked;
+    while (*last)
+        last = &(*last)->next;
+    *last = i;
     add_next(c);
 }
 
@@ -102,7 +116,7 @@ static void add_regular(struct dz_crawler *c, dz_str source, dz_str target, int6
         r = &c->regular[c->regular_n++];
         *r = (struct crawl_regular){
             .source = dz_str_dup(source), .target = dz_str_dup(target), .every_ms = every_ms};
-        crawl_schedule_add(c, source, target, dz_now_ms());
+        crawl_schedule_add(c, source, target, dz_now_ms(), true);
     } else if (every_ms < r->every_ms) {
         r->every_ms = every_ms; /* two shelves of one series: the one in a hurry */
     }
@@ -165,13 +179,25 @@ static int64_t wait_of(const struct dz_crawler *c, const struct crawl_regular *g
     return wait_ms < max_ms ? wait_ms : max_ms;
 }
 
+int64_t crawl_schedule_again_ms(struct dz_crawler *c, const struct crawl_running *r)
+{
+    const struct crawl_regular *g = find(c, r->job.rec.source, r->job.rec.target);
+    /* One that somebody asked for ends where they see it. */
+    return g && r->job.rec.args.n == 0 && r->job.rec.priority == 0 ? g->every_ms : -1;
+}
+
 void crawl_schedule_ended(struct dz_crawler *c, const struct crawl_running *r)
 {
     struct crawl_regular *g = find(c, r->job.rec.source, r->job.rec.target);
-    if (!g || r->end.state == DZ_JOB_QUEUED)
+    if (!g)
         return;
-    g->failures = r->fail.kind == DZ_SOURCE_OK ? 0 : g->failures + 1;
-    crawl_schedule_add(c, r->job.rec.source, r->job.rec.target, dz_now_ms() + wait_of(c, g));
+    if (r->fail.kind == DZ_SOURCE_OK)
+        g->failures = 0;
+    if (r->end.state == DZ_JOB_QUEUED)
+        return;
+    if (r->fail.kind != DZ_SOURCE_OK)
+        g->failures++;
+    crawl_schedule_add(c, r->job.rec.source, r->job.rec.target, dz_now_ms() + wait_of(c, g), false);
 }
 
 static void on_ensure(struct dz_loop *l, struct dz_timer *t)
@@ -186,7 +212,7 @@ void crawl_schedule_ensure(struct dz_crawler *c)
      * that is there already, with its earlier time. */
     for (size_t i = 0; i < c->regular_n; i++)
         crawl_schedule_add(c, dz_str_of(c->regular[i].source), dz_str_of(c->regular[i].target),
-                           dz_now_ms() + wait_of(c, &c->regular[i]));
+                           dz_now_ms() + wait_of(c, &c->regular[i]), false);
     dz_timer_set(c->env.loop, &c->ensure, ENSURE_EVERY_MS, on_ensure);
 }
 
