@@ -289,7 +289,8 @@ static enum dz_code read_exchange(struct reader *d, struct replay_exchange *x)
     x->shown_url = dz_arena_str(d->r->arena, url);
     DZ_TRY(read_fields(d, &x->wants, &x->wants_n));
     dz_str next = peek_line(d);
-    if (!dz_str_starts(next, DZ_S("HTTP/")) && !dz_str_starts(next, DZ_S("! ")) &&
+    bool bare = dz_str_eq(method, DZ_S("GET")) || dz_str_eq(method, DZ_S("HEAD"));
+    if (!bare && !dz_str_starts(next, DZ_S("HTTP/")) && !dz_str_starts(next, DZ_S("! ")) &&
         dz_str_trim(next).n > 0)
         DZ_TRY(read_body(d, x->wants, x->wants_n, "HTTP/", &x->sent_body));
     return read_answer(d, x);
