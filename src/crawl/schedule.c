@@ -11,7 +11,8 @@
 #include "crawl/runner_int.h"
 
 #define ENSURE_EVERY_MS (60 * 1000)
-#define KEEPS_MS (INT64_C(365) * 24 * 3600 * 1000) /* after whatever a row that is there says */
+#define LIVE_BYTES_MAX (256 * DZ_MIB)
+#define BACK_OFF_MAX_MS (INT64_C(30) * 24 * 3600 * 1000) /* beyond: a clock that was set back */
 
 static const struct dz_log_ctx ctx = {.room = "crawl", .what = "schedule"};
 
@@ -20,23 +21,52 @@ static const struct dz_log_ctx ctx = {.room = "crawl", .what = "schedule"};
 
 static void add_next(struct dz_crawler *c);
 
+/* Rows that run or wait: what has one costs a reader, not a writer. */
+static enum dz_code live_jobs(struct dz_catalog *c, struct dz_arena *a, struct dz_job_rec **ret_v,
+                              size_t *ret_n, struct dz_err *err)
+{
+    uint64_t counts[DZ_JOB_STATES];
+    DZ_TRY(dz_catalog_job_counts(c, counts, err));
+    return dz_catalog_jobs(c, (size_t)(counts[DZ_JOB_RUNNING] + counts[DZ_JOB_QUEUED]), a, ret_v,
+                           ret_n, err);
+}
+
+/* The row of the item stays as it is: it runs, comes soon enough, or waits after a failure for as
+ * long as the site wants. */
+static bool stays(const struct crawl_ask_item *i, const struct dz_job_rec *v, size_t n)
+{
+    int64_t now_ms = dz_now_ms();
+    for (size_t k = 0; k < n; k++) {
+        if (!dz_str_eq(v[k].kind, DZ_S("crawl")) || !dz_str_eq(v[k].source, dz_str_of(i->source)) ||
+            !dz_str_eq(v[k].target, dz_str_of(i->target)))
+            continue;
+        bool backs_off = v[k].fail_kind.n > 0 && v[k].run_after_ms - now_ms < BACK_OFF_MAX_MS;
+        return v[k].state == DZ_JOB_RUNNING || i->keeps || backs_off ||
+               v[k].run_after_ms <= i->run_after_ms;
+    }
+    return false;
+}
+
 static void run_add(struct dz_work *w)
 {
     struct dz_crawler *c = dz_container(w, struct dz_crawler, add_work);
-    for (struct crawl_ask_item *i = c->adding_list; i; i = i->next) {
+    DZ_AUTO(dz_arena_free) struct dz_arena *a = dz_arena_new(LIVE_BYTES_MAX);
+    struct dz_job_rec *v = NULL;
+    size_t n = 0;
+    struct crawl_ask_item *i = c->adding_list;
+    i->code = live_jobs(c->env.catalog, a, &v, &n, &i->err);
+    /* One that the catalog is away for ends it all: on_ensure asks again, and a stop waits. */
+    for (bool away = i->code != DZ_OK; i && !away; i = i->next) {
+        if (stays(i, v, n))
+            continue;
         struct dz_job_rec j = {.kind = DZ_S("crawl"),
                                .source = dz_str_of(i->source),
                                .target = dz_str_of(i->target),
                                .run_after_ms = i->run_after_ms};
         int64_t id;
         bool is_new;
-        if (i->keeps)
-            j.run_after_ms += KEEPS_MS;
         i->code = dz_catalog_job_add(c->env.catalog, &j, dz_now_ms(), &id, &is_new, &i->err);
-        if (i->code != DZ_OK || !i->keeps || !is_new)
-            continue;
-        j.run_after_ms = i->run_after_ms;
-        i->code = dz_catalog_job_add(c->env.catalog, &j, dz_now_ms(), &id, &is_new, &i->err);
+        away = i->code != DZ_OK && (dz_code_retries(i->code) || i->code == DZ_IO);
     }
 }
 

@@ -127,7 +127,9 @@ static void put_sources(void)
 void rig_prepare(void)
 {
     memset(&rig, 0, sizeof(rig));
-    snprintf(rig.dir, sizeof(rig.dir), "/tmp/dozo-crawl-XXXXXX");
+    /* What is synced here is nobody's to keep: in RAM where there is such a folder. */
+    snprintf(rig.dir, sizeof(rig.dir), "%s/dozo-crawl-XXXXXX",
+             access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
     assert_non_null(mkdtemp(rig.dir));
     char path[128];
     snprintf(path, sizeof(path), "%s/sources", rig.dir);
