@@ -17,6 +17,7 @@
 #include <pthread.h>
 
 #define OPERATIONS_MAX 20000000ul /* about a second */
+#define OPERATION_BYTES 8         /* of a text that a function reads, for one operation */
 #define META_LOOK 2048            /* where a <meta charset> must stand */
 /* Of the parser's table for the attributes of one tag, which it compares each with each: 1408
  * attributes in HTML, about 400 in XML. */
@@ -229,7 +230,120 @@ struct dz_node *dz_doc_root(struct dz_doc *d)
 
 /* ---- selecting ------------------------------------------------------------------------------- */
 
-static enum dz_code evaluate(struct dz_doc *d, struct dz_node *from, const char *xpath,
+/* The library counts steps from node to node but not the texts that functions read, and a page may
+ * have one attribute of megabytes that an expression looks at for every element. So selectors read
+ * texts by functions alone; the comparisons of a script's own XPath stay uncharged. */
+static const struct {
+    const char *name;
+    xmlXPathFunction run;
+} readers[] = {
+    {"concat", xmlXPathConcatFunction},
+    {"contains", xmlXPathContainsFunction},
+    {"normalize-space", xmlXPathNormalizeFunction},
+    {"number", xmlXPathNumberFunction},
+    {"starts-with", xmlXPathStartsWithFunction},
+    {"string", xmlXPathStringFunction},
+    {"string-length", xmlXPathStringLengthFunction},
+    {"substring", xmlXPathSubstringFunction},
+    {"substring-after", xmlXPathSubstringAfterFunction},
+    {"substring-before", xmlXPathSubstringBeforeFunction},
+    {"translate", xmlXPathTranslateFunction},
+};
+
+/* How many nodes lie below, as far as `most`. */
+static unsigned long nodes_below(const xmlNode *top, unsigned long most)
+{
+    unsigned long n = 0;
+    for (const xmlNode *at = top->children; at && n < most; n++) {
+        if (at->type == XML_ELEMENT_NODE && at->children) {
+            at = at->children;
+            continue;
+        }
+        while (at != top && !at->next)
+            at = at->parent;
+        at = at == top ? NULL : at->next;
+    }
+    return n;
+}
+
+/* false: more than what is left */
+static bool charge(xmlXPathContextPtr x, unsigned long operations)
+{
+    bool enough = operations <= x->opLimit - x->opCount;
+    x->opCount += enough ? operations : x->opLimit - x->opCount;
+    return enough;
+}
+
+/* The text of a node, paid for. NULL: it costs too much, or no memory. */
+static xmlXPathObjectPtr text_of(xmlXPathParserContextPtr p, const xmlNode *n)
+{
+    xmlXPathContextPtr x = p->context;
+    bool paid = !n || n->type == XML_NAMESPACE_DECL ||
+                charge(x, nodes_below(n, x->opLimit - x->opCount + 1));
+    xmlXPathObjectPtr o =
+        paid ? xmlXPathWrapString(n ? xmlXPathCastNodeToString(node_of((const void *)n))
+                                    : xmlStrdup((const xmlChar *)""))
+             : NULL;
+    if (!o)
+        xmlXPathErr(p, XPATH_OP_LIMIT_EXCEEDED);
+    return o;
+}
+
+/* Stands in for each of them: makes its arguments texts, charges for those, and calls it. */
+static void charged(xmlXPathParserContextPtr p, int nargs)
+{
+    xmlXPathContextPtr x = p->context;
+    size_t which = 0;
+    while (which < DZ_LEN(readers) && strcmp(readers[which].name, (const char *)x->function) != 0)
+        which++;
+    dz_assert(which < DZ_LEN(readers));
+    if (nargs == 0 && strcmp(readers[which].name, "concat") != 0) {
+        xmlXPathObjectPtr o = text_of(p, x->node);
+        if (!o || valuePush(p, o) < 0)
+            return;
+        nargs = 1;
+    }
+    bool paid = true;
+    for (int i = 1; i <= nargs && i <= p->valueNr && paid; i++) {
+        xmlXPathObjectPtr *o = &p->valueTab[p->valueNr - i];
+        if ((*o)->type == XPATH_NODESET || (*o)->type == XPATH_XSLT_TREE) {
+            xmlNodeSetPtr set = (*o)->nodesetval;
+            if (set && set->nodeNr > 1)
+                xmlXPathNodeSetSort(set);
+            xmlXPathObjectPtr text = text_of(p, set && set->nodeNr > 0 ? set->nodeTab[0] : NULL);
+            if (!text)
+                return;
+            xmlXPathFreeObject(*o);
+            *o = text;
+            p->value = p->valueTab[p->valueNr - 1];
+        }
+        if ((*o)->type == XPATH_STRING)
+            paid = charge(x, (unsigned long)xmlStrlen((*o)->stringval) / OPERATION_BYTES);
+    }
+    if (paid)
+        readers[which].run(p, nargs);
+    else
+        xmlXPathErr(p, XPATH_OP_LIMIT_EXCEEDED);
+}
+
+static xmlXPathFunction reader(void *data, const xmlChar *name, const xmlChar *ns)
+{
+    (void)data;
+    for (size_t i = 0; !ns && i < DZ_LEN(readers); i++)
+        if (strcmp(readers[i].name, (const char *)name) == 0)
+            return charged;
+    return NULL; /* the library's own */
+}
+
+/* What :scope means, as $scope. */
+static void set_scope(xmlXPathContextPtr x, xmlNodePtr scope)
+{
+    xmlXPathObjectPtr o = xmlXPathNewNodeSet(scope);
+    if (o && xmlXPathRegisterVariable(x, (const xmlChar *)"scope", o) != 0)
+        xmlXPathFreeObject(o);
+}
+
+static enum dz_code evaluate(struct dz_doc *d, struct dz_node *from, const char *xpath, bool css,
                              xmlXPathObjectPtr *ret_o, struct dz_err *err)
 {
     xmlXPathContextPtr x = xmlXPathNewContext(d->xml);
@@ -239,6 +353,9 @@ static enum dz_code evaluate(struct dz_doc *d, struct dz_node *from, const char 
     xmlSetGenericErrorFunc(NULL, quiet_words); /* this thread's */
     x->opLimit = OPERATIONS_MAX;
     x->node = from ? node_of(from) : (xmlNodePtr)d->xml;
+    xmlXPathRegisterFuncLookup(x, reader, NULL);
+    if (css)
+        set_scope(x, from ? node_of(from) : xmlDocGetRootElement(d->xml));
     for (xmlNsPtr ns =
              d->html || !xmlDocGetRootElement(d->xml) ? NULL : xmlDocGetRootElement(d->xml)->nsDef;
          ns; ns = ns->next)
@@ -282,7 +399,7 @@ enum dz_code dz_doc_select(struct dz_doc *d, struct dz_node *from, dz_str css, s
     dz_buf_init(&xpath, 512 * DZ_KIB);
     DZ_TRY(dz_css_to_xpath(css, d->html, &xpath, err));
     xmlXPathObjectPtr o;
-    enum dz_code code = evaluate(d, from, dz_buf_cstr(&xpath), &o, err);
+    enum dz_code code = evaluate(d, from, dz_buf_cstr(&xpath), true, &o, err);
     if (code != DZ_OK)
         return code == DZ_TOO_LARGE
                    ? code
@@ -302,7 +419,7 @@ enum dz_code dz_doc_xpath(struct dz_doc *d, struct dz_node *from, dz_str xpath, 
         return dz_fail(err, DZ_TOO_LARGE, "the XPath expression has %zu bytes, at most %u", xpath.n,
                        DZ_SELECTOR_MAX);
     xmlXPathObjectPtr o;
-    DZ_TRY(evaluate(d, from, dz_arena_dup(a, xpath), &o, err));
+    DZ_TRY(evaluate(d, from, dz_arena_dup(a, xpath), false, &o, err));
     struct dz_nodes nodes = {0};
     dz_str text = {0};
     enum dz_code code = DZ_OK;

@@ -168,8 +168,9 @@ struct dz_nodes {
 /* Elements below `from` (NULL: the whole document) that match, in document order, each once. The
  * selector is judged against the whole document, as browsers' querySelectorAll does: types, *,
  * classes, ids, attributes (= ~= |= ^= $= *= != and the flag i), the four combinators, lists, :not
- * :is :where :has :contains("text") :root :empty :nth-child :nth-last-child :nth-of-type
- * :nth-last-of-type :first- :last- :only-child and -of-type. DZ_BAD_INPUT names the place in the
+ * :is :where :has :contains("text") :root :scope (`from`, or the root) :empty :nth-child
+ * :nth-last-child :nth-of-type :nth-last-of-type :first- :last- :only-child and -of-type, comments,
+ * ns|name with the prefixes of the document. DZ_BAD_INPUT names the place in the
  * selector; DZ_TOO_LARGE when it costs more than the limit of operations. */
 DZ_MUST enum dz_code dz_doc_select(struct dz_doc *d, struct dz_node *from, dz_str css,
                                    struct dz_arena *a, struct dz_nodes *ret_nodes,

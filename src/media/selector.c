@@ -10,13 +10,14 @@
 #include "media/media_int.h"
 
 #define DEPTH_MAX 16
+#define COMBINATORS_MAX 200 /* each nests the expression, which the library reads by recursion */
 #define XPATH_MAX (DZ_KIB * 256)
-#define NUMBER_MAX 1000000
+#define NUMBER_MAX 100000000 /* more than a document has elements */
 
 struct translator {
     struct dz_cursor c; /* moved by its `at` alone: a selector is one line */
     bool html;
-    unsigned depth;
+    unsigned depth, combinators;
     struct dz_err *err;
 };
 
@@ -44,12 +45,42 @@ static bool is_blank(int c)
     return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f';
 }
 
+static bool is_newline(int c)
+{
+    return c == '\n' || c == '\r' || c == '\f';
+}
+
+/* A comment parts tokens and is no blank; one without an end stays where it is, as a fault. */
+static bool skip_comment(struct translator *t)
+{
+    if (peek(t) != '/' || peek_at(t, 1) != '*')
+        return false;
+    dz_str rest = dz_str_sub(t->c.s, t->c.at + 2, t->c.s.n);
+    size_t end = dz_str_find(rest, DZ_S("*/"));
+    if (end == DZ_NPOS)
+        return false;
+    t->c.at += 2 + end + 2;
+    return true;
+}
+
+/* true: there was a blank, not only comments */
 static bool skip_blanks(struct translator *t)
 {
-    size_t from = t->c.at;
-    while (is_blank(peek(t)))
-        t->c.at++;
-    return t->c.at > from;
+    bool any = false;
+    for (;;) {
+        if (is_blank(peek(t))) {
+            any = true;
+            t->c.at++;
+        } else if (!skip_comment(t)) {
+            return any;
+        }
+    }
+}
+
+/* A line end of any system. */
+static void skip_newline(struct translator *t)
+{
+    t->c.at += peek(t) == '\r' && peek_at(t, 1) == '\n' ? 2 : 1;
 }
 
 static bool accept(struct translator *t, char c)
@@ -94,7 +125,7 @@ static size_t put_utf8(uint32_t rune, char *to)
 static bool escape(struct translator *t, struct dz_buf *to)
 {
     int c = peek(t);
-    if (c < 0 || c == '\n')
+    if (c < 0 || is_newline(c))
         return false;
     if (hex_digit(c) < 0) {
         dz_buf_putc(to, (char)c);
@@ -105,9 +136,9 @@ static bool escape(struct translator *t, struct dz_buf *to)
     for (int i = 0; i < 6 && hex_digit(peek(t)) >= 0; i++, t->c.at++)
         rune = rune << 4 | (uint32_t)hex_digit(peek(t));
     if (is_blank(peek(t)))
-        t->c.at++;
+        skip_newline(t);
     if ((rune < 0x20 && !is_blank((int)rune)) || rune == '\f' || rune > 0x10FFFF ||
-        (rune & 0xFFFE) == 0xFFFE || (rune >= 0xD800 && rune < 0xE000))
+        rune == 0xFFFE || rune == 0xFFFF || (rune >= 0xD800 && rune < 0xE000))
         rune = 0xFFFD;
     char utf8[4];
     dz_buf_put(to, (dz_str){utf8, put_utf8(rune, utf8)});
@@ -139,13 +170,13 @@ static enum dz_code string(struct translator *t, struct dz_buf *text)
     char quote = t->c.s.p[t->c.at++];
     for (;;) {
         int c = peek(t);
-        if (c < 0 || c == '\n')
+        if (c < 0 || is_newline(c))
             return wrong(t, "a string does not end");
         t->c.at++;
         if (c == (unsigned char)quote)
             return DZ_OK;
-        if (c == '\\' && peek(t) == '\n')
-            t->c.at++;
+        if (c == '\\' && is_newline(peek(t)))
+            skip_newline(t);
         else if (c != '\\')
             dz_buf_putc(text, (char)c);
         else if (!escape(t, text))
@@ -218,125 +249,159 @@ static void put_and(struct dz_buf *out, size_t from)
         put(out, " and ");
 }
 
-#define LOWER_OPEN "translate("
-#define LOWER_CLOSE ",'ABCDEFGHIJKLMNOPQRSTUVWXYZ','abcdefghijklmnopqrstuvwxyz')"
+#define LOWERED "translate(.,'ABCDEFGHIJKLMNOPQRSTUVWXYZ','abcdefghijklmnopqrstuvwxyz')"
 
 /* ---- simple selectors ------------------------------------------------------------------------ */
 
-/* type, *, ns|type. The name is kept in `type` for :nth-of-type; empty for *. */
-static enum dz_code type_selector(struct translator *t, struct dz_buf *out, struct dz_buf *type)
+/* The bar between a namespace and a name, as in a|b. */
+static bool at_bar(const struct translator *t)
 {
-    dz_buf_clear(type);
-    DZ_AUTO(dz_buf_done) struct dz_buf name;
-    dz_buf_init(&name, DZ_SELECTOR_MAX);
-    if (accept(t, '*')) {
-        if (peek(t) != '|' || peek_at(t, 1) == '=')
-            return DZ_OK;
-        t->c.at++;
+    return peek(t) == '|' && peek_at(t, 1) != '=';
+}
+
+/* A name and its namespace: "" none, "*" any, else a prefix, which means itself: a selector comes
+ * without declarations, so the document's own are taken. `barless`: what no bar at all means. */
+static enum dz_code prefix(struct translator *t, const char *barless, struct dz_buf *space,
+                           struct dz_buf *name)
+{
+    dz_buf_clear(space);
+    dz_buf_clear(name);
+    if (!at_bar(t)) {
         if (accept(t, '*'))
+            put(name, "*");
+        else
+            DZ_TRY(identifier(t, name));
+        if (!at_bar(t)) {
+            put(space, barless);
             return DZ_OK;
-        DZ_TRY(identifier(t, &name));
-    } else {
-        DZ_TRY(identifier(t, &name));
-        if (peek(t) == '|' && peek_at(t, 1) != '=') {
-            t->c.at++;
-            dz_buf_putc(&name, ':');
-            DZ_AUTO(dz_buf_done) struct dz_buf local;
-            dz_buf_init(&local, DZ_SELECTOR_MAX);
-            DZ_TRY(identifier(t, &local));
-            dz_buf_put(&name, dz_buf_str(&local));
-            put(type, "*[name()=");
-            put_literal(type, dz_buf_str(&name));
-            put(type, "]");
         }
+        dz_buf_put(space, dz_buf_str(name));
     }
-    if (type->n == 0 && t->html) {
-        lower(&name);
-        if (is_plain_name(dz_buf_str(&name)))
-            dz_buf_put(type, dz_buf_str(&name));
-    }
-    if (type->n == 0) {
-        put(type, "*[local-name()=");
-        put_literal(type, dz_buf_str(&name));
-        put(type, "]");
-    }
-    put(out, "self::");
-    dz_buf_put(out, dz_buf_str(type));
+    t->c.at++;
+    dz_buf_clear(name);
+    if (accept(t, '*'))
+        put(name, "*");
+    else
+        DZ_TRY(identifier(t, name));
     return DZ_OK;
 }
 
-static enum dz_code attribute_name(struct translator *t, struct dz_buf *name)
+/* A name test for elements or, behind an @, attributes. `space` as prefix() gives it. */
+static void put_name(struct dz_buf *out, dz_str space, dz_str name, bool plain)
 {
-    DZ_TRY(identifier(t, name));
-    if (peek(t) == '|' && peek_at(t, 1) != '=') {
-        t->c.at++;
-        DZ_AUTO(dz_buf_done) struct dz_buf local;
-        dz_buf_init(&local, DZ_SELECTOR_MAX);
-        DZ_TRY(identifier(t, &local));
-        dz_buf_putc(name, ':');
-        dz_buf_put(name, dz_buf_str(&local));
+    bool any_space = dz_str_eq(space, DZ_S("*")), any_name = dz_str_eq(name, DZ_S("*"));
+    if (any_space && any_name) {
+        put(out, "*");
+        return;
     }
-    if (t->html)
-        lower(name);
-    return DZ_OK;
-}
-
-static void put_attribute(struct dz_buf *out, dz_str name)
-{
-    if (is_plain_name(name)) {
-        put(out, "@");
+    if (plain && is_plain_name(name)) {
         dz_buf_put(out, name);
         return;
     }
-    put(out, "@*[name()=");
-    put_literal(out, name);
-    put(out, "]");
+    DZ_AUTO(dz_buf_done) struct dz_buf full;
+    dz_buf_init(&full, 2 * DZ_SELECTOR_MAX);
+    if (space.n > 0 && !any_space) {
+        dz_buf_put(&full, space);
+        dz_buf_putc(&full, ':');
+    }
+    dz_buf_put(&full, any_name ? (dz_str){0} : name);
+    put(out, any_name && space.n == 0 ? "*[namespace-uri()="
+             : any_name               ? "*[starts-with(name(),"
+             : any_space              ? "*[local-name()="
+                                      : "*[name()=");
+    put_literal(out, dz_buf_str(&full));
+    put(out, any_name && space.n > 0 ? ")]" : "]");
+    if (space.n == 0 && !any_name)
+        put(out, "[namespace-uri()='']");
 }
 
-/* One test of an attribute. `attr` and `value` are XPath expressions, `text` the bare value. */
-static void put_attribute_test(struct dz_buf *out, char op, dz_str attr, dz_str value, dz_str text)
+/* type, *, ns|type, |type. The name test is kept in `type` for :nth-of-type; empty for *. */
+static enum dz_code type_selector(struct translator *t, struct dz_buf *out, struct dz_buf *type)
+{
+    DZ_AUTO(dz_buf_done) struct dz_buf space, name;
+    dz_buf_init(&space, DZ_SELECTOR_MAX);
+    dz_buf_init(&name, DZ_SELECTOR_MAX);
+    dz_buf_clear(type);
+    DZ_TRY(prefix(t, "*", &space, &name));
+    if (t->html)
+        lower(&name);
+    bool any_space = dz_str_eq(dz_buf_str(&space), DZ_S("*"));
+    bool any_name = dz_str_eq(dz_buf_str(&name), DZ_S("*"));
+    if (any_space && any_name)
+        return DZ_OK;
+    put_name(type, dz_buf_str(&space), dz_buf_str(&name), t->html && any_space);
+    put(out, "self::");
+    dz_buf_put(out, dz_buf_str(type));
+    if (any_name)
+        dz_buf_clear(type);
+    return DZ_OK;
+}
+
+/* name, ns|name, |name, *|name; without a bar it is the name in no namespace. */
+static enum dz_code attribute_name(struct translator *t, struct dz_buf *out)
+{
+    DZ_AUTO(dz_buf_done) struct dz_buf space, name;
+    dz_buf_init(&space, DZ_SELECTOR_MAX);
+    dz_buf_init(&name, DZ_SELECTOR_MAX);
+    DZ_TRY(prefix(t, "", &space, &name));
+    if (dz_str_eq(dz_buf_str(&name), DZ_S("*")))
+        return wrong(t, "the name of an attribute is missing");
+    if (t->html)
+        lower(&name);
+    put(out, "@");
+    put_name(out, dz_buf_str(&space), dz_buf_str(&name), space.n == 0);
+    return DZ_OK;
+}
+
+static size_t characters(dz_str s)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < s.n; i++)
+        n += ((unsigned char)s.p[i] & 0xC0) != 0x80;
+    return n;
+}
+
+/* The condition on a value. `subject` is it in XPath, `text` what it is measured by. Every value
+ * is read by a function of strings, never compared as a node: functions are charged for it. */
+static void put_attribute_test(struct dz_buf *out, char op, const char *subject, dz_str text)
 {
     bool has_blank = false;
     for (size_t i = 0; i < text.n; i++)
         has_blank |= is_blank((unsigned char)text.p[i]);
-    const int an = (int)attr.n, vn = (int)value.n;
-    if (text.n == 0 && (op == '^' || op == '$' || op == '*' || op == '~')) {
+    if ((text.n == 0 && (op == '^' || op == '$' || op == '*' || op == '~')) ||
+        (has_blank && op == '~')) {
         put(out, "false()");
-    } else if (op == '=') {
-        dz_buf_putf(out, "%.*s=%.*s", an, attr.p, vn, value.p);
-    } else if (op == '!') {
-        dz_buf_putf(out, "not(%.*s=%.*s)", an, attr.p, vn, value.p);
-    } else if (op == '^') {
-        dz_buf_putf(out, "starts-with(%.*s,%.*s)", an, attr.p, vn, value.p);
-    } else if (op == '*') {
-        dz_buf_putf(out, "contains(%.*s,%.*s)", an, attr.p, vn, value.p);
-    } else if (op == '$') {
-        dz_buf_putf(out,
-                    "(string-length(%.*s)>=string-length(%.*s) and "
-                    "substring(%.*s,string-length(%.*s)-string-length(%.*s)+1)=%.*s)",
-                    an, attr.p, vn, value.p, an, attr.p, an, attr.p, vn, value.p, vn, value.p);
-    } else if (op == '|') {
-        dz_buf_putf(out, "(%.*s=%.*s or starts-with(%.*s,concat(%.*s,'-')))", an, attr.p, vn,
-                    value.p, an, attr.p, vn, value.p);
-    } else if (has_blank) { /* ~= with several words */
-        put(out, "false()");
-    } else {
-        dz_buf_putf(out, "contains(concat(' ',normalize-space(%.*s),' '),concat(' ',%.*s,' '))", an,
-                    attr.p, vn, value.p);
+        return;
+    }
+    put(out, op == '^'   ? "starts-with("
+             : op == '*' ? "contains("
+             : op == '$' ? "substring("
+             : op == '~' ? "contains(concat(' ',normalize-space("
+                         : "string(");
+    put(out, subject);
+    if (op == '$')
+        dz_buf_putf(out, ",string-length()-%zu)=", characters(text) - 1);
+    else
+        put(out, op == '^' || op == '*' ? "," : op == '~' ? "),' '),concat(' '," : ")=");
+    put_literal(out, text);
+    put(out, op == '^' || op == '*' ? ")" : op == '~' ? ",' '))" : "");
+    if (op == '|') {
+        put(out, " or starts-with(");
+        put(out, subject);
+        put(out, ",concat(");
+        put_literal(out, text);
+        put(out, ",'-'))");
     }
 }
 
 static enum dz_code attribute(struct translator *t, struct dz_buf *out)
 {
-    DZ_AUTO(dz_buf_done) struct dz_buf name, text, attr, value;
-    dz_buf_init(&name, DZ_SELECTOR_MAX);
+    DZ_AUTO(dz_buf_done) struct dz_buf text, attr;
     dz_buf_init(&text, DZ_SELECTOR_MAX);
     dz_buf_init(&attr, 8 * DZ_SELECTOR_MAX);
-    dz_buf_init(&value, 8 * DZ_SELECTOR_MAX);
     skip_blanks(t);
-    DZ_TRY(attribute_name(t, &name));
+    DZ_TRY(attribute_name(t, &attr));
     skip_blanks(t);
-    put_attribute(&attr, dz_buf_str(&name));
     if (accept(t, ']')) {
         dz_buf_put(out, dz_buf_str(&attr));
         return DZ_OK;
@@ -355,16 +420,13 @@ static enum dz_code attribute(struct translator *t, struct dz_buf *out)
     }
     if (!accept(t, ']'))
         return wrong(t, "a ] is missing");
-    if (fold) {
+    if (fold)
         lower(&text);
-        DZ_AUTO(dz_buf_done) struct dz_buf plain = attr;
-        dz_buf_init(&attr, plain.max);
-        put(&attr, LOWER_OPEN);
-        dz_buf_put(&attr, dz_buf_str(&plain));
-        put(&attr, LOWER_CLOSE);
-    }
-    put_literal(&value, dz_buf_str(&text));
-    put_attribute_test(out, (char)op, dz_buf_str(&attr), dz_buf_str(&value), dz_buf_str(&text));
+    put(out, op == '!' ? "not(" : "");
+    dz_buf_put(out, dz_buf_str(&attr));
+    put(out, "[");
+    put_attribute_test(out, (char)op, fold ? LOWERED : ".", dz_buf_str(&text));
+    put(out, op == '!' ? "])" : "]");
     return DZ_OK;
 }
 
@@ -376,11 +438,13 @@ static enum dz_code an_plus_b(struct translator *t, int64_t *ret_a, int64_t *ret
     char text[32];
     size_t n = 0;
     while (peek(t) >= 0 && peek(t) != ')' && n + 1 < sizeof(text)) {
-        bool digit_before = n > 0 && is_name((unsigned char)text[n - 1]);
         bool blank = skip_blanks(t);
         if (peek(t) == ')')
             break;
-        if (blank && digit_before && peek(t) != '+' && peek(t) != '-')
+        /* Only the sign between the two parts may stand apart. */
+        bool sign = peek(t) == '+' || peek(t) == '-';
+        bool after_sign = n > 1 && (text[n - 1] == '+' || text[n - 1] == '-');
+        if (blank && n > 0 && !sign && !after_sign)
             return wrong(t, "the formula of :nth is not like 2n+1");
         if (peek(t) >= 0)
             text[n++] = t->c.s.p[t->c.at++];
@@ -402,8 +466,8 @@ static enum dz_code an_plus_b(struct translator *t, int64_t *ret_a, int64_t *ret
             return wrong(t, "the formula of :nth is not like 2n+1");
         if (has_sign)
             sign = text[at++] == '-' ? -1 : 1;
-        for (; at < n && text[at] >= '0' && text[at] <= '9' && v < NUMBER_MAX; at++, digits = true)
-            v = v * 10 + (text[at] - '0');
+        for (; at < n && text[at] >= '0' && text[at] <= '9'; at++, digits = true)
+            v = v < NUMBER_MAX ? v * 10 + (text[at] - '0') : v;
         bool letter = i == 0 && at < n && (text[at] | 0x20) == 'n';
         if (!digits && !letter)
             return wrong(t, "the formula of :nth is not like 2n+1");
@@ -422,30 +486,43 @@ static enum dz_code an_plus_b(struct translator *t, int64_t *ret_a, int64_t *ret
     return DZ_OK;
 }
 
-static void put_nth(struct dz_buf *out, int64_t a, int64_t b, bool last, dz_str type)
+/* "there are at least n siblings on that side", counted no further than n */
+static void put_siblings(struct dz_buf *out, int64_t n, dz_str axis)
 {
-    char place[64];
-    DZ_AUTO(dz_buf_done) struct dz_buf count;
-    dz_buf_init(&count, 8 * DZ_SELECTOR_MAX);
-    dz_buf_putf(&count, "(count(%s-sibling::", last ? "following" : "preceding");
-    dz_buf_put(&count, type);
-    put(&count, ")+1)");
-    dz_str p = dz_buf_str(&count);
-    if (a == 0) {
-        dz_buf_put(out, p);
-        snprintf(place, sizeof(place), "=%lld", (long long)b);
-        put(out, place);
+    if (n <= 0) {
+        put(out, "true()");
         return;
     }
-    /* p = a*k + b for some k ≥ 0 */
+    dz_buf_put(out, axis);
+    dz_buf_putf(out, "[%lld]", (long long)n);
+}
+
+static void put_nth(struct dz_buf *out, int64_t a, int64_t b, bool last, dz_str type)
+{
+    DZ_AUTO(dz_buf_done) struct dz_buf axis;
+    dz_buf_init(&axis, 8 * DZ_SELECTOR_MAX);
+    put(&axis, last ? "following-sibling::" : "preceding-sibling::");
+    dz_buf_put(&axis, type);
+    dz_str side = dz_buf_str(&axis);
+    if (a <= 0 && b <= 0) {
+        put(out, "false()");
+        return;
+    }
+    /* The place, one more than siblings before, is a*k + b for some k of 0 or more. */
     put(out, "(");
-    dz_buf_put(out, p);
-    snprintf(place, sizeof(place), "%s%lld and (", a > 0 ? ">=" : "<=", (long long)b);
-    put(out, place);
-    dz_buf_put(out, p);
-    snprintf(place, sizeof(place), "-(%lld)) mod %lld=0)", (long long)b,
-             (long long)(a < 0 ? -a : a));
-    put(out, place);
+    if (a >= 0)
+        put_siblings(out, b - 1, side);
+    put(out, a > 0 ? "" : a == 0 ? " and not(" : "not(");
+    if (a <= 0) {
+        put_siblings(out, b, side);
+        put(out, ")");
+    }
+    if (a > 1 || a < -1) {
+        put(out, " and (count(");
+        dz_buf_put(out, side);
+        dz_buf_putf(out, ")+1-(%lld)) mod %lld=0", (long long)b, (long long)(a < 0 ? -a : a));
+    }
+    put(out, ")");
 }
 
 static enum dz_code nested(struct translator *t, struct dz_buf *out, const char *open,
@@ -480,7 +557,7 @@ static enum dz_code functional(struct translator *t, struct dz_buf *out, dz_str 
     if (dz_str_eq_nocase(name, DZ_S("is")) || dz_str_eq_nocase(name, DZ_S("where")))
         return nested(t, out, "(", false);
     if (dz_str_eq_nocase(name, DZ_S("has")))
-        return nested(t, out, "boolean(", true);
+        return nested(t, out, "(", true);
     if (dz_str_eq_nocase(name, DZ_S("contains")))
         return contains(t, out);
     bool last = dz_str_eq_nocase(name, DZ_S("nth-last-child")) ||
@@ -491,7 +568,7 @@ static enum dz_code functional(struct translator *t, struct dz_buf *out, dz_str 
         return wrong(t, "an unknown pseudo-class ends");
     if (typed && type.n == 0)
         return wrong(t, "-of-type needs the name of an element before it");
-    int64_t a, b;
+    int64_t a = 0, b = 0;
     DZ_TRY(an_plus_b(t, &a, &b));
     put_nth(out, a, b, last, typed ? type : DZ_S("*"));
     return accept(t, ')') ? DZ_OK : wrong(t, "a ) is missing");
@@ -529,7 +606,7 @@ static enum dz_code pseudo(struct translator *t, struct dz_buf *out, dz_str type
             put(out, last && ends[i].first ? " and not(" : "not(");
             put(out, last ? "following-sibling::" : "preceding-sibling::");
             dz_buf_put(out, sibling);
-            put(out, ")");
+            put(out, "[1])");
         }
         return DZ_OK;
     }
@@ -537,6 +614,8 @@ static enum dz_code pseudo(struct translator *t, struct dz_buf *out, dz_str type
         put(out, "not(*) and not(string-length())");
     else if (dz_str_eq_nocase(name, DZ_S("root")))
         put(out, "not(parent::*)");
+    else if (dz_str_eq_nocase(name, DZ_S("scope")))
+        put(out, "count(.|$scope)=1");
     else
         return wrong(t, "an unknown pseudo-class ends");
     return DZ_OK;
@@ -556,7 +635,7 @@ static enum dz_code hash_or_class(struct translator *t, struct dz_buf *out, bool
         DZ_TRY(identifier(t, &name));
     }
     if (!is_class) {
-        put(out, "@id=");
+        put(out, "string(@id)=");
         put_literal(out, dz_buf_str(&name));
         return DZ_OK;
     }
@@ -578,12 +657,14 @@ static enum dz_code compound(struct translator *t, struct dz_buf *out)
     dz_buf_init(&type, 8 * DZ_SELECTOR_MAX);
     size_t from = out->n;
     bool any = false;
-    if (peek(t) == '*' || is_name_start(peek(t)) ||
+    if (peek(t) == '*' || at_bar(t) || is_name_start(peek(t)) ||
         (peek(t) == '-' && (is_name_start(peek_at(t, 1)) || peek_at(t, 1) == '-'))) {
         DZ_TRY(type_selector(t, out, &type));
         any = true;
     }
     for (;; any = true) {
+        while (any && skip_comment(t))
+            ;
         int c = peek(t);
         if (c != '#' && c != '.' && c != '[' && c != ':')
             break;
@@ -617,7 +698,8 @@ static char combinator(struct translator *t)
     return blank && c >= 0 && c != ',' && c != ')' ? ' ' : 0;
 }
 
-/* What the left side must be, looked for from the right one. */
+/* What the left side must be, looked for from the right one. A path that is a predicate by itself,
+ * as all of them are here, is walked only to the first element that fits. */
 static enum dz_code backward(struct translator *t, struct dz_buf *out)
 {
     DZ_AUTO(dz_buf_done) struct dz_buf left, both;
@@ -626,14 +708,16 @@ static enum dz_code backward(struct translator *t, struct dz_buf *out)
     DZ_TRY(compound(t, &left));
     char how;
     while ((how = combinator(t)) != 0) {
+        if (++t->combinators > COMBINATORS_MAX)
+            return wrong(t, "too many combinators");
         dz_buf_clear(&both);
         DZ_TRY(compound(t, &both));
         put(&both, how == '>'   ? " and parent::*["
                    : how == '+' ? " and preceding-sibling::*[1]["
-                   : how == '~' ? " and preceding-sibling::*["
-                                : " and ancestor::*[");
+                   : how == '~' ? " and self::*[preceding-sibling::*["
+                                : " and self::*[ancestor::*[");
         dz_buf_put(&both, dz_buf_str(&left));
-        put(&both, "]");
+        put(&both, how == '>' || how == '+' ? "]" : "]]");
         struct dz_buf swap = left;
         left = both;
         both = swap;
@@ -644,37 +728,37 @@ static enum dz_code backward(struct translator *t, struct dz_buf *out)
     return DZ_OK;
 }
 
-/* A relative selector of :has, walked from the element at hand. */
+/* A relative selector of :has, walked from the element at hand. Each step is inside the one before:
+ * as one path they would give sets of elements, which the library joins in quadratic time. */
 static enum dz_code forward(struct translator *t, struct dz_buf *out)
 {
     char how = combinator(t);
     how = how ? how : ' ';
-    for (bool first = true; how != 0; how = combinator(t), first = false) {
-        put(out, first ? "" : "/");
+    size_t steps = 0;
+    put(out, "self::*[");
+    for (; how != 0; how = combinator(t), steps++) {
+        if (++t->combinators > COMBINATORS_MAX)
+            return wrong(t, "too many combinators");
+        put(out, steps == 0 ? "" : " and self::*[");
         put(out, how == '>'   ? "child::*["
                  : how == '+' ? "following-sibling::*[1]["
                  : how == '~' ? "following-sibling::*["
                               : "descendant::*[");
         DZ_TRY(compound(t, out));
-        put(out, "]");
     }
+    for (; steps > 0; steps--)
+        put(out, "]]");
     return DZ_OK;
 }
 
-/* A list up to its end or a ")"; alternatives are joined by "or", paths of :has by "|". */
+/* A list up to its end or a ")". */
 static enum dz_code list(struct translator *t, struct dz_buf *out, bool relative)
 {
     for (bool first = true;; first = false) {
         skip_blanks(t);
-        if (!first)
-            put(out, relative ? "|" : " or ");
-        if (relative) {
-            DZ_TRY(forward(t, out));
-        } else {
-            put(out, "(");
-            DZ_TRY(backward(t, out));
-            put(out, ")");
-        }
+        put(out, first ? "(" : " or (");
+        DZ_TRY(relative ? forward(t, out) : backward(t, out));
+        put(out, ")");
         skip_blanks(t);
         if (!accept(t, ','))
             return DZ_OK;
@@ -693,7 +777,7 @@ static bool is_document_text(dz_str s)
             (unsigned char)s.p[i + 2] >= 0xBE)
             return false;
     }
-    return dz_str_chr(s, '\f') == DZ_NPOS && dz_str_is_utf8(s);
+    return dz_str_is_utf8(s);
 }
 
 enum dz_code dz_css_to_xpath(dz_str css, bool html, struct dz_buf *out, struct dz_err *err)
