@@ -68,8 +68,13 @@ static int choose_certificate(SSL *ssl, int *alert, void *arg)
 
 /* ---- files ----------------------------------------------------------------------------------- */
 
+/* Only a regular file: opening a named pipe would wait for whoever writes into it, at the start
+ * and at each look for changes, and a server that waits does not stop either. */
 static enum dz_code read_file(const char *path, struct dz_buf *b, struct dz_err *err)
 {
+    struct stat st;
+    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
+        return dz_fail(err, DZ_BAD_INPUT, "%.150s is neither a file nor a link to one", path);
     struct dz_err why;
     enum dz_code code = dz_file_read(path, b, &why);
     if (code == DZ_OK)

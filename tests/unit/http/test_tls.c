@@ -96,7 +96,7 @@ static int remove_files(void **state)
     static const char *const names[] = {"a.crt",      "a.key",   "b.crt",     "b.key",
                                         "old.crt",    "old.key", "young.crt", "young.key",
                                         "text",       "damaged", "empty",     "locked.crt",
-                                        "locked.key", "chain",   "loose.key"};
+                                        "locked.key", "chain",   "loose.key", "pipe"};
     for (size_t i = 0; i < DZ_LEN(names); i++)
         (void)unlink(path_of(names[i]));
     return rmdir(folder);
@@ -122,6 +122,9 @@ static void load_says_what_is_wrong(void **state)
     } cases[] = {
         {"none", "a.key", "none", "No such file", DZ_IO},
         {"a.crt", "none", "none", "No such file", DZ_IO},
+        {".", "a.key", ".", "Is a directory", DZ_IO},
+        {"pipe", "a.key", "pipe", "neither a file nor a link", DZ_BAD_INPUT}, /* and nobody waits */
+        {"a.crt", "pipe", "pipe", "neither a file nor a link", DZ_BAD_INPUT},
         {"text", "a.key", "text", "no certificate in PEM form", DZ_BAD_INPUT},
         {"empty", "a.key", "empty", "no certificate in PEM form", DZ_BAD_INPUT},
         {"damaged", "a.key", "damaged", "no certificate in PEM form", DZ_BAD_INPUT},
@@ -137,6 +140,7 @@ static void load_says_what_is_wrong(void **state)
     must(dz_file_read(path_of("a.crt"), &chain, err));
     dz_buf_put(&chain, DZ_S("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"));
     write_text("chain", dz_buf_cstr(&chain));
+    assert_int_equal(mkfifo(path_of("pipe"), 0600), 0);
     for (size_t i = 0; i < DZ_LEN(cases); i++) {
         struct dz_err err = {0};
         assert_int_equal(load(cases[i].crt, cases[i].key, NULL, &err), cases[i].code);
