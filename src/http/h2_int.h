@@ -54,8 +54,8 @@ enum h2_flood {
 };
 #define H2_RESETS_AN_ANSWER 1 /* each answer that left whole allows one more */
 #define H2_PRIORITIES_AN_ANSWER 4
-#define H2_UPDATES_A_DATA 4          /* each DATA frame that is worth its header allows four more */
-#define H2_DATA_WORTH ((size_t)1024) /* or it is the last one of its stream */
+#define H2_UPDATES_A_DATA 4        /* each DATA frame that is worth its header allows four more */
+#define H2_DATA_WORTH ((size_t)64) /* or it is the last one of its stream */
 
 /* ---- a lane's share -------------------------------------------------------------------------- */
 

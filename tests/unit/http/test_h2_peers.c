@@ -155,6 +155,28 @@ static void dribbled_windows(void **state)
     rig_close();
 }
 
+/* 6.9: a small window is no fault of a client that reads what it gets. */
+static void small_windows_of_a_quick_reader(void **state)
+{
+    (void)state;
+    static const char opened[] = "\0\0\0\x40";
+    rig_open(NULL);
+    PEER;
+    NEXT_PEER;
+    put_frame(&b, SETTINGS, 0, 0, (dz_str){"\0\x04\0\0\0\x40", 6}); /* 64 bytes */
+    put_headers(&b, 1, ENDS, PSEUDO("GET", "/file") ":authority\0a\0");
+    struct dz_http_test_conn *t = open_h2();
+    dz_http_test_push(t, dz_buf_str(&b), false);
+    AGAIN(UPDATE, 0, 0, (dz_str){opened, 4});
+    AGAIN(UPDATE, 0, 1, (dz_str){opened, 4});
+    for (unsigned n = 0; n < 3000; n++)
+        dz_http_test_push(t, dz_buf_str(&again), false);
+    assert_false(dz_http_test_closed(t));
+    assert_int_equal(goaway_code(t), UINT32_MAX);
+    dz_http_test_free(&t);
+    rig_close();
+}
+
 /* CVE-2019-9517: windows wide open, and nobody reads. */
 static void answers_that_nobody_takes(void **state)
 {
@@ -247,6 +269,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(almost_no_progress),
         cmocka_unit_test(dribbled_windows),
+        cmocka_unit_test(small_windows_of_a_quick_reader),
         cmocka_unit_test(answers_that_nobody_takes),
         cmocka_unit_test(requests_keep_a_connection),
         cmocka_unit_test(costly_frames),
