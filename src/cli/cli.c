@@ -6,6 +6,7 @@
  * success into failure here, once for all commands.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 
 #include "cli/cli_int.h"
@@ -96,8 +97,18 @@ static int dispatch(int argc, char **argv)
     return cmd->run(argc - 1, argv + 1);
 }
 
+/* A descriptor below 3 that is closed would be given to the next file or socket, and the log would
+ * be written into it. */
+static void open_the_standard_three(void)
+{
+    for (int fd = 0; fd < 3; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
+            abort(); /* lower ones are open: it can be no other number */
+}
+
 int dz_cli_main(int argc, char **argv)
 {
+    open_the_standard_three();
     int status = dispatch(argc, argv);
     if ((fflush(stdout) != 0 || ferror(stdout)) && status == DZ_EXIT_OK) {
         dz_say(NULL, "cannot write the result: %s", strerrordesc_np(errno));

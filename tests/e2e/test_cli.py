@@ -97,6 +97,19 @@ def test_full_stdout(tmp_path):
     assert p.returncode == 1 and b"cannot write" in p.stderr
 
 
+def test_closed_stdio(tmp_path):
+    """No file of the server takes the place of a stream that the caller has closed."""
+    (tmp_path / "dozo.yaml").write_text(f'listen: ["unix:{tmp_path}/s"]\n')
+    p = subprocess.Popen(["sh", "-c", 'exec "$0" serve <&- >&- 2>&-', DOZO], cwd=tmp_path, env=clean_env())
+    try:
+        until(lambda: (tmp_path / "s").exists() or p.poll() is not None)
+        assert p.poll() is None
+        assert {os.readlink(f"/proc/{p.pid}/fd/{n}") for n in range(3)} == {"/dev/null"}
+    finally:
+        p.terminate()
+        assert p.wait() == 0
+
+
 # ---- settings --------------------------------------------------------------------------------------------------------------
 
 def check_config(folder, text, check=None, env=None):
