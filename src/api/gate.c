@@ -33,7 +33,7 @@ static bool is_listed_with_www(const struct dz_strs *patterns, dz_str host)
     return false;
 }
 
-/* The same path and query under another scheme or host. */
+/* The same path and query under another scheme or host; the "*" of OPTIONS is no path. */
 static void redirect(struct dz_http_req *r, dz_str scheme, dz_str prefix, dz_str host)
 {
     struct dz_buf to;
@@ -41,7 +41,8 @@ static void redirect(struct dz_http_req *r, dz_str scheme, dz_str prefix, dz_str
     dz_buf_put(&to, scheme);
     dz_buf_put(&to, prefix);
     dz_buf_put(&to, host);
-    dz_buf_put(&to, r->raw_path);
+    if (r->raw_path.p[0] == '/')
+        dz_buf_put(&to, r->raw_path);
     if (r->query.n > 0) {
         dz_buf_putc(&to, '?');
         dz_buf_put(&to, r->query);

@@ -32,6 +32,9 @@ def test_force_https(tmp_path, serve):
     with socket.create_connection(s.address) as c:
         c.sendall(b"GET / HTTP/1.0\r\n\r\n")
         assert c.makefile("rb").readline() == b"HTTP/1.1 400 Bad Request\r\n"
+    with socket.create_connection(s.address) as c:  # "*" is no path
+        c.sendall(b"OPTIONS * HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n")
+        assert b"\r\nLocation: https://a.example\r\n" in c.makefile("rb").read()
     assert s.get("/", host="a.example", headers={"X-Forwarded-Proto": "https"}).status == 200
 
 
