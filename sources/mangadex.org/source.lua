@@ -13,8 +13,11 @@ local function refuse(kind)
   end
 end
 
+-- The host waits as long as the API says before it asks again.
+local function again(_, tries) return tries <= 2 end
+
 local requests = http.new {
-  on_status = { [400] = refuse("bad_url"), [403] = refuse("auth"), [404] = refuse("not_found") },
+  on_status = { [429] = again, [400] = refuse("bad_url"), [403] = refuse("auth"), [404] = refuse("not_found") },
 }
 
 local function ask(path, query)

@@ -9,11 +9,14 @@ local function plain(text) -- as a Lua pattern that matches only itself
   return (text:gsub("%p", "%%%0"))
 end
 
+-- Asked again after 429 when the pause is over that the site wants, which the host keeps.
+local site = http.new { on_status = { [429] = function(_, tries) return tries <= 2 end } }
+
 -- Asked once a run: chapters and the text about the next release stand on the same page.
 local listings = {}
 local function listing(slug)
   if not listings[slug] then
-    listings[slug] = http.get(opt.base_url .. "/vizmanga/chapters/" .. url.encode(slug)).body
+    listings[slug] = site.get(opt.base_url .. "/vizmanga/chapters/" .. url.encode(slug)).body
   end
   return listings[slug]
 end
@@ -148,12 +151,12 @@ return dozo.source {
     if not is_offered(entry) or entry.id ~= id then dozo.fail("auth", "chapter " .. number .. " is not offered free") end
     local reader = page_of(slug, id)
     -- The number of the last page, from 0.
-    local count = math.tointeger(tonumber(str.between(http.get(reader, { cache = false }).body, "pages        = ", ";")))
+    local count = math.tointeger(tonumber(str.between(site.get(reader, { cache = false }).body, "pages        = ", ";")))
     if not count then dozo.fail("parse", reader .. " does not say how many pages there are") end
     if count < 0 or count > 2000 then dozo.fail("parse", reader .. " speaks of " .. count .. " pages") end
     local wanted = {}
     for n = 0, count do wanted[#wanted + 1] = string.format("%d", n) end
-    local res = http.get(opt.base_url .. "/manga/get_manga_url?device_id=3&manga_id=" .. id .. "&pages=" .. table.concat(wanted, ","), {
+    local res = site.get(opt.base_url .. "/manga/get_manga_url?device_id=3&manga_id=" .. id .. "&pages=" .. table.concat(wanted, ","), {
       cache = false,
       headers = { Referer = reader, ["X-Client-Login"] = "false", ["X-Requested-With"] = "XMLHttpRequest" },
     })

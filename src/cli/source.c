@@ -3,8 +3,8 @@
  *
  * In: `test` and folders or names of sources, `new` and a name. Out: a line a case on stdout, with
  * what was expected and what came under those that fail, or one JSON object; the exit status says
- * whether all passed. Nothing is asked of any site. The settings are read only to find the folder
- * of sources that are named without one.
+ * whether all passed. Nothing is asked of any site, unless --record says so. The settings are read
+ * only to find the folder of sources that are named without one.
  */
 #include "source/source.h"
 #include "cli/cli_int.h"
@@ -14,9 +14,11 @@
 #define OUT_BYTES_MAX (16 * DZ_MIB)
 #define PATH_BYTES_MAX 4096
 
-enum { OPT_DIR, OPT_JSON };
+enum { OPT_DIR, OPT_RECORD, OPT_JSON };
 static const struct dz_option options[] = {
     [OPT_DIR] = {"dir", "FOLDER", "new: where the source's folder is made"},
+    [OPT_RECORD] = {"record", NULL,
+                    "test: ask the site for what is not recorded, and write it down"},
     [OPT_JSON] = {"json", NULL, "test: the result as one JSON object on stdout"},
     {NULL, NULL, NULL},
 };
@@ -26,6 +28,7 @@ struct tester {
     struct dz_buf out;
     struct dz_json j;
     const char *dir;
+    const struct dz_fetch_options *record;
     unsigned passed, failed;
 };
 
@@ -145,6 +148,7 @@ static bool find_dir(const char *named, const struct dz_args *a, struct dz_conf 
 static bool test_one(struct tester *t, const char *dir)
 {
     struct dz_source_test test = {.dir = dir,
+                                  .record = t->record,
                                   .began = on_began,
                                   .ended = on_ended,
                                   .untested = on_untested,
@@ -158,7 +162,13 @@ static bool test_one(struct tester *t, const char *dir)
     }
     if (t->json) {
         dz_json_end(&t->j);
+        dz_json_key(&t->j, DZ_S("recorded"));
+        dz_json_int(&t->j, test.recorded);
         dz_json_end(&t->j);
+    } else if (test.recorded) {
+        dz_buf_put(&t->out, DZ_S("  note  "));
+        dz_count_put(&t->out, test.recorded, "exchange", "exchanges");
+        dz_buf_put(&t->out, DZ_S(" written to fixtures/recorded.http\n"));
     }
     flush(t);
     t->passed += test.passed;
@@ -187,6 +197,16 @@ static void put_end(struct tester *t, unsigned broken)
     dz_print(&t->out);
 }
 
+static struct dz_fetch_options record_ways(const struct dz_conf *conf)
+{
+    const char *agent = conf->sources.user_agent;
+    return (struct dz_fetch_options){
+        .user_agent = agent && agent[0] ? agent : "dozo/" DZ_VERSION,
+        .connect_timeout_ms = conf->sources.connect_timeout_ms,
+        .read_timeout_ms = conf->sources.read_timeout_ms,
+    };
+}
+
 static int run_tests(const struct dz_args *a)
 {
     if (a->value[OPT_DIR])
@@ -196,6 +216,13 @@ static int run_tests(const struct dz_args *a)
     struct tester t = {.json = a->value[OPT_JSON] != NULL};
     DZ_AUTO(dz_conf_unref) struct dz_conf *conf = NULL;
     unsigned broken = 0;
+    struct dz_fetch_options ways;
+    if (a->value[OPT_RECORD]) {
+        if (!dz_settings_load(&dz_cmd_source, a->config, &conf))
+            return DZ_EXIT_FAILED;
+        ways = record_ways(conf);
+        t.record = &ways;
+    }
     dz_buf_init(&t.out, OUT_BYTES_MAX);
     dz_json_init(&t.j, &t.out, DZ_JSON_COMPACT, false);
     if (t.json) {
@@ -217,8 +244,8 @@ static int run_tests(const struct dz_args *a)
 
 static int make_new(const struct dz_args *a)
 {
-    if (a->value[OPT_JSON])
-        return dz_usage_error(&dz_cmd_source, "--json is for test");
+    if (a->value[OPT_JSON] || a->value[OPT_RECORD])
+        return dz_usage_error(&dz_cmd_source, "--json and --record are for test");
     if (a->operands_n != 2)
         return dz_usage_error(&dz_cmd_source, "new takes one name");
     DZ_AUTO(dz_conf_unref) struct dz_conf *conf = NULL;
@@ -275,16 +302,18 @@ static int run_source(int argc, char **argv)
 const struct dz_command dz_cmd_source = {
     .name = "source",
     .summary = "test sources without asking their sites, begin a new one",
-    .usage = "source test FOLDER|NAME... [--json]\n"
+    .usage = "source test FOLDER|NAME... [--record] [--json]\n"
              "source new NAME [--dir FOLDER]",
-    .help = "test  calls the functions of source.lua as expect.json says, with the recorded\n"
-            "      exchanges of fixtures/ in place of the site, and compares; nothing leaves\n"
-            "new   writes a commented source with a test that passes, in a folder of its own\n"
-            "\n"
-            "A name is looked for in the folders of the setting sources.dir; new makes its folder\n"
-            "in the first of them, unless --dir names another one.\n"
-            "\n"
-            "Exit status: 0 all passed, 1 something failed, 2 wrong use.",
+    .help =
+        "test  calls the functions of source.lua as expect.json says, with the recorded\n"
+        "      exchanges of fixtures/ in place of the site, and compares; nothing leaves;\n"
+        "      with --record what is not recorded is asked and written to fixtures/recorded.http\n"
+        "new   writes a commented source with a test that passes, in a folder of its own\n"
+        "\n"
+        "A name is looked for in the folders of the setting sources.dir; new makes its folder\n"
+        "in the first of them, unless --dir names another one.\n"
+        "\n"
+        "Exit status: 0 all passed, 1 something failed, 2 wrong use.",
     .options = options,
     .run = run_source,
 };

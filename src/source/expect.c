@@ -4,6 +4,7 @@
  * In: a folder with source.lua, expect.json and fixtures/ as docs/sources.md describes them. Out: a
  * word on every case, with the paths where a result is another one than expected. Each case is a
  * run of its own, so that what a source remembers between calls shows only where the case says so.
+ * What is not recorded is asked of the site only when the caller says so.
  * Makes a loop of its own and turns it until each call is done; blocking, any one thread.
  */
 #include "source/replay.h"
@@ -26,7 +27,8 @@ struct trial {
     struct dz_loop *loop;
     struct dz_arena *arena;
     struct replay *replay;
-    struct dz_buf text; /* of source.lua */
+    struct recorder *recorder; /* NULL: nothing is asked */
+    struct dz_buf text;        /* of source.lua */
     json_t *doc;
     struct dz_source_env env;
     struct dz_source *source;   /* of the case */
@@ -45,7 +47,10 @@ struct trial {
 static void send(void *arg, const struct dz_fetch_req *req, struct dz_fetch_call **ret_call)
 {
     struct trial *t = arg;
-    replay_send(t->replay, req);
+    if (t->recorder && !replay_has(t->replay, req))
+        record_send(t->recorder, req);
+    else
+        replay_send(t->replay, req);
     if (ret_call)
         *ret_call = NULL;
 }
@@ -735,7 +740,10 @@ static enum dz_code run_all(struct trial *t, struct dz_err *err)
     json_array_foreach(json_object_get(t->doc, "cases"), i, c) run_case(t, c, i + 1);
     check_used(t);
     note_untested(t, info);
-    return DZ_OK;
+    if (!t->recorder)
+        return DZ_OK;
+    t->t->recorded = record_count(t->recorder);
+    return record_save(t->recorder, dz_arena_printf(t->arena, "%s/fixtures", t->t->dir).p, err);
 }
 
 enum dz_code dz_source_test(struct dz_source_test *test, struct dz_err *err)
@@ -753,10 +761,15 @@ enum dz_code dz_source_test(struct dz_source_test *test, struct dz_err *err)
                                    .log = put_log,
                                    .sink = &sink,
                                    .arg = &t};
-    enum dz_code code = run_all(&t, err);
+    enum dz_code code = DZ_OK;
+    if (test->record)
+        code = record_new(t.replay, t.loop, test->record, &t.recorder, err);
+    if (code == DZ_OK)
+        code = run_all(&t, err);
     if (code != DZ_OK)
         code = dz_wrap(err, code, "%.80s", test->dir);
     json_decref(t.doc);
+    record_free(&t.recorder);
     replay_free(&t.replay);
     dz_buf_done(&t.problems);
     dz_buf_done(&t.text);

@@ -418,6 +418,21 @@ static struct replay_exchange *find(struct replay *r, const struct dz_fetch_req 
     return NULL;
 }
 
+bool replay_has(struct replay *r, const struct dz_fetch_req *req)
+{
+    const struct replay_exchange *near = NULL;
+    const char *other = NULL;
+    return find(r, req, req->method.n ? req->method : DZ_S("GET"), req->url, &near, &other) != NULL;
+}
+
+void replay_use_from(struct replay *r, size_t i)
+{
+    for (; i < r->n; i++) {
+        r->v[i].used++;
+        r->v[i].used_now = true;
+    }
+}
+
 static int64_t retry_after(const struct replay_exchange *x, int64_t wall_s)
 {
     int64_t now_s = wall_s, date_s;

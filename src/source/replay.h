@@ -1,8 +1,9 @@
 /*
- * replay: what the two files of tests of sources share.
+ * replay: what the files of tests of sources share.
  *
  * replay.c reads recorded exchanges and answers requests with them, expect.c reads expect.json,
- * calls the functions and compares. Files with recorded exchanges are described in docs/sources.md.
+ * calls the functions and compares, record.c asks the site for what is not recorded yet. Files with
+ * recorded exchanges are described in docs/sources.md.
  */
 #pragma once
 
@@ -44,6 +45,10 @@ void replay_begin(struct replay *r, const struct dz_source_info *info, const cha
                   size_t files_n);
 /* `send` of struct dz_source_env. */
 void replay_send(struct replay *r, const struct dz_fetch_req *req);
+/* Whether there is an answer to that. */
+bool replay_has(struct replay *r, const struct dz_fetch_req *req);
+/* The exchanges from the i-th on have answered. */
+void replay_use_from(struct replay *r, size_t i);
 /* What was asked in this case and is not recorded, one a line; n = 0: nothing. */
 dz_str replay_missing(const struct replay *r);
 /* Exchanges that no case used and that are not marked as optional, and all of them. */
@@ -52,3 +57,15 @@ const struct replay_exchange *replay_at(const struct replay *r, size_t i);
 /* Whether the requester would let such a request out: `hosts` of the source, and the hosts of its
  * options that end in _url. */
 bool replay_allows(const struct dz_source_info *info, dz_str url);
+
+#define RECORD_FILE "recorded.http"
+struct recorder;
+/* What it writes down is also added to the replay. The loop and the replay must outlive it. */
+DZ_MUST enum dz_code record_new(struct replay *replay, struct dz_loop *l,
+                                const struct dz_fetch_options *o, struct recorder **ret_r,
+                                struct dz_err *err);
+void record_free(struct recorder **r);
+void record_send(struct recorder *r, const struct dz_fetch_req *req);
+unsigned record_count(const struct recorder *r);
+/* Behind what FOLDER/recorded.http holds; nothing when nothing was asked. */
+DZ_MUST enum dz_code record_save(struct recorder *r, const char *folder, struct dz_err *err);

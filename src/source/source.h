@@ -193,6 +193,9 @@ DZ_MUST enum dz_code dz_source_run_call(struct dz_source_run *r, enum dz_source_
  * in place of the site. */
 struct dz_source_test {
     const char *dir; /* with source.lua, expect.json and fixtures/ */
+    /* NULL: nothing leaves the process; else what is not recorded is asked of the site and written
+     * to fixtures/recorded.http */
+    const struct dz_fetch_options *record;
     void (*began)(void *arg, const struct dz_source_info *info);
     void (*ended)(void *arg, const char *name, const char *problems /* NULL: it passed; lines */,
                   int64_t took_ms);
@@ -200,7 +203,8 @@ struct dz_source_test {
     void (*log)(void *arg, dz_str text);               /* what the source logs; may be NULL */
     void *arg;
     unsigned passed, failed; /* counted up */
+    unsigned recorded;       /* exchanges that were written */
 };
-/* Blocking, on a loop of its own; nothing leaves the process. An error is a folder that cannot be
+/* Blocking, on a loop of its own. An error is a folder that cannot be
  * tested at all; cases that fail are counted. */
 DZ_MUST enum dz_code dz_source_test(struct dz_source_test *test, struct dz_err *err);

@@ -1,8 +1,10 @@
 """Sources: their tests offline (`dozo source test`), new ones (`dozo source new`), and the shipped ones on a shelf against simulated sites."""
+import hashlib
 import json
 import pathlib
 import re
 import sys
+import time
 import urllib.parse
 
 import pytest
@@ -164,8 +166,6 @@ def test_bodies(tmp_path):
                  b"\n###\nGET https://example.org/b.bin\n\nHTTP/2 200\n\n< page.jpg\n",
                  b"\n###\nGET https://example.org/c.bin\n\nHTTP/1.1 301 Moved\nLocation: /d.bin\n\n###\nGET https://example.org/d.bin\n\nHTTP/1.1 200 OK\n\nfirst\nline\n\n",
                  b"\n###\nGET https://example.org/d.bin\n\nHTTP/1.1 200 OK\n\n< not alone\nsecond\n", b"\n###\nGET https://example.org/e.bin\n\n! timeout\n"]
-    import hashlib
-
     def entry(name, data):
         return [{"name": f"{name}.jpg", "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}]
     picture = png()
@@ -235,7 +235,7 @@ def test_broken_sources(tmp_path):
     r = try_it(make(tmp_path / "s", source="return 5", expect="{}"), 1)
     assert "source.lua" in r.err and "1 not tested" in r.out
     make(tmp_path / "t", {"call": "chapters", "args": ["list", []], "fails": {"kind": "limit"}},
-         source=SOURCE.replace("local list = {}", "while true do end"))
+         source=SOURCE.replace("local list = {}", "local t = {} while true do t[#t + 1] = (\"x\"):rep(1000000 + #t) end"))
     try_it(tmp_path / "t", 0)
     r = dozo("source", "test", "s", "t", "nothing", cwd=tmp_path, check=1)
     assert "1 passed, 0 failed, 2 not tested" in r.out and "nothing: there is no source.lua" in r.err
@@ -250,6 +250,43 @@ def test_names_and_wrong_use(tmp_path):
         r = dozo("source", *args, cwd=tmp_path, check=2)
         assert r.out == "" and "Usage: dozo source" in r.err, args
     assert "did you mean test" in dozo("source", "tset", cwd=tmp_path, check=2).err
+
+
+# ---- recording ---------------------------------------------------------------------------------------------------------------
+
+def test_record(tmp_path):
+    """What is not recorded is asked once and written down; after that nothing leaves."""
+    picture = png()
+    with Site() as site:
+        site.route("/list", lambda request: Answer('["1", "2"]', kind="application/json", headers={"Set-Cookie": "id=secret", "Retry-After": "3"}))
+        site.route("/a.bin", lambda request: Answer("", 302, headers={"Location": "/b.bin"}))
+        site.route("/b.bin", lambda request: Answer(picture, kind="image/png"))
+        site.route("/c.bin", lambda request: Answer("text\n### no mark\n\n"))
+        source = SOURCE.replace('"https://example.org/" ..', 'opt.site_url ..').replace(
+            "options = {", f'options = {{ site_url = {{ type = "string", default = "https://example.org/", help = "" }},')
+        cases = [{"call": "chapters", "args": ["list", []], "result": CHAPTERS}, {"call": "download", "args": ["a"], "requests": 2},
+                 {"call": "download", "args": ["c"]}, {"call": "download", "args": ["gone"], "fails": {"kind": "not_found"}}]
+        for c in cases[1:3]:
+            data = picture if c["args"] == ["a"] else b"text\n### no mark\n\n"
+            c["result"] = [{"name": c["args"][0] + ".jpg", "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}]
+        folder = make(tmp_path / "s", source=source, expect=json.dumps({"options": {"site_url": site.url + "/"}, "cases": cases}))
+        assert "asked and not recorded" in try_it(folder, 1).out and site.count() == 0
+        r = try_it(folder, 0, "--record")
+        assert "5 exchanges written to fixtures/recorded.http" in r.out and site.count() == 5, r.out
+        agents = {r.headers["User-Agent"] for r in site.asked()}
+        assert len(agents) == 1 and agents.pop().startswith("dozo/")
+        text = (folder / "fixtures/recorded.http").read_bytes()
+        assert b"secret" not in text and b"retry-after: 3" in text.lower() and picture in text
+        site.forget()
+        assert "5 passed, 0 failed" in try_it(folder, 0).out
+        assert "written" not in try_it(folder, 0, "--record").out and (folder / "fixtures/recorded.http").read_bytes() == text
+        cases.append({"call": "download", "args": ["b"], "result": [{"name": "b.jpg", **{k: cases[1]["result"][0][k] for k in ("bytes", "sha256")}}]})
+        site.route("/d.bin", lambda request: Answer("more"))
+        cases.append({"call": "download", "args": ["d"]})
+        (folder / "expect.json").write_text(json.dumps({"options": {"site_url": site.url + "/"}, "cases": cases}))
+        r = try_it(folder, 1, "--record")
+        assert "1 exchange written" in r.out and 'download: expected nothing, got [{"bytes":4' in r.out, r.out
+        assert (folder / "fixtures/recorded.http").read_bytes().startswith(text) and site.count() == 1
 
 
 # ---- new sources -------------------------------------------------------------------------------------------------------------
@@ -362,8 +399,8 @@ def test_mangadex_on_a_shelf(tmp_path, serve):
         def storm(handler, request):
             if not next(limited, False):
                 return False
-            import time
             handler.answer(request, Answer("{}", 429, kind="application/json", headers={"X-RateLimit-Retry-After": str(int(time.time()) + 2)}, etag=False))
             return True
         site.misbehave(r"/at-home/server/.*", storm)
         assert chapters_of(server, 5)["order"][0] == "12" and pages_of(server, 12, 1) == [png(8, 12, 251)]
+        assert site.count(r"/at-home/server/.*") == 2
