@@ -183,13 +183,13 @@ static void submit(struct crawl_pages *p, void (*run)(struct dz_work *),
                    void (*done)(struct dz_work *))
 {
     p->work = (struct dz_work){.run = run, .home = p->s.env->loop, .done = done};
-    p->work_code = dz_pool_submit(p->s.env->pool, &p->work, &p->work_err);
-    if (p->work_code == DZ_OK)
+    struct dz_err err; /* work_code and work_err are the worker's from here on */
+    if (dz_pool_submit(p->s.env->pool, &p->work, &err) == DZ_OK)
         return;
     p->flushing = false;
     free(p->parts);
     p->parts = NULL;
-    fail(p, DZ_SOURCE_UNAVAILABLE, -1, "%s: %s", p->label, p->work_err.text);
+    fail(p, DZ_SOURCE_UNAVAILABLE, -1, "%s: %s", p->label, err.text);
     let_go(p);
 }
 

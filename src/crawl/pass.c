@@ -182,11 +182,11 @@ void crawl_pass_work(struct crawl_pass *p, void (*run)(struct dz_work *w),
     p->worked = worked;
     p->work_code = DZ_OK;
     p->work = (struct dz_work){.run = run, .home = p->j->env->loop, .done = on_worked};
-    p->work_code = dz_pool_submit(p->j->env->pool, &p->work, &p->work_err);
-    if (p->work_code == DZ_OK)
+    struct dz_err err; /* work_code and work_err are the worker's from here on */
+    if (dz_pool_submit(p->j->env->pool, &p->work, &err) == DZ_OK)
         return;
     p->busy = BUSY_NOT;
-    crawl_pass_error(p, &p->work_err, true);
+    crawl_pass_error(p, &err, true);
     crawl_pass_next(p, STAGE_END);
 }
 
