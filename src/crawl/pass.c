@@ -14,10 +14,9 @@
 
 #define SERIES_AGAIN_MS (24 * 3600 * 1000)
 #define CHAPTER_AGAIN_MS (24 * 3600 * 1000)
-/* A first pass over thousands of chapters is one run; what a source may spend in one go is bounded
- * by the time of each call. */
-#define PASS_INSTRUCTIONS (UINT64_C(100) * 1000 * 1000 * 1000)
-#define PASS_REQUESTS 1000000u
+/* A first pass over thousands of chapters must not use up one run's budgets, and a loop without end
+ * must not have more than one run's. */
+#define RUN_CHAPTERS 100u
 
 /* ---- small things ------------------------------------------------------------------------------
  */
@@ -123,10 +122,9 @@ bool crawl_pass_is_site(const struct dz_source_fail *fail)
 
 static enum dz_code new_run(struct crawl_pass *p, struct dz_err *err)
 {
-    struct dz_source_budget budget = {.instructions = PASS_INSTRUCTIONS, .requests = PASS_REQUESTS};
     dz_source_run_free(&p->run);
     p->run_over = false;
-    return dz_source_run_new(p->j->source, &p->env, &budget, &p->run, err);
+    return dz_source_run_new(p->j->source, &p->env, NULL, &p->run, err);
 }
 
 static void on_called(void *arg, const struct dz_source_result *res)
@@ -359,7 +357,9 @@ static void consider(struct crawl_pass *p, json_t *rec)
         if (key.n == 0)
             return; /* the same chapter by somebody else; the first one stays */
     }
-    if (!crawl_due(p, "chapter", id, dz_now_ms()) && !p->j->full)
+    /* Another attempt of the job is made for what the last one did not get. */
+    bool asked = p->j->full || p->j->rec.attempts > 1;
+    if (!asked && !crawl_due(p, "chapter", id, dz_now_ms()))
         return;
     p->fresh[p->fresh_n++] = (struct pass_new){
         .rec = rec,
@@ -560,6 +560,8 @@ static void stage_chapter(struct crawl_pass *p)
         return;
     }
     struct pass_new *f = &p->fresh[p->fresh_at];
+    if (p->fresh_at > 0 && p->fresh_at % RUN_CHAPTERS == 0)
+        p->run_over = true;
     if (!crawl_pass_call(p, DZ_FN_PAGES, json_pack("[s%]", f->id.p, f->id.n), on_page_list)) {
         struct dz_source_fail fail = {.kind = DZ_SOURCE_UNSUPPORTED, .retry_after_ms = -1};
         snprintf(fail.text, sizeof(fail.text), "%.*s: the source has no pages()",

@@ -100,7 +100,9 @@ static void put_source(const char *id, const char *functions)
                      "return dozo.source { id = \"%s\", name = \"%s\", version = \"1\", api = 1,\n"
                      "hosts = { \"127.0.0.1\" },\n%s}\n",
                      rig.port, id, id, functions);
-    must(dz_file_write_atomic(path, (dz_str){text, (size_t)n}, 0600, err));
+    FILE *f = fopen(path, "w"); /* not through what a test makes fail */
+    if (!f || n < 0 || (size_t)n >= sizeof(text) || fputs(text, f) < 0 || fclose(f) != 0)
+        abort();
 }
 
 static void put_sources(void)
@@ -124,7 +126,7 @@ static void put_sources(void)
 
 /* ---- the whole ------------------------------------------------------------------------------- */
 
-void rig_prepare(void)
+void rig_folder(void)
 {
     memset(&rig, 0, sizeof(rig));
     /* What is synced here is nobody's to keep: in RAM where there is such a folder. */
@@ -136,8 +138,18 @@ void rig_prepare(void)
     must(dz_mkdirs(path, 0700, err));
     snprintf(path, sizeof(path), "%s/run", rig.dir);
     must(dz_mkdirs(path, 0700, err));
+}
+
+void rig_site(void)
+{
     open_site();
     put_sources();
+}
+
+void rig_prepare(void)
+{
+    rig_folder();
+    rig_site();
 }
 
 struct dz_conf *rig_conf(const char *more)
@@ -182,9 +194,20 @@ static int remove_one(const char *path, const struct stat *st, int kind, struct 
     return remove(path);
 }
 
+int rig_remove(void)
+{
+    return nftw(rig.dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
 int rig_teardown(void **state)
 {
     (void)state;
+    rig_close();
+    return rig_remove();
+}
+
+void rig_close(void)
+{
     atomic_store(&rig.open, true);
     dz_pool_close(&rig.pool);
     dz_loop_free(&rig.loop);
@@ -194,7 +217,6 @@ int rig_teardown(void **state)
     shutdown(rig.listener, SHUT_RDWR);
     pthread_join(rig.thread, NULL);
     close(rig.listener);
-    return nftw(rig.dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 /* ---- crawlers -------------------------------------------------------------------------------- */

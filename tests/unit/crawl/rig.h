@@ -51,12 +51,16 @@ extern struct rig {
     _Atomic int page_requests[RIG_PAGES + 1]; /* by number, from 1 */
 } rig;
 
-/* Scratch folder, sources and site; settings are read by rig_open. */
-void rig_prepare(void);
+/* Scratch folder; then site and sources in it. */
+void rig_folder(void);
+void rig_site(void);
+void rig_prepare(void); /* both */
 /* more: lines of YAML behind those of the rig. */
 struct dz_conf *rig_conf(const char *more);
 void rig_open(const char *more);
-int rig_setup(void **state);    /* both */
+void rig_close(void); /* all but the folder */
+int rig_remove(void);
+int rig_setup(void **state);    /* folder, site, open */
 int rig_teardown(void **state); /* closes, removes the folder */
 
 /* o: those of the caller; the rig lays in what it knows. The crawler has a catalog handle of its
