@@ -631,7 +631,7 @@ static bool read_some(struct dz_http_h2 *h)
         if (!take(h, (const uint8_t *)l->in, (size_t)got))
             return false;
         run_ready(h);
-        if ((size_t)got < sizeof(l->in) && !c->encrypted)
+        if ((size_t)got < sizeof(l->in) && !c->more)
             return true;
     }
     return true;

@@ -415,6 +415,7 @@ struct dz_http_conn {
     uint8_t timed; /* what the timer stands for */
     bool close_after, linger, gone, aborted, trusted, refused, resuming;
     bool encrypted; /* this listener is https */
+    bool more;      /* the wire holds input that its socket does not tell of */
     uint8_t ip_n;
     char ip[46];
 };

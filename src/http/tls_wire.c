@@ -133,7 +133,7 @@ static void strip(struct dz_http_conn *c)
     dz_freep(&gone->held);
     dz_freep(&gone);
     c->wire = &dz_http_socket_wire;
-    c->encrypted = false;
+    c->encrypted = c->more = false;
 }
 
 /* RFC 8446 6.1; not waited for: who has the whole answer does not need it. */
@@ -254,6 +254,7 @@ static ssize_t tls_recv(struct dz_http_conn *c, void *p, size_t n)
     errno = 0;
     t->read_wants_out = false;
     t->dry = !SSL_read_ex(t->ssl, p, n, &got);
+    c->more = !t->dry && SSL_has_pending(t->ssl);
     if (!t->dry) {
         t->key_updates = 0;
         return (ssize_t)got;
