@@ -287,7 +287,7 @@ static enum dz_code prefix(struct translator *t, const char *barless, struct dz_
 }
 
 /* A name test for elements or, behind an @, attributes. `space` as prefix() gives it. */
-static void put_name(struct dz_buf *out, dz_str space, dz_str name, bool plain)
+static void put_name(struct dz_buf *out, dz_str space, dz_str name, bool html, bool plain)
 {
     bool any_space = dz_str_eq(space, DZ_S("*")), any_name = dz_str_eq(name, DZ_S("*"));
     if (any_space && any_name) {
@@ -305,9 +305,10 @@ static void put_name(struct dz_buf *out, dz_str space, dz_str name, bool plain)
         dz_buf_putc(&full, ':');
     }
     dz_buf_put(&full, any_name ? (dz_str){0} : name);
+    /* In HTML a colon is a letter of a name, though the library takes what is before it away. */
     put(out, any_name && space.n == 0 ? "*[namespace-uri()="
              : any_name               ? "*[starts-with(name(),"
-             : any_space              ? "*[local-name()="
+             : any_space && !html     ? "*[local-name()="
                                       : "*[name()=");
     put_literal(out, dz_buf_str(&full));
     put(out, any_name && space.n > 0 ? ")]" : "]");
@@ -329,7 +330,7 @@ static enum dz_code type_selector(struct translator *t, struct dz_buf *out, stru
     bool any_name = dz_str_eq(dz_buf_str(&name), DZ_S("*"));
     if (any_space && any_name)
         return DZ_OK;
-    put_name(type, dz_buf_str(&space), dz_buf_str(&name), t->html && any_space);
+    put_name(type, dz_buf_str(&space), dz_buf_str(&name), t->html, t->html && any_space);
     put(out, "self::");
     dz_buf_put(out, dz_buf_str(type));
     if (any_name)
@@ -349,7 +350,7 @@ static enum dz_code attribute_name(struct translator *t, struct dz_buf *out)
     if (t->html)
         lower(&name);
     put(out, "@");
-    put_name(out, dz_buf_str(&space), dz_buf_str(&name), space.n == 0);
+    put_name(out, dz_buf_str(&space), dz_buf_str(&name), t->html, space.n == 0);
     return DZ_OK;
 }
 
@@ -698,8 +699,23 @@ static char combinator(struct translator *t)
     return blank && c >= 0 && c != ',' && c != ')' ? ' ' : 0;
 }
 
-/* What the left side must be, looked for from the right one. A path that is a predicate by itself,
- * as all of them are here, is walked only to the first element that fits. */
+/* An axis and what the elements on it must be. A name alone is a test of the axis itself: with it
+ * the library stops at the first that fits, but reads all for a condition. */
+static void put_step(struct dz_buf *out, const char *axis, dz_str condition)
+{
+    dz_str name = dz_str_starts(condition, DZ_S("self::")) ? dz_str_sub(condition, 6, condition.n)
+                                                           : (dz_str){0};
+    put(out, axis);
+    if (is_plain_name(name)) {
+        dz_buf_put(out, name);
+        return;
+    }
+    put(out, "*[");
+    dz_buf_put(out, condition);
+    put(out, "]");
+}
+
+/* What the left side must be, looked for from the right one. */
 static enum dz_code backward(struct translator *t, struct dz_buf *out)
 {
     DZ_AUTO(dz_buf_done) struct dz_buf left, both;
@@ -712,12 +728,14 @@ static enum dz_code backward(struct translator *t, struct dz_buf *out)
             return wrong(t, "too many combinators");
         dz_buf_clear(&both);
         DZ_TRY(compound(t, &both));
-        put(&both, how == '>'   ? " and parent::*["
-                   : how == '+' ? " and preceding-sibling::*[1]["
-                   : how == '~' ? " and self::*[preceding-sibling::*["
-                                : " and self::*[ancestor::*[");
-        dz_buf_put(&both, dz_buf_str(&left));
-        put(&both, how == '>' || how == '+' ? "]" : "]]");
+        put(&both, " and self::*[");
+        put_step(&both,
+                 how == '>'   ? "parent::"
+                 : how == '+' ? "preceding-sibling::*[1]/self::"
+                 : how == '~' ? "preceding-sibling::"
+                              : "ancestor::",
+                 dz_buf_str(&left));
+        put(&both, "]");
         struct dz_buf swap = left;
         left = both;
         both = swap;
@@ -732,23 +750,36 @@ static enum dz_code backward(struct translator *t, struct dz_buf *out)
  * as one path they would give sets of elements, which the library joins in quadratic time. */
 static enum dz_code forward(struct translator *t, struct dz_buf *out)
 {
+    DZ_AUTO(dz_buf_done) struct dz_buf one;
+    dz_buf_init(&one, XPATH_MAX);
     char how = combinator(t);
     how = how ? how : ' ';
-    size_t steps = 0;
-    put(out, "self::*[");
-    for (; how != 0; how = combinator(t), steps++) {
+    size_t open = 0;
+    for (char next; how != 0; how = next) {
         if (++t->combinators > COMBINATORS_MAX)
             return wrong(t, "too many combinators");
-        put(out, steps == 0 ? "" : " and self::*[");
-        put(out, how == '>'   ? "child::*["
-                 : how == '+' ? "following-sibling::*[1]["
-                 : how == '~' ? "following-sibling::*["
-                              : "descendant::*[");
-        DZ_TRY(compound(t, out));
+        const char *axis = how == '>'   ? "child::"
+                           : how == '+' ? "following-sibling::*[1]/self::"
+                           : how == '~' ? "following-sibling::"
+                                        : "descendant::";
+        dz_buf_clear(&one);
+        DZ_TRY(compound(t, &one));
+        next = combinator(t);
+        put(out, "self::*[");
+        open++;
+        if (next == 0) {
+            put_step(out, axis, dz_buf_str(&one));
+            break;
+        }
+        put(out, axis);
+        put(out, "*[");
+        dz_buf_put(out, dz_buf_str(&one));
+        put(out, " and ");
+        open++;
     }
-    for (; steps > 0; steps--)
-        put(out, "]]");
-    return DZ_OK;
+    for (; open > 0; open--)
+        put(out, "]");
+    return one.full ? wrong(t, "the selector grows too large") : DZ_OK;
 }
 
 /* A list up to its end or a ")". */
