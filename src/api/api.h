@@ -4,7 +4,8 @@
  * decodes a request, asks the library, encodes the answer.
  *
  * Handlers run on http loops. Each loop holds a reference on one view; a new view reaches it as a
- * posted message, so a request sees one picture of the world from its first byte to its last.
+ * posted message, so a handler sees one picture of the world for as long as it runs. What a worker
+ * reads for its request holds that view; an answer that is made later sees the newest one.
  */
 #pragma once
 
