@@ -76,7 +76,7 @@ sources:
         try:
             return db.execute(sql, args).fetchall()
         except sqlite3.OperationalError as e:
-            if "no such table" in str(e):
+            if "no such table" in str(e) or "unable to open" in str(e):
                 return []
             raise
         finally:
@@ -89,7 +89,7 @@ sources:
         db.close()
 
     def jobs(self):
-        return self.json("jobs", "--all")["jobs"]
+        return self.json("jobs", "--all")["jobs"] if (self.folder / "data/dozo.db").exists() else []
 
     def pages(self, key):
         return [r[0] for r in self.rows("SELECT p.number FROM page p JOIN chapter c ON c.id = p.chapter_id WHERE c.key = ? ORDER BY 1", key)]
@@ -246,15 +246,15 @@ def slow_chapter(play, pages=24, quick=8):
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_stopped_in_the_middle(play, how):
+    play.write(crawl="every: 1h, job_lease: 2s")
     slow_chapter(play)
     p = play.begin("crawl", KOMI)
-    until(lambda: play.viz.count(images_of(14331)) >= 16, "the pages to be asked for")
-    time.sleep(0.5)
+    until(lambda: [j["pages_done"] for j in play.jobs()] == [8], "the pages that come")
     p.send_signal(how)
     status, out, err = ended(p)
     assert status == 1 and "stopped; finished pages are kept" in err and not out
     kept = [r[0] for r in play.rows("SELECT at FROM part ORDER BY at")]
-    assert kept and set(kept) <= set(range(8)) and play.pages("407") == []
+    assert kept == list(range(8)) and play.pages("407") == []
     assert [j["state"] for j in play.jobs()] == ["cancelled"]
     play.viz.behave()
     play.viz.forget()
@@ -265,15 +265,18 @@ def test_stopped_in_the_middle(play, how):
 
 
 def test_a_second_signal_ends_at_once(play):
+    """Like kill -9 it leaves a lease behind, which the next one waits for."""
+    play.write(crawl="every: 1h, job_lease: 4s")
     slow_chapter(play)
     p = play.begin("crawl", KOMI)
-    until(lambda: play.viz.count(images_of(14331)) >= 16, "the pages to be asked for")
+    until(lambda: play.viz.count(images_of(14331)) >= 9, "the pages to be asked for")
     p.send_signal(signal.SIGINT)
     p.send_signal(signal.SIGTERM)
     status, _, _ = ended(p)
     assert status in (1, -signal.SIGINT, -signal.SIGTERM)
     play.viz.behave()
-    until(lambda: play("crawl", KOMI).returncode == 0, "the crawl after it")
+    r = play("crawl", KOMI, check=0)
+    assert status == 1 or re.search(r"was killed: waiting \d s for the end of its lease", r.err), r.err
     assert play.pages("407") == list(range(1, 25))
 
 
@@ -302,7 +305,7 @@ def test_beside_a_running_server(play):
 def test_waits_while_a_back_has_it(play, serve):
     slow_chapter(play)
     s = serve(play.folder, (play.folder / "dozo.yaml").read_text())
-    until(lambda: play.viz.count(images_of(14331)) >= 16, "the back's crawl")
+    until(lambda: play.viz.count(images_of(14331)) >= 9, "the back's crawl")
     p = play.begin("crawl", "--json", KOMI)
     line = p.stderr.readline()
     assert "another process crawls it right now" in line, line
@@ -325,7 +328,7 @@ def test_cancel(play, serve):
     play.write(crawl="every: 1h, job_lease: 2s")
     slow_chapter(play)
     s = serve(play.folder, (play.folder / "dozo.yaml").read_text())
-    until(lambda: play.viz.count(images_of(14331)) >= 16, "the back's crawl")
+    until(lambda: play.viz.count(images_of(14331)) >= 9, "the back's crawl")
     (job,) = play.json("jobs")["jobs"]
     assert job["state"] == "running" and not job["cancel_asked"]
     r = play("jobs", "--cancel", str(job["id"]), check=0)

@@ -292,6 +292,11 @@ static void the_list_shows_work_first(void **state)
     assert_int_equal(n, 2);
     assert_int_equal(v[1].id, fourth);
 
+    uint64_t counts[DZ_JOB_STATES] = {9, 9, 9, 9, 9};
+    must(dz_catalog_job_counts(f->c, counts, err));
+    const uint64_t want_counts[DZ_JOB_STATES] = {2, 2, 1, 1, 0};
+    assert_memory_equal(counts, want_counts, sizeof(counts));
+
     /* Only the ended ones beyond the newest are forgotten. */
     must(dz_catalog_jobs_trim(f->c, 1, err));
     must(dz_catalog_jobs(f->c, 100, f->a, &v, &n, err));
@@ -598,6 +603,38 @@ static void a_chapter_takes_over_from_its_parts(void **state)
 }
 
 /* What a part says of a blob changes no chapter, so that revisions stay those of changes. */
+static void sources_are_counted(void **state)
+{
+    struct fixture *f = *state;
+    struct dz_source_counts *v;
+    size_t n;
+    must(dz_catalog_source_counts(f->c, f->a, &v, &n, err));
+    assert_int_equal(n, 0);
+    static const struct {
+        const char *source, *id;
+    } series[] = {{"x.com", "1"}, {"a.com", "1"}, {"x.com", "2"}};
+    struct dz_batch *b;
+    must(dz_batch_begin(f->c, &b, err));
+    for (size_t i = 0; i < DZ_LEN(series); i++) {
+        struct dz_series_rec s = {.source = dz_str_of(series[i].source),
+                                  .source_id = dz_str_of(series[i].id),
+                                  .title = DZ_S("T")};
+        int64_t id, chapter;
+        bool changed;
+        must(dz_batch_series(b, &s, &id, err));
+        struct dz_chapter_rec c = {.source_id = DZ_S("c"), .key = DZ_S("1"), .sort = 1};
+        must(dz_batch_chapter(b, id, &c, &chapter, &changed, err));
+    }
+    must(dz_batch_commit(&b, NULL, err));
+    must(dz_catalog_source_counts(f->c, f->a, &v, &n, err));
+    assert_int_equal(n, 2);
+    assert_str(v[0].source, "a.com");
+    assert_str(v[1].source, "x.com");
+    assert_int_equal(v[0].series + v[0].chapters, 2);
+    assert_int_equal(v[1].series, 2);
+    assert_int_equal(v[1].chapters, 2);
+}
+
 static void a_part_is_no_change_of_a_series(void **state)
 {
     struct fixture *f = *state;
@@ -724,6 +761,7 @@ int main(void)
             CASE(what_is_remembered_has_limits),
             CASE(parts_hold_their_blobs),
             CASE(a_chapter_takes_over_from_its_parts),
+            CASE(sources_are_counted),
             CASE(a_part_is_no_change_of_a_series),
             CASE(nobody_finished_these),
             CASE(all_parts_are_told),
