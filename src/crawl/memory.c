@@ -12,6 +12,10 @@
 #include "crawl/crawl_int.h"
 
 #define NAMES_MAX 200000u /* texts held */
+/* Of these at most, in all, what sources set themselves: one that sets without end must not take
+ * the room of due times, nor all memory. */
+#define KV_NAMES_MAX (NAMES_MAX / 2)
+#define KV_BYTES_MAX (32 * DZ_MIB)
 #define LOAD_BYTES_MAX (512 * DZ_MIB)
 #define LATER_MS (60 * 1000)
 
@@ -21,7 +25,7 @@ struct entry {
     char *value; /* NULL: forgotten */
     size_t value_n;
     int64_t expires_ms;
-    bool dirty;
+    bool dirty, is_kv;
     struct entry *next_dirty;
 };
 
@@ -29,6 +33,7 @@ struct crawl_memory {
     const struct crawl_env *env;
     struct dz_map map;
     struct entry *dirty; /* newest first */
+    size_t kv_n, kv_bytes;
     struct dz_work work;
     bool writing;
     struct dz_arena *arena; /* of the records that are being written */
@@ -36,14 +41,18 @@ struct crawl_memory {
     size_t n;
     enum dz_code code;
     struct dz_err err;
-    struct dz_log_gate complained;
+    struct dz_log_gate complained, crowded;
     struct dz_timer later;
 };
 
 static const struct dz_log_ctx ctx = {.room = "crawl", .what = "memory"};
 
-static void entry_free(struct entry *e)
+static void entry_free(struct crawl_memory *m, struct entry *e)
 {
+    if (e->is_kv) {
+        m->kv_n--;
+        m->kv_bytes -= e->value_n;
+    }
     free(e->map_key);
     free(e->value);
     free(e);
@@ -63,7 +72,7 @@ static void drop_expired(struct crawl_memory *m)
     }
     for (size_t i = 0; i < n; i++) {
         dz_map_del(&m->map, (dz_str){old[i]->map_key, old[i]->map_key_n});
-        entry_free(old[i]);
+        entry_free(m, old[i]);
     }
     free(old);
 }
@@ -80,11 +89,14 @@ static struct entry *find(struct crawl_memory *m, dz_str source, dz_str name, bo
     struct entry *e = dz_map_get(&m->map, (dz_str){text, n});
     if (e || !make)
         return e;
-    if (m->map.count >= NAMES_MAX)
+    bool is_kv = dz_str_starts(name, DZ_S("kv/"));
+    if (m->map.count >= NAMES_MAX || (is_kv && m->kv_n >= KV_NAMES_MAX))
         drop_expired(m);
-    if (m->map.count >= NAMES_MAX)
+    if (m->map.count >= NAMES_MAX || (is_kv && m->kv_n >= KV_NAMES_MAX))
         return NULL;
     e = dz_new(struct entry);
+    e->is_kv = is_kv;
+    m->kv_n += is_kv;
     e->map_key = dz_str_dup((dz_str){text, n});
     e->map_key_n = n;
     e->source_n = source.n;
@@ -128,7 +140,7 @@ static bool collect(struct crawl_memory *m)
         };
         if (!e->value) {
             dz_map_del(&m->map, key);
-            entry_free(e);
+            entry_free(m, e);
         }
     }
     return true;
@@ -208,6 +220,7 @@ enum dz_code crawl_memory_open(const struct crawl_env *env, struct crawl_memory 
         e->value = dz_str_dup(v[i].value);
         e->value_n = v[i].value.n;
         e->expires_ms = v[i].expires_ms;
+        m->kv_bytes += e->is_kv ? e->value_n : 0;
     }
     *ret_m = m;
     return DZ_OK;
@@ -228,7 +241,7 @@ void crawl_memory_close(struct crawl_memory **mm)
     size_t at = 0;
     void *e;
     while (dz_map_next(&m->map, &at, NULL, &e))
-        entry_free(e);
+        entry_free(m, e);
     dz_map_done(&m->map);
     free(m);
 }
@@ -254,7 +267,8 @@ bool crawl_memory_get(struct crawl_memory *m, dz_str source, dz_str name, struct
 
 static bool set(struct crawl_memory *m, dz_str source, dz_str name, dz_str json, int64_t expires_ms)
 {
-    if (json.n > DZ_CRAWL_STATE_MAX)
+    /* A name that the catalog refuses would keep all others from being written with it. */
+    if (json.n > DZ_CRAWL_STATE_MAX || dz_str_chr(name, '\0') != DZ_NPOS || !dz_str_is_utf8(name))
         return false;
     struct entry *e = find(m, source, name, json.n > 0);
     if (!e)
@@ -262,6 +276,13 @@ static bool set(struct crawl_memory *m, dz_str source, dz_str name, dz_str json,
     dz_str was = {e->value, e->value_n};
     if (dz_str_eq(was, json) && expires_ms == e->expires_ms)
         return false;
+    if (e->is_kv && json.n > was.n && m->kv_bytes + json.n - was.n > KV_BYTES_MAX) {
+        if (dz_log_gate_pass(&m->crowded, 60 * 1000))
+            dz_log(&ctx, DZ_WARN, "%.*s: the store of sources is full: not kept",
+                   DZ_STR_FMT(source));
+        return false;
+    }
+    m->kv_bytes += e->is_kv ? json.n - was.n : 0;
     free(e->value);
     e->value = json.n ? dz_str_dup(json) : NULL;
     e->value_n = json.n;

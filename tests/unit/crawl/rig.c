@@ -121,6 +121,18 @@ static void put_sources(void)
                       "  end\n"
                       "  dozo.fail(\"unavailable\", \"away\")\n"
                       "end,\n");
+    put_source("hoards", "chapters = function(id)\n"
+                         "  store.set(\"a\\0b\", 1)\n"
+                         "  store.set(\"first\", \"kept\")\n"
+                         "  if id == \"much\" then\n"
+                         "    local text = (\"x\"):rep(60000)\n"
+                         "    for i = 1, 600 do store.set(\"n\" .. i, text) end\n"
+                         "    if store.get(\"n600\") then error(\"no limit\") end\n"
+                         "  end\n"
+                         "  store.set(\"last\", 1)\n"
+                         "  if store.get(\"first\") ~= \"kept\" then error(\"lost\") end\n"
+                         "  return {}\n"
+                         "end,\n");
     put_source("waits", "chapters = function() http.get(site .. \"/silent\") return {} end,\n");
 }
 

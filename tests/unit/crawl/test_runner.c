@@ -433,6 +433,43 @@ static void test_waits_for_a_repair(void **state)
     rig_stop(&one);
 }
 
+/* ---- what sources set ------------------------------------------------------------------------ */
+
+static size_t kept_texts(dz_str name)
+{
+    DZ_AUTO(dz_arena_free) struct dz_arena *a = dz_arena_new(512 * DZ_MIB);
+    struct dz_crawl_state_rec *v = NULL;
+    size_t n = 0;
+    must(dz_catalog_state_list(rig.catalog, DZ_S("hoards"), name, dz_now_ms(), a, &v, &n, err));
+    return n;
+}
+
+static void test_a_name_that_is_refused(void **state)
+{
+    (void)state;
+    int64_t id = rig_ask("hoards", "little");
+    rig_start(&one, (struct dz_crawler_options){0});
+    rig_until_state(id, DZ_JOB_DONE);
+    rig_stop(&one);
+    assert_int_equal(kept_texts(DZ_S("kv/first")), 1);
+    assert_int_equal(kept_texts(DZ_S("health")), 1);
+}
+
+static void test_a_source_that_hoards(void **state)
+{
+    (void)state;
+    int64_t id = rig_ask("hoards", "much");
+    rig_start(&one, (struct dz_crawler_options){0});
+    rig_until_state(id, DZ_JOB_DONE);
+    rig_stop(&one);
+    size_t n = kept_texts(DZ_S("kv/n"));
+    assert_true(n > 500 && n < 600); /* 32 MiB */
+    assert_int_equal(kept_texts(DZ_S("health")), 1);
+    memset(&two, 0, sizeof(two)); /* and comes up again */
+    rig_start(&two, (struct dz_crawler_options){0});
+    rig_stop(&two);
+}
+
 /* ---- asking ---------------------------------------------------------------------------------- */
 
 static void test_asking(void **state)
@@ -491,6 +528,8 @@ int main(void)
         T(only_job),
         T(jobs_of_another_kind),
         T(waits_for_a_repair),
+        T(a_name_that_is_refused),
+        cmocka_unit_test_setup_teardown(test_a_source_that_hoards, setup_calm, rig_teardown),
         T(asking),
     };
     return cmocka_run_group_tests_name("crawl runner", tests, NULL, NULL);
