@@ -129,6 +129,27 @@ static void log_names(struct dz_buf *names, enum dz_level level, const char *fmt
     }
 }
 
+/* As many descriptors as connections and the files behind them need, up to the hard limit. */
+static void raise_file_limit(uint32_t connections)
+{
+    struct rlimit rl;
+    if (getrlimit(RLIMIT_NOFILE, &rl) != 0)
+        return;
+    rlim_t want = (rlim_t)connections + 2048;
+    if (rl.rlim_max != RLIM_INFINITY && want > rl.rlim_max)
+        want = rl.rlim_max;
+    if (rl.rlim_cur < want) {
+        rl.rlim_cur = want;
+        if (setrlimit(RLIMIT_NOFILE, &rl) != 0)
+            dz_log(&ctx, DZ_WARN, "cannot raise the limit of open files to %lu",
+                   (unsigned long)want);
+    }
+    if (want < (rlim_t)connections + 64)
+        dz_log(&ctx, DZ_WARN,
+               "the limit of open files (%lu) leaves no room for files besides %u connections",
+               (unsigned long)want, connections);
+}
+
 /* What can change while serving does; the rest is named. */
 static void apply(struct front *f, struct dz_conf *fresh)
 {
@@ -144,6 +165,8 @@ static void apply(struct front *f, struct dz_conf *fresh)
     dz_buf_done(&changed);
     dz_buf_done(&restart);
 
+    if (fresh->http.max_connections > f->conf->http.max_connections)
+        raise_file_limit(fresh->http.max_connections);
     dz_conf_unref(&f->conf);
     f->conf = dz_conf_ref(fresh);
     dz_log_set_level(fresh->log.level);
@@ -185,27 +208,6 @@ static void on_signal(struct dz_loop *l, int signal, void *arg)
     }
     dz_log(&ctx, DZ_INFO, "%s: finishing what has begun", signal == SIGTERM ? "SIGTERM" : "SIGINT");
     dz_loop_stop(l);
-}
-
-/* As many descriptors as connections and the files behind them need, up to the hard limit. */
-static void raise_file_limit(uint32_t connections)
-{
-    struct rlimit rl;
-    if (getrlimit(RLIMIT_NOFILE, &rl) != 0)
-        return;
-    rlim_t want = (rlim_t)connections + 2048;
-    if (rl.rlim_max != RLIM_INFINITY && want > rl.rlim_max)
-        want = rl.rlim_max;
-    if (rl.rlim_cur < want) {
-        rl.rlim_cur = want;
-        if (setrlimit(RLIMIT_NOFILE, &rl) != 0)
-            dz_log(&ctx, DZ_WARN, "cannot raise the limit of open files to %lu",
-                   (unsigned long)want);
-    }
-    if (want < (rlim_t)connections + 64)
-        dz_log(&ctx, DZ_WARN,
-               "the limit of open files (%lu) leaves no room for files besides %u connections",
-               (unsigned long)want, connections);
 }
 
 /* The lines that scripts wait for, when all of the start went well; on stdout, and in the log when

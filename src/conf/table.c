@@ -52,7 +52,7 @@ const struct conf_row conf_rows[] = {
 
     {"http.threads", CONF_U32, AT(http.threads), .flags = CONF_RESTART, .preset = "0", .min = 0, .max = 256,
      .help = "Event loops; 0 is one a core."},
-    {"http.max_connections", CONF_U32, AT(http.max_connections), .flags = CONF_RESTART, .preset = "20000", .min = 1, .max = 10000000,
+    {"http.max_connections", CONF_U32, AT(http.max_connections), .preset = "20000", .min = 1, .max = 10000000,
      .help = "Open connections; one more is answered 503 and closed, over https closed at once."},
     {"http.header_timeout", CONF_DURATION, AT(http.header_timeout_ms), .preset = "10s", .min = 1, .max = DAY_MS,
      .help = "Time for a whole request head."},

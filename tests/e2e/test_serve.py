@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -234,6 +235,27 @@ def test_reload(tmp_path, serve):
     s.config.write_text(first + "http: { cors_origins: ['*'], max_header: 1KiB }\n")
     s.process.send_signal(signal.SIGHUP)
     until(lambda: s.get("/healthz", headers={"X-Long": "x" * 2000}).status == 431, "the new limit")
+
+
+def test_reload_of_max_connections(tmp_path, serve):
+    """More at once, with the descriptors for them, and without a word of a restart."""
+    s = serve(tmp_path, "http: { max_connections: 2 }\nlog: { level: info }\n")
+    hard = resource.prlimit(s.process.pid, resource.RLIMIT_NOFILE)[1]
+    resource.prlimit(s.process.pid, resource.RLIMIT_NOFILE, (1000, hard))
+    s.config.write_text(s.config.read_text().replace("max_connections: 2 ", "max_connections: 30 "))
+    s.process.send_signal(signal.SIGHUP)
+    until(lambda: "setting changed: http.max_connections" in s.read_log(), "the word about it")
+    until(lambda: resource.prlimit(s.process.pid, resource.RLIMIT_NOFILE)[0] == min(30 + 2048, hard), "the descriptors")
+    kept = [s.connect() for _ in range(20)]
+
+    def all_in():
+        for c in kept:
+            c.send(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        return [c.response().status for c in kept] == [200] * 20
+    assert all_in()
+    for c in kept:
+        c.close()
+    assert "after a restart" not in s.read_log()
 
 
 def test_reload_keeps_the_back(tmp_path, serve):
