@@ -157,10 +157,18 @@ static bool can_crawl(const struct dz_source *s, enum dz_source_fn fn)
     return s && dz_source_info_of(s)->enabled && dz_source_info_of(s)->has[fn];
 }
 
-void crawl_schedule_read(struct dz_crawler *c)
+static void free_regular(struct crawl_regular *v, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        free(v[i].source);
+        free(v[i].target);
+    }
+    free(v);
+}
+
+static void read_conf(struct dz_crawler *c)
 {
     const struct dz_conf *conf = c->env.conf;
-    crawl_schedule_free(c);
     for (size_t i = 0; i < conf->shelves_n; i++) {
         const struct dz_conf_shelf *sh = &conf->shelves[i];
         dz_str series = dz_str_of(sh->series);
@@ -184,17 +192,26 @@ void crawl_schedule_read(struct dz_crawler *c)
     }
 }
 
-void crawl_schedule_free(struct dz_crawler *c)
+void crawl_schedule_read(struct dz_crawler *c)
 {
-    for (size_t i = 0; i < c->regular_n; i++) {
-        free(c->regular[i].source);
-        free(c->regular[i].target);
-    }
-    free(c->regular);
+    struct crawl_regular *old = c->regular;
+    size_t old_n = c->regular_n;
     c->regular = NULL;
     c->regular_n = 0;
-    if (!c->stopping)
-        return;
+    read_conf(c);
+    for (size_t i = 0; i < old_n; i++) {
+        struct crawl_regular *g = find(c, dz_str_of(old[i].source), dz_str_of(old[i].target));
+        if (g)
+            g->failures = old[i].failures;
+    }
+    free_regular(old, old_n);
+}
+
+void crawl_schedule_free(struct dz_crawler *c)
+{
+    free_regular(c->regular, c->regular_n);
+    c->regular = NULL;
+    c->regular_n = 0;
     free_items(c->asked);
     c->asked = NULL;
 }

@@ -205,6 +205,7 @@ static void test_reload(void **state)
     struct dz_job_rec still_gone = live("bad", "gone", a);
     assert_int_equal(still_gone.id, gone.id);
     assert_int_equal(one.c->regular_n, 3);
+    assert_int_equal(one.c->regular[0].failures, 1);
     assert_int_equal(rig_count(DZ_CRAWL_END, live("waits", "x", a).id), 0);
     rig_stop(&one);
     assert_int_equal(at_ms(DZ_CRAWL_BEGIN, "a", 1), 0);
