@@ -171,7 +171,9 @@ static void on_event(void *arg, const struct dz_crawl_event *e)
                DZ_STR_FMT(e->text));
         break;
     case DZ_CRAWL_END:
-        if (e->fail_kind.n)
+        if (dz_str_eq(e->fail_kind, DZ_S("cancelled")))
+            dz_log(&ctx, DZ_INFO, "%s: stopped", of);
+        else if (e->fail_kind.n)
             dz_log(&ctx, DZ_WARN, "%s: failed: %.*s", of, DZ_STR_FMT(e->text));
         else
             dz_log(&ctx, e->total ? DZ_INFO : DZ_DEBUG, "%s: done, %llu chapters, %llu requests",

@@ -49,7 +49,7 @@ struct crawl_pages {
     size_t ahead;          /* FETCHING, PAUSING or MAKING */
     size_t done_n, unkept; /* MADE or KEPT; MADE */
     uint64_t bytes, requests, biggest;
-    bool recalling, recalled, flushing, told_key, ended;
+    bool recalling, recalled, flushing, told_key, stopping, ended;
     struct dz_source_fail fail;
     pthread_mutex_t batch_lock;
     struct dz_store_batch *batch; /* workers, under the lock */
@@ -81,12 +81,17 @@ static void fail(struct crawl_pages *p, enum dz_source_kind kind, int64_t retry_
     va_end(args);
 }
 
-/* Pages that wait for the site are let go; those on a worker come back by themselves. */
+/* Pages that wait for the site are let go; those on a worker come back by themselves. What has been
+ * asked for already may come and is kept, when the failure is one page's own. */
 static void let_go(struct crawl_pages *p)
 {
+    bool others_may_come = p->fail.kind == DZ_SOURCE_PARSE || p->fail.kind == DZ_SOURCE_NOT_FOUND ||
+                           p->fail.kind == DZ_SOURCE_GONE || p->fail.kind == DZ_SOURCE_BAD_URL;
     for (size_t i = 0; i < p->n; i++) {
         struct page *g = &p->v[i];
         if (g->state == FETCHING && g->call) {
+            if (others_may_come && !p->stopping)
+                continue;
             dz_fetch_cancel(g->call); /* its end comes from the loop */
             g->call = NULL;
         } else if (g->state == PAUSING) {
@@ -341,13 +346,14 @@ static void on_fetched(void *arg, struct dz_fetch_res *res)
     struct crawl_pages *p = g->all;
     g->call = NULL;
     p->requests += res->requests;
-    if (p->fail.kind != DZ_SOURCE_OK) {
+    bool came = res->kind == DZ_FETCH_OK && res->status == 200;
+    if (p->fail.kind != DZ_SOURCE_OK && (!came || p->stopping)) {
         g->state = FAILED;
         p->ahead--;
         pump(p);
         return;
     }
-    if (res->kind == DZ_FETCH_OK && res->status == 200) {
+    if (came) {
         g->mtime_s = mtime_of(res);
         p->biggest = res->body->n > p->biggest ? res->body->n : p->biggest;
         make(g, res->body);
@@ -525,6 +531,7 @@ void crawl_pages_stop(struct crawl_pages *p)
 {
     if (p->ended)
         return;
+    p->stopping = true;
     fail(p, DZ_SOURCE_CANCELLED, -1, "%s: stopped", p->label);
     let_go(p);
     dz_timer_set(p->s.env->loop, &p->soon, 0, on_soon);

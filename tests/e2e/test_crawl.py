@@ -326,3 +326,320 @@ def test_a_broken_stage_does_not_stop_the_others(komi):
           ["Title 405", "Title 406", "Title 407"] and c["405"]["metadata"]["volume_cover"], "titles and the cover")
     assert s.stop() == 0
     clean(komi.folder)
+
+
+# ---- sites that behave badly -------------------------------------------------------------------------------------------
+
+SOURCE = """
+return dozo.source {
+  id = "%s", name = "A site", version = "1.0.0", api = 1, langs = { "en" }, hosts = {},
+  limits = { per_host = 4, rate = "1000/second" },
+  options = { base_url = { type = "string", default = "https://example.org", help = "Where it is" } },
+  series = function(id) return { title = id } end,
+  chapters = function(id) return http.get(opt.base_url .. "/list"):json() end,
+  pages = function(id) return http.get(opt.base_url .. "/chapter/" .. id, { cache = false }):json() end,
+}
+"""
+
+
+class Plain(Site):
+    """A list of chapters, lists of their pages, pages."""
+
+    def __init__(self, name):
+        super().__init__()
+        self.name, self.chapters = name, {}
+        self.route("/list", lambda request: as_json([{"id": k, "chapter": int(k)} for k in self.chapters]))
+        self.route(r"/chapter/(\d+)", lambda request, k: as_json([f"{self.url}/page/{k}/{i}" for i in range(len(self.chapters[k]))]))
+        self.route(r"/page/(\d+)/(\d+)", lambda request, k, i: Answer(self.chapters[k][int(i)], kind="image/png", etag=False))
+
+    def write(self, folder, text=SOURCE):
+        path = folder / "sources" / self.name / "source.lua"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text % self.name if "%s" in text else text)
+        return path
+
+
+def plain_config(sites, crawl=settings(), more=""):
+    shelves = "".join(f"  - {{name: {s.name}, series: {s.name}/x}}\n" for s in sites)
+    options = "".join(f"  {s.name}: {{base_url: \"{s.url}\"}}\n" for s in sites)
+    return (f"data_dir: data\nlog: {{level: debug}}\n{crawl}{more}shelves:\n{shelves}"
+            f"sources:\n  dir: [sources]\n  connect_timeout: 2s\n  read_timeout: 700ms\n{options}")
+
+
+def listed(server, name):
+    r = server.get(f"/shelf/{name}/v1/chapters")
+    return json.loads(r.body).get("chapters", {}) if r.status == 200 else {}
+
+
+def page_of(server, name, page):
+    return server.get(f"/shelf/{name}/cdn/{page}")
+
+
+@pytest.fixture
+def sites():
+    made = {}
+
+    def make(name):
+        made[name] = Plain(name)
+        return made[name]
+    yield make
+    for site in made.values():
+        site.close()
+
+
+def in_a_moment(seconds):
+    """Retry-After as a date."""
+    return time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() + seconds))
+
+
+def dated(h, request):
+    return faults.too_many(in_a_moment(2))(h, request)
+
+
+# What goes wrong, and what the log says about it.
+FAULTS = {
+    "truncated": (faults.truncated, r"\(unavailable\)"),
+    "toolong": (faults.too_long_promised, r"\(unavailable\)"),
+    "cut": (faults.cut_short, r"\(parse\)"),
+    "errorpage": (faults.error_page, r"\(parse\)"),
+    "loop": (faults.redirect_loop, r"\(parse\)"),
+    "bomb": (faults.gzip_bomb, r"\(parse\)"),
+    "halfopen": (faults.half_open, r"\(unavailable\)"),
+    "busy": (faults.status(503), r"\(unavailable\)"),
+    "storm": (faults.too_many(1), r"\(rate_limited\)"),
+    "dated": (dated, r"\(rate_limited\)"),
+    "silent": (faults.status(429), r"\(rate_limited\)"),
+    "missing": (faults.status(404), r"\(not_found\)"),
+}
+
+
+@pytest.mark.parametrize("where", ["/page/7/1", "/list"])
+def test_faults(tmp_path, serve, sites, where):
+    """All at once, each at its own site: nothing is half stored, what failed is said, and it comes when the site behaves again."""
+    wanted = [png(8, 12, n) for n in range(3)]
+    played = []
+    faults.bomb()
+    for name, (fault, _) in FAULTS.items():
+        if where == "/list" and name == "cut":
+            continue  # half a JSON text is "errorpage"
+        site = sites(name)
+        site.chapters["6"] = [wanted[0]]
+        site.chapters["7"] = wanted
+        site.write(tmp_path)
+        site.misbehave(where, fault)
+        played.append(site)
+    away = sites("private")  # to an address that it may not ask, in two steps
+    away.chapters = {"6": [wanted[0]], "7": wanted}
+    away.write(tmp_path)
+    away.misbehave(where, faults.redirect_to("http://127.0.0.2:9/secret"))
+    played.append(away)
+    s = serve(tmp_path, plain_config(played))
+
+    def said(site):
+        kind = FAULTS[site.name][1] if site.name in FAULTS else r"\((bad_url|unsupported)\)"
+        return re.search(rf"{site.name}/x: {site.name}: .*{kind}", s.read_log())
+    for site in played:
+        until(lambda: said(site), f"a word about {site.name}")
+        if where != "/list":
+            until(lambda: "6" in listed(s, site.name), f"the other chapter of {site.name}")
+        got = listed(s, site.name)
+        assert "7" not in got and page_of(s, site.name, "7-01.jpg").status == 404, site.name
+        assert s.get("/healthz").status == 200
+    for site in played:
+        site.behave()
+    for site in played:
+        until(lambda: {"6", "7"} <= set(listed(s, site.name)), f"{site.name} after all")
+        assert [page_of(s, site.name, f"7-0{n}.jpg").body for n in (1, 2, 3)] == wanted
+        # Pages that had come stay with us. (A host that said "busy" is asked less and less, so nobody was impolite either.)
+        assert site.count("/page/7/0") == 1 and site.count("/page/7/2") <= 2, (site.name, site.requests)
+    assert s.stop() == 0
+    clean(tmp_path)
+
+
+def test_trickles_and_encodings(tmp_path, serve, sites):
+    """A body that never ends holds up its own shelf alone; gzip is read."""
+    slow, packed = sites("slow"), sites("packed")
+    for site in (slow, packed):
+        site.chapters["1"] = [png(8, 12, 1)]
+        site.write(tmp_path)
+    slow.misbehave("/page/.*", faults.trickle, times=1)
+    packed.misbehave("/(list|chapter).*", faults.gzipped)
+    s = serve(tmp_path, plain_config([slow, packed]))
+    until(lambda: "1" in listed(s, "packed") and slow.count("/page/.*"))
+    packed.chapters["2"] = [png(8, 12, 2)]
+    until(lambda: "2" in listed(s, "packed"))
+    assert not listed(s, "slow")
+    assert s.stop() == 0 and slow.count("/page/.*") == 1  # ending does not wait for it
+    s = serve(tmp_path, plain_config([slow, packed]))
+    until(lambda: "1" in listed(s, "slow"))
+    assert s.stop() == 0
+    clean(tmp_path)
+
+
+def test_hostile_sources_are_stopped(tmp_path, serve, sites):
+    """One line each, naming the file and the line; the shelf beside them goes on."""
+    bad = {
+        "endless": ("while true do end", r"endless: chapters: .*source\.lua:(7|6): .*", "limit"),
+        "eater": ("local t = {} while true do t[#t + 1] = ('x'):rep(100000) .. #t end", r"eater: chapters: .*source\.lua:(7|6): .*", "limit"),
+        "nonsense": ("return { { id = 1, chapter = {} } }", r"nonsense: chapters: .*source\.lua:\d+: chapters\[1\]\.chapter: .*", "parse"),
+        "raises": ("table.sort({ 3, 2, 1 }, function() error('on purpose') end)", r"raises: chapters: .*source\.lua:7: on purpose ", "parse"),
+        "waits": ("table.sort({ 3, 2, 1 }, function() http.get(opt.base_url) end)", r"waits: chapters: .*source\.lua:7: .*", "parse"),
+    }
+    well = sites("well")
+    well.chapters["1"] = [PLAIN]
+    well.write(tmp_path)
+    played = [well]
+    for name, (body, _, _) in bad.items():
+        site = sites(name)
+        site.write(tmp_path, SOURCE.replace('return http.get(opt.base_url .. "/list"):json()', body))
+        played.append(site)
+    broken = sites("broken")
+    broken.write(tmp_path, "return dozo.source {\n  id = 1 +\n}\n")
+    s = serve(tmp_path, plain_config(played + [broken], settings(every="1s")))
+    until(lambda: "1" in listed(s, "well"))
+    for name, (_, words, kind) in bad.items():
+        line = until(lambda: re.search(rf"{name}/x: {words}\({kind}\)", s.read_log()), f"a word about {name}")
+        assert "\n" not in line[0]
+    assert re.search(r"sources/broken/source\.lua: source\.lua:3: ", s.read_log())
+    well.chapters["2"] = [PLAIN]
+    until(lambda: "2" in listed(s, "well"))
+    assert s.stop() == 0
+    clean(tmp_path)
+
+
+# ---- jobs --------------------------------------------------------------------------------------------------------------
+
+
+def test_retries_grow_and_end(tmp_path, serve, sites):
+    """Temporary failures are tried again crawl.retries times under one job, others fail at once."""
+    away, gone = sites("away"), sites("gone")
+    for site in (away, gone):
+        site.write(tmp_path)
+    away.misbehave("/list", faults.truncated)
+    gone.misbehave("/list", faults.status(410))
+    s = serve(tmp_path, plain_config([away, gone], "crawl: {every: 200ms, retries: 2, retry_max: 1s}\n"))
+
+    def failed(source):
+        return rows(tmp_path, "SELECT attempts, fail_kind, fail_text FROM job WHERE source = ? AND state = 3 ORDER BY id", source)
+    first = until(lambda: (f := failed("away")) and f[0])
+    assert first[:2] == (3, "unavailable") and "away: chapters: " in first[2]
+    first = until(lambda: (f := failed("gone")) and f[0])
+    assert first[:2] == (1, "gone")
+    times = [t for t, r in away.requests if r.path == "/list"]
+    assert all(b - a >= 0.95 for a, b in zip(times[:3], times[1:3]))  # retry_max, with jitter on top
+    away.behave()
+    away.chapters["1"] = [PLAIN]
+    until(lambda: "1" in listed(s, "away"))
+    # A shelf that fails again and again is left alone for longer each time.
+    until(lambda: gone.count("/list") >= 4)
+    times = [t for t, r in gone.requests if r.path == "/list"][:4]
+    assert times[3] - times[2] > times[1] - times[0]
+    assert s.stop() == 0
+
+
+def test_pings(tmp_path, serve, sites):
+    site, watch = sites("site"), Site()
+    watch.route("/ping/abc(/fail)?", lambda request, fail: Answer("ok"))
+    site.chapters["1"] = [PLAIN]
+    site.write(tmp_path)
+    s = serve(tmp_path, plain_config([site], f'crawl: {{every: 300ms, retry_max: 500ms, ping_url: "{watch.url}/ping/abc"}}\n'))
+    until(lambda: watch.count("/ping/abc") >= 2)
+    assert watch.count("/ping/abc/fail") == 0
+    site.misbehave("/list", faults.status(500))
+    until(lambda: watch.count("/ping/abc/fail"))
+    site.behave()
+    now = watch.count("/ping/abc")
+    until(lambda: watch.count("/ping/abc") > now)
+    watch.misbehave(".*", faults.status(500))
+    until(lambda: "crawl.ping_url answered 500" in s.read_log())
+    assert s.stop() == 0
+    watch.close()
+
+
+def test_sighup_brings_a_shelf(tmp_path, serve, sites):
+    one, two = sites("one"), sites("two")
+    for site in (one, two):
+        site.chapters["1"] = [PLAIN]
+        site.write(tmp_path)
+    s = serve(tmp_path, plain_config([one]))
+    until(lambda: "1" in listed(s, "one"))
+    assert two.count() == 0
+    s.config.write_text('listen: ["127.0.0.1:0"]\n' + plain_config([one, two], settings(every="30s")))
+    s.process.send_signal(signal.SIGHUP)
+    until(lambda: "1" in listed(s, "two"))
+    # And one that is gone is left alone.
+    s.config.write_text('listen: ["127.0.0.1:0"]\n' + plain_config([two]))
+    s.process.send_signal(signal.SIGHUP)
+    two.chapters["2"] = [PLAIN]
+    until(lambda: "2" in listed(s, "two"))
+    now = one.count()
+    seen = two.count()
+    until(lambda: two.count() > seen + 5)
+    assert one.count() <= now + 1
+    assert s.stop() == 0
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM], ids=["kill", "term"])
+def test_a_back_that_ends_loses_nothing(tmp_path, serve, sites, how):
+    """Killed or asked to end in the middle of a chapter: pages that were flushed are not fetched again."""
+    site = sites("site")
+    site.chapters["1"] = [png(8, 12, n) for n in range(100)]
+    site.write(tmp_path)
+    config = plain_config([site], settings(lease="400ms"))
+    site.misbehave("/page/1/(3[3-9]|[4-9].)", faults.slow(0.5))
+    s = serve(tmp_path, config)
+    flushed = until(lambda: rows(tmp_path, "SELECT count(*) FROM part")[0][0])
+    pid = until(lambda: back_of(s))
+    os.kill(pid, how)
+    until(lambda: not pathlib.Path(f"/proc/{pid}").exists())
+    assert not listed(s, "site")
+    kept = rows(tmp_path, "SELECT at FROM part")
+    assert len(kept) >= flushed
+    before = {at: site.count(f"/page/1/{at}") for at, in kept}
+    site.behave()
+    until(lambda: "1" in listed(s, "site"))
+    assert [page_of(s, "site", f"1-{n:02}.jpg").body for n in range(1, 101)] == site.chapters["1"]
+    assert {at: site.count(f"/page/1/{at}") for at, in kept} == before
+    if how == signal.SIGTERM:
+        assert all(site.count(f"/page/1/{n}") <= 2 for n in range(100))
+    assert s.stop() == 0
+    clean(tmp_path)
+
+
+def test_one_back_and_repairs_beside_it(tmp_path, serve, sites):
+    site = sites("site")
+    site.chapters["1"] = [png(8, 12, n) for n in range(40)]
+    site.write(tmp_path)
+    site.misbehave("/page/1/[123].", faults.slow(0.3))
+    s = serve(tmp_path, plain_config([site]))
+    until(lambda: site.count("/page/.*") > 4)
+    other = dozo("serve", "--role", "back", "--config", "dozo.yaml", cwd=tmp_path, check=1)
+    assert re.search(r"back.*\bpid\b", other.err), other.err
+    # While pages come the store has blobs that no row names: a repair must not see them as garbage.
+    repair = dozo("check", "--repair", "--config", "dozo.yaml", cwd=tmp_path)
+    assert repair.returncode == 0 or "import" in repair.err, repair.err
+    until(lambda: "1" in listed(s, "site"))
+    assert [page_of(s, "site", f"1-{n:02}.jpg").body for n in range(1, 41)] == site.chapters["1"]
+    until(lambda: dozo("check", "--repair", "--config", "dozo.yaml", cwd=tmp_path).returncode == 0)
+    site.chapters["2"] = [PLAIN]
+    until(lambda: "2" in listed(s, "site"))
+    assert s.stop() == 0
+    clean(tmp_path)
+
+
+def test_a_page_that_a_repair_took_out_comes_again(komi):
+    komi.viz.add(407, 14331, SHUFFLED)
+    komi.wiki.titles["407"] = "Stays"
+    s = komi.start()
+    until(lambda: komi.has(407)() and komi.list()["chapters"]["407"]["metadata"]["title"] == "Stays")
+    assert s.stop() == 0
+    digest = hashlib.sha256(ORDERED[1]).hexdigest()
+    blob = next(p for p in (komi.folder / "data/blobs").rglob("*") if p.is_file() and p.name in digest)
+    blob.write_bytes(b"rot")
+    dozo("check", "--repair", "--config", "dozo.yaml", cwd=komi.folder)
+    komi.wiki.misbehave(".*", faults.status(404))
+    s = komi.start()
+    until(lambda: komi.page("407-02.jpg").body == ORDERED[1])
+    assert komi.list()["chapters"]["407"]["metadata"]["title"] == "Stays"
+    assert s.stop() == 0
+    clean(komi.folder)

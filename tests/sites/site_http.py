@@ -4,6 +4,7 @@ A route is a function (request) -> Answer. What goes wrong is said per path with
 length, of a wrong type, an error page with status 200, a redirect loop, a storm of 429, a gzip bomb, a socket left half open.
 """
 import collections
+import functools
 import gzip
 import hashlib
 import re
@@ -202,11 +203,15 @@ def redirect_to(url):
     return status(302, "", Location=url)
 
 
-def gzip_bomb(h, request):
+@functools.cache
+def bomb():
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
     block = b"\0" * (1 << 20)
-    body = b"".join(packer.compress(block) for _ in range(300)) + packer.flush()
-    h.answer(request, Answer(body, headers={"Content-Encoding": "gzip"}, etag=False))
+    return b"".join(packer.compress(block) for _ in range(300)) + packer.flush()
+
+
+def gzip_bomb(h, request):
+    h.answer(request, Answer(bomb(), headers={"Content-Encoding": "gzip"}, etag=False))
     return True
 
 
