@@ -281,7 +281,9 @@ static enum dz_code read_exchange(struct reader *d, struct replay_exchange *x)
     bool capitals = method.n > 0 && method.n < 20;
     for (size_t i = 0; i < method.n; i++)
         capitals = capitals && method.p[i] >= 'A' && method.p[i] <= 'Z';
-    if (!capitals || dz_url_normal(url, d->r->arena, &x->url, NULL) != DZ_OK)
+    struct dz_url u;
+    bool absolute = dz_url_parse(url, &u, NULL) == DZ_OK && u.scheme.n && u.host.n;
+    if (!capitals || !absolute || dz_url_normal(url, d->r->arena, &x->url, NULL) != DZ_OK)
         return wrong(d, x->line,
                      "expected a request such as \"GET https://example.org/\", got \"%.60s\"",
                      dz_arena_dup(d->r->arena, line));
@@ -375,11 +377,11 @@ static const char *misfit(const struct replay_exchange *x, const struct dz_fetch
     for (size_t i = 0; i < x->wants_n; i++) {
         if (dz_str_eq(x->wants[i].name, DZ_S("content-length")))
             continue;
-        dz_str sent = {NULL, 0};
+        bool sent = false;
         for (size_t k = 0; k < req->headers_n; k++)
-            if (dz_str_eq_nocase(req->headers[k].name, x->wants[i].name))
-                sent = req->headers[k].value;
-        if (!dz_str_eq(sent, x->wants[i].value))
+            sent |= dz_str_eq_nocase(req->headers[k].name, x->wants[i].name) &&
+                    dz_str_eq(req->headers[k].value, x->wants[i].value);
+        if (!sent)
             return x->wants[i].name.p;
     }
     return x->sent_body.n > 0 && !dz_str_eq(x->sent_body, req->body) ? "body" : NULL;

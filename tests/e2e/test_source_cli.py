@@ -404,3 +404,15 @@ def test_mangadex_on_a_shelf(tmp_path, serve):
         site.misbehave(r"/at-home/server/.*", storm)
         assert chapters_of(server, 5)["order"][0] == "12" and pages_of(server, 12, 1) == [png(8, 12, 251)]
         assert site.count(r"/at-home/server/.*") == 2
+
+
+def test_the_only_series_needs_no_name(tmp_path):
+    with PepperCarrot() as site:
+        site.add(1, "Potion-of-Flight", pages=2)
+        (tmp_path / "dozo.yaml").write_text(f'data_dir: ./data\nsources:\n  peppercarrot.com: {{ base_url: "{site.url}", rate: "500/second" }}\n')
+        assert "1 chapter new, 5 pages" in dozo("crawl", "peppercarrot.com", cwd=tmp_path, check=0).out
+        assert "name a series as well" in dozo("crawl", "mangadex.org", cwd=tmp_path).err
+        # Again, by its name: the same series, in which everything is kept.
+        site.forget()
+        dozo("crawl", "peppercarrot.com/pepper-carrot", cwd=tmp_path, check=0)
+        assert [r.path for r in site.asked()] == ["/0_sources/episodes-v1.json"]
