@@ -18,9 +18,10 @@
 #include <unistd.h>
 
 #define RECORD_BYTES ((size_t)SSL3_RT_MAX_PLAIN_LENGTH)
-/* Without data between them. RFC 8446 4.6.3 sets no limit, and OpenSSL would deal with them as long
- * as the socket has more, while no other connection of the lane has its turn. */
-#define KEY_UPDATES_MAX 32
+/* Records without data before one with data: key updates (RFC 8446 4.6.3 sets no limit), hellos of
+ * a new handshake that is refused. OpenSSL would deal with them as long as the socket has more,
+ * while no other connection of the lane has its turn. */
+#define EMPTY_RECORDS_MAX 32
 
 struct dz_http_tls {
     struct dz_http_conn *conn;
@@ -34,10 +35,9 @@ struct dz_http_tls {
     bool kernel;   /* encrypts what is sent */
     bool dry;      /* the last read found nothing more */
     bool read_wants_out, write_wants_in;
-    uint8_t key_updates; /* of the client's, since its last data */
+    uint8_t records;     /* of the client's, since its last data was read */
     size_t record_bytes; /* of a record at most; less when the client asked for it (RFC 6066 4) */
     size_t retry_n;      /* length of the write that OpenSSL wants to see again; 0: none */
-    size_t ahead;        /* bytes of it that went out although they were not offered again */
     size_t held_n;       /* plain bytes taken that wait for those behind them */
     char *held;          /* RECORD_BYTES, or NULL */
     uint64_t arrived;    /* of conn->sent, at the last look */
@@ -149,17 +149,18 @@ static void say_goodbye(struct dz_http_tls *t)
 
 /* ---- handshake ------------------------------------------------------------------------------- */
 
-/* Every message of TLS 1.3 after the handshake. What was received counts as the end then, which is
- * what makes OpenSSL stop reading. */
-static void on_message(int sent, int version, int type, const void *p, size_t n, SSL *ssl,
-                       void *arg)
+/* Every record after the handshake. What was received counts as the end then, which is what makes
+ * OpenSSL stop reading. */
+static void on_record(int sent, int version, int type, const void *p, size_t n, SSL *ssl, void *arg)
 {
     (void)version;
+    (void)p;
+    (void)n;
     struct dz_http_tls *t = arg;
-    if (sent || type != SSL3_RT_HANDSHAKE || n == 0 || *(const char *)p != SSL3_MT_KEY_UPDATE)
+    if (sent || type != SSL3_RT_HEADER)
         return;
-    if (t->key_updates < KEY_UPDATES_MAX)
-        t->key_updates++;
+    if (t->records <= EMPTY_RECORDS_MAX)
+        t->records++;
     else
         SSL_set_shutdown(ssl, SSL_RECEIVED_SHUTDOWN);
 }
@@ -169,10 +170,8 @@ static void shaken(struct dz_http_conn *c)
     struct dz_http_tls *t = tls_of(c);
     t->ready = true;
     dz_http_tls_set_unref(&t->set);
-    if (SSL_version(t->ssl) == TLS1_3_VERSION) {
-        SSL_set_msg_callback(t->ssl, on_message);
-        SSL_set_msg_callback_arg(t->ssl, t);
-    }
+    SSL_set_msg_callback(t->ssl, on_record);
+    SSL_set_msg_callback_arg(t->ssl, t);
     t->kernel = BIO_get_ktls_send(SSL_get_wbio(t->ssl)) != 0;
     unsigned small = SSL_SESSION_get_max_fragment_length(SSL_get0_session(t->ssl));
     t->record_bytes = small ? (size_t)256 << small : RECORD_BYTES;
@@ -256,7 +255,7 @@ static ssize_t tls_recv(struct dz_http_conn *c, void *p, size_t n)
     t->dry = !SSL_read_ex(t->ssl, p, n, &got);
     c->more = !t->dry && SSL_has_pending(t->ssl);
     if (!t->dry) {
-        t->key_updates = 0;
+        t->records = 0;
         return (ssize_t)got;
     }
     int native = errno;
@@ -343,9 +342,9 @@ static size_t least(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-/* Gives OpenSSL one record: the held bytes, then so many of the `left` that the caller has; p has
- * them one behind the other. How many of the caller's were taken. */
-static ssize_t put_record(struct dz_http_tls *t, const char *p, size_t n, size_t left)
+/* Gives OpenSSL one record: the held bytes, then the caller's; p has them one behind the other. How
+ * many of the caller's were taken. */
+static ssize_t put_record(struct dz_http_tls *t, const char *p, size_t n)
 {
     size_t got;
     ERR_clear_error();
@@ -359,9 +358,7 @@ static ssize_t put_record(struct dz_http_tls *t, const char *p, size_t n, size_t
             memmove(t->held, t->held + held, t->held_n);
         else
             dz_freep(&t->held);
-        size_t taken = least(got - held, left);
-        t->ahead = got - held - taken;
-        return (ssize_t)taken;
+        return (ssize_t)(got - held);
     }
     int native = errno;
     switch (SSL_get_error(t->ssl, 0)) {
@@ -380,9 +377,10 @@ static ssize_t put_record(struct dz_http_tls *t, const char *p, size_t n, size_t
 }
 
 /* How long the next record is, with `left` bytes behind the held ones; a begun one keeps its
- * length. */
+ * length: who was told to come back comes with the same bytes, or with more behind them. */
 static size_t record_length(const struct dz_http_tls *t, size_t left)
 {
+    dz_assert(t->held_n + left >= t->retry_n);
     return t->retry_n ? t->retry_n : least(t->record_bytes, t->held_n + left);
 }
 
@@ -390,14 +388,12 @@ static ssize_t send_given(struct dz_http_tls *t, const struct given *g)
 {
     size_t n = record_length(t, g->left);
     if (t->held_n == 0 && g->iov->iov_len - g->at >= n)
-        return put_record(t, (const char *)g->iov->iov_base + g->at, n, g->left);
+        return put_record(t, (const char *)g->iov->iov_base + g->at, n);
     char part[RECORD_BYTES];
-    size_t from = least(n - t->held_n, g->left);
     if (t->held_n > 0)
         memcpy(part, t->held, t->held_n);
-    copy_given(g, part + t->held_n, from);
-    memset(part + t->held_n + from, 0, n - t->held_n - from); /* less is offered than before */
-    return put_record(t, part, n, g->left);
+    copy_given(g, part + t->held_n, n - t->held_n);
+    return put_record(t, part, n);
 }
 
 static void hold(struct dz_http_tls *t, struct given *g)
@@ -420,9 +416,6 @@ static ssize_t tls_send(struct dz_http_conn *c, const struct iovec *iov, size_t 
     for (size_t i = 0; i < n; i++)
         g.left += iov[i].iov_len;
     size_t total = g.left;
-    size_t skip = least(t->ahead, total);
-    t->ahead -= skip;
-    skip_given(&g, skip);
     while (g.left > 0 && total - g.left < HTTP_FILE_TURN_BYTES) {
         if (more && t->retry_n == 0 && t->held_n + g.left < t->record_bytes) {
             hold(t, &g);
@@ -443,21 +436,19 @@ static ssize_t tls_send_file(struct dz_http_conn *c, const struct dz_file *f, ui
         return -EPIPE;
     if (t->kernel)
         return dz_http_socket_wire.send_file(c, f, at, n);
-    size_t taken = least(t->ahead, n);
-    t->ahead -= taken;
+    size_t taken = 0;
     while (taken < n) {
         char part[RECORD_BYTES];
         size_t k = record_length(t, n - taken);
-        memset(part, 0, t->retry_n);
+        memset(part, 0, t->retry_n); /* the file may be shorter now, its record is not */
         if (t->held_n > 0)
             memcpy(part, t->held, t->held_n);
-        ssize_t got =
-            pread(f->fd, part + t->held_n, least(k - t->held_n, n - taken), (off_t)(at + taken));
+        ssize_t got = pread(f->fd, part + t->held_n, k - t->held_n, (off_t)(at + taken));
         if (got <= 0)
             return taken > 0 ? (ssize_t)taken : got < 0 ? -errno : 0;
         if (t->retry_n == 0)
             k = t->held_n + (size_t)got;
-        got = put_record(t, part, k, n - taken);
+        got = put_record(t, part, k);
         if (got < 0)
             return taken > 0 ? (ssize_t)taken : got;
         taken += (size_t)got;

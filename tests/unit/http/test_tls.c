@@ -3,7 +3,9 @@
  * says.
  */
 #include <netinet/in.h>
+#include <openssl/core_names.h>
 #include <openssl/err.h>
+#include <openssl/kdf.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
@@ -565,6 +567,109 @@ static void key_updates(void **state)
     stop();
 }
 
+/* A client of TLS 1.2 that encrypts its records by itself: OpenSSL's gives up with the first
+ * refused hello. AES-128-GCM, RFC 5288 and RFC 5246 6.2.3.3. */
+struct forger {
+    unsigned char keys[40]; /* key_block: both write keys, then both fixed nonces */
+    uint64_t seq;
+    struct dz_buf out;
+};
+
+static void forger_open(struct forger *f, SSL *ssl)
+{
+    unsigned char secret[48], seed[64];
+    EVP_KDF *kdf = EVP_KDF_fetch(NULL, "TLS1-PRF", NULL);
+    EVP_KDF_CTX *k = EVP_KDF_CTX_new(kdf);
+    size_t secret_n = SSL_SESSION_get_master_key(SSL_get0_session(ssl), secret, sizeof(secret));
+    SSL_get_server_random(ssl, seed, 32);
+    SSL_get_client_random(ssl, seed + 32, 32);
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_utf8_string("digest", (char *)(uintptr_t) "SHA256", 0),
+        OSSL_PARAM_construct_octet_string("secret", secret, secret_n),
+        OSSL_PARAM_construct_octet_string("seed", (char *)(uintptr_t) "key expansion", 13),
+        OSSL_PARAM_construct_octet_string("seed", seed, sizeof(seed)), OSSL_PARAM_END};
+    assert_int_equal(EVP_KDF_derive(k, f->keys, sizeof(f->keys), params), 1);
+    EVP_KDF_CTX_free(k);
+    EVP_KDF_free(kdf);
+    f->seq = 1; /* Finished was the first */
+    dz_buf_init(&f->out, 1 << 20);
+}
+
+static void forge(struct forger *f, char type, dz_str plain)
+{
+    unsigned char nonce[12], ad[13], sealed[256], tag[16];
+    int n;
+    assert_true(plain.n <= sizeof(sealed));
+    for (int i = 0; i < 8; i++)
+        nonce[4 + i] = ad[i] = (unsigned char)(f->seq >> (56 - 8 * i));
+    memcpy(nonce, f->keys + 32, 4);
+    memcpy(ad + 8, (char[]){type, 3, 3, 0, (char)plain.n}, 5);
+    f->seq++;
+    EVP_CIPHER_CTX *e = EVP_CIPHER_CTX_new();
+    assert_int_equal(EVP_EncryptInit_ex(e, EVP_aes_128_gcm(), NULL, f->keys, nonce), 1);
+    assert_int_equal(EVP_EncryptUpdate(e, NULL, &n, ad, sizeof(ad)), 1);
+    assert_int_equal(EVP_EncryptUpdate(e, sealed, &n, (const unsigned char *)plain.p, (int)plain.n),
+                     1);
+    assert_int_equal(EVP_EncryptFinal_ex(e, sealed + n, &n), 1);
+    assert_int_equal(EVP_CIPHER_CTX_ctrl(e, EVP_CTRL_GCM_GET_TAG, sizeof(tag), tag), 1);
+    EVP_CIPHER_CTX_free(e);
+    dz_buf_put(&f->out, (dz_str){(char[]){type, 3, 3, 0, (char)(plain.n + 24)}, 5});
+    dz_buf_put(&f->out, (dz_str){(char *)nonce + 4, 8});
+    dz_buf_put(&f->out, (dz_str){(char *)sealed, plain.n});
+    dz_buf_put(&f->out, (dz_str){(char *)tag, sizeof(tag)});
+}
+
+/* The type of the server's next record; 0: there is none. */
+static char next_type(int fd)
+{
+    unsigned char head[5];
+    if (recv(fd, head, 5, MSG_WAITALL) != 5)
+        return 0;
+    for (int left = head[3] << 8 | head[4]; left > 0;) {
+        char part[512];
+        ssize_t n = recv(fd, part, left < 512 ? (size_t)left : 512, 0);
+        if (n <= 0)
+            return 0;
+        left -= (int)n;
+    }
+    return (char)head[0];
+}
+
+/* The same of TLS 1.2: every hello is replied to with a warning, and OpenSSL looks for more. */
+static void refused_hellos(void **state)
+{
+    (void)state;
+    start(NULL);
+    for (int n = 32; n <= 33; n++) {
+        struct client c = client_new(TLS1_2_VERSION, NULL, 0);
+        struct forger f;
+        assert_string_equal(SSL_get_cipher_name(c.ssl), "ECDHE-ECDSA-AES128-GCM-SHA256");
+        forger_open(&f, c.ssl);
+        for (int round = 0; round < 2; round++) {
+            dz_buf_clear(&f.out);
+            for (int i = 0; i < 32 || (i < n && round == 1); i++)
+                forge(&f, SSL3_RT_HANDSHAKE, DZ_S("\x01\0\0\x04none"));
+            forge(&f, SSL3_RT_APPLICATION_DATA, DZ_S(HELLO));
+            must(dz_write_all(c.fd, dz_buf_str(&f.out), err));
+            int warnings = 0;
+            char type;
+            while ((type = next_type(c.fd)) == SSL3_RT_ALERT)
+                warnings++;
+            if (n == 32 || round == 0) {
+                assert_int_equal(warnings, 32);
+                assert_int_equal(type, SSL3_RT_APPLICATION_DATA);
+            } else {
+                assert_int_equal(type, 0);
+            }
+        }
+        dz_buf_done(&f.out);
+        client_end(&c);
+        SSL_SESSION_free(session);
+        session = NULL;
+    }
+    stop();
+}
+
 struct stop_look {
     struct dz_msg msg;
     struct dz_http_lane *lane;
@@ -676,6 +781,7 @@ int main(void)
         cmocka_unit_test(half_close),
         cmocka_unit_test(new_keys_and_old_ways),
         cmocka_unit_test(key_updates),
+        cmocka_unit_test(refused_hellos),
         cmocka_unit_test(request_beside_a_stop),
         cmocka_unit_test(no_handshake),
     };
