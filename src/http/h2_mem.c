@@ -23,7 +23,7 @@
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-static char *range; /* NULL: there is none */
+static char *_Atomic range; /* NULL: there is none; frees look at it without the lock */
 static uint32_t spare[SLOTS];
 static size_t spare_n, begun_n; /* given back; taken at least once */
 
@@ -36,7 +36,8 @@ static void reserve(void)
 
 static bool is_slot(const void *p)
 {
-    return range && (uintptr_t)p - (uintptr_t)range < SLOTS * SLOT_BYTES;
+    const char *start = range;
+    return start && (uintptr_t)p - (uintptr_t)start < SLOTS * SLOT_BYTES;
 }
 
 static void *take_slot(void)
