@@ -400,7 +400,12 @@ static void put_summary(struct dz_buf *b, const struct run *r, int64_t spent_ms)
         dz_buf_put(b, DZ_S("); "));
     }
     dz_count_put(b, r->chapters, "chapter", "chapters");
-    dz_buf_put(b, DZ_S(" new, "));
+    dz_buf_put(b, DZ_S(" new"));
+    if (dz_str_eq(dz_buf_str(&r->source), DZ_S("local"))) { /* no site, and pages are not told */
+        dz_buf_putf(b, " in %.1f s\n", (double)spent_ms / 1000);
+        return;
+    }
+    dz_buf_put(b, DZ_S(", "));
     if (r->changed > 0) {
         dz_buf_put_u64(b, r->changed);
         dz_buf_put(b, DZ_S(" changed, "));

@@ -468,5 +468,6 @@ def test_the_source_local(play):
     (play.folder / "lib/Series/c1/1.png").write_bytes(one_page(1))
     play.write(more=f'  local: {{paths: ["{play.folder}/lib"]}}')
     assert play.json("crawl", "local")["chapters_new"] == 1
+    assert re.fullmatch(r"local: 0 chapters new in [0-9.]+ s\n", play("crawl", "local", check=0).out)
     v = play.json("crawl", "local")
     assert v["ok"] and v["chapters_new"] == 0 and v["target"] is None
