@@ -608,6 +608,7 @@ struct dz_http_server {
     struct dz_http_lane **lanes;
     unsigned lanes_n;
     bool started;
+    int64_t abandon_ms; /* after the cut: how long a stop still waits for late replies */
     struct dz_http_lane *test_lanes;
 };
 

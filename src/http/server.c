@@ -84,6 +84,7 @@ enum dz_code dz_http_server_new(const struct dz_http_options *o, struct dz_http_
     pthread_mutex_init(&s->tls_lock, NULL);
     pthread_mutex_init(&s->accept_lock, NULL);
     s->null_fd = s->spare_fd = -1;
+    s->abandon_ms = ABANDON_MS;
     dz_http_passed_take(s);
     s->o = *o;
     s->o.trusted_proxies = NULL;
@@ -256,7 +257,7 @@ static void stop_look(struct dz_loop *l, struct dz_timer *t)
         lane->cut = true;
         each_conn(lane, dz_http_conn_cut);
     }
-    if ((!lane->conns && lane->deferred_n == 0) || over_ms > ABANDON_MS) {
+    if ((!lane->conns && lane->deferred_n == 0) || over_ms > lane->server->abandon_ms) {
         dz_loop_stop(l);
         return;
     }
@@ -307,7 +308,8 @@ void dz_http_stop(struct dz_http_server **s)
         owed |= gone->lanes[i]->deferred_n > 0;
         free_lane(gone->lanes[i]);
     }
-    if (owed)
-        return;
-    server_free(&gone);
+    if (owed) /* the server stays behind with its lane, but nobody listens */
+        dz_http_listeners_close(gone);
+    else
+        server_free(&gone);
 }

@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "http/http_int.h"
 #include "rig.h"
 
 #define HELLO "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -345,6 +346,41 @@ static void stop_cuts(void **state)
     assert_true(at_end(begun));
 }
 
+static struct dz_http_req *_Atomic forgotten;
+
+static void rig_forget(struct dz_http_req *r)
+{
+    dz_http_defer(r);
+    forgotten = r;
+}
+
+/* A handler never replies: the stop ends all the same. Its lane stays, the way to it does not. */
+static void stop_abandons(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/dozo-http-XXXXXX";
+    assert_non_null(mkdtemp(path));
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
+    snprintf(un.sun_path, sizeof(un.sun_path), "%s/s", path);
+    char name[128], printed[128];
+    snprintf(name, sizeof(name), "unix:%s", un.sun_path);
+    rig_open(&(struct dz_http_options){.graceful_timeout_ms = 20, .fallback = rig_forget});
+    rig.server->abandon_ms = 20;
+    must(dz_http_listen(rig.server, name, 2, printed, err));
+    must(dz_http_start(rig.server, 2, err));
+    DZ_AUTO(dz_closep) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&un, sizeof(un)), 0);
+    put(fd, "GET /forget HTTP/1.1\r\nHost: a\r\n\r\n");
+    while (!forgotten)
+        poll(NULL, 0, 1);
+    dz_http_stop(&rig.server);
+    assert_true(at_end(fd));
+    assert_int_equal(access(un.sun_path, F_OK), -1);
+    assert_int_equal(rmdir(path), 0);
+    assert_non_null(forgotten->loop); /* whoever still has the request may look at it */
+    rig_close();
+}
+
 static void addresses(void **state)
 {
     (void)state;
@@ -621,21 +657,14 @@ int main(void)
 {
     signal(SIGPIPE, SIG_IGN);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(keep_alive),
-        cmocka_unit_test(half_close),
-        cmocka_unit_test(slow_reader),
-        cmocka_unit_test(stalled_reader),
-        cmocka_unit_test(resets),
-        cmocka_unit_test(refused_upload),
-        cmocka_unit_test(idle_ends),
-        cmocka_unit_test(too_many_connections),
-        cmocka_unit_test(graceful_stop),
-        cmocka_unit_test(stop_cuts),
-        cmocka_unit_test(addresses),
-        cmocka_unit_test(no_descriptors),
-        cmocka_unit_test(stolen_descriptors),
-        cmocka_unit_test(lowered_limit),
-        cmocka_unit_test(many_clients),
+        cmocka_unit_test(keep_alive),     cmocka_unit_test(half_close),
+        cmocka_unit_test(slow_reader),    cmocka_unit_test(stalled_reader),
+        cmocka_unit_test(resets),         cmocka_unit_test(refused_upload),
+        cmocka_unit_test(idle_ends),      cmocka_unit_test(too_many_connections),
+        cmocka_unit_test(graceful_stop),  cmocka_unit_test(stop_cuts),
+        cmocka_unit_test(stop_abandons),  cmocka_unit_test(addresses),
+        cmocka_unit_test(no_descriptors), cmocka_unit_test(stolen_descriptors),
+        cmocka_unit_test(lowered_limit),  cmocka_unit_test(many_clients),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
