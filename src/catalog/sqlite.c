@@ -10,6 +10,7 @@
 #include "catalog/sqlite_int.h"
 
 #include <errno.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -77,6 +78,36 @@ static enum dz_code set_up(const struct dz_sqlite *d, bool reader, struct dz_sq_
     return DZ_OK;
 }
 
+/* A file that was removed or replaced still reads as it was, for ever: others write another one. */
+enum dz_code dz_sq_in_place(struct dz_sq_conn *c, struct dz_err *err)
+{
+    int moved = 0;
+    if (sqlite3_file_control(c->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK && moved)
+        return dz_fail(err, DZ_UNAVAILABLE,
+                       "%.160s was removed or replaced while in use; put it back, or start again",
+                       c->name);
+    return DZ_OK;
+}
+
+/* A journal without its database is what is left when the database was moved away while in use.
+ * SQLite would make a new one and delete the journal, and with it what was written last. */
+static enum dz_code check_journal(const struct dz_sqlite *d, struct dz_err *err)
+{
+    struct stat st;
+    if (d->memory || lstat(d->name, &st) == 0 || errno != ENOENT)
+        return DZ_OK;
+    DZ_AUTO(dz_buf_done) struct dz_buf wal;
+    dz_buf_init(&wal, 2 * DZ_TEXT_MAX);
+    dz_buf_put(&wal, dz_str_of(d->name));
+    dz_buf_put(&wal, DZ_S("-wal"));
+    if (stat(dz_buf_cstr(&wal), &st) < 0 || st.st_size == 0)
+        return DZ_OK;
+    return dz_fail(err, DZ_UNAVAILABLE,
+                   "%.160s is not there, but its journal (-wal) is: put the file back, or remove "
+                   "the journal to begin anew",
+                   d->name);
+}
+
 enum dz_code dz_sq_open_conn(const struct dz_sqlite *d, bool reader, struct dz_sq_conn *c,
                              struct dz_err *err)
 {
@@ -84,6 +115,7 @@ enum dz_code dz_sq_open_conn(const struct dz_sqlite *d, bool reader, struct dz_s
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (reader ? 0 : SQLITE_OPEN_CREATE) |
                 (d->memory ? SQLITE_OPEN_URI : 0);
     enum dz_code code = DZ_OK;
+    DZ_TRY(check_journal(d, err));
     if (sqlite3_open_v2(d->target, &c->db, flags, NULL) != SQLITE_OK) {
         dz_assert(c->db);
         code = dz_sq_fail(c, err);
@@ -99,6 +131,10 @@ void dz_sq_close_conn(struct dz_sq_conn *c)
 {
     for (size_t i = 0; i < DZ_LEN(c->statements); i++)
         sqlite3_finalize(c->statements[i]);
+    /* Closing the last connection would write the journal into the file that was moved away and
+     * delete it, under the hands of those who use the file that stands there now. */
+    if (c->db && dz_sq_in_place(c, NULL) != DZ_OK)
+        sqlite3_db_config(c->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     int rc = sqlite3_close(c->db);
     dz_assert(rc == SQLITE_OK);
     *c = (struct dz_sq_conn){0};
@@ -699,23 +735,12 @@ static enum dz_code ask_changes(struct dz_sq_conn *c, uint64_t since, struct dz_
     return DZ_OK;
 }
 
-/* A file that was removed or replaced still reads as it was, for ever: others write another one. */
-static enum dz_code check_in_place(struct dz_sq_conn *c, struct dz_err *err)
-{
-    int moved = 0;
-    if (sqlite3_file_control(c->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK && moved)
-        return dz_fail(err, DZ_UNAVAILABLE,
-                       "%.160s was removed or replaced while in use; put it back, or start again",
-                       c->name);
-    return DZ_OK;
-}
-
 static enum dz_code poll_changes(struct dz_sqlite *d, uint64_t since, struct dz_arena *a,
                                  int64_t **ret_ids, size_t *ret_n, uint64_t *ret_seq,
                                  struct dz_err *err)
 {
     int64_t version;
-    DZ_TRY(check_in_place(&d->poll, err));
+    DZ_TRY(dz_sq_in_place(&d->poll, err));
     DZ_TRY(dz_sq_one(&d->poll, DZ_SQ_DATA_VERSION, 0, &version, err));
     if (d->polled && version == d->poll_version && since >= d->poll_newest) {
         *ret_ids = NULL;

@@ -133,6 +133,8 @@ struct dz_sqlite {
 DZ_MUST enum dz_code dz_sq_open_conn(const struct dz_sqlite *d, bool reader, struct dz_sq_conn *c,
                                      struct dz_err *err);
 void dz_sq_close_conn(struct dz_sq_conn *c);
+/* DZ_UNAVAILABLE: another file, or none, stands where it was opened. */
+enum dz_code dz_sq_in_place(struct dz_sq_conn *c, struct dz_err *err);
 /* A free reader, waiting for one when all are busy; give it back with dz_sq_reader_put. */
 DZ_MUST enum dz_code dz_sq_reader_take(struct dz_sqlite *d, struct dz_sq_conn **ret_c,
                                        struct dz_err *err);

@@ -51,7 +51,9 @@ enum dz_code dz_sq_write_begin(struct dz_sqlite *d, struct dz_err *err)
     if (rc != 0)
         return dz_fail(err, DZ_UNAVAILABLE, "%s: another thread of this process is writing",
                        d->name);
-    enum dz_code code = dz_sq_run_plain(&d->write, DZ_SQ_BEGIN_WRITE, err);
+    enum dz_code code = dz_sq_in_place(&d->write, err);
+    if (code == DZ_OK)
+        code = dz_sq_run_plain(&d->write, DZ_SQ_BEGIN_WRITE, err);
     if (code != DZ_OK)
         pthread_mutex_unlock(&d->write_lock);
     return code;

@@ -166,6 +166,44 @@ static void threads_take_turns(void **state)
     dz_catalog_close(&c);
 }
 
+/* The file is moved away under a catalog that is in use: nobody may make another one or lose what
+ * the journal holds. */
+static void a_catalog_that_is_moved_away_comes_back_whole(void **state)
+{
+    char db[128], kept[128];
+    snprintf(db, sizeof(db), "%s/dozo.db", (char *)*state);
+    snprintf(kept, sizeof(kept), "%s/kept", (char *)*state);
+    struct dz_catalog *c = NULL, *other = NULL;
+    struct dz_batch *b = NULL;
+    struct dz_catalog_counts k;
+    must(dz_catalog_open("sqlite", *state, "", &c, err));
+    put_one(c, "series", "1", 1, 3, 1);
+
+    assert_int_equal(rename(db, kept), 0);
+    const char *words = refused(dz_catalog_open("sqlite", *state, "", &other, err), DZ_UNAVAILABLE);
+    assert_non_null(strstr(words, "journal"));
+    assert_int_not_equal(access(db, F_OK), 0);
+    (void)refused(dz_batch_begin(c, &b, err), DZ_UNAVAILABLE);
+
+    /* A copy stands there for a while, and somebody uses it. */
+    DZ_AUTO(dz_buf_done) struct dz_buf bytes;
+    dz_buf_init(&bytes, 16 * DZ_MIB);
+    must(dz_file_read(kept, &bytes, err));
+    must(dz_file_write_atomic(db, dz_buf_str(&bytes), 0600, err));
+    (void)refused(dz_batch_begin(c, &b, err), DZ_UNAVAILABLE);
+    must(dz_catalog_open("sqlite", *state, "", &other, err));
+
+    assert_int_equal(rename(kept, db), 0);
+    (void)refused(dz_batch_begin(other, &b, err), DZ_UNAVAILABLE);
+    dz_catalog_close(&other); /* would take the journal along */
+    put_one(c, "series", "2", 2, 3, 1);
+    dz_catalog_close(&c);
+    must(dz_catalog_open("sqlite", *state, "", &c, err));
+    must(dz_catalog_counts(c, &k, err));
+    assert_int_equal(k.chapters, 2);
+    dz_catalog_close(&c);
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 3) {
@@ -181,6 +219,8 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(a_writer_that_waits_too_long_is_told_why, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(threads_take_turns, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_catalog_that_is_moved_away_comes_back_whole, set_up,
+                                        tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
