@@ -164,13 +164,13 @@ def test_titles_volumes_covers_and_the_next_release(komi):
         komi.viz.add(n, 14000 + n, [PLAIN])
     komi.wiki.titles = {"407": "Fish &amp; <i>chips</i>\n", "401": "The &#x201c;first&#x201d;"}
     komi.wiki.volumes = {"1": ["401", "402"], "2": ["403", "404", "999"]}
-    komi.covers.items = [(None, "none.jpg", PLAIN)] + [(str(v), f"{v}.jpg", picture("cover-1.jpg")) for v in range(10, 115)]
+    komi.covers.items = [(None, "none.jpg", PLAIN)] * 98 + [(str(v), f"{v}.jpg", picture("cover-1.jpg")) for v in range(10, 15)]
     komi.covers.items += [("2", "2.jpg", picture("cover-2.jpg")), ("1", "no-picture.jpg", b"<h1>Sorry</h1>"), ("2", "again.jpg", PLAIN)]
     komi.viz.misbehave(r"/vizmanga/chapters/.*", faults.slow(1), times=1)
     s = komi.start()
     assert komi.list()["new_release"] == "null"
     until(lambda: komi.list()["new_release"] == "7 days")
-    until(lambda: komi.page("vol114.jpg").status == 200)
+    until(lambda: komi.page("vol14.jpg").status == 200)
 
     def known(**want):
         got = komi.list()["chapters"]
