@@ -445,6 +445,22 @@ static bool turn_away(struct dz_http_lane *lane, int listener)
     return fd >= 0;
 }
 
+/* Keeps the place of a connection that was accepted without the lock, when that was the room which
+ * another lane had made with the spare descriptor: so it is the spare one again. */
+static bool give_back(struct dz_http_lane *lane, int fd)
+{
+    struct dz_http_server *s = lane->server;
+    pthread_mutex_lock(&s->accept_lock);
+    bool taken = s->spare_fd < 0;
+    if (taken) {
+        dz_http_count(&lane->counters.refused, 1);
+        (void)dup3(s->null_fd, fd, O_CLOEXEC);
+        s->spare_fd = fd;
+    }
+    pthread_mutex_unlock(&s->accept_lock);
+    return taken;
+}
+
 static bool is_scarcity(int native)
 {
     return native == EMFILE || native == ENFILE;
@@ -462,13 +478,19 @@ static int accept_one(struct dz_http_lane *lane, int listener, struct sockaddr_s
         pthread_mutex_lock(&s->accept_lock);
     int fd = accept4(listener, (struct sockaddr *)ret_sa, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
     bool scarce = fd < 0 && is_scarcity(errno);
-    if (!scarce && !locked)
-        return fd;
+    if (!scarce && !locked) {
+        if (fd < 0 || !atomic_load(&s->scarce) || !give_back(lane, fd))
+            return fd;
+        errno = ECONNABORTED;
+        return -1;
+    }
     int said = errno;
     if (!locked)
         pthread_mutex_lock(&s->accept_lock);
-    if (scarce)
+    if (scarce) {
+        atomic_store(&s->scarce, true); /* before there is room: see give_back() */
         said = turn_away(lane, listener) ? ECONNABORTED : errno;
+    }
     if (scarce || fd >= 0)
         atomic_store_explicit(&s->scarce, scarce, memory_order_relaxed);
     pthread_mutex_unlock(&s->accept_lock);
