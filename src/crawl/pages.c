@@ -13,7 +13,9 @@
 
 #include "crawl/crawl_int.h"
 
-#define FLUSH_EVERY 32u
+#define FLUSH_EVERY 32u /* pages of a site that is quick */
+#define FLUSH_AFTER_MS                                                                             \
+    150 /* a page of a slow one waits no longer: it is what would be asked again */
 #define RETRY_FIRST_MS 500
 #define BROKEN_TRIES 2u /* of a page whose bytes are no picture: an error page may pass */
 #define AHEAD_UNKNOWN 4u
@@ -49,7 +51,7 @@ struct crawl_pages {
     size_t ahead;          /* FETCHING, PAUSING or MAKING */
     size_t done_n, unkept; /* MADE or KEPT; MADE */
     uint64_t bytes, requests, biggest;
-    bool recalling, recalled, flushing, told_key, stopping, ended;
+    bool recalling, recalled, flushing, flush_due, told_key, stopping, ended;
     struct dz_source_fail fail;
     pthread_mutex_t batch_lock;
     struct dz_store_batch *batch; /* workers, under the lock */
@@ -58,7 +60,8 @@ struct crawl_pages {
     size_t parts_n;
     struct dz_err work_err;
     enum dz_code work_code;
-    struct dz_timer soon; /* what may not happen inside a call of the caller */
+    struct dz_timer soon;  /* what may not happen inside a call of the caller */
+    struct dz_timer flush; /* runs while a page waits to be kept */
 };
 
 static void pump(struct crawl_pages *p);
@@ -210,6 +213,8 @@ static void flush(struct crawl_pages *p)
         p->parts[p->parts_n++] = (struct dz_part_rec){g->at, g->url, g->mtime_s, g->blob};
     }
     p->unkept = 0;
+    p->flush_due = false;
+    dz_timer_stop(p->s.env->loop, &p->flush);
     p->flushing = true;
     submit(p, run_flush, on_flushed);
 }
@@ -456,6 +461,8 @@ static size_t ahead_max(const struct crawl_pages *p)
     return n < 2 ? 2 : n < CRAWL_PAGES_AHEAD ? (size_t)n : CRAWL_PAGES_AHEAD;
 }
 
+static void on_flush_due(struct dz_loop *l, struct dz_timer *t);
+
 /* Starts what may be started, flushes what is due, and ends when there is nothing left to do. The
  * last thing a callback does: `ended` may free p. */
 static void pump(struct crawl_pages *p)
@@ -470,10 +477,21 @@ static void pump(struct crawl_pages *p)
         start(g);
     }
     bool over = p->ahead == 0 && (p->fail.kind != DZ_SOURCE_OK || p->next == p->n);
-    if (!p->flushing && p->unkept > 0 && p->batch && (over || p->unkept >= FLUSH_EVERY))
+    bool due = over || p->flush_due || p->unkept >= FLUSH_EVERY;
+    if (!p->flushing && p->unkept > 0 && p->batch && due)
         flush(p);
+    else if (p->unkept > 0 && !p->flush_due && p->flush.at == 0)
+        dz_timer_set(p->s.env->loop, &p->flush, FLUSH_AFTER_MS, on_flush_due);
     if (over && !p->flushing)
         end(p);
+}
+
+static void on_flush_due(struct dz_loop *l, struct dz_timer *t)
+{
+    (void)l;
+    struct crawl_pages *p = dz_container(t, struct crawl_pages, flush);
+    p->flush_due = true;
+    pump(p);
 }
 
 static void on_soon(struct dz_loop *l, struct dz_timer *t)
@@ -544,6 +562,7 @@ void crawl_pages_free(struct crawl_pages **pp)
         return;
     dz_assert(p->ended);
     dz_timer_stop(p->s.env->loop, &p->soon);
+    dz_timer_stop(p->s.env->loop, &p->flush);
     dz_store_batch_free(&p->batch);
     pthread_mutex_destroy(&p->batch_lock);
     dz_source_unref(&p->s.source);

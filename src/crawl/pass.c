@@ -357,8 +357,9 @@ static void consider(struct crawl_pass *p, json_t *rec)
         if (key.n == 0)
             return; /* the same chapter by somebody else; the first one stays */
     }
-    /* Another attempt of the job is made for what the last one did not get. */
-    bool asked = p->j->full || p->j->rec.attempts > 1;
+    /* Another attempt of the job is made for what the last one did not get, and so is one that a
+     * person asked for. */
+    bool asked = p->j->full || p->j->rec.attempts > 1 || p->j->rec.priority > 0;
     if (!asked && !crawl_due(p, "chapter", id, dz_now_ms()))
         return;
     p->fresh[p->fresh_n++] = (struct pass_new){
