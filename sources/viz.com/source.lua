@@ -119,6 +119,7 @@ return dozo.source {
   end,
 
   series = function(slug)
+    listing(slug) -- a slug that the site does not know is not found; the page is asked for anyway
     return { title = name_of(slug), lang = "en", url = opt.base_url .. "/vizmanga/chapters/" .. slug }
   end,
 
