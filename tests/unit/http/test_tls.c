@@ -670,6 +670,142 @@ static void refused_hellos(void **state)
     stop();
 }
 
+/* ---- a wire that stumbles -------------------------------------------------------------------- */
+
+enum fault {
+    FAULT_NONE,
+    READ_AGAIN,
+    READ_WANTS_WRITE,
+    READ_ONE_BYTE,
+    WRITE_AGAIN,
+    WRITE_ONE_BYTE,
+    FAULTS
+};
+#define EACH_SECOND (-1)
+static struct {
+    atomic_int kind, at, seen; /* which, at which call of its direction, calls so far */
+    BIO_METHOD *method;
+} faults;
+
+static bool strikes(bool reading)
+{
+    int kind = atomic_load(&faults.kind), at = atomic_load(&faults.at);
+    if (kind == FAULT_NONE || (kind <= READ_ONE_BYTE) != reading)
+        return false;
+    int seen = atomic_fetch_add(&faults.seen, 1);
+    return at == EACH_SECOND ? seen % 2 == 0 : seen == at;
+}
+
+static int fault_read(BIO *b, char *p, int n)
+{
+    int kind = strikes(true) ? atomic_load(&faults.kind) : FAULT_NONE;
+    BIO_clear_retry_flags(b);
+    if (kind == READ_AGAIN || kind == READ_WANTS_WRITE) {
+        BIO_set_flags(b, BIO_FLAGS_SHOULD_RETRY |
+                             (kind == READ_AGAIN ? BIO_FLAGS_READ : BIO_FLAGS_WRITE));
+        return -1;
+    }
+    int got = BIO_read(BIO_next(b), p, kind == READ_ONE_BYTE ? 1 : n);
+    BIO_copy_next_retry(b);
+    return got;
+}
+
+static int fault_write(BIO *b, const char *p, int n)
+{
+    int kind = strikes(false) ? atomic_load(&faults.kind) : FAULT_NONE;
+    BIO_clear_retry_flags(b);
+    if (kind == WRITE_AGAIN) {
+        BIO_set_flags(b, BIO_FLAGS_SHOULD_RETRY | BIO_FLAGS_WRITE);
+        return -1;
+    }
+    int put_n = BIO_write(BIO_next(b), p, kind == WRITE_ONE_BYTE ? 1 : n);
+    BIO_copy_next_retry(b);
+    return put_n;
+}
+
+static long fault_ctrl(BIO *b, int what, long n, void *p)
+{
+    return BIO_next(b) ? BIO_ctrl(BIO_next(b), what, n, p) : 0;
+}
+
+int __real_SSL_set_fd(SSL *ssl, int fd);
+int __wrap_SSL_set_fd(SSL *ssl, int fd);
+
+/* The server's connections get a BIO before their socket's (meson.build). */
+int __wrap_SSL_set_fd(SSL *ssl, int fd)
+{
+    if (!SSL_is_server(ssl) || !faults.method)
+        return __real_SSL_set_fd(ssl, fd);
+    BIO *stumbles = BIO_new(faults.method);
+    BIO_set_init(stumbles, 1);
+    BIO_push(stumbles, BIO_new_socket(fd, BIO_NOCLOSE));
+    SSL_set_bio(ssl, stumbles, stumbles);
+    return 1;
+}
+
+/* All that the server says to a body, a file, a text and a small answer, up to the end. */
+static dz_str talk(int version, enum fault kind, int at)
+{
+    static const char requests[] = "GET /file HTTP/1.1\r\nHost: a\r\n\r\n"
+                                   "GET /text HTTP/1.1\r\nHost: a\r\n\r\n"
+                                   "GET /late/x HTTP/1.1\r\nHost: a\r\n\r\n"
+                                   "GET /hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    static char body[40000];
+    atomic_store(&faults.at, at);
+    atomic_store(&faults.seen, 0);
+    atomic_store(&faults.kind, kind);
+    struct client c = client_new(version, NULL, 0);
+    SSL_set_options(c.ssl, SSL_OP_IGNORE_UNEXPECTED_EOF); /* close_notify is tried only once */
+    put(&c, DZ_S("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 40000\r\n\r\n"));
+    put(&c, (dz_str){body, sizeof(body)});
+    put(&c, DZ_S(requests));
+    dz_buf_clear(&rig.out);
+    for (;;) {
+        assert_true(dz_buf_reserve(&rig.out, 16384));
+        int n = SSL_read(c.ssl, rig.out.p + rig.out.n, 16384);
+        int how = n > 0 ? SSL_ERROR_NONE : SSL_get_error(c.ssl, n);
+        if (how == SSL_ERROR_ZERO_RETURN)
+            break;
+        assert_int_equal(how, SSL_ERROR_NONE);
+        rig.out.n += (size_t)n;
+    }
+    atomic_store(&faults.kind, FAULT_NONE);
+    client_end(&c);
+    SSL_SESSION_free(session);
+    session = NULL;
+    return dz_buf_str(&rig.out);
+}
+
+/* Each call of each direction is refused or cut short once, then each second one: the same bytes
+ * arrive. */
+static void stumbling(void **state)
+{
+    (void)state;
+    faults.method = BIO_meth_new(BIO_TYPE_FILTER, "stumbles");
+    BIO_meth_set_read(faults.method, fault_read);
+    BIO_meth_set_write(faults.method, fault_write);
+    BIO_meth_set_ctrl(faults.method, fault_ctrl);
+    start(NULL);
+    for (size_t v = 0; v < DZ_LEN(versions); v++) {
+        DZ_AUTO(dz_freep) char *said = dz_str_dup(talk(versions[v], FAULT_NONE, 0));
+        size_t said_n = rig.out.n;
+        assert_true(said_n > RIG_FILE_BYTES + 40000);
+        for (int kind = FAULT_NONE + 1; kind < FAULTS; kind++) {
+            int at = EACH_SECOND;
+            do {
+                dz_str now = talk(versions[v], (enum fault)kind, at);
+                if (!dz_str_eq(now, (dz_str){said, said_n}))
+                    fail_msg("fault %d at %d: %zu bytes of %zu", kind, at, now.n, said_n);
+                at++;
+            } while (atomic_load(&faults.seen) >= at);
+            assert_true(at > 4);
+        }
+    }
+    stop();
+    BIO_meth_free(faults.method);
+    faults.method = NULL;
+}
+
 struct stop_look {
     struct dz_msg msg;
     struct dz_http_lane *lane;
@@ -782,6 +918,7 @@ int main(void)
         cmocka_unit_test(new_keys_and_old_ways),
         cmocka_unit_test(key_updates),
         cmocka_unit_test(refused_hellos),
+        cmocka_unit_test(stumbling),
         cmocka_unit_test(request_beside_a_stop),
         cmocka_unit_test(no_handshake),
     };
