@@ -9,6 +9,7 @@
 #include "cli/cli.h"
 #include "cli/cli_int.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <malloc.h>
 #include <pthread.h>
@@ -21,6 +22,9 @@ extern char **environ;
 #define WORKERS 8u
 #define WORK_QUEUE_MAX 4096u
 #define BACK_STOP_MS 5000
+#define FILES_SPARE 256u /* descriptors that no connection gets: at most, beside an eighth of all  \
+                          */
+#define CONNECTIONS_LEAST 4u
 #define MAPPED_BYTES (128 * 1024)
 
 static const struct dz_log_ctx ctx = {.room = "serve"};
@@ -39,6 +43,7 @@ struct front {
     struct dz_timer watch;
     struct dz_certs certs;
     int lock_fd;
+    unsigned descriptors; /* open before the first connection */
     bool with_back, was_healthy;
     char **back_argv;
 
@@ -138,16 +143,41 @@ static void raise_file_limit(uint32_t connections)
     rlim_t want = (rlim_t)connections + 2048;
     if (rl.rlim_max != RLIM_INFINITY && want > rl.rlim_max)
         want = rl.rlim_max;
-    if (rl.rlim_cur < want) {
-        rl.rlim_cur = want;
-        if (setrlimit(RLIMIT_NOFILE, &rl) != 0)
-            dz_log(&ctx, DZ_WARN, "cannot raise the limit of open files to %lu",
-                   (unsigned long)want);
-    }
-    if (want < (rlim_t)connections + 64)
-        dz_log(&ctx, DZ_WARN,
-               "the limit of open files (%lu) leaves no room for files besides %u connections",
-               (unsigned long)want, connections);
+    if (rl.rlim_cur >= want)
+        return;
+    rl.rlim_cur = want;
+    if (setrlimit(RLIMIT_NOFILE, &rl) != 0)
+        dz_log(&ctx, DZ_WARN, "cannot raise the limit of open files to %lu", (unsigned long)want);
+}
+
+static unsigned descriptors_in_use(void)
+{
+    unsigned n = 0;
+    DIR *d = opendir("/proc/self/fd");
+    while (d && readdir(d))
+        n++;
+    if (d)
+        closedir(d);
+    return n;
+}
+
+/* Connections must not take the descriptors that answers need: files, the catalog, the back. */
+static void fit_connections(struct front *f, struct dz_http_options *o)
+{
+    struct rlimit rl;
+    if (getrlimit(RLIMIT_NOFILE, &rl) != 0 || rl.rlim_cur == RLIM_INFINITY)
+        return;
+    rlim_t files = rl.rlim_cur / 8 < FILES_SPARE ? rl.rlim_cur / 8 : FILES_SPARE;
+    rlim_t others = f->descriptors + files;
+    rlim_t room =
+        rl.rlim_cur > others + CONNECTIONS_LEAST ? rl.rlim_cur - others : CONNECTIONS_LEAST;
+    if (room >= o->max_connections)
+        return;
+    dz_log(&ctx, DZ_WARN,
+           "the limit of open files (%lu) has room for %lu connections, not for the %u of "
+           "http.max_connections",
+           (unsigned long)rl.rlim_cur, (unsigned long)room, o->max_connections);
+    o->max_connections = (uint32_t)room;
 }
 
 /* What can change while serving does; the rest is named. */
@@ -174,6 +204,7 @@ static void apply(struct front *f, struct dz_conf *fresh)
         dz_log_err(&ctx, DZ_ERROR, &err, "the access log was not opened anew");
     struct dz_http_options o;
     fill_http(f, &o);
+    fit_connections(f, &o);
     dz_http_update(f->server, &o);
     dz_library_set_conf(f->library, fresh);
     dz_certs_reload(&f->certs, fresh);
@@ -331,6 +362,11 @@ static enum dz_code start_front(struct front *f, struct dz_err *err)
     DZ_TRY(dz_bus_open(f->control, f->conf->data_dir, &hooks, &f->bus, err));
     if (f->with_back)
         DZ_TRY(dz_back_supervise(f->control, f->back_argv, &f->back, err));
+    f->descriptors = descriptors_in_use();
+    struct dz_http_options o;
+    fill_http(f, &o);
+    fit_connections(f, &o);
+    dz_http_update(f->server, &o);
     f->was_healthy = true;
     dz_timer_set(f->control, &f->watch, 0, on_watch);
     dz_certs_watch(&f->certs, f->control);
