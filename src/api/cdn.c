@@ -91,19 +91,19 @@ static void serve_cdn(struct dz_http_req *r, const struct dz_snapshot *snap, dz_
 void handle_cdn(struct dz_http_req *r)
 {
     struct dz_view_host h = dz_view_host_of(view_of(r), r->host);
-    if (h.kind != DZ_HOST_CDN || !h.shelf->snap)
+    if (h.kind != DZ_HOST_CDN || !h.shelf->shown)
         answer_not_found(r);
     else
-        serve_cdn(r, h.shelf->snap, r->capture[0]);
+        serve_cdn(r, h.shelf->shown, r->capture[0]);
 }
 
 void handle_shelf_cdn(struct dz_http_req *r)
 {
     const struct dz_view_shelf *shelf = dz_view_shelf_of(view_of(r), r->capture[0]);
-    if (!shelf || !shelf->snap)
+    if (!shelf || !shelf->shown)
         answer_not_found(r);
     else
-        serve_cdn(r, shelf->snap, r->capture[1]);
+        serve_cdn(r, shelf->shown, r->capture[1]);
 }
 
 /* ---- the image host -------------------------------------------------------------------------- */

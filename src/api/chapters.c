@@ -54,17 +54,17 @@ static void serve_list(struct dz_http_req *r, const struct dz_snapshot *snap)
 void handle_chapters(struct dz_http_req *r)
 {
     struct dz_view_host h = dz_view_host_of(view_of(r), r->host);
-    if (h.kind != DZ_HOST_API || !h.shelf->snap)
+    if (h.kind != DZ_HOST_API || !h.shelf->shown)
         answer_not_found(r);
     else
-        serve_list(r, h.shelf->snap);
+        serve_list(r, h.shelf->shown);
 }
 
 void handle_shelf_chapters(struct dz_http_req *r)
 {
     const struct dz_view_shelf *shelf = dz_view_shelf_of(view_of(r), r->capture[0]);
-    if (!shelf || !shelf->snap)
+    if (!shelf || !shelf->shown)
         answer_not_found(r);
     else
-        serve_list(r, shelf->snap);
+        serve_list(r, shelf->shown);
 }

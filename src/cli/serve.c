@@ -22,8 +22,7 @@ extern char **environ;
 #define WORKERS 8u
 #define WORK_QUEUE_MAX 4096u
 #define BACK_STOP_MS 5000
-#define FILES_SPARE 256u /* descriptors that no connection gets: at most, beside an eighth of all  \
-                          */
+#define FILES_SPARE 256u /* descriptors that no connection gets; fewer where there are few */
 #define CONNECTIONS_LEAST 4u
 #define MAPPED_BYTES (128 * 1024)
 
@@ -267,10 +266,12 @@ static void say_where(const struct front *f, const char *address)
     struct dz_view *v = dz_library_view(f->library);
     for (size_t i = 0; i < v->shelves_n; i++) {
         const struct dz_view_shelf *s = &v->shelves[i];
-        if (!s->snap)
-            dz_log(&ctx, DZ_WARN,
-                   "shelf %s shows nothing yet: there is no series %s; import one with --shelf %s",
-                   s->name, s->conf && s->conf->series ? s->conf->series : "of that name", s->name);
+        if (!s->snap && s->shown)
+            dz_log(&ctx, DZ_INFO, "shelf %s is empty until %s has been crawled or imported",
+                   s->name, s->conf->series);
+        else if (!s->snap)
+            dz_log(&ctx, DZ_WARN, "shelf %s shows nothing yet: import a series with --shelf %s",
+                   s->name, s->name);
         printf("  shelf    %s%s/shelf/%s/v1/chapters\n", scheme, address, s->name);
     }
     dz_view_unref(&v);

@@ -21,6 +21,9 @@ struct dz_view_shelf {
     const char *name;
     const struct dz_conf_shelf *conf; /* NULL: only known from an import */
     struct dz_snapshot *snap;         /* NULL: nothing there yet */
+    /* What its lists and files are answered from: snap, or an empty one for a shelf of the settings
+     * whose series is still to come (contracts/komizip.md 7: nothing waits for the first pass). */
+    struct dz_snapshot *shown;
 };
 
 struct dz_view {

@@ -26,8 +26,9 @@ struct made {
 };
 
 struct view {
-    struct dz_view pub;     /* first: a struct dz_view * is a struct view * */
-    struct dz_arena *arena; /* names of shelves */
+    struct dz_view pub;        /* first: a struct dz_view * is a struct view * */
+    struct dz_arena *arena;    /* names of shelves */
+    struct dz_snapshot *empty; /* of shelves that have no series yet; NULL: there are none */
     struct made *made;
     size_t made_n, made_cap;
 };
@@ -68,6 +69,7 @@ void dz_view_unref(struct dz_view **pv)
         return;
     for (size_t i = 0; i < v->made_n; i++)
         dz_snapshot_unref(&v->made[i].snap);
+    dz_snapshot_unref(&v->empty);
     free(v->made);
     free(v->pub.series);
     free(v->pub.shelves);
@@ -190,14 +192,14 @@ static enum dz_code lay_shelves(struct build *b, struct dz_arena *a, struct dz_e
         if (row && !has_target(b->job->catalog, &t))
             t = (struct target){.id = row->series_id};
         b->targets[v->shelves_n] = t;
-        v->shelves[v->shelves_n++] = (struct dz_view_shelf){c->name, c, NULL};
+        v->shelves[v->shelves_n++] = (struct dz_view_shelf){.name = c->name, .conf = c};
     }
     for (size_t i = 0; i < rows_n; i++) {
         if (is_named_in_settings(conf, rows[i].name))
             continue;
         b->targets[v->shelves_n].id = rows[i].series_id;
         v->shelves[v->shelves_n++] =
-            (struct dz_view_shelf){dz_arena_dup(b->v->arena, rows[i].name), NULL, NULL};
+            (struct dz_view_shelf){.name = dz_arena_dup(b->v->arena, rows[i].name)};
     }
     return DZ_OK;
 }
@@ -468,6 +470,27 @@ static void finish_shelves(struct build *b)
     }
 }
 
+static enum dz_code show(struct build *b, struct dz_err *err)
+{
+    struct view *v = b->v;
+    const struct view *old = b->old;
+    for (size_t i = 0; i < v->pub.shelves_n; i++) {
+        struct dz_view_shelf *s = &v->pub.shelves[i];
+        bool awaited = s->conf && s->conf->series && *s->conf->series;
+        s->shown = s->snap;
+        if (s->snap || !awaited)
+            continue;
+        /* The one of the view before, so that its text keeps its etag and its prepared answer. */
+        if (!v->empty && old && old->empty)
+            v->empty = dz_snapshot_ref(old->empty);
+        struct dz_series_full nothing = {0};
+        if (!v->empty)
+            DZ_TRY(dz_snapshot_build(&nothing, true, NULL, 0, &v->empty, err));
+        s->shown = v->empty;
+    }
+    return DZ_OK;
+}
+
 static enum dz_code lay_all(struct build *b, struct dz_err *err)
 {
     DZ_AUTO(dz_arena_free) struct dz_arena *lists = dz_arena_new(LISTS_BYTES_MAX);
@@ -481,7 +504,7 @@ static enum dz_code lay_all(struct build *b, struct dz_err *err)
         DZ_TRY(lay_one(b, ids[i], err));
     list_series(b->v);
     finish_shelves(b);
-    return DZ_OK;
+    return show(b, err);
 }
 
 enum dz_code library_view_build(struct library_view_job *job, struct dz_view **ret_view,

@@ -387,7 +387,7 @@ static void racers_never_get_the_same_job(void **state)
     bool seen[RACE_JOBS + 1] = {false};
     size_t sum = 0;
     for (int i = 0; i < RACE_JOBS; i++) {
-        char target[8];
+        char target[16];
         snprintf(target, sizeof(target), "%d", i);
         add(f, target, i % 3, i % 5, true);
     }
