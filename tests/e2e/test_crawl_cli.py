@@ -186,9 +186,9 @@ def test_a_failure_is_status_1_and_told_once(play):
     play.viz.misbehave(LISTING, faults.status(500))
     r = play("crawl", KOMI)
     assert r.returncode == 1 and r.out.startswith(KOMI + ": failed (unavailable); 0 chapters new")
-    assert len([line for line in r.err.splitlines() if "chapters:" in line]) == 1, r.err
+    assert len([line for line in r.err.splitlines() if "answered 500" in line]) == 1, r.err
     v = play.json("crawl", KOMI, check=1)
-    assert not v["ok"] and v["failure_kind"] == "unavailable" and "chapters" in v["failure"]
+    assert not v["ok"] and v["failure_kind"] == "unavailable" and "answered 500" in v["failure"]
     assert [n["kind"] for n in v["notes"]][0] == "unavailable" and v["chapters_new"] == 0 and v["requests"] > 0
     assert {j["state"] for j in play.jobs()} == {"failed"}
     play.viz.behave()
@@ -220,21 +220,30 @@ def test_an_address_of_the_site(play):
     assert v["target"] == SLUG and play.pages("408") == [1, 2]
 
 
-def test_full_asks_again_though_the_job_is_the_schedules(play):
-    """A chapter that failed lately waits for its time; the row in the queue says nothing of --full."""
+def test_a_persons_crawl_does_not_wait(play):
+    """A chapter that failed lately waits for its time in the schedule's passes; a person who asks means now."""
     play.viz.add(407, 14331, SHUFFLED)
     play.viz.misbehave(images_of(14331), faults.status(404))
     assert play("crawl", KOMI).returncode == 1
     play.viz.behave()
-    play.viz.forget()
+    v = play.json("crawl", KOMI)
+    assert v["chapters_new"] == 1 and play.pages("407") == [1, 2]
+
+
+def test_full_asks_again_though_the_job_is_the_schedules(play):
+    """What was asked lately waits for its time; the row in the queue says nothing of --full."""
+    play.viz.add(407, 14331, SHUFFLED)
     play("crawl", KOMI, check=0)
-    assert play.viz.count(images_of(14331)) == 0
+    lists = play.covers.count("/cover")
+    assert lists > 0
+    play("crawl", KOMI, check=0)
+    assert play.covers.count("/cover") == lists
     now = int(time.time() * 1000)
     play.change("INSERT INTO job (kind, source, target, args, state, priority, attempts, cancel_asked, created_ms, run_after_ms, lease_until_ms, "
                 "started_ms, ended_ms, owner, done, total, fail_kind, fail_text, result) "
                 "VALUES ('crawl', 'viz.com', ?, '', 0, 0, 0, 0, ?, ?, 0, 0, 0, '', 0, 0, '', '', '')", SLUG, now, now + 3600_000)
     v = play.json("crawl", "--full", KOMI)
-    assert v["chapters_new"] == 1 and play.pages("407") == [1, 2]
+    assert play.covers.count("/cover") > lists
     assert [j["id"] for j in play.jobs() if j["state"] == "queued"] == [] and v["job"] == max(j["id"] for j in play.jobs())
 
 
@@ -359,7 +368,7 @@ def test_the_table_fits(play):
     play.viz.misbehave(LISTING, faults.status(500))
     play("crawl", "viz.com/" + "a-long-name-" * 12, check=1)
     wide = play("jobs", check=0).out
-    assert "a-long-name-" * 12 in wide and "unavailable: viz.com: chapters:" in wide
+    assert "a-long-name-" * 12 in wide and "unavailable: viz.com: series:" in wide
     for columns in (40, 80, 200):
         for command in ("jobs", "sources"):
             t = Terminal(play, command, columns=columns)
