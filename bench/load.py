@@ -110,7 +110,8 @@ def h2load(server, case, seconds, cpu, folder):
     answers, succeeded, *lost = map(int, counts.groups())
     rows = [line.split("\t") for line in log.read_text().splitlines()]
     took_us = sorted(int(row[2]) for row in rows)
-    if succeeded == 0 or not took_us or any(row[1] != str(ask.status) for row in rows) or (server.name == "dozo" and any(lost)):
+    wrong = [row for row in rows if row[1] not in (str(ask.status), "-1")]  # -1: the stream ended without an answer, counted as lost
+    if succeeded == 0 or not took_us or wrong or (server.name == "dozo" and any(lost)):
         raise Unmeasured(f"{case.name}: {server.name} answered wrongly:\n{out}")
     return Sample(used / succeeded * 1e6, took_us[len(took_us) * 99 // 100], succeeded / seconds, sum(lost) / answers)
 
