@@ -33,8 +33,10 @@ static void take_known(struct crawl_pass *p, const struct dz_series_full *full)
             .volume_null = c->volume.n == 0,
             .volume_cover = c->volume_cover,
             .has_pages = true,
-            /* A repair took pages out of a chapter that a crawl had brought. */
-            .wanted_again = c->origin_stamp.n == 0 && dz_str_starts(c->origin, DZ_S("http")),
+            /* A repair took pages out of a chapter that a crawl had brought; an import's origin is
+             * a path. */
+            .wanted_again = c->origin_stamp.n == 0 &&
+                            (c->origin.n == 0 || dz_str_starts(c->origin, DZ_S("http"))),
         };
     }
     for (size_t i = 0; i < full->assets_n; i++)
@@ -138,7 +140,8 @@ static bool news(const struct dz_chapter_rec *c, const struct pass_change *chang
         .title = change->title,
         .has_volume = takes_volume && !dz_str_eq(c->volume, change->volume),
         .volume = change->volume,
-        .has_cover = change->volume_cover && !c->volume_cover,
+        .has_cover = change->volume_cover && !c->volume_cover &&
+                     (takes_volume || dz_str_eq(c->volume, change->volume)),
         .volume_cover = true,
     };
     return ret_edit->has_title || ret_edit->has_volume || ret_edit->has_cover;
@@ -165,6 +168,27 @@ static enum dz_code put_changes(struct crawl_pass *p, struct dz_batch *b, struct
     return DZ_OK;
 }
 
+/* Of every chapter that has the volume of a cover that came: also of one that was edited since the
+ * pass began. */
+static enum dz_code put_cover_marks(struct crawl_pass *p, struct dz_batch *b, struct dz_arena *a,
+                                    struct dz_err *err)
+{
+    struct dz_series_full full;
+    DZ_TRY(dz_catalog_load_bare(p->j->env->catalog, p->series_id, a, &full, err));
+    for (size_t i = 0; i < full.chapters_n; i++) {
+        const struct dz_chapter_rec *c = &full.chapters[i];
+        struct dz_chapter_edit edit = {.id = c->id, .has_cover = true, .volume_cover = true};
+        bool came = false, changed;
+        for (size_t k = 0; k < p->covers_n && !came; k++)
+            came = p->covers[k].asset.name.n > 0 && dz_str_eq(p->covers[k].volume, c->volume);
+        if (!came || c->volume_cover)
+            continue;
+        DZ_TRY(dz_batch_chapter_edit(b, &edit, &changed, err));
+        p->changed_n += changed;
+    }
+    return DZ_OK;
+}
+
 static enum dz_code put_all(struct crawl_pass *p, struct dz_err *err)
 {
     DZ_AUTO(dz_arena_free) struct dz_arena *a = dz_arena_new(LOAD_BYTES_MAX);
@@ -175,7 +199,13 @@ static enum dz_code put_all(struct crawl_pass *p, struct dz_err *err)
         if (p->covers[i].asset.name.n)
             DZ_TRY(dz_batch_asset(b, p->series_id, &p->covers[i].asset, &changed, err));
     }
-    DZ_TRY(put_changes(p, b, a, err));
+    bool covers = false;
+    for (size_t i = 0; i < p->covers_n; i++)
+        covers |= p->covers[i].asset.name.n > 0;
+    if (covers)
+        DZ_TRY(put_cover_marks(p, b, a, err));
+    if (p->changes_n > 0)
+        DZ_TRY(put_changes(p, b, a, err));
     return dz_batch_commit(&b, NULL, err);
 }
 

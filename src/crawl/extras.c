@@ -349,7 +349,7 @@ static void on_covers_put(struct crawl_pass *p)
     crawl_pass_next(p, STAGE_END);
 }
 
-/* Chapters of the volumes whose covers are here now, and all of it into the catalog. */
+/* The covers that came, and with them the marks of their chapters. */
 static void put_covers(struct crawl_pass *p)
 {
     bool any = false;
@@ -363,10 +363,6 @@ static void put_covers(struct crawl_pass *p)
             continue;
         any = true;
         crawl_pass_add_asset(p, c->asset.name);
-        for (size_t k = 0; k < p->known_n; k++)
-            if (p->known[k].has_pages && dz_str_eq(p->known[k].volume, c->volume))
-                crawl_pass_change(
-                    p, &(struct pass_change){.key = p->known[k].key, .volume_cover = true});
     }
     if (any)
         crawl_pass_work(p, crawl_run_changes, on_covers_put);

@@ -293,16 +293,19 @@ static void learn(struct crawl_pass *p, const struct pass_known *k, const json_t
         crawl_pass_change(p, &c);
 }
 
-/* A key that URLs can hold: the number, else the id; '/' and blanks never. */
+/* A key that URLs can hold: the number, else the id; blanks and '/' never, nor '-' and "vol", by
+ * which a shelf's paths tell files from chapters. */
 static dz_str key_of(struct crawl_pass *p, dz_str id, const json_t *rec)
 {
     dz_str key = crawl_pass_text(p, json_object_get(rec, "chapter"));
     if (key.n == 0)
         key = id;
     char *s = dz_arena_dup(p->arena, key);
-    for (size_t i = 0; i < key.n; i++)
-        if (s[i] == '/' || (unsigned char)s[i] <= ' ' || s[i] == '\\' || s[i] == '?' || s[i] == '#')
+    for (size_t i = 0; i < key.n; i++) {
+        bool ends_vol = i >= 2 && s[i - 2] == 'v' && s[i - 1] == 'o' && s[i] == 'l';
+        if ((unsigned char)s[i] <= ' ' || strchr("/\\?#-", s[i]) || ends_vol)
             s[i] = '_';
+    }
     return (dz_str){s, key.n};
 }
 
@@ -408,8 +411,6 @@ static void on_chapters(struct crawl_pass *p, const struct dz_source_result *res
         consider(p, json_array_get(p->list, i));
     /* Oldest first: whoever reads along gets the next chapter next. */
     qsort(p->fresh, p->fresh_n, sizeof(*p->fresh), by_sort);
-    if (p->j->limit_pages > 0 && p->fresh_n > p->j->limit_pages)
-        p->fresh_n = (size_t)p->j->limit_pages;
     if (p->j->limit_pages > 0 && p->fresh_n > p->j->limit_pages)
         p->fresh_n = (size_t)p->j->limit_pages;
     if (p->changes_n > 0)

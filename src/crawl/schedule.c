@@ -166,6 +166,16 @@ static void free_regular(struct crawl_regular *v, size_t n)
     free(v);
 }
 
+/* The shelf's own time, else its source's, else that of all. */
+static int64_t every_of(const struct dz_conf *conf, const struct dz_conf_shelf *sh,
+                        const struct dz_source *s)
+{
+    if (sh->every_ms > 0)
+        return sh->every_ms;
+    int64_t every_ms = dz_source_info_of(s)->every_ms;
+    return every_ms > 0 ? every_ms : conf->crawl.every_ms;
+}
+
 static void read_conf(struct dz_crawler *c)
 {
     const struct dz_conf *conf = c->env.conf;
@@ -176,9 +186,13 @@ static void read_conf(struct dz_crawler *c)
         if (slash == DZ_NPOS)
             continue;
         dz_str source = dz_str_sub(series, 0, slash), target = dz_str_after(series, slash);
-        int64_t every_ms = sh->every_ms ? sh->every_ms : conf->crawl.every_ms;
-        if (target.n > 0 && can_crawl(dz_sources_find(c->env.sources, source), DZ_FN_CHAPTERS))
-            add_regular(c, source, target, every_ms);
+        const struct dz_source *s = dz_sources_find(c->env.sources, source);
+        if (target.n > 0 && can_crawl(s, DZ_FN_CHAPTERS))
+            add_regular(c, source, target, every_of(conf, sh, s));
+        else if (!s || !dz_source_info_of(s)->enabled)
+            dz_log(&ctx, DZ_INFO, "shelf %s is not crawled: %s \"%.*s\"", sh->name,
+                   s ? "the settings switch off the source" : "there is no source",
+                   (int)(source.n < 100 ? source.n : 100), source.p);
     }
     for (size_t i = 0; i < dz_sources_count(c->env.sources); i++) {
         const struct dz_source *s = dz_sources_at(c->env.sources, i);

@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -15,7 +16,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "sites"))
 
 import site_http as faults
-from conftest import DOZO, clean_env, dozo, png, until
+from conftest import DOZO, PATIENCE, clean_env, dozo, png, until
 from site_http import Answer, Site
 from upstreams import Covers, Viz, Wiki, as_json, jpeg, picture
 
@@ -328,6 +329,75 @@ def test_a_broken_stage_does_not_stop_the_others(komi):
     clean(komi.folder)
 
 
+class Held:
+    """An answer that waits for a word."""
+
+    def __init__(self):
+        self.go = threading.Event()
+
+    def __call__(self, h, request):
+        self.go.wait(PATIENCE)
+        return False
+
+
+def test_an_edit_during_a_pass_and_covers(komi):
+    """The pass knows chapters as they were when it began: marks of covers go by what they are now."""
+    config = komi.config
+    komi.config = lambda *a, **kw: config(*a, **kw).replace("read_timeout: 1s", f"read_timeout: {PATIENCE}s")
+    made = subprocess.run([DOZO, "password"], input=b"sekrit\n", capture_output=True, env=clean_env(), check=True)
+    (komi.folder / "pwd_hash").write_bytes(made.stdout)
+    komi.wiki.volumes = {"1": ["401", "402", "403"]}
+    komi.covers.items = [("1", "1.jpg", picture("cover-1.jpg"))]
+    komi.viz.add(401, 14401, [PLAIN])
+    s = komi.start(more="auth: {admin_password_hash_file: pwd_hash}\n")
+
+    def now(key):
+        m = komi.list()["chapters"][key]["metadata"]
+        return m["volume"], m["volume_cover"]
+
+    def edit(text):
+        r = s.request("POST", "/v1/admin/edit", host=API, headers={"Content-Type": "application/json"},
+                      body=json.dumps({"pwd": "sekrit", "data": text}).encode())
+        assert r.status == 200, r.body
+        return json.loads(r.body)["edited"]
+    until(lambda: komi.has(401)() and now("401") == ("1", True))
+    # The wiki's word about volume 1 comes after somebody has said 9.
+    held = Held()
+    asked = komi.wiki.count(".*Volume_1")
+    komi.wiki.misbehave(".*Volume_1", held)
+    komi.viz.add(402, 14402, [PLAIN])
+    until(lambda: komi.has(402)() and komi.wiki.count(".*Volume_1") > asked)
+    assert edit("402 volume=9") == "402: volume<br>"
+    held.go.set()
+    komi.passes()
+    assert now("402") == ("9", False)
+    # The cover of volume 8 is on its way when a chapter is put into that volume.
+    held = Held()
+    komi.covers.items.append(("8", "8.jpg", picture("cover-2.jpg")))
+    komi.covers.misbehave(r".*/8\.jpg", held)
+    komi.viz.add(404, 14404, [PLAIN])
+    until(lambda: komi.has(404)() and komi.covers.count(r".*/8\.jpg"))
+    assert edit("404 volume=8") == "404: volume<br>"
+    held.go.set()
+    until(lambda: now("404") == ("8", True))
+    assert s.stop() == 0
+    clean(komi.folder)
+
+
+def test_chapters_without_a_number_can_be_asked_for(tmp_path, serve, sites):
+    """An id may hold '-' and "vol", which mean a file in paths of a shelf."""
+    site = sites("plain")
+    site.chapters["1"] = [PLAIN]
+    site.write(tmp_path, SOURCE.replace('return http.get(opt.base_url .. "/list"):json()',
+                                        'return { { id = "one-shot-vol-2" } }').replace('"/chapter/" .. id', '"/chapter/1"'))
+    s = serve(tmp_path, plain_config([site]))
+    (key,) = until(lambda: listed(s, "plain"))
+    assert "-" not in key and "vol" not in key
+    assert json.loads(s.head(f"/shelf/plain/cdn/{key}")["X-Metadata"])["metadata"]["page_count"] == 1
+    assert page_of(s, "plain", f"{key}-01.jpg").body == PLAIN
+    assert s.stop() == 0
+
+
 # ---- sites that behave badly -------------------------------------------------------------------------------------------
 
 SOURCE = """
@@ -501,6 +571,7 @@ def test_hostile_sources_are_stopped(tmp_path, serve, sites):
         line = until(lambda: re.search(rf"{name}/x: {words}\({kind}\)", s.read_log()), f"a word about {name}")
         assert "\n" not in line[0]
     assert re.search(r"sources/broken/source\.lua: source\.lua:3: ", s.read_log())
+    assert 'shelf broken is not crawled: there is no source "broken"' in s.read_log().replace('\\"', '"')
     well.chapters["2"] = [PLAIN]
     until(lambda: "2" in listed(s, "well"))
     assert s.stop() == 0
@@ -623,6 +694,23 @@ def test_one_back_and_repairs_beside_it(tmp_path, serve, sites):
     until(lambda: dozo("check", "--repair", "--config", "dozo.yaml", cwd=tmp_path).returncode == 0)
     site.chapters["2"] = [PLAIN]
     until(lambda: "2" in listed(s, "site"))
+    assert s.stop() == 0
+    clean(tmp_path)
+
+
+def test_a_repaired_chapter_of_a_source_without_addresses_comes_again(tmp_path, serve, sites):
+    site = sites("plain")
+    site.chapters["1"] = [png(8, 12, 1), png(8, 12, 2)]
+    site.write(tmp_path)
+    s = serve(tmp_path, plain_config([site]))
+    until(lambda: "1" in listed(s, "plain"))
+    assert s.stop() == 0
+    digest = hashlib.sha256(site.chapters["1"][1]).hexdigest()
+    blob = next(p for p in (tmp_path / "data/blobs").rglob("*") if p.is_file() and p.name in digest)
+    blob.write_bytes(b"rot")
+    dozo("check", "--repair", "--config", "dozo.yaml", cwd=tmp_path)
+    s = serve(tmp_path, plain_config([site]))
+    until(lambda: page_of(s, "plain", "1-02.jpg").body == site.chapters["1"][1])
     assert s.stop() == 0
     clean(tmp_path)
 

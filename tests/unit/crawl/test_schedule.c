@@ -90,6 +90,22 @@ static void test_every_from_the_end(void **state)
     rig_stop(&one);
 }
 
+/* A shelf without a time of its own has its source's. */
+static void test_every_of_the_source(void **state)
+{
+    (void)state;
+    start("  still: { every: 100ms }\n"
+          "shelves:\n"
+          "  - { name: a, series: still/a }\n"
+          "  - { name: b, series: still/b, every: 1h }\n");
+    until(DZ_CRAWL_BEGIN, "b", 0);
+    until(DZ_CRAWL_BEGIN, "a", 2);
+    for (size_t i = 0; i < 2; i++)
+        assert_true(at_ms(DZ_CRAWL_BEGIN, "a", i + 1) - at_ms(DZ_CRAWL_END, "a", i) >= 100);
+    rig_stop(&one);
+    assert_int_equal(at_ms(DZ_CRAWL_BEGIN, "b", 1), 0);
+}
+
 static void test_failures_grow(void **state)
 {
     (void)state;
@@ -267,9 +283,15 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(test_##name, setup, rig_teardown)
-        T(every_from_the_end),     T(failures_grow),  T(back_off_stays),
-        T(somebody_else_took_it),  T(clock_set_back), T(reload),
-        T(reload_without_sources), T(folders),
+        T(every_from_the_end),
+        T(every_of_the_source),
+        T(failures_grow),
+        T(back_off_stays),
+        T(somebody_else_took_it),
+        T(clock_set_back),
+        T(reload),
+        T(reload_without_sources),
+        T(folders),
     };
     return cmocka_run_group_tests_name("crawl schedule", tests, NULL, NULL);
 }
