@@ -23,7 +23,8 @@
 #define HELP_MAX 1000u
 #define ONLY_MAX 255u
 #define COLLECTIONS_MAX ((size_t)1024 * 1024)
-#define ARENA_MAX (8 * DZ_MIB)
+#define PRESET_MAX 20000u
+#define ARENA_MAX (32 * DZ_MIB)
 #define PER_HOST_MAX 64
 
 struct dz_source {
@@ -290,6 +291,28 @@ static bool fits(dz_str type, const char *text)
     return true;
 }
 
+/* Its texts, a line each. */
+static dz_str preset_list(struct reading *d, const json_t *v)
+{
+    size_t n = json_array_size(v), bytes = 0;
+    n = n < LIST_MAX ? n : LIST_MAX;
+    for (size_t i = 0; i < n; i++) {
+        const json_t *t = json_array_get(v, i);
+        if (!json_is_string(t) || json_string_length(t) > LINE_MAX_BYTES)
+            return (dz_str){NULL, 0};
+        bytes += json_string_length(t) + 1;
+    }
+    char *all = dz_arena_alloc(d->a, bytes + 1), *to = all;
+    for (size_t i = 0; i < n; i++) {
+        dz_str t = text_of(json_array_get(v, i));
+        if (i > 0)
+            *to++ = '\n';
+        memcpy(to, t.p, t.n);
+        to += t.n;
+    }
+    return (dz_str){all, (size_t)(to - all)};
+}
+
 /* A default as text; p NULL: it is of another type. */
 static dz_str preset_text(struct reading *d, dz_str type, const json_t *v)
 {
@@ -310,15 +333,7 @@ static dz_str preset_text(struct reading *d, dz_str type, const json_t *v)
         return json_is_number(v) ? dz_arena_printf(d->a, "%.17g", json_number_value(v)) : none;
     if (!json_is_array(v) && !(json_is_object(v) && json_object_size(v) == 0))
         return none;
-    dz_str all = DZ_S("");
-    for (size_t i = 0; i < json_array_size(v) && i < LIST_MAX; i++) {
-        const json_t *t = json_array_get(v, i);
-        if (!json_is_string(t) || json_string_length(t) > LINE_MAX_BYTES)
-            return none;
-        all =
-            dz_arena_printf(d->a, "%.*s%s%s", DZ_STR_FMT(all), i ? "\n" : "", json_string_value(t));
-    }
-    return all;
+    return preset_list(d, v);
 }
 
 /* The host of an address in an option is allowed; a private one only when the settings named it. */
@@ -364,6 +379,8 @@ static enum dz_code read_option(struct reading *d, const char *name, const json_
     if (help && (!json_is_string(help) || json_string_length(help) > HELP_MAX))
         return wrong(d, path, "help is a text of at most %u bytes", HELP_MAX);
     o->help = help ? dz_arena_str(d->a, text_of(help)) : (dz_str){NULL, 0};
+    if (json_string_length(json_object_get(v, "default")) > PRESET_MAX)
+        return wrong(d, path, "the default has more than %u bytes", PRESET_MAX);
     dz_str preset = preset_text(d, o->type, json_object_get(v, "default"));
     if (!preset.p)
         return wrong(d, path, "the default is no %s", json_string_value(type));

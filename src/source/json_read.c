@@ -282,6 +282,7 @@ void src_push_json_text(lua_State *L, dz_str text, const char *what)
 {
     if (text.n > SRC_STRING_MAX)
         luaL_error(L, "%s: the text has more than %d bytes", what, (int)SRC_STRING_MAX);
+    src_charge(L, text.n / 8); /* also when nothing comes of it */
     if (!dz_str_is_utf8(text))
         luaL_error(L, "%s: the text is not UTF-8", what);
     struct reader r = {.L = L, .what = what, .s = text};

@@ -12,8 +12,7 @@
 /* What the parser allocates for a tag with its text, and for an attribute with its value. */
 #define TAG_BYTES 300u
 #define ATTRIBUTE_BYTES 270u
-/* Work is charged at a quarter of its cost: pages are bounded by the requests already. */
-#define NS_A_STEP 20
+/* Of parsing, charged as SRC_NS_A_STEP says. */
 #define BYTES_A_STEP 4
 
 static const char doc_name[] = "html document", node_name[] = "html element";
@@ -82,18 +81,9 @@ static int push_buffer(lua_State *L, const struct src_scratch *s, const char *fn
     return 1;
 }
 
-/* Of this thread, so that a busy machine does not make a selection dearer. */
-static int64_t cpu_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
 static void charge_since(lua_State *L, int64_t start_ns)
 {
-    int64_t took = cpu_ns() - start_ns;
-    src_charge(L, took > 0 ? (uint64_t)took / NS_A_STEP : 0);
+    src_charge(L, (uint64_t)(src_cpu_ns() - start_ns) / SRC_NS_A_STEP);
 }
 
 /* ---- selecting ------------------------------------------------------------------------------- */
@@ -114,10 +104,11 @@ static int select_css(lua_State *L, const char *fn, bool one)
     struct src_scratch *scratch = src_scratch_new(L);
     struct dz_nodes nodes = {0};
     struct dz_err err = {0};
-    int64_t start = cpu_ns();
-    if (dz_doc_select(s.doc, s.node, css, scratch->a, &nodes, &err) != DZ_OK)
-        return luaL_error(L, "%s: %s", fn, err.text);
+    int64_t start = src_cpu_ns();
+    enum dz_code code = dz_doc_select(s.doc, s.node, css, scratch->a, &nodes, &err);
     charge_since(L, start);
+    if (code != DZ_OK)
+        return luaL_error(L, "%s: %s", fn, err.text);
     if (one)
         push_node(L, &s, nodes.n > 0 ? nodes.v[0] : NULL);
     else
@@ -144,10 +135,11 @@ static int html_xpath(lua_State *L)
     struct src_scratch *scratch = src_scratch_new(L);
     struct dz_nodes nodes = {0};
     struct dz_err err = {0};
-    int64_t start = cpu_ns();
-    if (dz_doc_xpath(s.doc, s.node, xpath, scratch->a, &nodes, &text, &err) != DZ_OK)
-        return luaL_error(L, "html:xpath: %s", err.text);
+    int64_t start = src_cpu_ns();
+    enum dz_code code = dz_doc_xpath(s.doc, s.node, xpath, scratch->a, &nodes, &text, &err);
     charge_since(L, start);
+    if (code != DZ_OK)
+        return luaL_error(L, "html:xpath: %s", err.text);
     if (text.p)
         lua_pushlstring(L, text.p, text.n);
     else

@@ -13,7 +13,9 @@
 
 #define HEAP_KIB 16384u /* of one match */
 #define DEPTH_MAX 100000u
-#define NUMBER_MAX 60 /* characters of str.number */
+#define MATCH_NS_MAX 1000000000 /* of one match: one step may compare megabytes, as \1 does */
+#define LOOK_EVERY 256u         /* steps between two looks at the clock */
+#define NUMBER_MAX 60           /* characters of str.number */
 
 /* ---- blanks ---------------------------------------------------------------------------------- */
 
@@ -56,16 +58,23 @@ static dz_str trimmed(dz_str s)
     }
 }
 
+static dz_str trimmed_arg(lua_State *L, const char *fn)
+{
+    dz_str s = src_arg(L, 1, fn);
+    src_charge(L, s.n / 8);
+    return trimmed(s);
+}
+
 static int str_trim(lua_State *L)
 {
-    dz_str s = trimmed(src_arg(L, 1, "str.trim"));
+    dz_str s = trimmed_arg(L, "str.trim");
     lua_pushlstring(L, s.p, s.n);
     return 1;
 }
 
 static int str_squeeze(lua_State *L)
 {
-    dz_str s = trimmed(src_arg(L, 1, "str.squeeze"));
+    dz_str s = trimmed_arg(L, "str.squeeze");
     luaL_Buffer b;
     char *to = luaL_buffinitsize(L, &b, s.n);
     size_t n = 0;
@@ -118,6 +127,7 @@ static bool thousands(dz_str s, size_t at)
 static int str_number(lua_State *L)
 {
     dz_str s = src_arg(L, 1, "str.number");
+    src_charge(L, s.n / 8);
     size_t at = 0, n = 0;
     while (at < s.n && !is_digit(s, at))
         at++;
@@ -158,8 +168,9 @@ struct regex {
     pcre2_match_context *match;
     pcre2_code *code;
     pcre2_match_data *data;
-    uint64_t steps;
-    size_t at; /* where the last callout was */
+    uint64_t steps, callouts;
+    int64_t start_ns; /* of the match */
+    size_t at;        /* where the last callout was */
 };
 
 static void regex_done(void *p)
@@ -178,6 +189,8 @@ static int count_steps(pcre2_callout_block *block, void *arg)
     size_t at = block->current_position;
     r->steps += 1 + (at > r->at ? at - r->at : r->at - at) / 4;
     r->at = at;
+    if (++r->callouts % LOOK_EVERY == 0 && src_cpu_ns() - r->start_ns > MATCH_NS_MAX)
+        return PCRE2_ERROR_MATCHLIMIT;
     return r->steps > SRC_REGEX_STEPS_MAX ? PCRE2_ERROR_MATCHLIMIT : 0;
 }
 
@@ -253,10 +266,13 @@ static bool search(lua_State *L, struct regex *r, dz_str s, size_t from, uint32_
                    const char *fn)
 {
     uint64_t before = r->steps;
+    r->start_ns = src_cpu_ns();
     r->at = from;
     int n = pcre2_match(r->code, (PCRE2_SPTR)s.p, s.n, from, options | PCRE2_NO_UTF_CHECK, r->data,
                         r->match);
-    src_charge(L, r->steps - before);
+    uint64_t took = (uint64_t)(src_cpu_ns() - r->start_ns) / SRC_NS_A_STEP;
+    uint64_t steps = r->steps - before;
+    src_charge(L, took > steps ? took : steps);
     if (n < 0 && n != PCRE2_ERROR_NOMATCH)
         raise_pcre(L, fn, n, DZ_NPOS);
     return n >= 0;

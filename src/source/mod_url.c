@@ -88,7 +88,7 @@ static void put_pair(lua_State *L, dz_str name, int value, struct dz_buf *out)
 static bool put_pairs(lua_State *L, int index, struct dz_buf *out, struct dz_err *err)
 {
     size_t n = lua_rawlen(L, index);
-    for (size_t i = 1; i <= n; i++) {
+    for (size_t i = 1; i <= n && !out->full; i++) {
         int top = lua_gettop(L);
         bool good = lua_rawgeti(L, index, (lua_Integer)i) == LUA_TTABLE &&
                     lua_rawgeti(L, -1, 1) == LUA_TSTRING;
@@ -120,7 +120,7 @@ static bool put_values(lua_State *L, dz_str name, struct dz_buf *out, struct dz_
     if (is_scalar(L, value))
         put_pair(L, name, value, out);
     size_t n = lua_istable(L, value) ? lua_rawlen(L, value) : 0;
-    for (size_t i = 1; i <= n && good; i++) {
+    for (size_t i = 1; i <= n && good && !out->full; i++) {
         (void)lua_rawgeti(L, value, (lua_Integer)i);
         good = is_scalar(L, -1);
         if (good)
@@ -161,9 +161,9 @@ static bool gather(lua_State *L, int index, struct dz_buf *b, struct named *v, s
             good = put_values(L, one->name, b, err);
             one->to = b->n;
         }
-        if (!good) {
+        if (!good || b->full) { /* a list may stand under each of the names: it ends here */
             lua_settop(L, top);
-            return false;
+            return good;
         }
         lua_pop(L, 1);
     }

@@ -107,6 +107,12 @@ void src_count_requests(lua_State *L, uint64_t n);
 /* Work in C that the count of instructions does not see, a step being about 5 ns: raises
  * DZ_SOURCE_LIMIT when the budget is used up. */
 void src_charge(lua_State *L, uint64_t steps);
+/* The thread's own time, so that a busy machine does not make work dearer; and what such work is
+ * charged at, a quarter of its cost: pages are bounded by the requests already. */
+int64_t src_cpu_ns(void);
+#define SRC_NS_A_STEP 20
+/* The same without raising: noticed at the next instruction of Lua. */
+void src_work(lua_State *L, uint64_t steps);
 /* Bytes outside Lua's heap (documents, bodies) that a value of the run keeps: count against its
  * memory; src_hold raises when there is no room, src_release never does and may be called from
  * __gc. */

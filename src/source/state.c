@@ -64,6 +64,18 @@ void *src_alloc(void *run, void *p, size_t from, size_t to)
     return q;
 }
 
+void src_work(lua_State *L, uint64_t steps)
+{
+    charge(src_run_of(L), steps);
+}
+
+int64_t src_cpu_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
 void src_hold(lua_State *L, size_t bytes)
 {
     struct dz_source_run *r = src_run_of(L);
@@ -73,6 +85,9 @@ void src_hold(lua_State *L, size_t bytes)
         src_raise(L, DZ_SOURCE_LIMIT, -1, "uses more than %zu MiB of memory",
                   r->budget.memory_bytes >> 20);
     r->memory += bytes;
+    /* Lua does not see them and would let what holds them lie about until nothing else fits. */
+    if (bytes >= BIG_BYTES)
+        lua_gc(L, LUA_GCSTEP, (int)(bytes >> 10));
 }
 
 void src_release(lua_State *L, size_t bytes)
@@ -245,11 +260,14 @@ void src_fail_of(struct dz_source_run *r, lua_State *co, int status, enum dz_sou
     if (fail.kind == DZ_SOURCE_LIMIT && !r->dead)
         src_kill(r, place, "%s", fail.text);
     *ret_fail = fail;
+    char text[sizeof(fail.text)];
     if (fn < DZ_FN_COUNT)
-        snprintf(ret_fail->text, sizeof(ret_fail->text), "%.60s: %s: %.60s%.350s", r->id.p,
-                 dz_source_fn_name(fn), place, fail.text);
+        snprintf(text, sizeof(text), "%.60s: %s: %.60s%.350s", r->id.p, dz_source_fn_name(fn),
+                 place, fail.text);
     else
-        snprintf(ret_fail->text, sizeof(ret_fail->text), "%.100s%.400s", place, fail.text);
+        snprintf(text, sizeof(text), "%.100s%.400s", place, fail.text);
+    /* It may end in half a character now, and what keeps it takes UTF-8 only. */
+    (void)src_copy_text(ret_fail->text, sizeof(ret_fail->text), dz_str_of(text));
 }
 
 /* ---- budgets --------------------------------------------------------------------------------- */
@@ -420,6 +438,31 @@ static void open_base(lua_State *L)
     lua_pop(L, 1);
 }
 
+/* Those of Lua's own that read their first argument from end to end, with nothing to show for it.
+ */
+static int charged(lua_State *L)
+{
+    if (lua_type(L, 1) == LUA_TSTRING)
+        src_charge(L, lua_rawlen(L, 1) / 8);
+    return lua_tocfunction(L, lua_upvalueindex(1))(L);
+}
+
+static void charge_readers(lua_State *L)
+{
+    static const char *const readers[][2] = {{LUA_GNAME, "tonumber"},
+                                             {LUA_UTF8LIBNAME, "len"},
+                                             {LUA_STRLIBNAME, "pack"},
+                                             {LUA_STRLIBNAME, "packsize"},
+                                             {LUA_STRLIBNAME, "unpack"}};
+    for (size_t i = 0; i < DZ_LEN(readers); i++) {
+        lua_getglobal(L, readers[i][0]);
+        lua_getfield(L, -1, readers[i][1]);
+        lua_pushcclosure(L, charged, 1);
+        lua_setfield(L, -2, readers[i][1]);
+        lua_pop(L, 1);
+    }
+}
+
 /* ---- C memory that survives a raise ---------------------------------------------------------- */
 
 void src_metatable(lua_State *L, const char *name, lua_CFunction gc, const luaL_Reg *methods)
@@ -527,6 +570,7 @@ static int open_all(lua_State *L)
         modules[i].open(L);
         lua_setglobal(L, modules[i].name);
     }
+    charge_readers(L);
     /* What luaL_requiref notes of the libraries: nobody can reach it, and nothing shall. */
     lua_pushnil(L);
     lua_setfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);

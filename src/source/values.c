@@ -11,6 +11,8 @@
 
 #include <math.h>
 
+#define STEPS_A_VALUE 4u
+
 static const char null_here, array_here, guard_here; /* addresses are the keys */
 
 /* ---- null and arrays ------------------------------------------------------------------------- */
@@ -255,6 +257,7 @@ bool src_to_json(lua_State *L, int index, json_t **ret_v, struct dz_err *err)
     struct walk w = {.L = L, .err = err ? err : &own};
     w.err->text[0] = '\0';
     json_t *v = convert(&w, lua_absindex(L, index));
+    src_work(L, (uint64_t)w.values * STEPS_A_VALUE + w.bytes / 64);
     if (!v && w.err->text[0] == '\0')
         (void)dz_fail(w.err, DZ_FULL, "no memory");
     if (!v)

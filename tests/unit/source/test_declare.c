@@ -53,6 +53,19 @@ static void test_whole(void **state)
     dz_source_unref(&s);
 }
 
+static void test_large_list(void **state)
+{
+    (void)state;
+    struct dz_source *s =
+        rig_load("local t = {} for i = 1, 200 do t[i] = (\"x\"):rep(500) end\n" DECLARE(
+            "options = { words = { type = \"list\", default = t }, none = { type = \"list\" } }"));
+    const struct dz_source_info *i = dz_source_info_of(s);
+    for (size_t o = 0; o < i->options_n; o++)
+        assert_int_equal(i->options[o].value.n,
+                         dz_str_eq(i->options[o].name, DZ_S("words")) ? 200 * 501 - 1 : 0);
+    dz_source_unref(&s);
+}
+
 static void test_settings(void **state)
 {
     (void)state;
@@ -128,6 +141,8 @@ static void test_wrong(void **state)
     bad(NULL, DECLARE("options = { x = { type = \"text\" } }"), DZ_BAD_INPUT, "options.x: type is");
     bad(NULL, DECLARE("options = { x = { type = \"integer\", default = \"1\" } }"), DZ_BAD_INPUT,
         "options.x: the default is no integer");
+    bad(NULL, DECLARE("options = { x = { type = \"string\", default = (\"x\"):rep(9000000) } }"),
+        DZ_BAD_INPUT, "options.x: the default has more than 20000 bytes");
     bad(NULL, DECLARE("collections = { A = { } }"), DZ_BAD_INPUT, "collections.A: expected key");
 }
 
@@ -202,6 +217,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_whole, rig_open, rig_close),
+        cmocka_unit_test_setup_teardown(test_large_list, rig_open, rig_close),
         cmocka_unit_test_setup_teardown(test_settings, rig_open, rig_close),
         cmocka_unit_test_setup_teardown(test_wrong, rig_open, rig_close),
         cmocka_unit_test_setup_teardown(test_all, rig_open, rig_close),

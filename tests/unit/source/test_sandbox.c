@@ -22,6 +22,7 @@ static void stopped(const char *text, enum dz_source_kind kind, const char *word
                  bad.kind ? bad.text : bad.json, dz_source_kind_of(kind)->name, words);
     assert_true(strncmp(bad.text, "test: series_of: source.lua:", 28) == 0);
     assert_null(strchr(bad.text, '\n'));
+    assert_true(dz_str_is_utf8(dz_str_of(bad.text)));
     rig_end(&bad);
     rig_end(&good);
 }
@@ -71,6 +72,21 @@ static void test_memory(void **state)
     ERROR("return (\"\"):rep(1 << 62, \"y\")", "string.rep: the result is longer");
 }
 
+/* What nobody refers to any more makes room, whatever asks for it. */
+static void test_documents_leave(void **state)
+{
+    (void)state;
+    struct call c;
+    rig_start(&c,
+              SERIES_OF("for i = 1, 60 do html.parse((\"<i></i>\"):rep(4000 + 30 * i))\n"
+                        "local s = (\"x\"):rep(100000 + 10000 * i) end return 1"),
+              DZ_FN_SERIES_OF, "[]", &small);
+    rig_wait(&c);
+    if (c.kind != DZ_SOURCE_OK)
+        fail_msg("%s", c.text);
+    rig_end(&c);
+}
+
 static void test_c_loops(void **state)
 {
     (void)state;
@@ -86,6 +102,33 @@ static void test_c_loops(void **state)
     LIMIT("local s = (\"x\"):rep(1 << 20) while true do local t = s:upper() end", "used up its 12");
     LIMIT("local s = (\"x\"):rep(1 << 20) while true do s:find(\"y\", 1, true) end",
           "used up its 12");
+    LIMIT("local s, t = (\"a\"):rep(1 << 20), {} for i = 1, 50000 do t[i] = s end table.sort(t)",
+          "used up its 12 million");
+    LIMIT("local a, t = (\"a\"):rep(1 << 20), {} local b = a .. \"\"\n"
+          "for i = 1, 50000 do t[i] = i % 2 == 0 and a or b end table.sort(t, rawequal)",
+          "used up its 12 million");
+    ERROR("local p, t = { \"n\", (\"a\"):rep(1 << 20) }, {} for i = 1, 50000 do t[i] = p end\n"
+          "return url.query(t)",
+          "url.query: it has more than");
+    ERROR("local s, l, t = (\"a\"):rep(1 << 20), {}, {} for i = 1, 50000 do l[i] = s end\n"
+          "for i = 1, 9000 do t[\"n\" .. i] = l end return url.query(t)",
+          "url.query: it has more than");
+    /* What fails has cost as much. */
+    LIMIT("local s = (\" \"):rep(1 << 20) while true do pcall(json.decode, s) end",
+          "used up its 12 million");
+    LIMIT("local a, b = {}, {} for i = 1, 1000 do a[i] = 1 end for i = 1, 1000 do b[i] = a end\n"
+          "b[1001] = pcall while true do pcall(json.encode, b) end",
+          "used up its 12 million");
+    LIMIT("local s = (\" \"):rep(1 << 20) while true do str.trim(s) end", "used up its 12");
+    LIMIT("local s = (\"b\"):rep(1 << 20) while true do utf8.len(s) end", "used up its 12");
+    LIMIT("local s = (\"b\"):rep(1 << 20) while true do string.packsize(s) end", "used up its 12");
+    LIMIT("local s = (\" \"):rep(1 << 20) while true do tonumber(s) end", "used up its 12");
+    LIMIT("local s = (\"a\"):rep(400000)\n"
+          "str.match(s .. \"b\" .. s, [[(?i)^(?=(a+b))(?:\\1c|.)*+]])",
+          "used up its 12");
+    LIMIT("local d = html.parse((\"<i></i>\"):rep(6000))\n"
+          "while true do pcall(d.xpath, d, \"count(//*[count(//*) > 0])\") end",
+          "used up its 12 million");
 }
 
 static void test_patterns(void **state)
@@ -147,6 +190,8 @@ static void test_error_objects(void **state)
     ERROR("error(42)", "source.lua:4: ");
     ERROR("error(\"no place\", 0)", "source.lua:4: no place");
     ERROR("error((\"x\"):rep(1000000))", "source.lua:4: xxxx");
+    ERROR("error((\"\\u{e9}\"):rep(300))", "\xc3\xa9");
+    ERROR("error(\"x\" .. (\"\\u{e9}\"):rep(300))", "\xc3\xa9");
     ERROR("error(\"two\\nlines\\0and \\xff\\xfe\\27[31m\")", "two lines and ?? [31m");
     ERROR("error(dozo.null)", "raised a userdata");
     ERROR("local x <close> = setmetatable({}, { __close = function() error(\"in close\") end })",
@@ -266,6 +311,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_endless, rig_open, rig_close),
         cmocka_unit_test_setup_teardown(test_memory, rig_open, rig_close),
+        cmocka_unit_test_setup_teardown(test_documents_leave, rig_open, rig_close),
         cmocka_unit_test_setup_teardown(test_c_loops, rig_open, rig_close),
         cmocka_unit_test_setup_teardown(test_patterns, rig_open, rig_close),
         cmocka_unit_test_setup_teardown(test_recursion, rig_open, rig_close),
