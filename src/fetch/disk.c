@@ -20,6 +20,7 @@
 #define NAME_N 64 /* hex digits */
 #define HEAD_LINE "dozo-http-cache 1 "
 #define META_MAX (256 * DZ_KIB)
+#define ENTRY_MAX (16 * META_MAX) /* in memory: two bytes of JSON are at most a field of 32 */
 
 struct item {
     struct item *prev, *next; /* newest first */
@@ -198,7 +199,7 @@ static dz_str text_of(const json_t *object, const char *key, struct dz_arena *a)
 
 static struct dz_fetch_entry *entry_of(const json_t *meta, dz_str body)
 {
-    struct dz_arena *a = dz_arena_new(DZ_MIB);
+    struct dz_arena *a = dz_arena_new(ENTRY_MAX);
     struct dz_fetch_entry *e = dz_arena_alloc(a, sizeof(*e));
     *e = (struct dz_fetch_entry){.arena = a};
     e->url = text_of(meta, "url", a);
@@ -316,7 +317,7 @@ void dz_fetch_disk_put(struct dz_fetch_disk *d, const struct dz_fetch_entry *e)
     dz_buf_put(&head, dz_buf_str(&meta));
     name_of(e->url, name);
     path_of(d, name, path, sizeof(path));
-    snprintf(part, sizeof(part), "%s/.tmp-%.16s", d->dir, name);
+    snprintf(part, sizeof(part), "%s/.tmp-%.16s-%ld", d->dir, name, (long)getpid());
     DZ_AUTO(dz_closep) int fd = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     bool good = fd >= 0 && dz_write_all(fd, dz_buf_str(&head), NULL) == DZ_OK &&
                 dz_write_all(fd, (dz_str){e->body->p, e->body->n}, NULL) == DZ_OK &&
@@ -331,10 +332,21 @@ void dz_fetch_disk_put(struct dz_fetch_disk *d, const struct dz_fetch_entry *e)
 
 /* ---- rules ----------------------------------------------------------------------------------- */
 
+/* What makes the answer the asker's own: who asks, for which part, what is there already. */
 static bool is_personal(dz_str name)
 {
-    return dz_str_eq_nocase(name, DZ_S("authorization")) ||
-           dz_str_eq_nocase(name, DZ_S("cookie")) || dz_str_eq_nocase(name, DZ_S("range"));
+    static const char *const own[] = {"authorization",
+                                      "cookie",
+                                      "range",
+                                      "if-match",
+                                      "if-none-match",
+                                      "if-range",
+                                      "if-modified-since",
+                                      "if-unmodified-since"};
+    for (size_t i = 0; i < DZ_LEN(own); i++)
+        if (dz_str_eq_nocase(name, dz_str_of(own[i])))
+            return true;
+    return false;
 }
 
 static bool names_one(const struct dz_fetch_header *v, size_t n, dz_str vary)

@@ -177,6 +177,15 @@ static bool has_validator(const struct dz_fetch_entry *e)
            dz_fetch_find(e->headers, e->headers_n, DZ_S("last-modified")).n > 0;
 }
 
+/* Another source may have been led further than this one may go. */
+static bool may_be_told(const struct dz_fetch_call *c)
+{
+    struct dz_url from;
+    return dz_url_parse(c->entry->from, &from, NULL) == DZ_OK &&
+           (dz_fetch_policy_allows(c->req.policy, from.host) ||
+            dz_fetch_policy_opens(c->req.policy, from.host, from.port));
+}
+
 /* True: the answer is at hand. Else c->entry is set when there is something to be validated. */
 static bool look_into_cache(struct dz_fetch_call *c)
 {
@@ -186,7 +195,7 @@ static bool look_into_cache(struct dz_fetch_call *c)
     c->entry = dz_fetch_disk_get(f->disk, c->key);
     if (!c->entry)
         return false;
-    if (dz_fetch_is_special(&c->req, c->entry->headers, c->entry->headers_n)) {
+    if (dz_fetch_is_special(&c->req, c->entry->headers, c->entry->headers_n) || !may_be_told(c)) {
         dz_fetch_entry_free(&c->entry);
         return false;
     }
@@ -575,6 +584,8 @@ void dz_fetch_start(struct dz_fetch *f, const struct dz_fetch_req *r,
         end(c);
         return;
     }
+    /* The cache's key does not hold them: what is given for a name and a password is theirs. */
+    c->may_cache = c->may_cache && !c->parts.userinfo.p;
     if (look_into_cache(c)) {
         leave_line(c);
         c->host->stats.from_cache++;

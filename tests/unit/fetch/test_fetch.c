@@ -105,6 +105,14 @@ static bool answer_oddly(int fd, const char *path)
                  "Content-Length: 0\r\n\r\n",
                  rig.port);
         (void)!send(fd, text, strlen(text), MSG_NOSIGNAL);
+    } else if (strncmp(path, " /many?", 7) == 0) { /* a head of many small fields */
+        static char many[65536];
+        int n = snprintf(many, sizeof(many),
+                         "HTTP/1.1 200 OK\nCache-Control: max-age=600\nContent-Length: 2\n");
+        for (int i = 0; i < 16300; i++, n += 4)
+            memcpy(many + n, "a:b\n", 4);
+        memcpy(many + n, "\nok", 3);
+        (void)!send(fd, many, (size_t)n + 3, MSG_NOSIGNAL);
     } else if (strncmp(path, " /further?", 10) == 0) {
         char text[256];
         snprintf(text, sizeof(text),
@@ -188,7 +196,7 @@ static void on_done(void *arg, struct dz_fetch_res *res)
 
 static struct outcome ask_with(struct dz_fetch_req r, const char *path)
 {
-    char url[512];
+    char url[5000];
     struct outcome o = {0};
     snprintf(url, sizeof(url), "%s%s", path[0] == '/' ? rig.base : "", path);
     r.policy = r.policy ? r.policy : rig.policy;
@@ -643,6 +651,45 @@ static void forgets_what_is_too_old(void **state)
     dz_loop_turn(rig.loop, 0);
 }
 
+static void tells_only_what_others_may_hear(void **state)
+{
+    (void)state;
+    static const struct dz_fetch_header had[] = {{{"If-None-Match", 13}, {"\"t0\"", 4}}};
+    static const dz_str hosts[] = {DZ_S("127.0.0.1"), DZ_S("localhost")};
+    struct dz_fetch_policy_spec spec = {
+        .source = DZ_S("far"), .hosts = hosts, .hosts_n = 2, .allow_private = true};
+    struct dz_fetch_policy *far = NULL;
+    assert_int_equal(dz_fetch_policy_new(&spec, &far, NULL), DZ_OK);
+    struct dz_fetch_req near = {.cache = DZ_FETCH_FRESH, .fresh_ms = 60000};
+    struct dz_fetch_req wide = near, conditional = near;
+    wide.policy = far;
+    assert_string_equal(ask_with(wide, "/name").body, "hello");
+    assert_true(ask_with(wide, "/name").from_cache);
+    assert_int_equal(ask_with(near, "/name").kind, DZ_FETCH_FORBIDDEN);
+    dz_fetch_policy_unref(&far);
+
+    char url[128];
+    snprintf(url, sizeof(url), "http://me:secret@%s/fresh", rig.base + 7);
+    (void)ask_with(near, "/fresh");
+    assert_true(ask_with(near, "/fresh").from_cache);
+    assert_false(ask_with(near, url).from_cache);
+    conditional.headers = had;
+    conditional.headers_n = 1;
+    assert_false(ask_with(conditional, "/fresh").from_cache);
+}
+
+static void keeps_a_head_of_many_fields(void **state)
+{
+    (void)state;
+    struct dz_fetch_req r = {.cache = DZ_FETCH_FRESH};
+    char path[4001] = "/many?";
+    memset(path + 6, 'x', sizeof(path) - 7);
+    assert_string_equal(ask_with(r, path).body, "ok");
+    struct outcome o = ask_with(r, path);
+    assert_true(o.from_cache);
+    assert_string_equal(o.body, "ok");
+}
+
 static void sessions_keep_cookies(void **state)
 {
     (void)state;
@@ -730,6 +777,8 @@ int main(void)
         CASE(keeps_what_it_may),
         CASE(keeps_few_and_drops_what_it_cannot_read),
         CASE(forgets_what_is_too_old),
+        CASE(tells_only_what_others_may_hear),
+        CASE(keeps_a_head_of_many_fields),
         CASE(sessions_keep_cookies),
         CASE(cancels),
         CASE(keeps_the_pace),
