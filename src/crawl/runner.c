@@ -163,6 +163,22 @@ static int64_t retry_wait(const struct dz_crawler *c, const struct crawl_running
     return wait_ms > r->fail.retry_after_ms ? wait_ms : r->fail.retry_after_ms;
 }
 
+/* What a site sent may stand in it, cut in the middle of a character: the catalog refuses that, and
+ * a job whose end cannot be written is run again and again. */
+static dz_str clean(struct dz_arena *a, dz_str text)
+{
+    char *copy = dz_arena_dup(a, text);
+    for (size_t at = 0; at < text.n;) {
+        unsigned char c = (unsigned char)copy[at];
+        size_t step = c < 0x80 ? 1 : c < 0xE0 ? 2 : c < 0xF0 ? 3 : 4;
+        bool whole = at + step <= text.n && dz_str_is_utf8(dz_str_sub(text, at, at + step));
+        if (!whole)
+            copy[at] = '?';
+        at += whole ? step : 1;
+    }
+    return (dz_str){copy, text.n};
+}
+
 static void decide(struct dz_crawler *c, struct crawl_running *r)
 {
     struct dz_job_rec *e = &r->end;
@@ -181,7 +197,7 @@ static void decide(struct dz_crawler *c, struct crawl_running *r)
         return;
     }
     e->fail_kind = dz_str_of(kind->name);
-    e->fail_text = dz_arena_str(r->job.arena, dz_str_of(r->fail.text));
+    e->fail_text = clean(r->job.arena, dz_str_of(r->fail.text));
     if (r->fail.kind == DZ_SOURCE_CANCELLED) {
         e->state = r->cancelled ? DZ_JOB_CANCELLED : DZ_JOB_QUEUED;
         e->run_after_ms = dz_now_ms();
