@@ -24,15 +24,12 @@ static void put_hosts(struct dz_json *j, struct dz_crawler *c, struct dz_source 
     struct dz_fetch_host_stats *v;
     size_t n;
     dz_fetch_hosts(c->env.fetch, a, &v, &n);
-    const struct dz_source_info *info = dz_source_info_of(s);
+    const struct dz_fetch_policy *policy = dz_source_policy(s);
     unsigned told = 0;
     dz_json_key(j, DZ_S("hosts"));
     dz_json_array(j);
     for (size_t i = 0; i < n && told < HOSTS_TOLD_MAX; i++) {
-        bool ours = false;
-        for (size_t h = 0; h < info->hosts_n && !ours; h++)
-            ours = dz_url_host_matches(dz_str_without_port(dz_str_of(v[i].host)), info->hosts[h]);
-        if (!ours)
+        if (!dz_fetch_policy_reaches(policy, dz_str_of(v[i].host)))
             continue;
         told++;
         dz_json_object(j);

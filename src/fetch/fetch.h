@@ -58,6 +58,8 @@ DZ_MUST enum dz_code dz_fetch_policy_new(const struct dz_fetch_policy_spec *s,
                                          struct dz_fetch_policy **ret_p, struct dz_err *err);
 struct dz_fetch_policy *dz_fetch_policy_ref(struct dz_fetch_policy *p);
 void dz_fetch_policy_unref(struct dz_fetch_policy **p);
+/* Whether calls under the policy may go to "host:port". */
+bool dz_fetch_policy_reaches(const struct dz_fetch_policy *p, dz_str authority);
 /* "2/second", "30/minute", "1/2s", "inf": requests a second. */
 DZ_MUST enum dz_code dz_fetch_rate(dz_str text, double *ret_per_second, struct dz_err *err);
 

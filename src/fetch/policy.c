@@ -170,6 +170,14 @@ bool dz_fetch_policy_allows(const struct dz_fetch_policy *p, dz_str host)
     return false;
 }
 
+bool dz_fetch_policy_reaches(const struct dz_fetch_policy *p, dz_str authority)
+{
+    dz_str host = dz_str_without_port(authority);
+    dz_str port =
+        host.n < authority.n ? dz_str_sub(authority, host.n + 1, authority.n) : (dz_str){NULL, 0};
+    return dz_fetch_policy_allows(p, host) || dz_fetch_policy_opens(p, host, port);
+}
+
 enum dz_code dz_fetch_rate(dz_str text, double *ret_per_second, struct dz_err *err)
 {
     static const struct {

@@ -425,6 +425,9 @@ def test_sources(play):
     assert viz["last_success"] <= viz["last_error"] and viz["last_error_kind"] == "rate_limited" and "chapters" in viz["last_error_text"]
     asked = play.viz.count() + play.wiki.count() + play.covers.count()
     assert viz["requests"] == asked
+    # The settings have moved the site: the new address counts as its host.
+    (host,) = [h for h in viz["hosts_asked"] if h["host"] == play.viz.url.removeprefix("http://")]
+    assert host["paused_until"] and host["last_status"] == 429
     assert not next(s for s in v["sources"] if s["id"] == "mangadex.org")["enabled"]
     assert len(v["not_loaded"]) == 1 and "broken.lua" in v["not_loaded"][0]
     table = play("sources", check=0).out
