@@ -138,6 +138,21 @@ static void run_recall(struct dz_work *w)
     p->work_code = dz_store_batch_begin(p->s.env->store, &p->batch, &p->work_err);
 }
 
+static dz_str file_of(dz_str url)
+{
+    struct dz_url u;
+    return dz_url_parse(url, &u, NULL) == DZ_OK ? dz_str_after(u.path, dz_str_rchr(u.path, '/'))
+                                                : (dz_str){NULL, 0};
+}
+
+/* Sites sign addresses and spread them over hosts anew each time they are asked: at the same place
+ * of the same chapter the name of the file says that it is the same page. */
+static bool is_same_page(dz_str a, dz_str b)
+{
+    dz_str file = file_of(a);
+    return dz_str_eq(a, b) || (file.n > 0 && dz_str_eq(file, file_of(b)));
+}
+
 static void on_recalled(struct dz_work *w)
 {
     struct crawl_pages *p = dz_container(w, struct crawl_pages, work);
@@ -146,7 +161,7 @@ static void on_recalled(struct dz_work *w)
         fail(p, kind_of_code(p->work_code), -1, "%s: %s", p->label, p->work_err.text);
     for (size_t i = 0; i < p->parts_n; i++) {
         const struct dz_part_rec *r = &p->parts[i];
-        if (r->at >= p->n || !dz_str_eq(r->url, p->v[r->at].url) || p->v[r->at].state != WAITING)
+        if (r->at >= p->n || !is_same_page(r->url, p->v[r->at].url) || p->v[r->at].state != WAITING)
             continue;
         struct page *g = &p->v[r->at];
         g->state = KEPT;

@@ -25,7 +25,7 @@ class Viz(Site):
 
     def __init__(self, slug="komi-cant-communicate"):
         super().__init__()
-        self.slug, self.free, self.paid, self.release = slug, {}, {}, "7 days"
+        self.slug, self.free, self.paid, self.release, self.signed = slug, {}, {}, "7 days", 0
         self.route(rf"/vizmanga/chapters/{slug}", self.listing)
         self.route(rf"/vizmanga/{slug}-chapter-(\d+)/chapter/(\d+)", self.reader)
         self.route(r"/manga/get_manga_url", self.addresses)
@@ -66,7 +66,8 @@ class Viz(Site):
         if pages is None or not polite:
             return as_json({"ok": 0}, status=403, etag=False)
         wanted = request.query["pages"][0].split(",")
-        return as_json({"ok": 1, "data": {n: f"{self.url}/img/{viz_id}/{n}" for n in wanted}}, etag=False)
+        self.signed += 1  # addresses are good for a while and differ each time
+        return as_json({"ok": 1, "data": {n: f"{self.url}/img/{viz_id}/{n}?sig={self.signed}" for n in wanted}}, etag=False)
 
     def image(self, request, viz_id, n):
         pages = self.pages_of(viz_id)
