@@ -31,6 +31,12 @@ struct http_op;
 /* The response lies on top of the stack, above op->base; returns what the function returns. */
 typedef int http_finish_fn(lua_State *L, struct http_op *op);
 
+/* The userdata of an operation. */
+struct http_box {
+    struct http_op *op; /* first, so that a box is the pointer to its operation */
+    size_t held;        /* bytes of the content to send, counted against the run's memory */
+};
+
 struct http_op {
     struct http_op **box; /* the userdata; NULL: nobody waits any longer */
     const char *what;     /* "http.get", for messages; static */

@@ -318,6 +318,12 @@ static dz_str fill_body(lua_State *L, struct http_op *op, int at)
         (dz_str_eq(op->req.method, DZ_S("GET")) || dz_str_eq(op->req.method, DZ_S("HEAD"))))
         luaL_error(L, "%s: a %s request carries no content; use post", op->what,
                    dz_arena_dup(op->arena, op->req.method));
+    /* Twice: the requester copies it. Until the box is collected, which src_hold asks for. */
+    struct http_box *box = (struct http_box *)(void *)op->box;
+    if (box && 2 * op->body.n > box->held) {
+        src_hold(L, 2 * op->body.n - box->held);
+        box->held = 2 * op->body.n;
+    }
     op->req.body = dz_buf_str(&op->body);
     return type;
 }

@@ -50,25 +50,27 @@ static void abandon(void *arg)
 
 static int collect_box(lua_State *L)
 {
-    struct http_op **box = luaL_checkudata(L, 1, op_type);
-    if (*box)
-        abandon(*box);
+    struct http_box *box = luaL_checkudata(L, 1, op_type);
+    src_release(L, box->held);
+    box->held = 0;
+    if (box->op)
+        abandon(box->op);
     return 0;
 }
 
 struct http_op *http_new_op(lua_State *L, const char *what)
 {
-    struct http_op **box = lua_newuserdatauv(L, sizeof(struct http_op *), 1);
-    *box = NULL;
+    struct http_box *box = lua_newuserdatauv(L, sizeof(*box), 1);
+    *box = (struct http_box){0};
     src_metatable(L, op_type, collect_box, NULL);
     lua_setmetatable(L, -2);
     struct http_op *op = dz_new(struct http_op);
-    op->box = box;
+    op->box = &box->op;
     op->what = what;
     op->arena = dz_arena_new(4 * DZ_MIB);
     dz_buf_init(&op->url, DZ_FETCH_URL_MAX);
     dz_buf_init(&op->body, SRC_STRING_MAX);
-    *box = op;
+    box->op = op;
     return op;
 }
 

@@ -370,6 +370,13 @@ static void says_what_is_asked(void **state)
     assert_fails("http.get(base, { on_status = { [200] = function() end } })", DZ_SOURCE_PARSE,
                  "from 400 to 599");
     assert_fails("http.get(base, { headers = { Host = 'x' } })", DZ_SOURCE_BAD_URL, "Host");
+    /* What is sent lies outside of Lua's memory and counts all the same; it is let go after. */
+    assert_fails("http.post(base .. '/text', { body = ('x'):rep(24 << 20) })", DZ_SOURCE_LIMIT,
+                 "uses more than 64 MiB");
+    assert_gives("local body = ('x'):rep(8 << 20)\n"
+                 "for i = 1, 6 do pcall(http.post, base .. '/text', { body = body }) end\n"
+                 "return 'sent'",
+                 "sent");
     assert_fails("http.get(nil)", DZ_SOURCE_PARSE, "source.lua:5:");
     assert_fails("http.get('nonsense')", DZ_SOURCE_BAD_URL, "source.lua:5:");
 }
