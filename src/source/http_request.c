@@ -137,42 +137,9 @@ int http_go(lua_State *L, struct http_op *op)
 
 /* ---- what went wrong ------------------------------------------------------------------------- */
 
-static enum dz_source_kind kind_of_status(int status)
+static enum dz_source_kind kind_of(const struct http_op *op)
 {
-    switch (status) {
-    case 401:
-    case 403:
-    case 407:
-        return DZ_SOURCE_AUTH;
-    case 404:
-        return DZ_SOURCE_NOT_FOUND;
-    case 410:
-        return DZ_SOURCE_GONE;
-    case 408:
-    case 425:
-        return DZ_SOURCE_UNAVAILABLE;
-    case 429:
-        return DZ_SOURCE_RATE_LIMITED;
-    default:
-        return status >= 500 ? DZ_SOURCE_UNAVAILABLE : DZ_SOURCE_PARSE;
-    }
-}
-
-static enum dz_source_kind kind_of_failure(enum dz_fetch_kind kind)
-{
-    static const enum dz_source_kind kinds[] = {
-        [DZ_FETCH_OK] = DZ_SOURCE_OK,
-        [DZ_FETCH_FORBIDDEN] = DZ_SOURCE_UNSUPPORTED,
-        [DZ_FETCH_BAD_URL] = DZ_SOURCE_BAD_URL,
-        [DZ_FETCH_CONNECT] = DZ_SOURCE_UNAVAILABLE,
-        [DZ_FETCH_TIMEOUT] = DZ_SOURCE_UNAVAILABLE,
-        [DZ_FETCH_BROKEN] = DZ_SOURCE_UNAVAILABLE,
-        [DZ_FETCH_TOO_LARGE] = DZ_SOURCE_PARSE,
-        [DZ_FETCH_REDIRECTS] = DZ_SOURCE_PARSE,
-        [DZ_FETCH_PAUSED] = DZ_SOURCE_RATE_LIMITED,
-        [DZ_FETCH_CANCELLED] = DZ_SOURCE_CANCELLED,
-    };
-    return kinds[kind];
+    return dz_source_kind_of_fetch(&(struct dz_fetch_res){.kind = op->kind, .status = op->status});
 }
 
 static bool is_connection_error(enum dz_fetch_kind kind)
@@ -190,7 +157,7 @@ static const char *address(lua_State *L, const struct http_op *op)
 
 static _Noreturn void raise_status(lua_State *L, struct http_op *op)
 {
-    enum dz_source_kind kind = kind_of_status(op->status);
+    enum dz_source_kind kind = kind_of(op);
     char after[48] = "";
     if (op->tries > 1)
         snprintf(after, sizeof(after), "; failed after %u attempts", op->tries);
@@ -203,7 +170,7 @@ static _Noreturn void raise_status(lua_State *L, struct http_op *op)
 
 static _Noreturn void raise_failure(lua_State *L, struct http_op *op)
 {
-    enum dz_source_kind kind = kind_of_failure(op->kind);
+    enum dz_source_kind kind = kind_of(op);
     char after[48] = "";
     if (op->tries > 1)
         snprintf(after, sizeof(after), "; failed after %u attempts", op->tries);
@@ -246,7 +213,7 @@ static int came_to_nothing(lua_State *L, struct http_op *op)
     if (!is_connection_error(op->kind) || lua_getfield(L, 2, "on_error") != LUA_TFUNCTION)
         raise_failure(L, op);
     lua_createtable(L, 0, 2);
-    lua_pushstring(L, dz_source_kind_of(kind_of_failure(op->kind))->name);
+    lua_pushstring(L, dz_source_kind_of(kind_of(op))->name);
     lua_setfield(L, -2, "kind");
     lua_pushstring(L, op->err.text);
     lua_setfield(L, -2, "message");

@@ -57,6 +57,46 @@ bool dz_source_kind_find(dz_str name, enum dz_source_kind *ret_kind)
     return false;
 }
 
+static enum dz_source_kind kind_of_status(int status)
+{
+    switch (status) {
+    case 401:
+    case 403:
+    case 407:
+        return DZ_SOURCE_AUTH;
+    case 404:
+        return DZ_SOURCE_NOT_FOUND;
+    case 410:
+        return DZ_SOURCE_GONE;
+    case 408:
+    case 425:
+        return DZ_SOURCE_UNAVAILABLE;
+    case 429:
+        return DZ_SOURCE_RATE_LIMITED;
+    default:
+        return status < 400    ? DZ_SOURCE_OK
+               : status >= 500 ? DZ_SOURCE_UNAVAILABLE
+                               : DZ_SOURCE_PARSE;
+    }
+}
+
+enum dz_source_kind dz_source_kind_of_fetch(const struct dz_fetch_res *res)
+{
+    static const enum dz_source_kind failures[] = {
+        [DZ_FETCH_OK] = DZ_SOURCE_OK,
+        [DZ_FETCH_FORBIDDEN] = DZ_SOURCE_UNSUPPORTED,
+        [DZ_FETCH_BAD_URL] = DZ_SOURCE_BAD_URL,
+        [DZ_FETCH_CONNECT] = DZ_SOURCE_UNAVAILABLE,
+        [DZ_FETCH_TIMEOUT] = DZ_SOURCE_UNAVAILABLE,
+        [DZ_FETCH_BROKEN] = DZ_SOURCE_UNAVAILABLE,
+        [DZ_FETCH_TOO_LARGE] = DZ_SOURCE_PARSE,
+        [DZ_FETCH_REDIRECTS] = DZ_SOURCE_PARSE,
+        [DZ_FETCH_PAUSED] = DZ_SOURCE_RATE_LIMITED,
+        [DZ_FETCH_CANCELLED] = DZ_SOURCE_CANCELLED,
+    };
+    return res->kind == DZ_FETCH_OK ? kind_of_status(res->status) : failures[res->kind];
+}
+
 const char *dz_source_fn_name(enum dz_source_fn fn)
 {
     unsigned at = (unsigned)fn;

@@ -57,6 +57,9 @@ struct dz_source_kind_info {
 };
 const struct dz_source_kind_info *dz_source_kind_of(enum dz_source_kind k);
 bool dz_source_kind_find(dz_str name, enum dz_source_kind *ret_kind);
+/* What an answer or a failure of the requester means for whoever needed it, the same for requests
+ * of Lua and for pages: by its kind, or by its status (below 400: DZ_SOURCE_OK). */
+enum dz_source_kind dz_source_kind_of_fetch(const struct dz_fetch_res *res);
 
 struct dz_source_fail {
     enum dz_source_kind kind;
