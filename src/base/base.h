@@ -167,6 +167,11 @@ dz_str dz_str_trim(dz_str s);                /* ASCII blanks, tabs, CR and LF at
 dz_str dz_str_without_port(dz_str host);
 char *dz_str_dup(dz_str s);    /* heap, NUL-terminated */
 bool dz_str_is_utf8(dz_str s); /* no surrogates, no overlong forms, <= U+10FFFF */
+/* One step of a UTF-8 decoder over s, which is not empty. Returns how many bytes it took, at least
+ * 1. *ret_cp is the code point, or -1 for a malformed sequence; then the bytes taken are the
+ * longest part that could have begun a good one, so that one U+FFFD stands for each, as Unicode 3.9
+ * advises. */
+size_t dz_utf8_step(dz_str s, int32_t *ret_cp);
 /* Natural order: runs of digits by value ("2" < "10"), letters without ASCII case, ties broken by
  * bytes; total. */
 int dz_str_natural_cmp(dz_str a, dz_str b);

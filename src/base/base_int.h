@@ -5,12 +5,6 @@
 
 #include "base/base.h"
 
-/* One step of a UTF-8 decoder over s, which is not empty. Returns how many bytes it took, at least
- * 1. *ret_cp is the code point, or -1 for a malformed sequence; then the bytes taken are the
- * longest part that could have begun a good one, so that one U+FFFD stands for each, as Unicode 3.9
- * advises. */
-size_t dz_utf8_step(dz_str s, int32_t *ret_cp);
-
 /* SipHash with one compression and three finalisation rounds. */
 uint64_t dz_siphash13(const unsigned char key[16], dz_str s);
 

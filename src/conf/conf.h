@@ -133,7 +133,7 @@ struct dz_conf {
         bool separate;
         int64_t page_delay_ms;
         uint32_t concurrent, history;
-        bool comicinfo_sizes;
+        bool comicinfo_sizes, comicinfo_21, follow;
     } downloads;
     struct {
         int64_t every_ms;
@@ -182,6 +182,34 @@ void dz_conf_dump(const struct dz_conf *c, struct dz_buf *out);
 void dz_conf_dump_json(const struct dz_conf *c, struct dz_buf *out);
 /* docs/settings.md: every row with type, default, bounds, environment name and help. */
 void dz_conf_docs(struct dz_buf *out);
+
+/* ---- names of downloaded files ----------------------------------------------------------------
+ */
+
+/* contracts/nagato.md 7: Python's string.Template ($name, ${name}, $$) with two additions:
+ * ${chapter:3} pads the digits before the dot with zeros (of "chapter" and "volume"; "10.5" is
+ * "010.5", what is no number stays), ${title|untitled} stands in for what is missing or empty; both
+ * together ${chapter:3|none}. Immutable; any thread. */
+struct dz_template;
+/* names: the placeholders that are allowed, NULL-terminated, static. DZ_BAD_INPUT: words that go on
+ * from the template in quotes, with the place ("at character 7 has no name behind …"). */
+DZ_MUST enum dz_code dz_template_parse(dz_str text, const char *const *names,
+                                       struct dz_template **ret_t, struct dz_err *err);
+void dz_template_free(struct dz_template **t);
+/* value: what a placeholder (a text of `names`) is; p = NULL: null, which is the fall-back or else
+ * "None". What it holds is taken as it is. The result is no name of a file yet. */
+void dz_template_write(const struct dz_template *t, dz_str (*value)(void *arg, const char *name),
+                       void *arg, struct dz_buf *out);
+/* id title manga_id manga volume chapter lang team: the placeholders of downloads.format, which is
+ * checked when settings are read. */
+extern const char *const dz_download_names[];
+
+/* contracts/nagato.md 7 and fault 15: any bytes as the name of one file or folder, with ext
+ * (".cbz", " (2).cbz" or "", at most 64 bytes) behind it: at most 255 bytes of UTF-8, without '/'
+ * (U+2215 stands for it) and control characters; ".." and "." become middle dots, nothing becomes
+ * "_". A name that begins as the hidden work of downloads does (".dozo-") gets a middle dot in
+ * front. A malformed byte is U+FFFD. */
+void dz_file_name_put(dz_str name, dz_str ext, struct dz_buf *out);
 
 /* The one rule for names of shelves, also of those that an import makes; and the same in words. */
 bool dz_conf_is_shelf_name(dz_str s);

@@ -1,12 +1,9 @@
 /*
  * grammar: the texts of settings that have a grammar of their own: rate limits ("10/minute; 1 per 2
- * seconds"), the template of file names ("${manga} -.- C${chapter:3} ${title|untitled}") and that
- * of links ("…/{chapter}").
+ * seconds"), the template of file names (template.c) and that of links ("…/{chapter}").
  *
  * Only their syntax is checked here, so that a wrong one is told at the start and not at the first
- * request or download; the rooms that use them keep the text. File names follow Python's
- * string.Template, with two additions: `:N` pads the number of a chapter or volume with zeros to N
- * digits before the dot, `|text` stands in for a value that is missing.
+ * request or download; the rooms that use them keep the text.
  */
 #include "conf/conf_int.h"
 
@@ -95,85 +92,10 @@ static enum dz_code check_limits(char *text, struct dz_err *why)
 
 /* ---- names of files -------------------------------------------------------------------------- */
 
-static bool is_name_char(char c, bool first)
-{
-    return c == '_' || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-           (!first && c >= '0' && c <= '9');
-}
-
-static size_t name_length(dz_str s)
-{
-    size_t n = 0;
-    while (n < s.n && is_name_char(s.p[n], n == 0))
-        n++;
-    return n;
-}
-
-static enum dz_code check_placeholder(dz_str name, struct dz_err *why)
-{
-    static const char *const names[] = {"id",     "title",   "manga_id", "manga",
-                                        "volume", "chapter", "lang",     "team"};
-    struct conf_nearest nearest = {.wanted = name};
-    for (size_t i = 0; i < DZ_LEN(names); i++) {
-        if (dz_str_eq(name, dz_str_of(names[i])))
-            return DZ_OK;
-        conf_nearest_offer(&nearest, dz_str_of(names[i]));
-    }
-    name = conf_clip(name, PLACEHOLDER_BYTES_MAX);
-    if (conf_nearest_good(&nearest))
-        return WHY("has the unknown placeholder ${%.*s} (did you mean ${%.*s}?)", DZ_STR_FMT(name),
-                   DZ_STR_FMT(nearest.best));
-    return WHY("has the unknown placeholder ${%.*s}", DZ_STR_FMT(name));
-}
-
-/* What stands between "${" and "}". */
-static enum dz_code check_braced(dz_str s, struct dz_err *why)
-{
-    size_t n = name_length(s);
-    if (n == 0)
-        return WHY("has no name behind \"${\"");
-    dz_str name = dz_str_sub(s, 0, n);
-    DZ_TRY(check_placeholder(name, why));
-    s = dz_str_sub(s, n, s.n);
-    if (s.n && s.p[0] == ':') {
-        s = dz_str_sub(s, 1, s.n);
-        dz_str width = take_digits(&s);
-        if (!dz_str_eq(name, DZ_S("chapter")) && !dz_str_eq(name, DZ_S("volume")))
-            return WHY("pads ${%.*s}, which is no number", DZ_STR_FMT(name));
-        if (width.n != 1 || width.p[0] == '0')
-            return WHY("has no width from 1 to 9 behind the \":\" of ${%.*s:…}", DZ_STR_FMT(name));
-    }
-    if (s.n && s.p[0] != '|')
-        return WHY("has \"%.*s\" behind the name in ${%.*s…}", DZ_STR_FMT(conf_clip(s, 20)),
-                   DZ_STR_FMT(name));
-    return DZ_OK;
-}
-
 static enum dz_code check_format(char *text, struct dz_err *why)
 {
-    dz_str rest = dz_str_of(text);
-    if (rest.n > TEMPLATE_BYTES_MAX)
-        return WHY("is longer than %d bytes", TEMPLATE_BYTES_MAX);
-    size_t at;
-    while ((at = dz_str_chr(rest, '$')) != DZ_NPOS) {
-        rest = dz_str_sub(rest, at + 1, rest.n);
-        if (rest.n && rest.p[0] == '$') {
-            rest = dz_str_sub(rest, 1, rest.n);
-        } else if (rest.n && rest.p[0] == '{') {
-            size_t end = dz_str_chr(rest, '}');
-            if (end == DZ_NPOS)
-                return WHY("has a \"${\" without its \"}\"");
-            DZ_TRY(check_braced(dz_str_sub(rest, 1, end), why));
-            rest = dz_str_sub(rest, end + 1, rest.n);
-        } else {
-            size_t n = name_length(rest);
-            if (n == 0)
-                return WHY("has a \"$\" without a name (a dollar sign itself is \"$$\")");
-            DZ_TRY(check_placeholder(dz_str_sub(rest, 0, n), why));
-            rest = dz_str_sub(rest, n, rest.n);
-        }
-    }
-    return DZ_OK;
+    DZ_AUTO(dz_template_free) struct dz_template *t = NULL;
+    return dz_template_parse(dz_str_of(text), dz_download_names, &t, why);
 }
 
 /* ---- links ----------------------------------------------------------------------------------- */

@@ -189,14 +189,19 @@ const struct conf_row conf_rows[] = {
      .help = "Folder of downloaded chapters."},
     {"downloads.format", CONF_TEXT, AT(downloads.format), .preset = "${manga} -.- C${chapter} ${title}", .shape = &conf_format, .older_env = "NAGATO_DOWNLOAD_FORMAT",
      .help = "Name of a chapter's file: $name, ${name} and $$ for a dollar sign, with id, title, manga_id, manga, volume, chapter, lang, team. "
-             "${chapter:3} pads with zeros to three digits, ${title|untitled} stands in for a missing title."},
+             "${chapter:3} pads with zeros to three digits (chapter and volume), ${title|untitled} stands in for a missing title. "
+             "A missing value without such a word is None."},
     {"downloads.method", CONF_TEXT, AT(downloads.method), .preset = "cbz", .words = download_methods, .older_env = "NAGATO_DOWNLOAD_METHOD",
-     .help = "What a download becomes."},
+     .help = "What a download becomes: a folder of pages, a ZIP file, the same as .cbz, or that with a ComicInfo.xml in it."},
     {"downloads.separate", CONF_BOOL, AT(downloads.separate), .preset = "true", .help = "A folder for each series."},
     {"downloads.page_delay", CONF_DURATION, AT(downloads.page_delay_ms), .preset = "0s", .min = 0, .max = HOUR_MS, .help = "Pause before every page."},
     {"downloads.concurrent", CONF_U32, AT(downloads.concurrent), .preset = "1", .min = 1, .max = 64, .help = "Chapters at the same time."},
     {"downloads.history", CONF_U32, AT(downloads.history), .preset = "10000", .min = 0, .max = 10000000, .help = "Finished downloads that are remembered."},
     {"downloads.comicinfo_sizes", CONF_BOOL, AT(downloads.comicinfo_sizes), .preset = "false", .help = "Pixel sizes of pages in ComicInfo.xml."},
+    {"downloads.comicinfo_21", CONF_BOOL, AT(downloads.comicinfo_21), .preset = "false",
+     .help = "Put into ComicInfo.xml what only the draft of version 2.1 has: Translator and Tags."},
+    {"downloads.follow", CONF_BOOL, AT(downloads.follow), .preset = "false",
+     .help = "Look at favourites as often as crawl.every says, and download new chapters by themselves."},
 
     {"crawl.every", CONF_DURATION, AT(crawl.every_ms), .preset = "15m", .min = 100, .max = FOREVER_MS,
      .help = "How often shelves and collections without their own time are looked at."},

@@ -205,24 +205,30 @@ static void grammars(void **state)
     "; expected a template of id, title, manga_id, manga, volume, chapter, lang and team, such "   \
     "as \"${manga} ${chapter:3} ${title|untitled}\""
     expect("downloads: { format: \"${mangga}\" }",
-           ":1: downloads.format: \"${mangga}\" has the unknown placeholder ${mangga} (did you "
+           ":1: downloads.format: \"${mangga}\" at character 3 has the unknown placeholder "
+           "${mangga} (did you "
            "mean ${manga}?)" FORMAT);
     expect("downloads: { format: \"$whatever\" }",
-           ":1: downloads.format: \"$whatever\" has the unknown placeholder ${whatever}" FORMAT);
-    expect("downloads: { format: \"5 $\" }", ":1: downloads.format: \"5 $\" has a \"$\" without a "
-                                             "name (a dollar sign itself is \"$$\")" FORMAT);
-    expect("downloads: { format: \"${title\" }",
-           ":1: downloads.format: \"${title\" has a \"${\" without its \"}\"" FORMAT);
-    expect("downloads: { format: \"${}\" }",
-           ":1: downloads.format: \"${}\" has no name behind \"${\"" FORMAT);
-    expect("downloads: { format: \"${title:3}\" }",
-           ":1: downloads.format: \"${title:3}\" pads ${title}, which is no number" FORMAT);
-    expect("downloads: { format: \"${chapter:0}\" }",
-           ":1: downloads.format: \"${chapter:0}\" has no width from 1 to 9 behind the \":\" of "
-           "${chapter:…}" FORMAT);
+           ":1: downloads.format: \"$whatever\" at character 2 has the unknown placeholder "
+           "${whatever}" FORMAT);
+    expect("downloads: { format: \"5 $\" }",
+           ":1: downloads.format: \"5 $\" at character 3 has a \"$\" without a "
+           "name (a dollar sign itself is \"$$\")" FORMAT);
     expect(
-        "downloads: { format: \"${chapter-x}\" }",
-        ":1: downloads.format: \"${chapter-x}\" has \"-x\" behind the name in ${chapter…}" FORMAT);
+        "downloads: { format: \"${title\" }",
+        ":1: downloads.format: \"${title\" at character 1 has a \"${\" without its \"}\"" FORMAT);
+    expect("downloads: { format: \"${}\" }",
+           ":1: downloads.format: \"${}\" at character 3 has no name behind \"${\"" FORMAT);
+    expect("downloads: { format: \"${title:3}\" }",
+           ":1: downloads.format: \"${title:3}\" at character 3 pads ${title}, which is no "
+           "number" FORMAT);
+    expect("downloads: { format: \"${chapter:0}\" }",
+           ":1: downloads.format: \"${chapter:0}\" at character 3 has no width from 1 to 9 behind "
+           "the \":\" of "
+           "${chapter:…}" FORMAT);
+    expect("downloads: { format: \"${chapter-x}\" }",
+           ":1: downloads.format: \"${chapter-x}\" at character 3 has \"-x\" behind the name in "
+           "${chapter…}" FORMAT);
 #define LINK                                                                                       \
     "; expected a URL in which {source_url} and {chapter} may stand, such as "                     \
     "\"https://read.example.org/{chapter}\""
