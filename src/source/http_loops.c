@@ -79,6 +79,7 @@ static int after_page(lua_State *L, int status, lua_KContext context)
     lua_settop(L, op->base);
     visit(L, op);
     op->tries = 0;
+    op->judged = false;
     return http_go(L, op);
 }
 

@@ -52,6 +52,7 @@ struct http_op {
     struct http_session *session; /* anchored by the box's user value */
     int64_t delay_ms;
     unsigned tries, pages;
+    bool judged; /* a handler of the source has seen an answer */
 
     struct dz_arena *answer; /* texts of the answer */
     enum dz_fetch_kind kind;

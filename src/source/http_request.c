@@ -6,9 +6,12 @@
  * to the source's handlers; true means again at once, at the host's pace as ever. The requester
  * calls done() from the loop, where no Lua may run: the answer is copied and the task is woken.
  */
+#include "http/http.h"
 #include "source/http_lua.h"
 
 #include <stdlib.h>
+
+#define ADDRESS_SHOWN_MAX 800u /* bytes of it in a message */
 
 static const char op_type[] = "dozo.http.op";
 static const char memo_key; /* its address is the key in the registry */
@@ -151,21 +154,21 @@ static bool is_connection_error(enum dz_fetch_kind kind)
 static const char *address(lua_State *L, const struct http_op *op)
 {
     dz_str u = op->from.n > 0 ? op->from : op->req.url;
-    lua_pushlstring(L, u.p, u.n < 240 ? u.n : 240);
+    lua_pushlstring(L, u.p, u.n < ADDRESS_SHOWN_MAX ? u.n : ADDRESS_SHOWN_MAX);
     return lua_tostring(L, -1);
 }
 
 static _Noreturn void raise_status(lua_State *L, struct http_op *op)
 {
     enum dz_source_kind kind = kind_of(op);
-    char after[48] = "";
-    if (op->tries > 1)
-        snprintf(after, sizeof(after), "; failed after %u attempts", op->tries);
-    if (kind == DZ_SOURCE_NOT_FOUND)
-        src_raise(L, kind, -1, "Could not find resource at %s%s", address(L, op), after);
+    char how[48] = "failed";
+    if (op->judged)
+        snprintf(how, sizeof(how), "failed after %u attempts", op->tries);
+    else if (kind == DZ_SOURCE_NOT_FOUND)
+        src_raise(L, kind, -1, "Could not find resource at %s", address(L, op));
     bool waits = kind == DZ_SOURCE_RATE_LIMITED || kind == DZ_SOURCE_UNAVAILABLE;
-    src_raise(L, kind, waits ? op->retry_after_ms : -1, "%s answered %d%s", address(L, op),
-              op->status, after);
+    src_raise(L, kind, waits ? op->retry_after_ms : -1, "Request to %s %s with return code %d %s",
+              address(L, op), how, op->status, dz_http_reason(op->status));
 }
 
 static _Noreturn void raise_failure(lua_State *L, struct http_op *op)
@@ -194,6 +197,7 @@ static int after_handler(lua_State *L, int status, lua_KContext context)
     (void)status;
     struct http_op *op = (struct http_op *)(void *)context;
     bool again = lua_toboolean(L, -1);
+    op->judged = true;
     lua_settop(L, op->base);
     if (again && op->tries < HTTP_TRIES_MAX)
         return http_go(L, op);
@@ -230,8 +234,8 @@ static int on_answer(lua_State *L, int status, lua_KContext context)
         return came_to_nothing(L, op);
     if (http_is_challenge(op))
         src_raise(L, DZ_SOURCE_CHALLENGE, -1,
-                  "%s answered %d with a challenge for browsers, which is not solved here",
-                  address(L, op), op->status);
+                  "a challenge for browsers with status %d, not solved here: %s", op->status,
+                  address(L, op));
     if (op->status < 400) {
         http_push_response(L, op);
         return op->finish(L, op);

@@ -45,7 +45,7 @@ static int dozo_fail(lua_State *L)
             wait_ms = (int64_t)(s * 1000);
         }
     }
-    char clean[400];
+    char clean[DZ_SOURCE_MESSAGE_MAX];
     src_copy_text(clean, sizeof(clean), text);
     src_raise(L, kind, wait_ms, "%s", clean);
 }

@@ -31,6 +31,7 @@ struct dz_source_run;
 #define DZ_SOURCE_TEXT_MAX ((size_t)1024 * 1024) /* of source.lua */
 #define DZ_SOURCE_LIST_MAX 100000u               /* chapters, pages, results of a list */
 #define DZ_SOURCES_MAX 1000u
+#define DZ_SOURCE_MESSAGE_MAX 1024u /* bytes of a failure's words, its NUL included */
 
 /* ---- failures -------------------------------------------------------------------------------- */
 
@@ -65,6 +66,7 @@ struct dz_source_fail {
     enum dz_source_kind kind;
     int64_t retry_after_ms; /* the site's or the source's wish; -1: none */
     char text[512]; /* "viz.com: chapters: source.lua:41: …"; names source, function, place */
+    char message[DZ_SOURCE_MESSAGE_MAX]; /* its words alone, for people who only use it; "": text */
 };
 
 /* ---- declarations ---------------------------------------------------------------------------- */

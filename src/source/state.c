@@ -138,12 +138,11 @@ void src_kill(struct dz_source_run *r, const char *place, const char *fmt, ...)
     r->dead = true;
     r->death.kind = DZ_SOURCE_LIMIT;
     r->death.retry_after_ms = -1;
-    char text[sizeof(r->death.text)];
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(text, sizeof(text), fmt, ap);
+    vsnprintf(r->death.message, sizeof(r->death.message), fmt, ap);
     va_end(ap);
-    snprintf(r->death.text, sizeof(r->death.text), "%.100s%.400s", place, text);
+    snprintf(r->death.text, sizeof(r->death.text), "%.100s%.400s", place, r->death.message);
 }
 
 /* Pushes an error object and raises it. */
@@ -167,19 +166,18 @@ void src_raise(lua_State *L, enum dz_source_kind kind, int64_t retry_after_ms, c
 {
     struct dz_source_run *r = src_run_of(L);
     struct dz_source_fail fail = {.kind = kind, .retry_after_ms = retry_after_ms};
-    char place[100], text[sizeof(fail.text)];
+    char place[100], text[sizeof(fail.message)];
     src_place(L, place, sizeof(place));
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
-    char clean[sizeof(fail.text)];
-    src_copy_text(clean, sizeof(clean), dz_str_of(text));
+    src_copy_text(fail.message, sizeof(fail.message), dz_str_of(text));
     if (kind == DZ_SOURCE_LIMIT) {
-        src_kill(r, place, "%s", clean);
+        src_kill(r, place, "%s", fail.message);
         raise_death(L, r);
     }
-    snprintf(fail.text, sizeof(fail.text), "%.100s%.400s", place, clean);
+    snprintf(fail.text, sizeof(fail.text), "%.100s%.400s", place, fail.message);
     raise(L, &fail);
 }
 
@@ -259,6 +257,8 @@ void src_fail_of(struct dz_source_run *r, lua_State *co, int status, enum dz_sou
         src_place(co, place, sizeof(place));
     if (fail.kind == DZ_SOURCE_LIMIT && !r->dead)
         src_kill(r, place, "%s", fail.text);
+    if (!fail.message[0] && !placed)
+        src_copy_text(fail.message, sizeof(fail.message), dz_str_of(fail.text));
     *ret_fail = fail;
     char text[sizeof(fail.text)];
     if (fn < DZ_FN_COUNT)

@@ -186,9 +186,9 @@ def test_a_failure_is_status_1_and_told_once(play):
     play.viz.misbehave(LISTING, faults.status(500))
     r = play("crawl", KOMI)
     assert r.returncode == 1 and r.out.startswith(KOMI + ": failed (unavailable); 0 chapters new")
-    assert len([line for line in r.err.splitlines() if "answered 500" in line]) == 1, r.err
+    assert len([line for line in r.err.splitlines() if "return code 500" in line]) == 1, r.err
     v = play.json("crawl", KOMI, check=1)
-    assert not v["ok"] and v["failure_kind"] == "unavailable" and "answered 500" in v["failure"]
+    assert not v["ok"] and v["failure_kind"] == "unavailable" and "return code 500" in v["failure"]
     assert [n["kind"] for n in v["notes"]][0] == "unavailable" and v["chapters_new"] == 0 and v["requests"] > 0
     assert {j["state"] for j in play.jobs()} == {"failed"}
     play.viz.behave()

@@ -163,7 +163,7 @@ struct outcome {
     int calls;
     enum dz_source_kind kind;
     int64_t retry_after_ms;
-    char text[8192];
+    char text[8192], message[DZ_SOURCE_MESSAGE_MAX];
     uint64_t requests;
 };
 
@@ -176,6 +176,7 @@ static void on_done(void *arg, const struct dz_source_result *res)
         o->kind = res->fail->kind;
         o->retry_after_ms = res->fail->retry_after_ms;
         snprintf(o->text, sizeof(o->text), "%s", res->fail->text);
+        snprintf(o->message, sizeof(o->message), "%s", res->fail->message);
     } else if (json_is_string(res->value)) {
         snprintf(o->text, sizeof(o->text), "%s", json_string_value(res->value));
     } else {
@@ -404,6 +405,30 @@ static void has_kinds_for_failures(void **state)
     assert_int_equal(o.kind, DZ_SOURCE_RATE_LIMITED);
     assert_int_equal(o.retry_after_ms, 7000);
     assert_true(o.requests == 1);
+}
+
+static void has_words_for_people(void **state)
+{
+    (void)state;
+    char text[256];
+    snprintf(text, sizeof(text), "Could not find resource at %s/missing", rig.base);
+    assert_string_equal(run("http.get(base .. '/missing')").message, text);
+    snprintf(text, sizeof(text),
+             "Request to %s/status/500 failed with return code 500 Internal Server Error",
+             rig.base);
+    assert_string_equal(run("http.get(base .. '/status/500')").message, text);
+    snprintf(text, sizeof(text),
+             "Request to %s/status/404 failed after 2 attempts with return code 404 Not Found",
+             rig.base);
+    assert_string_equal(run("http.get(base .. '/status/404', { on_status = { [404] =\n"
+                            "  function(res, n) return n < 2 end } })")
+                            .message,
+                        text);
+    assert_string_equal(run("dozo.fail('gone', 'closed for ever')").message, "closed for ever");
+    assert_string_equal(run("error('no place', 0)").message, "no place");
+    struct outcome o = run("dozo.fail('gone', ('x'):rep(2000))");
+    assert_int_equal(strlen(o.message), DZ_SOURCE_MESSAGE_MAX - 1);
+    assert_non_null(strstr(o.text, ": xxx"));
 }
 
 static void can_be_caught(void **state)
@@ -738,13 +763,21 @@ int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup(name, fresh)
     const struct CMUnitTest tests[] = {
-        CASE(shows_the_answer),       CASE(says_what_is_asked),
-        CASE(has_kinds_for_failures), CASE(can_be_caught),
-        CASE(asks_handlers),          CASE(keeps_what_it_may),
-        CASE(makes_requesters),       CASE(keeps_cookies_in_sessions),
-        CASE(follows_pages),          CASE(asks_many_at_once),
-        CASE(ends_in_the_middle),     CASE(plays_recorded_exchanges),
-        CASE(waits_as_told),          CASE(stays_within_budgets),
+        CASE(shows_the_answer),
+        CASE(says_what_is_asked),
+        CASE(has_kinds_for_failures),
+        CASE(has_words_for_people),
+        CASE(can_be_caught),
+        CASE(asks_handlers),
+        CASE(keeps_what_it_may),
+        CASE(makes_requesters),
+        CASE(keeps_cookies_in_sessions),
+        CASE(follows_pages),
+        CASE(asks_many_at_once),
+        CASE(ends_in_the_middle),
+        CASE(plays_recorded_exchanges),
+        CASE(waits_as_told),
+        CASE(stays_within_budgets),
         CASE(runs_out_of_memory),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
