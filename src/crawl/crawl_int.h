@@ -177,18 +177,22 @@ void crawl_changed(struct crawl_job *j);
 #define CRAWL_PAGE_BYTES_MAX (64 * DZ_MIB)
 
 struct crawl_pages;
+struct crawl_keeper; /* keep_int.h */
+struct crawl_kept;
 struct crawl_pages_spec {
     const struct crawl_env *env;
-    struct dz_source *source; /* ref'd */
-    json_t *list;             /* what DZ_FN_PAGES returned; increfed */
-    dz_str chapter;           /* the source's id of it, for parts */
-    dz_str label;             /* for messages */
+    struct dz_source *source;    /* ref'd */
+    struct crawl_keeper *keeper; /* borrowed */
+    json_t *list;                /* what DZ_FN_PAGES returned; increfed */
+    dz_str label;                /* for messages */
+    int64_t page_delay_ms;       /* before each page, when the source's own is shorter */
     /* All on the loop. */
-    void (*progress)(void *arg, uint64_t done, uint64_t total, uint64_t bytes);
+    void (*recalled)(void *arg, uint64_t n, uint64_t bytes); /* kept by an earlier attempt */
+    void (*progress)(void *arg, uint64_t done, uint64_t total, uint64_t bytes); /* of one page */
     void (*note)(void *arg, const char *text);
-    /* Once; fail NULL: `pages` in reading order, numbered from 1, their blobs synced; valid until
+    /* Once; fail NULL: the pages in reading order, without blank ones, synced; valid until
      * crawl_pages_free. */
-    void (*ended)(void *arg, const struct dz_source_fail *fail, const struct dz_page_rec *pages,
+    void (*ended)(void *arg, const struct dz_source_fail *fail, const struct crawl_kept *pages,
                   size_t n);
     void *arg;
 };
@@ -197,6 +201,13 @@ struct crawl_pages *crawl_pages_new(const struct crawl_pages_spec *s);
 uint64_t crawl_pages_requests(const struct crawl_pages *p); /* that left for the site so far */
 void crawl_pages_stop(struct crawl_pages *p);  /* ended comes with DZ_SOURCE_CANCELLED */
 void crawl_pages_free(struct crawl_pages **p); /* from ended or later */
+/* A GET of a picture with the header fields that a source named (JSON object, may be NULL). */
+void crawl_fetch_picture(const struct crawl_env *env, struct dz_source *source, dz_str url,
+                         const json_t *headers, int64_t delay_ms,
+                         void (*done)(void *arg, struct dz_fetch_res *res), void *arg,
+                         struct dz_fetch_call **ret_call);
+/* What an error of ours means for a job: DZ_SOURCE_UNAVAILABLE is tried again. */
+enum dz_source_kind crawl_kind_of_code(enum dz_code code);
 
 /* ---- page.c: one page, on a worker ------------------------------------------------------------
  */

@@ -425,26 +425,6 @@ void crawl_stage_cover(struct crawl_pass *p)
         return;
     }
     const struct pass_cover *c = &p->covers[p->cover_at];
-    struct dz_fetch_header fields[64];
-    size_t n = 0;
-    const char *name;
-    json_t *value;
-    json_object_foreach((json_t *)c->headers, name, value)
-    {
-        if (n < DZ_LEN(fields))
-            fields[n++] = (struct dz_fetch_header){
-                dz_str_of(name), {json_string_value(value), json_string_length(value)}};
-    }
-    struct dz_fetch_req req = {
-        .policy = dz_source_policy(p->j->source),
-        .url = c->url,
-        .headers = fields,
-        .headers_n = n,
-        .cache = DZ_FETCH_NO_STORE,
-        .body_max = CRAWL_PAGE_BYTES_MAX,
-        .done = on_cover,
-        .arg = p,
-    };
     p->busy = BUSY_FETCH;
-    dz_fetch_start(p->j->env->fetch, &req, &p->fetch);
+    crawl_fetch_picture(p->j->env, p->j->source, c->url, c->headers, 0, on_cover, p, &p->fetch);
 }

@@ -1,17 +1,16 @@
 /*
- * pages: all pages of one chapter, from the source's list to synced blobs.
+ * pages: all pages of one chapter, from the source's list to a keeper that holds them for good.
  *
- * In: what DZ_FN_PAGES returned. Out: page records in reading order, or one failure. The loop asks
- * the fetcher for a few pages ahead; workers check and transform what came and put it into one
- * store batch; every so many pages, and at every end, the batch is synced and the pages are written
- * down as parts, so that the next attempt (of this process or another) begins where this one
- * stopped. Everything but `make`, `flush` and `recall` runs on the loop's thread. Odd: a failed or
- * stopped chapter still flushes before it says so.
+ * In: what DZ_FN_PAGES returned. Out: the kept pages in reading order, or one failure. The loop
+ * asks the fetcher for a few pages ahead; workers check and transform what came and hand it to the
+ * keeper; every so many pages, and at every end, the keeper makes them last, so that the next
+ * attempt (of this process or another) begins where this one stopped. Everything but `make`,
+ * `flush` and `recall` runs on the loop's thread. Odd: a failed or stopped chapter still flushes
+ * before it says so.
  */
-#include <pthread.h>
 #include <stdlib.h>
 
-#include "crawl/crawl_int.h"
+#include "crawl/keep_int.h"
 
 #define FLUSH_EVERY 32u /* pages of a site that is quick */
 #define FLUSH_AFTER_MS                                                                             \
@@ -27,9 +26,7 @@ enum page_state { WAITING, FETCHING, PAUSING, MAKING, MADE, KEPT, FAILED };
 struct page {
     struct crawl_pages *all;
     enum page_state state;
-    uint32_t at;
     unsigned tries, broken;
-    dz_str url;
     const json_t *spec;
     struct dz_fetch_call *call; /* FETCHING */
     struct dz_timer timer;      /* PAUSING */
@@ -37,27 +34,24 @@ struct page {
     struct dz_work work;
     enum dz_code code;
     struct dz_err err;
-    bool no_key, dropped;
-    int64_t mtime_s;
-    struct dz_blob_rec blob;
+    bool no_key;
+    struct crawl_kept kept;
 };
 
 struct crawl_pages {
     struct crawl_pages_spec s;
-    char *chapter, *label;
-    struct dz_arena *arena; /* texts of parts and pages */
+    char *label;
+    struct dz_arena *arena; /* texts of what recall found, and the result */
     struct page *v;
     size_t n, next;        /* pages before `next` have been started at least once */
     size_t ahead;          /* FETCHING, PAUSING or MAKING */
     size_t done_n, unkept; /* MADE or KEPT; MADE */
-    uint64_t bytes, requests, biggest;
+    uint64_t requests, biggest;
     bool recalling, recalled, flushing, flush_due, told_key, stopping, ended;
     struct dz_source_fail fail;
-    pthread_mutex_t batch_lock;
-    struct dz_store_batch *batch; /* workers, under the lock */
-    struct dz_work work;          /* recall, then flushes, one at a time */
-    struct dz_part_rec *parts;    /* heap: what recall found, then what a flush writes */
-    size_t parts_n;
+    struct dz_work work;     /* recall, then flushes, one at a time */
+    struct crawl_kept *some; /* heap: what a flush makes last; arena: what recall found */
+    size_t some_n;
     struct dz_err work_err;
     enum dz_code work_code;
     struct dz_timer soon;  /* what may not happen inside a call of the caller */
@@ -84,12 +78,21 @@ static void fail(struct crawl_pages *p, enum dz_source_kind kind, int64_t retry_
     va_end(args);
 }
 
+enum dz_source_kind crawl_kind_of_code(enum dz_code code)
+{
+    if (code == DZ_CANCELLED)
+        return DZ_SOURCE_CANCELLED;
+    return dz_code_retries(code) || code == DZ_IO || code == DZ_CONFLICT ? DZ_SOURCE_UNAVAILABLE
+                                                                         : DZ_SOURCE_PARSE;
+}
+
 /* Pages that wait for the site are let go; those on a worker come back by themselves. What has been
  * asked for already may come and is kept, when the failure is one page's own. */
 static void let_go(struct crawl_pages *p)
 {
     bool others_may_come = p->fail.kind == DZ_SOURCE_PARSE || p->fail.kind == DZ_SOURCE_NOT_FOUND ||
-                           p->fail.kind == DZ_SOURCE_GONE || p->fail.kind == DZ_SOURCE_BAD_URL;
+                           p->fail.kind == DZ_SOURCE_GONE || p->fail.kind == DZ_SOURCE_BAD_URL ||
+                           p->fail.kind == DZ_SOURCE_UNSUPPORTED;
     for (size_t i = 0; i < p->n; i++) {
         struct page *g = &p->v[i];
         if (g->state == FETCHING && g->call) {
@@ -105,52 +108,18 @@ static void let_go(struct crawl_pages *p)
     }
 }
 
-static enum dz_source_kind kind_of_code(enum dz_code code)
-{
-    if (code == DZ_FULL || code == DZ_UNAVAILABLE || code == DZ_TIMEOUT || code == DZ_IO ||
-        code == DZ_CONFLICT)
-        return DZ_SOURCE_UNAVAILABLE;
-    return DZ_SOURCE_PARSE;
-}
-
-/* ---- parts: recall and flush ------------------------------------------------------------------
+/* ---- recall and flush -------------------------------------------------------------------------
  */
 
 static void run_recall(struct dz_work *w)
 {
     struct crawl_pages *p = dz_container(w, struct crawl_pages, work);
-    struct dz_part_rec *found = NULL;
-    size_t n = 0;
-    p->work_code = dz_catalog_parts(p->s.env->catalog, dz_source_info_of(p->s.source)->id,
-                                    dz_str_of(p->chapter), p->arena, &found, &n, &p->work_err);
-    if (p->work_code != DZ_OK)
-        return;
-    /* A part whose bytes are gone is fetched again. */
-    size_t kept = 0;
-    for (size_t i = 0; i < n; i++) {
-        struct dz_blob_stat stat;
-        bool blank = found[i].blob.bytes == 0;
-        if (blank || dz_store_stat(p->s.env->store, &found[i].blob.sha, &stat, NULL) == DZ_OK)
-            found[kept++] = found[i];
-    }
-    p->parts = found;
-    p->parts_n = kept;
-    p->work_code = dz_store_batch_begin(p->s.env->store, &p->batch, &p->work_err);
-}
-
-static dz_str file_of(dz_str url)
-{
-    struct dz_url u;
-    return dz_url_parse(url, &u, NULL) == DZ_OK ? dz_str_after(u.path, dz_str_rchr(u.path, '/'))
-                                                : (dz_str){NULL, 0};
-}
-
-/* Sites sign addresses and spread them over hosts anew each time they are asked: at the same place
- * of the same chapter the name of the file says that it is the same page. */
-static bool is_same_page(dz_str a, dz_str b)
-{
-    dz_str file = file_of(a);
-    return dz_str_eq(a, b) || (file.n > 0 && dz_str_eq(file, file_of(b)));
+    dz_str *urls = dz_alloc((p->n ? p->n : 1) * sizeof(*urls));
+    for (size_t i = 0; i < p->n; i++)
+        urls[i] = p->v[i].kept.url;
+    p->work_code =
+        crawl_keep_recall(p->s.keeper, urls, p->n, p->arena, &p->some, &p->some_n, &p->work_err);
+    free(urls);
 }
 
 static void on_recalled(struct dz_work *w)
@@ -158,44 +127,43 @@ static void on_recalled(struct dz_work *w)
     struct crawl_pages *p = dz_container(w, struct crawl_pages, work);
     p->recalled = true;
     if (p->work_code != DZ_OK)
-        fail(p, kind_of_code(p->work_code), -1, "%s: %s", p->label, p->work_err.text);
-    for (size_t i = 0; i < p->parts_n; i++) {
-        const struct dz_part_rec *r = &p->parts[i];
-        if (r->at >= p->n || !is_same_page(r->url, p->v[r->at].url) || p->v[r->at].state != WAITING)
-            continue;
-        struct page *g = &p->v[r->at];
+        fail(p, crawl_kind_of_code(p->work_code), -1, "%s: %s", p->label, p->work_err.text);
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < p->some_n; i++) {
+        struct page *g = &p->v[p->some[i].at];
+        dz_str url = g->kept.url;
+        g->kept = p->some[i];
+        g->kept.url = url;
         g->state = KEPT;
-        g->mtime_s = r->mtime_s;
-        g->blob = r->blob;
-        g->dropped = r->blob.bytes == 0;
+        bytes += g->kept.blob.bytes;
         p->done_n++;
     }
-    p->parts = NULL;
-    p->parts_n = 0;
+    if (p->some_n > 0 && p->s.recalled)
+        p->s.recalled(p->s.arg, p->some_n, bytes);
+    p->some = NULL;
+    p->some_n = 0;
     pump(p);
 }
 
 static void run_flush(struct dz_work *w)
 {
     struct crawl_pages *p = dz_container(w, struct crawl_pages, work);
-    pthread_mutex_lock(&p->batch_lock);
-    p->work_code = dz_store_batch_commit(p->batch, &p->work_err);
-    pthread_mutex_unlock(&p->batch_lock);
-    if (p->work_code == DZ_OK)
-        p->work_code =
-            dz_catalog_part_put(p->s.env->catalog, dz_source_info_of(p->s.source)->id,
-                                dz_str_of(p->chapter), p->parts, p->parts_n, &p->work_err);
+    p->work_code = p->s.keeper->type->sync(p->s.keeper, p->some, p->some_n, &p->work_err);
+}
+
+static void flushed(struct crawl_pages *p)
+{
+    p->flushing = false;
+    dz_freep(&p->some);
+    p->some_n = 0;
 }
 
 static void on_flushed(struct dz_work *w)
 {
     struct crawl_pages *p = dz_container(w, struct crawl_pages, work);
-    p->flushing = false;
-    free(p->parts);
-    p->parts = NULL;
-    p->parts_n = 0;
+    flushed(p);
     if (p->work_code != DZ_OK) {
-        fail(p, kind_of_code(p->work_code), -1, "%s: pages not stored: %s", p->label,
+        fail(p, crawl_kind_of_code(p->work_code), -1, "%s: pages not stored: %s", p->label,
              p->work_err.text);
         let_go(p);
     }
@@ -209,23 +177,21 @@ static void submit(struct crawl_pages *p, void (*run)(struct dz_work *),
     struct dz_err err; /* work_code and work_err are the worker's from here on */
     if (dz_pool_submit(p->s.env->pool, &p->work, &err) == DZ_OK)
         return;
-    p->flushing = false;
-    free(p->parts);
-    p->parts = NULL;
+    flushed(p);
     fail(p, DZ_SOURCE_UNAVAILABLE, -1, "%s: %s", p->label, err.text);
     let_go(p);
 }
 
 static void flush(struct crawl_pages *p)
 {
-    p->parts = dz_alloc(p->unkept * sizeof(*p->parts));
-    p->parts_n = 0;
+    p->some = dz_alloc(p->unkept * sizeof(*p->some));
+    p->some_n = 0;
     for (size_t i = 0; i < p->n; i++) {
         struct page *g = &p->v[i];
         if (g->state != MADE)
             continue;
         g->state = KEPT;
-        p->parts[p->parts_n++] = (struct dz_part_rec){g->at, g->url, g->mtime_s, g->blob};
+        p->some[p->some_n++] = g->kept;
     }
     p->unkept = 0;
     p->flush_due = false;
@@ -247,17 +213,15 @@ static void run_make(struct dz_work *w)
     if (g->code != DZ_OK)
         return;
     g->no_key = out.no_key;
-    g->dropped = out.dropped;
-    g->blob = (struct dz_blob_rec){0};
+    g->kept.dropped = out.dropped;
+    g->kept.blob = (struct dz_blob_rec){0};
     if (!out.dropped) {
-        struct dz_blob_stat stat;
         dz_str kept = out.bytes.n ? dz_buf_str(&out.bytes) : came;
-        pthread_mutex_lock(&p->batch_lock);
-        g->code = dz_store_batch_put_bytes(p->batch, kept, &stat, &g->err);
-        pthread_mutex_unlock(&p->batch_lock);
-        if (g->code == DZ_OK)
-            g->blob = (struct dz_blob_rec){stat.sha, stat.bytes, out.info.width, out.info.height,
-                                           dz_str_of(dz_media_mime(out.info.type))};
+        g->kept.blob = (struct dz_blob_rec){.bytes = kept.n,
+                                            .width = out.info.width,
+                                            .height = out.info.height,
+                                            .mime = dz_str_of(dz_media_mime(out.info.type))};
+        g->code = p->s.keeper->type->put(p->s.keeper, &g->kept, kept, &g->err);
     }
     dz_buf_done(&out.bytes);
 }
@@ -273,7 +237,7 @@ static void again(struct page *g, enum dz_source_kind kind, int64_t retry_after_
     if (last) {
         g->state = FAILED;
         p->ahead--;
-        fail(p, kind, retry_after_ms, "%s: page %u: %s", p->label, g->at + 1, text);
+        fail(p, kind, retry_after_ms, "%s: page %u: %s", p->label, g->kept.at + 1, text);
         let_go(p);
         pump(p);
         return;
@@ -290,7 +254,7 @@ static void on_made(struct dz_work *w)
     struct crawl_pages *p = g->all;
     dz_body_unref(&g->body);
     if (g->code != DZ_OK) {
-        enum dz_source_kind kind = kind_of_code(g->code);
+        enum dz_source_kind kind = crawl_kind_of_code(g->code);
         if (kind == DZ_SOURCE_PARSE && ++g->broken >= BROKEN_TRIES)
             g->tries = CRAWL_PAGE_TRIES;
         again(g, kind, -1, g->err.text);
@@ -300,14 +264,13 @@ static void on_made(struct dz_work *w)
     p->ahead--;
     p->done_n++;
     p->unkept++;
-    p->bytes += g->blob.bytes;
     if (g->no_key && !p->told_key) {
         p->told_key = true;
         if (p->s.note)
             p->s.note(p->s.arg, "pages without a key are kept as they came");
     }
     if (p->s.progress)
-        p->s.progress(p->s.arg, p->done_n, p->n, g->blob.bytes);
+        p->s.progress(p->s.arg, p->done_n, p->n, g->kept.blob.bytes);
     pump(p);
 }
 
@@ -320,33 +283,6 @@ static void make(struct page *g, struct dz_body *body)
         return;
     dz_body_unref(&g->body);
     again(g, DZ_SOURCE_UNAVAILABLE, -1, g->err.text);
-}
-
-static enum dz_source_kind kind_of_status(int status)
-{
-    if (status == 404)
-        return DZ_SOURCE_NOT_FOUND;
-    if (status == 410)
-        return DZ_SOURCE_GONE;
-    if (status == 401 || status == 403)
-        return DZ_SOURCE_AUTH;
-    return status == 429 ? DZ_SOURCE_RATE_LIMITED : DZ_SOURCE_UNAVAILABLE;
-}
-
-static enum dz_source_kind kind_of_fetch(const struct dz_fetch_res *res)
-{
-    switch (res->kind) {
-    case DZ_FETCH_FORBIDDEN:
-    case DZ_FETCH_BAD_URL:
-        return DZ_SOURCE_BAD_URL;
-    case DZ_FETCH_TOO_LARGE:
-    case DZ_FETCH_REDIRECTS:
-        return DZ_SOURCE_PARSE;
-    case DZ_FETCH_PAUSED:
-        return DZ_SOURCE_RATE_LIMITED;
-    default:
-        return DZ_SOURCE_UNAVAILABLE;
-    }
 }
 
 /* Last-Modified of the site, else now. */
@@ -374,55 +310,68 @@ static void on_fetched(void *arg, struct dz_fetch_res *res)
         return;
     }
     if (came) {
-        g->mtime_s = mtime_of(res);
+        g->kept.mtime_s = mtime_of(res);
         p->biggest = res->body->n > p->biggest ? res->body->n : p->biggest;
         make(g, res->body);
         return;
     }
     char text[320];
-    enum dz_source_kind kind;
-    if (res->kind == DZ_FETCH_OK) {
-        kind = kind_of_status(res->status);
+    enum dz_source_kind kind = dz_source_kind_of_fetch(res);
+    if (kind == DZ_SOURCE_OK)
+        kind = DZ_SOURCE_UNAVAILABLE; /* an answer, but not the picture */
+    dz_str url = g->kept.url;
+    if (res->kind == DZ_FETCH_OK)
         snprintf(text, sizeof(text), "the site answered %d for %.*s", res->status,
-                 (int)(g->url.n < 200 ? g->url.n : 200), g->url.p);
-    } else {
-        kind = kind_of_fetch(res);
+                 (int)(url.n < 200 ? url.n : 200), url.p);
+    else
         snprintf(text, sizeof(text), "%s", res->err.text);
-    }
     if (!dz_source_kind_of(kind)->retried || res->kind == DZ_FETCH_PAUSED)
         g->tries = CRAWL_PAGE_TRIES; /* asking again would be told the same */
     again(g, kind, res->retry_after_ms, text);
 }
 
-static void start(struct page *g)
+void crawl_fetch_picture(const struct crawl_env *env, struct dz_source *source, dz_str url,
+                         const json_t *headers, int64_t delay_ms,
+                         void (*done)(void *arg, struct dz_fetch_res *res), void *arg,
+                         struct dz_fetch_call **ret_call)
 {
-    struct crawl_pages *p = g->all;
-    json_t *headers = json_object_get(g->spec, "headers");
     struct dz_fetch_header fields[64];
     size_t n = 0;
     const char *name;
     json_t *value;
-    json_object_foreach(headers, name, value)
+    json_object_foreach((json_t *)headers, name, value)
     {
         if (n < DZ_LEN(fields))
             fields[n++] = (struct dz_fetch_header){
                 dz_str_of(name), {json_string_value(value), json_string_length(value)}};
     }
-    int64_t delay_ms = dz_source_info_of(p->s.source)->page_delay_ms;
     struct dz_fetch_req req = {
-        .policy = dz_source_policy(p->s.source),
-        .url = g->url,
+        .policy = dz_source_policy(source),
+        .url = url,
         .headers = fields,
         .headers_n = n,
         .cache = DZ_FETCH_NO_STORE,
         .delay_ms = delay_ms,
         .body_max = CRAWL_PAGE_BYTES_MAX,
-        .done = on_fetched,
-        .arg = g,
+        .done = done,
+        .arg = arg,
     };
+    dz_fetch_start(env->fetch, &req, ret_call);
+}
+
+static int64_t delay_of(const struct crawl_pages *p)
+{
+    int64_t delay_ms = dz_source_info_of(p->s.source)->page_delay_ms;
+    return delay_ms > p->s.page_delay_ms ? delay_ms : p->s.page_delay_ms;
+}
+
+static void start(struct page *g)
+{
+    struct crawl_pages *p = g->all;
     g->state = FETCHING;
     g->tries++;
-    dz_fetch_start(p->s.env->fetch, &req, &g->call);
+    crawl_fetch_picture(p->s.env, p->s.source, g->kept.url, json_object_get(g->spec, "headers"),
+                        delay_of(p), on_fetched, g, &g->call);
 }
 
 static void on_retry(struct dz_loop *l, struct dz_timer *t)
@@ -437,38 +386,23 @@ static void on_retry(struct dz_loop *l, struct dz_timer *t)
 static void end(struct crawl_pages *p)
 {
     p->ended = true;
-    size_t kept_n = 0;
+    struct crawl_kept *v = dz_arena_alloc(p->arena, (p->n ? p->n : 1) * sizeof(*v));
+    size_t n = 0;
     for (size_t i = 0; i < p->n; i++)
-        kept_n += !p->v[i].dropped;
-    if (kept_n == 0)
+        if (!p->v[i].kept.dropped)
+            v[n++] = p->v[i].kept;
+    if (n == 0)
         fail(p, DZ_SOURCE_PARSE, -1, "%s: all of its pages are blank", p->label);
-    if (p->fail.kind != DZ_SOURCE_OK) {
+    if (p->fail.kind != DZ_SOURCE_OK)
         p->s.ended(p->s.arg, &p->fail, NULL, 0);
-        return;
-    }
-    struct dz_page_rec *v = dz_arena_alloc(p->arena, (p->n ? p->n : 1) * sizeof(*v));
-    uint32_t n = 0;
-    for (size_t i = 0; i < p->n; i++) {
-        const struct page *g = &p->v[i];
-        if (g->dropped)
-            continue;
-        struct dz_url u;
-        dz_str name = {NULL, 0};
-        if (dz_url_parse(g->url, &u, NULL) == DZ_OK)
-            name = dz_str_after(u.path, dz_str_rchr(u.path, '/'));
-        v[n] = (struct dz_page_rec){.number = n + 1,
-                                    .mtime_s = g->mtime_s,
-                                    .blob = g->blob,
-                                    .name = dz_str_sub(name, 0, 255)};
-        n++;
-    }
-    p->s.ended(p->s.arg, NULL, v, n);
+    else
+        p->s.ended(p->s.arg, NULL, v, n);
 }
 
 /* Few until one has shown how large they are; of large ones few at all times. */
 static size_t ahead_max(const struct crawl_pages *p)
 {
-    if (dz_source_info_of(p->s.source)->page_delay_ms > 0)
+    if (delay_of(p) > 0)
         return 1;
     if (p->biggest == 0)
         return AHEAD_UNKNOWN;
@@ -493,7 +427,7 @@ static void pump(struct crawl_pages *p)
     }
     bool over = p->ahead == 0 && (p->fail.kind != DZ_SOURCE_OK || p->next == p->n);
     bool due = over || p->flush_due || p->unkept >= FLUSH_EVERY;
-    if (!p->flushing && p->unkept > 0 && p->batch && due)
+    if (!p->flushing && p->unkept > 0 && due)
         flush(p);
     else if (p->unkept > 0 && !p->flush_due && p->flush.at == 0)
         dz_timer_set(p->s.env->loop, &p->flush, FLUSH_AFTER_MS, on_flush_due);
@@ -530,19 +464,18 @@ struct crawl_pages *crawl_pages_new(const struct crawl_pages_spec *s)
     p->s = *s;
     p->s.source = dz_source_ref(s->source);
     p->s.list = json_incref(s->list);
-    p->chapter = dz_str_dup(s->chapter);
     p->label = dz_str_dup(s->label);
     p->arena = dz_arena_new(64 * DZ_MIB);
     p->fail.retry_after_ms = -1;
-    pthread_mutex_init(&p->batch_lock, NULL);
     p->n = json_array_size(s->list);
     p->v = dz_zalloc((p->n ? p->n : 1) * sizeof(*p->v));
     for (size_t i = 0; i < p->n; i++) {
         json_t *spec = json_array_get(s->list, i), *url = json_object_get(spec, "url");
-        p->v[i] = (struct page){.all = p,
-                                .at = (uint32_t)i,
-                                .spec = spec,
-                                .url = {json_string_value(url), json_string_length(url)}};
+        p->v[i] = (struct page){
+            .all = p,
+            .spec = spec,
+            .kept = {.at = (uint32_t)i, .url = {json_string_value(url), json_string_length(url)}},
+        };
     }
     if (p->n > DZ_CHAPTER_PAGES_MAX)
         fail(p, DZ_SOURCE_PARSE, -1, "%s: %zu pages, at most %u are taken", p->label, p->n,
@@ -578,12 +511,9 @@ void crawl_pages_free(struct crawl_pages **pp)
     dz_assert(p->ended);
     dz_timer_stop(p->s.env->loop, &p->soon);
     dz_timer_stop(p->s.env->loop, &p->flush);
-    dz_store_batch_free(&p->batch);
-    pthread_mutex_destroy(&p->batch_lock);
     dz_source_unref(&p->s.source);
     json_decref(p->s.list);
     dz_arena_free(&p->arena);
-    free(p->chapter);
     free(p->label);
     free(p->v);
     free(p);

@@ -7,6 +7,7 @@
  * did. Loop thread, but for what apply.c does. Odd: ids and keys of kept chapters are held for the
  * whole pass, so that the catalog is read once however many chapters come.
  */
+#include "crawl/keep_int.h"
 #include "crawl/pass_int.h"
 
 #include <math.h>
@@ -88,10 +89,7 @@ void crawl_pass_trouble(struct crawl_pass *p, const struct dz_source_fail *fail,
 
 void crawl_pass_error(struct crawl_pass *p, const struct dz_err *err, bool counts)
 {
-    struct dz_source_fail fail = {.retry_after_ms = -1};
-    fail.kind = dz_code_retries(err->code) || err->code == DZ_IO || err->code == DZ_CONFLICT
-                    ? DZ_SOURCE_UNAVAILABLE
-                    : DZ_SOURCE_PARSE;
+    struct dz_source_fail fail = {.kind = crawl_kind_of_code(err->code), .retry_after_ms = -1};
     snprintf(fail.text, sizeof(fail.text), "%s", err->text);
     crawl_pass_trouble(p, &fail, counts);
 }
@@ -445,10 +443,17 @@ static void chapter_failed(struct crawl_pass *p, const struct dz_source_fail *fa
     crawl_pass_next(p, crawl_pass_is_site(fail) ? STAGE_STATUS : STAGE_CHAPTER);
 }
 
+static void free_pages(struct crawl_pass *p)
+{
+    crawl_pages_free(&p->pages);
+    crawl_keeper_free(&p->keeper);
+    dz_freep(&p->page_recs);
+}
+
 static void on_chapter_put(struct crawl_pass *p)
 {
     struct pass_new *f = &p->fresh[p->fresh_at];
-    crawl_pages_free(&p->pages);
+    free_pages(p);
     if (p->work_code != DZ_OK) {
         struct dz_source_fail fail = {.kind = DZ_SOURCE_UNAVAILABLE, .retry_after_ms = -1};
         snprintf(fail.text, sizeof(fail.text), "%.*s: not stored: %s", DZ_STR_FMT(f->label),
@@ -475,7 +480,21 @@ static void on_chapter_put(struct crawl_pass *p)
     crawl_pass_next(p, STAGE_CHAPTER);
 }
 
-static void on_pages(void *arg, const struct dz_source_fail *fail, const struct dz_page_rec *pages,
+/* Texts are those of p->pages. */
+static struct dz_page_rec *records(const struct crawl_kept *pages, size_t n)
+{
+    struct dz_page_rec *v = dz_alloc(n * sizeof(*v));
+    for (size_t i = 0; i < n; i++)
+        v[i] = (struct dz_page_rec){
+            .number = (uint32_t)i + 1,
+            .mtime_s = pages[i].mtime_s,
+            .blob = pages[i].blob,
+            .name = dz_str_sub(crawl_url_file(pages[i].url), 0, 255),
+        };
+    return v;
+}
+
+static void on_pages(void *arg, const struct dz_source_fail *fail, const struct crawl_kept *pages,
                      size_t n)
 {
     struct crawl_pass *p = arg;
@@ -484,10 +503,11 @@ static void on_pages(void *arg, const struct dz_source_fail *fail, const struct 
     p->j->requests += crawl_pages_requests(p->pages);
     if (fail) {
         struct dz_source_fail copy = *fail;
-        crawl_pages_free(&p->pages);
+        free_pages(p);
         chapter_failed(p, &copy);
         return;
     }
+    p->page_recs = records(pages, n);
     const json_t *rec = f->rec;
     json_t *title = json_object_get(rec, "title");
     dz_str volume = crawl_pass_text(p, json_object_get(rec, "volume"));
@@ -504,7 +524,7 @@ static void on_pages(void *arg, const struct dz_source_fail *fail, const struct 
         .page_count = (uint32_t)n,
         .origin = crawl_pass_text(p, json_object_get(rec, "url")),
         .origin_stamp = DZ_S("crawl"),
-        .pages = pages,
+        .pages = p->page_recs,
         .pages_n = n,
     };
     crawl_pass_work(p, crawl_run_chapter, on_chapter_put);
@@ -540,11 +560,12 @@ static void on_page_list(struct crawl_pass *p, const struct dz_source_result *re
     p->j->total += n;
     crawl_tell(p->j,
                &(struct dz_crawl_event){.kind = DZ_CRAWL_CHAPTER, .chapter = f->key, .total = n});
+    p->keeper = crawl_keep_store(p->j->env, p->source_id, f->id);
     struct crawl_pages_spec spec = {
         .env = p->j->env,
         .source = p->j->source,
+        .keeper = p->keeper,
         .list = res->value,
-        .chapter = f->id,
         .label = f->label,
         .progress = on_progress,
         .note = on_note,
@@ -670,7 +691,7 @@ void crawl_pass_free(struct crawl_pass **pp)
     dz_assert(p->busy == BUSY_NOT);
     dz_timer_stop(p->j->env->loop, &p->soon);
     dz_source_run_free(&p->run);
-    crawl_pages_free(&p->pages);
+    free_pages(p);
     json_decref(p->list);
     json_decref(p->cover_lists[0]);
     json_decref(p->cover_lists[1]);

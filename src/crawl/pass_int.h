@@ -90,6 +90,8 @@ struct crawl_pass {
     } * fresh;
     size_t fresh_n, fresh_at;
     struct crawl_pages *pages;
+    struct crawl_keeper *keeper;   /* of pages */
+    struct dz_page_rec *page_recs; /* of chapter */
     struct dz_chapter_rec chapter;
 
     /* changes on their way to the catalog */
