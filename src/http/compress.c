@@ -294,7 +294,7 @@ struct packer {
     enum dz_http_encoding how;
     struct coder *coder; /* from the first read to the end */
     enum op op;
-    bool ended;
+    bool ended, fed;        /* has taken something in since the last flush */
     size_t held_at, held_n; /* output that found no room yet */
     char held[HELD_BYTES];
     dz_str rest; /* of input */
@@ -357,9 +357,15 @@ static ssize_t packer_read(struct dz_http_source *source, char *p, size_t n)
                 s->op = OP_FLUSH;
             } else {
                 ssize_t got = take_in(s);
-                if (got < 0)
+                if (got == -EAGAIN && !s->fed)
+                    return room < n ? (ssize_t)(n - room) : got;
+                if (got < 0 && got != -EAGAIN)
                     return got;
-                work += (size_t)got + WORK_OF_A_READ;
+                if (got < 0) /* what is there leaves before the wait */
+                    s->op = OP_FLUSH;
+                else
+                    work += (size_t)got + WORK_OF_A_READ;
+                s->fed = true;
             }
         }
         bool done;
@@ -370,6 +376,7 @@ static ssize_t packer_read(struct dz_http_source *source, char *p, size_t n)
             coder_give(s->lane, &s->coder);
         } else if (done && s->op == OP_FLUSH) {
             s->op = OP_GO_ON;
+            s->fed = false;
             if (room < n)
                 break;
             work = 0;
@@ -402,7 +409,7 @@ struct dz_http_source *dz_http_compress_source(struct dz_http_lane *lane, enum d
     s->how = how;
     s->coder = NULL;
     s->op = OP_GO_ON;
-    s->ended = false;
+    s->ended = s->fed = false;
     s->rest = (dz_str){0};
     s->held_at = s->held_n = 0;
     coders_of(lane)->sources_n++;

@@ -298,6 +298,15 @@ static void on_writable(struct dz_http_conn *c)
     dz_http_settle(c);
 }
 
+/* The answer's source has nothing to send. A client that closed its side may still want content
+ * that ends; what goes on for ever has nobody left to end it. */
+static void while_waiting(struct dz_http_conn *c, uint32_t events)
+{
+    uint32_t over = EPOLLERR | EPOLLHUP | (dz_http_stream_is_endless(c) ? EPOLLRDHUP : 0u);
+    if (events & over)
+        dz_http_drop(c);
+}
+
 void dz_http_conn_event(struct dz_http_conn *c, uint32_t events)
 {
     if (c->h2 && c->state == CONN_READ) {
@@ -317,6 +326,10 @@ void dz_http_conn_event(struct dz_http_conn *c, uint32_t events)
         /* What lies there comes first: the end of the input behind it must not cut it short. */
         forget_resume(c);
         dz_http_run(c);
+        return;
+    }
+    if (dz_http_stream_waits(c)) {
+        while_waiting(c, events);
         return;
     }
     if ((c->send || c->streaming) && (events & (EPOLLOUT | EPOLLERR | EPOLLHUP))) {
@@ -445,6 +458,19 @@ void dz_http_linger(struct dz_http_conn *c)
     c->wire->arm(c, EPOLLIN);
 }
 
+/* No timer, since nothing is owed in either direction. */
+static void settle_waiting(struct dz_http_conn *c)
+{
+    bool endless = dz_http_stream_is_endless(c);
+    if (endless && c->lane->stopping) { /* it was asked, or has begun since */
+        dz_http_drop(c);
+        return;
+    }
+    dz_timer_stop(c->lane->loop, &c->timer);
+    c->timed = TIMED_NOT;
+    c->wire->arm(c, endless ? EPOLLRDHUP : 0);
+}
+
 void dz_http_settle(struct dz_http_conn *c)
 {
     if (c->busy)
@@ -472,6 +498,10 @@ void dz_http_settle(struct dz_http_conn *c)
     }
     if (c->state == CONN_READ && !c->in && c->lane->stopping) {
         dz_http_drop(c);
+        return;
+    }
+    if (dz_http_stream_waits(c)) {
+        settle_waiting(c);
         return;
     }
     switch ((enum dz_http_conn_state)c->state) {
@@ -503,6 +533,11 @@ void dz_http_conn_stop(struct dz_http_conn *c)
 {
     if (c->h2 && c->state == CONN_READ) {
         dz_http_h2_stop(c);
+        return;
+    }
+    if (dz_http_stream_waits(c) && dz_http_stream_is_endless(c)) {
+        (void)dz_http_stream_wake(c);
+        dz_http_resume_soon(c); /* not now: handlers of requests behind it may run */
         return;
     }
     /* A request that has arrived and that nobody has read yet is still answered. */

@@ -207,6 +207,10 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
             h->ack_due_ms = 0;
         h->begun = true;
         return 0;
+    case NGHTTP2_GOAWAY: /* it asks nothing more, and waits for what it has asked */
+        h->leaving = true;
+        dz_http_streams_end(h);
+        return 0;
     case NGHTTP2_PING:
         if ((hd->flags & NGHTTP2_FLAG_ACK) && h->notified &&
             memcmp(frame->ping.opaque_data, notice_ping, sizeof(notice_ping)) == 0)
@@ -607,6 +611,7 @@ static bool wants_input(const struct dz_http_h2 *h)
 static void input_ended(struct dz_http_h2 *h)
 {
     h->eof = true;
+    dz_http_streams_end(h);
     for (struct dz_http_stream *s = h->streams; s; s = s->next)
         if (!s->gone && !s->ended && !s->answered)
             (void)nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_CANCEL);
@@ -754,6 +759,7 @@ static void begin_stop(struct dz_http_h2 *h)
     if (h->stopping || !h->session)
         return;
     h->stopping = true;
+    dz_http_streams_end(h);
     if (h->streams_n == 0 && !c->wire->readable(c)) {
         say_last(h);
         return;

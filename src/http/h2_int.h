@@ -110,6 +110,8 @@ struct dz_http_stream {
     bool answered;
     bool moving; /* bytes are expected, one way or the other */
     bool aged;   /* there was a look at the rate before */
+    bool waits;  /* its source has nothing now */
+    bool sized;  /* its source has `left` more bytes; else nobody knows */
     bool has_priority;
 
     /* The answer. */
@@ -118,7 +120,7 @@ struct dz_http_stream {
     char *heap;
     struct dz_http_source *source;
     struct dz_buf copied; /* pieces that would have gone away */
-    uint64_t left;        /* of the pieces */
+    uint64_t left;        /* of the pieces, or of a source with a known length */
     uint64_t sent;        /* of the content */
     int status;
     size_t piece_at, pieces_n;
@@ -164,6 +166,7 @@ struct dz_http_h2 {
     bool begun;    /* the peer's first SETTINGS have come */
     bool want_out; /* there is more to send, but others get their turn first */
     bool eof;      /* the peer sends no more */
+    bool leaving;  /* the peer said GOAWAY */
     bool stopping; /* the server's stop was told to this connection */
     bool notified, last_said;
     bool ending; /* nothing more but what lies in rest */
@@ -190,6 +193,8 @@ void dz_http_stream_free_spare(struct dz_http_h2_lane *lane);
 /* One field of the head; 0, or NGHTTP2_ERR_CALLBACK_FAILURE with h2->error. */
 int dz_http_stream_field(struct dz_http_stream *s, dz_str name, dz_str value);
 int dz_http_stream_data(struct dz_http_stream *s, dz_str bytes);
+/* Asks the sources that wait and know no end once more: the connection is about to end. */
+void dz_http_streams_end(struct dz_http_h2 *h);
 /* Its head or its body is whole, or it cannot become so. */
 void dz_http_stream_make_ready(struct dz_http_stream *s);
 /* Looks at one that was made ready; a handler may run. */

@@ -512,6 +512,41 @@ static void take_content(struct dz_http_stream *s, struct dz_http_answer *a)
     s->file = a->file && s->pieces_n > 0 ? dz_file_ref(a->file) : NULL;
     s->heap = dz_take(&a->take_heap);
     s->source = dz_take(&a->take_source);
+    s->sized = s->source && a->sized;
+    if (s->sized)
+        s->left = a->bytes;
+}
+
+static bool is_ending(const struct dz_http_h2 *h)
+{
+    return h->conn->lane->stopping || h->leaving || h->eof;
+}
+
+bool dz_http_h2_is_ending(const struct dz_http_conn *c)
+{
+    return is_ending(c->h2);
+}
+
+static bool resume(struct dz_http_stream *s)
+{
+    if (s->gone || !s->waits)
+        return false;
+    s->waits = false;
+    set_moving(s, true);
+    return nghttp2_session_resume_data(s->h2->session, s->id) == 0;
+}
+
+void dz_http_h2_wake(struct dz_http_stream *s)
+{
+    if (resume(s))
+        dz_http_resume_soon(s->h2->conn);
+}
+
+void dz_http_streams_end(struct dz_http_h2 *h)
+{
+    for (struct dz_http_stream *s = h->streams; s; s = s->next)
+        if (!s->sized)
+            (void)resume(s);
 }
 
 static ssize_t read_content(nghttp2_session *session, int32_t id, uint8_t *to, size_t n,
@@ -528,11 +563,19 @@ static ssize_t read_content(nghttp2_session *session, int32_t id, uint8_t *to, s
         *flags |= NGHTTP2_DATA_FLAG_EOF;
         return (ssize_t)s->left;
     }
+    if (s->sized && n > s->left)
+        n = (size_t)s->left;
     ssize_t got = s->source->read(s->source, (char *)to, n);
-    if (got < 0)
+    if (got == -EAGAIN && (s->sized || !is_ending(s->h2))) {
+        s->waits = true;
+        set_moving(s, false); /* nothing waits to be sent */
+        return NGHTTP2_ERR_DEFERRED;
+    }
+    if (got < 0 || (got == 0 && s->sized))
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* RST_STREAM with INTERNAL_ERROR */
     dz_assert((size_t)got <= n);
-    if (got == 0)
+    s->left -= s->sized ? (uint64_t)got : 0;
+    if (got == 0 || (s->sized && s->left == 0))
         *flags |= NGHTTP2_DATA_FLAG_EOF;
     s->sent += (size_t)got;
     s->seen += (size_t)got;

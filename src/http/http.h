@@ -128,23 +128,45 @@ void dz_http_reply_file(struct dz_http_req *r, struct dz_body *prepared, struct 
 
 /* Content that is made while it is sent. Used on the loop's thread only. */
 struct dz_http_source {
-    /* Up to n bytes into p: how many (> 0), 0 at the end, or a negative errno when it broke: then
-     * the connection (HTTP/2: the stream) is cut, since the status has left. Must not block and
-     * does a bounded piece of work a call, so that others get their turn: fewer than n bytes say
-     * that this was it for now. */
+    /* Up to n bytes into p: how many (> 0), 0 at the end, -EAGAIN when there is nothing to send
+     * now, or another negative errno when it broke: then the connection (HTTP/2: the stream) is
+     * cut, since the status has left. Must not block and does a bounded piece of work a call, so
+     * that others get their turn: fewer than n bytes say that this was it for now. */
     ssize_t (*read)(struct dz_http_source *s, char *p, size_t n);
     void (*free)(struct dz_http_source **s);
 };
 void dz_http_source_free(struct dz_http_source **s);
 
+/* The source of r's answer, which said -EAGAIN, has something again, or its end: it is read later
+ * in this turn of the loop. At any time from the reply until the source is freed, on the loop's
+ * thread; harmless when it does not wait. While a source waits no timeout cuts the answer; what it
+ * has made before and the peer does not take is cut as any answer is. A source of unknown length
+ * that waits is cut when the peer closes its side, HTTP/2's RST_STREAM and GOAWAY included, and
+ * when the server stops; before the latter, and before GOAWAY ends it, it is asked once more, and
+ * dz_http_is_ending() says that it should end. */
+void dz_http_source_wake(struct dz_http_req *r);
+bool dz_http_is_ending(const struct dz_http_req *r);
+
 /* An answer whose length nobody knows yet: chunked in HTTP/1.1, ended by close in HTTP/1.0, DATA
  * frames in HTTP/2. Takes the source, which is not read for HEAD, 304 and 412. Text types are
  * compressed on the way as the client accepts (ties: zstd, br, gzip, identity), unless meta names
- * an encoding ("identity": as it is); the ETag is then one of the encoding: "x-zs", "x-br", "x-gz".
+ * an encoding ("identity": as it is) or they are text/event-stream, where each event leaves at
+ * once; the ETag is then one of the encoding: "x-zs", "x-br", "x-gz".
  * No Range. The request, its arena included, lives until the last byte is made; then the answer is
  * logged. A source that breaks before its first byte is answered with 500. */
 void dz_http_reply_source(struct dz_http_req *r, const struct dz_http_meta *m,
                           struct dz_http_source *take_source);
+
+/* Content of a known length that is made while it is sent: exact Content-Length, and Range,
+ * If-Range, the other conditions and HEAD as dz_http_reply_prepared() has them; never compressed.
+ * `open` gives the source of `n` bytes (> 0) at `from`, or NULL when it cannot: 500. It is called
+ * before the head leaves, once, or with several ranges once for each, in the order of the answer,
+ * and not at all for HEAD, 304, 412 and 416. A source that ends early or breaks cuts the answer;
+ * more than n bytes are not asked for. m and arg are used inside this call only; the request with
+ * its arena lives as long as the sources do. */
+typedef struct dz_http_source *dz_http_open_fn(void *arg, uint64_t from, uint64_t n);
+void dz_http_reply_content(struct dz_http_req *r, const struct dz_http_meta *m, uint64_t bytes,
+                           dz_http_open_fn *open, void *arg);
 
 /* One-off answer: takes the buffer's bytes (left empty). Text types of 500 bytes or more are
  * compressed as the client accepts, unless meta names an encoding; those over 64 KiB while they are

@@ -450,6 +450,8 @@ void dz_http_h2_answer(struct dz_http_request *q, struct dz_http_answer *a);
 /* Whether the stream keeps its request, because the content is still being made. */
 bool dz_http_h2_lasts(const struct dz_http_stream *s);
 bool dz_http_h2_is_gone(const struct dz_http_stream *s); /* nobody listens any more */
+void dz_http_h2_wake(struct dz_http_stream *s);          /* its source may have something again */
+bool dz_http_h2_is_ending(const struct dz_http_conn *c); /* the peer said that it goes */
 void dz_http_h2_released(struct dz_http_stream *s);      /* its request was given back */
 /* For conn.c. `lost`: the wire is gone; `owes`: handlers still have requests of it. */
 void dz_http_h2_event(struct dz_http_conn *c, uint32_t events);
@@ -504,7 +506,8 @@ struct dz_http_answer {
     struct dz_body *body; /* borrowed; block (when set) and pieces lie in it */
     struct dz_file *file; /* borrowed */
     char *take_heap;      /* pieces lie in it; freed by whoever is done with it */
-    struct dz_http_source *take_source; /* the content, then without pieces and of unknown length */
+    struct dz_http_source *take_source; /* the content, then without pieces */
+    bool sized;                         /* it has `bytes`; else nobody knows how many */
     size_t pieces_n;
     struct dz_http_piece piece[HTTP_PIECES_MAX];
 };
@@ -529,11 +532,24 @@ bool dz_http_stream_begin(struct dz_http_request *q, struct dz_http_answer *a,
 bool dz_http_stream_is_chunked(const struct dz_http_streaming *s);
 /* a is written; if there is more, or may be, the connection is `streaming` from now on. */
 void dz_http_stream_began(struct dz_http_streaming *take_s, struct dz_http_answer *a);
-/* Makes a bounded piece and writes it. Only when nothing waits to be sent. May drop c. */
+/* Makes a bounded piece and writes it, unless the source waits. Only when nothing waits to be sent.
+ * May drop c. */
 void dz_http_stream_more(struct dz_http_conn *c);
+/* The source has nothing now, and all it has made has left. */
+bool dz_http_stream_waits(const struct dz_http_conn *c);
+/* The same of a source without a known length: it may wait for ever. */
+bool dz_http_stream_is_endless(const struct dz_http_conn *c);
+/* It is asked again with dz_http_stream_more(); false: it did not wait. */
+bool dz_http_stream_wake(struct dz_http_conn *c);
 /* The end, good or bad: frees the source, counts the answer, gives the request back. */
 void dz_http_stream_over(struct dz_http_conn *c);
 struct dz_http_source *dz_http_memory_source(char *take_heap, size_t n);
+/* Sources one after the other, so many bytes of each; an early end breaks it. Takes the sources. */
+struct dz_http_part {
+    struct dz_http_source *source;
+    uint64_t bytes;
+};
+struct dz_http_source *dz_http_joined_source(const struct dz_http_part *take_parts, size_t n);
 
 /* respond.c: answers that the server makes itself, through options.error_body; `why` may be NULL.
  * */

@@ -18,6 +18,13 @@ void dz_http_source_free(struct dz_http_source **s)
         (*s)->free(s);
 }
 
+static void begin_lines(struct dz_http_request *q)
+{
+    dz_buf_clear(&q->lines);
+    if (DZ_UNLIKELY(q->conn->lane->server->cors_origins != NULL))
+        dz_http_put_cors(q, &q->lines);
+}
+
 /* The request, ready for its one reply; NULL when it has been replied to before. */
 static struct dz_http_request *begin(struct dz_http_req *r)
 {
@@ -29,9 +36,7 @@ static struct dz_http_request *begin(struct dz_http_req *r)
                    "a handler replied twice; the second reply is dropped");
         return NULL;
     }
-    dz_buf_clear(&q->lines);
-    if (DZ_UNLIKELY(q->conn->lane->server->cors_origins != NULL))
-        dz_http_put_cors(q, &q->lines);
+    begin_lines(q);
     return q;
 }
 
@@ -52,6 +57,7 @@ static void answer_lines(struct dz_http_request *q, int status, dz_str body)
     a.file = NULL;
     a.take_heap = NULL;
     a.take_source = NULL;
+    a.sized = false;
     a.pieces_n = 1;
     a.piece[0] = (struct dz_http_piece){body.p, 0, body.n, true};
     a.lines = dz_buf_str(&q->lines);
@@ -92,7 +98,7 @@ static void answer_error(struct dz_http_request *q, int status, const char *why)
 struct content { /* where the content of a prepared response is */
     const struct dz_http_prepared *facts;
     const char *text;   /* header block */
-    const char *memory; /* NULL: in the file */
+    const char *memory; /* NULL: in the file, or to be made */
 };
 
 static struct dz_http_piece part_of(const struct content *c, uint64_t at, uint64_t n)
@@ -216,7 +222,31 @@ static bool narrowed(struct dz_http_request *q, struct dz_http_answer *a, const 
     return true;
 }
 
-static void reply_content(struct dz_http_req *r, struct dz_body *prepared, struct dz_file *file)
+/* What the request asks for of the content, whole or in parts; false: an error was answered. */
+static bool select_content(struct dz_http_request *q, struct dz_http_answer *a,
+                           const struct content *c, struct dz_body *prepared)
+{
+    a->body = prepared;
+    a->file = NULL;
+    a->take_heap = NULL;
+    a->take_source = NULL;
+    a->sized = false;
+    bool may_narrow =
+        c->facts->status == 200 && (q->head.known & (CONDITION_BITS | KNOWN_BIT(KNOWN_RANGE))) != 0;
+    if (!may_narrow || !is_get_or_head(q) || !narrowed(q, a, c)) {
+        a->status = c->facts->status;
+        a->block = block_from(c, 0);
+        a->bytes = c->facts->bytes;
+        a->pieces_n = 1;
+        a->piece[0] = part_of(c, 0, c->facts->bytes);
+    } else if (a->status == 0) {
+        return false;
+    }
+    a->lines = dz_buf_str(&q->lines);
+    return true;
+}
+
+static void reply_kept(struct dz_http_req *r, struct dz_body *prepared, struct dz_file *file)
 {
     struct dz_http_request *q = begin(r);
     if (!q)
@@ -232,33 +262,69 @@ static void reply_content(struct dz_http_req *r, struct dz_body *prepared, struc
     }
     c.memory = file ? NULL : prepared->p + prepared->head_n;
     struct dz_http_answer a;
-    a.body = prepared;
+    if (!select_content(q, &a, &c, prepared))
+        return;
     a.file = file;
-    a.take_heap = NULL;
-    a.take_source = NULL;
-    bool may_narrow =
-        c.facts->status == 200 && (q->head.known & (CONDITION_BITS | KNOWN_BIT(KNOWN_RANGE))) != 0;
-    if (!may_narrow || !is_get_or_head(q) || !narrowed(q, &a, &c)) {
-        a.status = c.facts->status;
-        a.block = block_from(&c, 0);
-        a.bytes = c.facts->bytes;
-        a.pieces_n = 1;
-        a.piece[0] = part_of(&c, 0, c.facts->bytes);
-    } else if (a.status == 0) {
-        return; /* an error was answered */
-    }
-    a.lines = dz_buf_str(&q->lines);
     dz_http_answer(q, &a);
 }
 
 void dz_http_reply_prepared(struct dz_http_req *r, struct dz_body *prepared)
 {
-    reply_content(r, prepared, NULL);
+    reply_kept(r, prepared, NULL);
 }
 
 void dz_http_reply_file(struct dz_http_req *r, struct dz_body *prepared, struct dz_file *file)
 {
-    reply_content(r, prepared, file);
+    reply_kept(r, prepared, file);
+}
+
+/* ---- content that is made while it is sent --------------------------------------------------- */
+
+/* The pieces of an answer as sources: what lies in memory, the heads of several parts, is copied.
+ * False: one cannot be opened. */
+static bool open_pieces(const struct dz_http_answer *a, dz_http_open_fn *open, void *arg,
+                        struct dz_http_source **ret_source)
+{
+    struct dz_http_part part[HTTP_PIECES_MAX];
+    size_t n = 0;
+    for (size_t i = 0; i < a->pieces_n; i++) {
+        const struct dz_http_piece *x = &a->piece[i];
+        struct dz_http_source *s =
+            x->p ? dz_http_memory_source(dz_str_dup((dz_str){x->p, (size_t)x->n}), (size_t)x->n)
+                 : open(arg, x->at, x->n);
+        if (!s) {
+            while (n > 0)
+                dz_http_source_free(&part[--n].source);
+            return false;
+        }
+        part[n++] = (struct dz_http_part){s, x->n};
+    }
+    *ret_source = n == 1 ? part[0].source : dz_http_joined_source(part, n);
+    return true;
+}
+
+void dz_http_reply_content(struct dz_http_req *r, const struct dz_http_meta *m, uint64_t bytes,
+                           dz_http_open_fn *open, void *arg)
+{
+    struct dz_http_request *q = begin(r);
+    if (!q)
+        return;
+    DZ_AUTO(dz_body_unref) struct dz_body *block = dz_http_prepare(m, (dz_str){0}, bytes);
+    struct content c = {.memory = NULL};
+    c.facts = dz_http_prepared_of(block, &c.text);
+    struct dz_http_answer a;
+    if (!select_content(q, &a, &c, block))
+        return;
+    if (r->method != DZ_HTTP_HEAD && a.bytes > 0 && a.pieces_n > 0) {
+        a.sized = true;
+        if (!open_pieces(&a, open, arg, &a.take_source)) {
+            begin_lines(q);
+            answer_error(q, 500, "the content cannot be read");
+            return;
+        }
+    }
+    a.pieces_n = 0;
+    dz_http_answer(q, &a);
 }
 
 /* ---- one-off answers ------------------------------------------------------------------------- */
@@ -296,6 +362,7 @@ static bool is_negotiable(const struct dz_http_meta *m)
 {
     int status = m->status ? m->status : 200;
     return m->content_encoding.n == 0 && status != 206 && dz_http_has_body(status) &&
+           !dz_str_starts(m->content_type, DZ_S("text/event-stream")) &&
            dz_http_is_text_type(m->content_type);
 }
 
@@ -335,6 +402,7 @@ static void send_one_off(struct dz_http_request *q, const struct dz_http_meta *m
     a.body = NULL;
     a.file = NULL;
     a.take_source = take_source;
+    a.sized = false;
     size_t n = 0;
     a.take_heap = body && body->n > 0 ? dz_buf_take(body, &n) : NULL;
     a.bytes = n;

@@ -56,6 +56,8 @@ static void resume_all(struct dz_loop *l, struct dz_msg *m)
             dz_http_settle(c);
         else if (c->state == CONN_READ && c->in)
             dz_http_run(c);
+        else if (c->streaming)
+            dz_http_conn_event(c, EPOLLOUT);
     }
 }
 
@@ -72,6 +74,22 @@ void dz_http_resume_soon(struct dz_http_conn *c)
         lane->resume_msg.fn = resume_all;
         dz_loop_post(lane->loop, &lane->resume_msg);
     }
+}
+
+void dz_http_source_wake(struct dz_http_req *r)
+{
+    struct dz_http_request *q = dz_http_request_of(r);
+    struct dz_http_conn *c = q->conn;
+    if (q->stream)
+        dz_http_h2_wake(q->stream);
+    else if (c && c->request == q && dz_http_stream_wake(c))
+        dz_http_resume_soon(c);
+}
+
+bool dz_http_is_ending(const struct dz_http_req *r)
+{
+    const struct dz_http_conn *c = dz_http_request_of(r)->conn;
+    return c->lane->stopping || (c->h2 && dz_http_h2_is_ending(c));
 }
 
 /* After a reply that came when its handler had returned. */

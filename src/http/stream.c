@@ -6,10 +6,13 @@
  * makes a bounded piece more, once everything before it has left. A connection that streams has one
  * chunk buffer, which a short write hands over to the send list and a later turn makes anew. It
  * keeps its request, and with it the arena and the input that slices point into, until the last
- * byte is made or the connection ends; only then the answer is counted and logged. The lane's
- * thread only.
+ * byte is made or the connection ends; only then the answer is counted and logged. Content of a
+ * known length leaves without chunks. A source that has nothing to say waits without a timer until
+ * it is woken; conn.c looks whether the peer is still there. The lane's thread only.
  */
 #include "http/http_int.h"
+
+#include <errno.h>
 
 /* Room around the content of a chunk: "8000\r\n" before it, "\r\n0\r\n\r\n" behind. */
 #define SIZE_ROOM ((size_t)6)
@@ -19,10 +22,11 @@ _Static_assert(HTTP_CHUNK_BYTES <= 0xFFFF, "a chunk size has four digits");
 struct dz_http_streaming {
     struct dz_http_request *q;
     struct dz_http_source *source;
-    char *buffer; /* NULL: not made yet, or a send has it */
-    uint64_t bytes;
+    char *buffer;          /* NULL: not made yet, or a send has it */
+    uint64_t bytes, whole; /* made; of content with a known length */
     int status;
-    bool chunked;
+    bool chunked, sized;
+    bool waits; /* the source said so, and was not woken since */
 };
 
 enum made { MADE_ALL_IT_COULD, MADE_SHORT, MADE_LAST, MADE_NOTHING_IT_BROKE };
@@ -53,20 +57,24 @@ static enum made make_chunk(struct dz_http_streaming *s, dz_str *ret_bytes)
     if (!s->buffer)
         s->buffer = dz_alloc(SIZE_ROOM + HTTP_CHUNK_BYTES + TAIL_ROOM);
     char *p = s->buffer + SIZE_ROOM;
-    size_t n = 0;
+    size_t n = 0, room = HTTP_CHUNK_BYTES;
+    if (s->sized && s->whole - s->bytes < room)
+        room = (size_t)(s->whole - s->bytes);
     ssize_t got = 1;
-    for (int reads_short = 0; n < HTTP_CHUNK_BYTES && reads_short < 2; reads_short++) {
-        got = s->source->read(s->source, p + n, HTTP_CHUNK_BYTES - n);
+    for (int reads_short = 0; n < room && reads_short < 2; reads_short++) {
+        got = s->source->read(s->source, p + n, room - n);
         if (got <= 0)
             break;
-        dz_assert((size_t)got <= HTTP_CHUNK_BYTES - n);
+        dz_assert((size_t)got <= room - n);
         n += (size_t)got;
     }
-    if (got < 0)
-        return MADE_NOTHING_IT_BROKE;
     s->bytes += n;
-    *ret_bytes = s->chunked ? framed(p, n, got == 0) : (dz_str){p, n};
-    return got == 0 ? MADE_LAST : n < HTTP_CHUNK_BYTES ? MADE_SHORT : MADE_ALL_IT_COULD;
+    s->waits = got == -EAGAIN;
+    bool last = s->sized ? s->bytes == s->whole : got == 0;
+    if ((got < 0 && !s->waits) || (got == 0 && !last))
+        return MADE_NOTHING_IT_BROKE;
+    *ret_bytes = s->chunked ? framed(p, n, last) : (dz_str){p, n};
+    return last ? MADE_LAST : n < room || s->waits ? MADE_SHORT : MADE_ALL_IT_COULD;
 }
 
 static void streaming_free(struct dz_http_streaming **s)
@@ -86,8 +94,10 @@ bool dz_http_stream_begin(struct dz_http_request *q, struct dz_http_answer *a,
     s->q = q;
     s->source = dz_take(&a->take_source);
     s->status = a->status;
-    s->chunked = q->head.version_minor > 0;
-    q->close |= !s->chunked;
+    s->sized = a->sized;
+    s->whole = a->sized ? a->bytes : 0;
+    s->chunked = !s->sized && q->head.version_minor > 0;
+    q->close |= !s->sized && !s->chunked;
     dz_str chunk;
     enum made made = make_chunk(s, &chunk);
     if (made == MADE_NOTHING_IT_BROKE) {
@@ -133,11 +143,31 @@ void dz_http_stream_over(struct dz_http_conn *c)
     dz_http_release(q);
 }
 
+bool dz_http_stream_waits(const struct dz_http_conn *c)
+{
+    return c->streaming && c->streaming->waits && !c->send;
+}
+
+bool dz_http_stream_is_endless(const struct dz_http_conn *c)
+{
+    return !c->streaming->sized;
+}
+
+bool dz_http_stream_wake(struct dz_http_conn *c)
+{
+    bool waited = c->streaming && c->streaming->waits;
+    if (waited)
+        c->streaming->waits = false;
+    return waited;
+}
+
 void dz_http_stream_more(struct dz_http_conn *c)
 {
     struct dz_http_streaming *s = c->streaming;
     uint64_t from = s->bytes;
     enum made made;
+    if (s->waits)
+        return;
     do {
         dz_str chunk;
         made = make_chunk(s, &chunk);
@@ -196,4 +226,47 @@ struct dz_http_source *dz_http_memory_source(char *take_heap, size_t n)
     struct memory_source *m = dz_new(struct memory_source);
     *m = (struct memory_source){{memory_read, memory_free}, take_heap, 0, n};
     return &m->source;
+}
+
+/* ---- several sources, one after the other ---------------------------------------------------- */
+
+struct joined_source {
+    struct dz_http_source source;
+    size_t at, n;
+    struct dz_http_part part[];
+};
+
+static ssize_t joined_read(struct dz_http_source *source, char *p, size_t n)
+{
+    struct joined_source *j = dz_container(source, struct joined_source, source);
+    for (; j->at < j->n; j->at++) {
+        struct dz_http_part *part = &j->part[j->at];
+        if (part->bytes > 0) {
+            ssize_t got =
+                part->source->read(part->source, p, part->bytes < n ? (size_t)part->bytes : n);
+            if (got > 0)
+                part->bytes -= (uint64_t)got;
+            return got == 0 ? -EIO : got;
+        }
+        dz_http_source_free(&part->source);
+    }
+    return 0;
+}
+
+static void joined_free(struct dz_http_source **source)
+{
+    struct joined_source *j = dz_container(dz_take(source), struct joined_source, source);
+    for (size_t i = j->at; i < j->n; i++)
+        dz_http_source_free(&j->part[i].source);
+    dz_freep(&j);
+}
+
+struct dz_http_source *dz_http_joined_source(const struct dz_http_part *take_parts, size_t n)
+{
+    struct joined_source *j = dz_alloc(sizeof(*j) + n * sizeof(j->part[0]));
+    j->source = (struct dz_http_source){joined_read, joined_free};
+    j->at = 0;
+    j->n = n;
+    memcpy(j->part, take_parts, n * sizeof(j->part[0]));
+    return &j->source;
 }

@@ -161,6 +161,8 @@ static bool pump(struct dz_http_test_conn *t)
     uint32_t events = 0;
     if ((t->armed & EPOLLIN) && (t->in_at < t->in.n || (t->eof && !t->eof_seen)))
         events |= EPOLLIN;
+    if ((t->armed & EPOLLRDHUP) && t->eof)
+        events |= EPOLLRDHUP;
     if ((t->armed & EPOLLOUT) && !(t->limited && t->per_write == 0))
         events |= EPOLLOUT;
     if (!events)
