@@ -1,8 +1,8 @@
 /*
  * media: what bytes are. Sniffing by content, dimensions without decoding, JPEG pictures decoded
- * and put together anew (libjpeg, libexif), reading archives (libarchive), HTML and XML with CSS
- * selectors and ComicInfo.xml (libxml2), and what a file name says about series, volume and
- * chapter.
+ * and put together anew (libjpeg, libexif), reading archives (libarchive), laying out ZIP files,
+ * HTML and XML with CSS selectors, ComicInfo.xml (read by libxml2, and written), and what a file
+ * name says about series, volume and chapter.
  *
  * Everything here takes hostile input: sizes, counts, names and nesting have limits, and nothing is
  * trusted because of its extension. Pure functions of their input; any thread; the archive reader
@@ -195,6 +195,43 @@ struct dz_node *dz_node_next(const struct dz_node *n);
 struct dz_node *dz_node_prev(const struct dz_node *n);
 struct dz_node *dz_node_child(const struct dz_node *n); /* the first */
 
+/* ---- writing ZIP ----------------------------------------------------------------------------- */
+
+#define DZ_ZIP_ENTRIES_MAX 1000000u
+#define DZ_ZIP_NAME_MAX 65535u /* also of the comment */
+#define DZ_ZIP_BYTES_MAX ((uint64_t)INT64_MAX / 2)
+
+struct dz_zip_entry {
+    dz_str name; /* UTF-8, '/' between folders, none in front */
+    uint64_t bytes;
+    uint32_t crc; /* dz_crc32 of the bytes */
+};
+/* The layout of a ZIP file with these entries in this order, stored, without data descriptors;
+ * what is not an entry's bytes is all in the plan. Equal input makes equal files. Everything is
+ * copied. DZ_BAD_INPUT (a name, the comment), DZ_TOO_LARGE. */
+struct dz_zip_plan;
+DZ_MUST enum dz_code dz_zip_plan_new(const struct dz_zip_entry *v, size_t n, dz_str comment,
+                                     struct dz_zip_plan **ret_p, struct dz_err *err);
+void dz_zip_plan_free(struct dz_zip_plan **p);
+uint64_t dz_zip_plan_bytes(const struct dz_zip_plan *p);  /* of the whole file */
+uint64_t dz_zip_plan_memory(const struct dz_zip_plan *p); /* that the plan takes */
+/* What stands at one offset of the file, up to where something else begins. */
+struct dz_zip_piece {
+    dz_str bytes; /* n > 0: these, the plan's own */
+    size_t entry; /* else `n` bytes of this entry from its byte `from` on; n > 0 */
+    uint64_t from, n;
+};
+/* false: past the end. Takes log2 of the number of entries. */
+bool dz_zip_plan_piece(const struct dz_zip_plan *p, uint64_t at, struct dz_zip_piece *ret);
+
+/* The comment of a ZIP file on disk, whoever wrote it; "" when it has none. DZ_NOT_FOUND, DZ_PARSE
+ * (no ZIP file), DZ_IO. Blocks. */
+DZ_MUST enum dz_code dz_zip_comment_of(const char *path, struct dz_arena *a, dz_str *ret,
+                                       struct dz_err *err);
+
+/* As zip, gzip and PNG have it; begins with crc 0. */
+uint32_t dz_crc32(uint32_t crc, dz_str bytes);
+
 /* ---- ComicInfo.xml --------------------------------------------------------------------------- */
 
 /* What is used of ComicInfo 1.0–2.1 (anansi-project). Texts are in the arena, n = 0 when absent;
@@ -208,6 +245,29 @@ struct dz_comicinfo {
  */
 DZ_MUST enum dz_code dz_comicinfo_parse(dz_str xml, struct dz_arena *a,
                                         struct dz_comicinfo *ret_info, struct dz_err *err);
+
+struct dz_comicinfo_page {
+    uint64_t bytes;
+    uint32_t width, height; /* 0: not known */
+};
+/* What is to be said; n = 0 and numbers below 0: nothing. contracts/nagato.md section 6 with the
+ * order and meaning of fault 2. */
+struct dz_comicinfo_out {
+    dz_str title; /* always there, empty when it has none */
+    dz_str series, number /* of the chapter, any text */, summary, notes, web;
+    int64_t volume, year, month, day;
+    dz_str writer, penciller, translator, genre, tags; /* several joined by ", " */
+    dz_str language;                                   /* as in "pt-br" */
+    dz_str manga;  /* "Unknown", "No", "Yes", "YesAndRightToLeft" */
+    dz_str rating; /* "safe", "suggestive", "erotica", "pornographic"; others are left out */
+    const struct dz_comicinfo_page *pages;
+    size_t pages_n;
+    bool sizes; /* ImageWidth and ImageHeight, of pages where both are known */
+    bool is_21; /* also what only version 2.1 has: Translator and Tags */
+};
+/* A file that is valid against version 2.0 of the schema (2.1 with is_21). What XML 1.0 cannot hold
+ * is left out. Check out->full. */
+void dz_comicinfo_write(const struct dz_comicinfo_out *c, struct dz_buf *out);
 
 /* ---- names ----------------------------------------------------------------------------------- */
 
