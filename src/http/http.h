@@ -72,6 +72,9 @@ dz_str dz_http_header(const struct dz_http_req *r, dz_str name);
 /* Value of one query parameter, percent-decoded ('+' is a blank) into the arena; false when absent.
  * First one wins. */
 bool dz_http_query(struct dz_http_req *r, dz_str name, dz_str *ret_value);
+/* All of them, one after another, both parts decoded so: *rest is the query at first. False: no
+ * more. */
+bool dz_http_query_next(struct dz_http_req *r, dz_str *rest, dz_str *ret_name, dz_str *ret_value);
 /* lives until the reply is sent; made on first use */
 struct dz_arena *dz_http_arena(struct dz_http_req *r);
 

@@ -35,6 +35,15 @@ static dz_str form_decode(struct dz_http_req *r, dz_str s)
     return (dz_str){decoded, dz_http_percent_decode((dz_str){text, s.n}, decoded)};
 }
 
+bool dz_http_query_next(struct dz_http_req *r, dz_str *rest, dz_str *ret_name, dz_str *ret_value)
+{
+    if (!dz_http_param_next(rest, ret_name, ret_value))
+        return false;
+    *ret_name = form_decode(r, *ret_name);
+    *ret_value = form_decode(r, *ret_value);
+    return true;
+}
+
 bool dz_http_query(struct dz_http_req *r, dz_str name, dz_str *ret_value)
 {
     dz_str rest = r->query, key, value;
