@@ -43,6 +43,14 @@ enum dz_code dz_check_texts(const struct dz_text_check *v, size_t n, struct dz_e
     return DZ_OK;
 }
 
+enum dz_code dz_check_records(const char *what, size_t n, struct dz_err *err)
+{
+    if (n <= DZ_CALL_RECORDS_MAX)
+        return DZ_OK;
+    return dz_fail(err, DZ_TOO_LARGE, "%zu %s at once, at most %u are taken", n, what,
+                   DZ_CALL_RECORDS_MAX);
+}
+
 enum dz_code dz_check_blob(const struct dz_blob_rec *b, struct dz_err *err)
 {
     if (b->bytes > DZ_BLOB_BYTES_MAX)

@@ -142,9 +142,19 @@ struct dz_job_rec {
      * second time after its own lease has ended, needs a name for each time. */
     dz_str owner;
     uint64_t done, total;        /* progress in pages; total 0: not known */
+    uint64_t bytes;              /* of what is done */
+    dz_str phase;                /* of a running one, "saving"; n = 0: none */
     dz_str fail_kind, fail_text; /* of the last failure; n = 0: none */
     dz_str result;               /* JSON object text; n = 0: none */
 };
+
+struct dz_job_progress {
+    uint64_t done, total, bytes;
+    dz_str phase;
+};
+
+/* Jobs of this kind have a history of their own: see dz_catalog_jobs_trim. */
+#define DZ_JOB_DOWNLOAD "download"
 
 #define DZ_JOB_KINDS_MAX 8u
 struct dz_job_take {
@@ -178,6 +188,22 @@ struct dz_part_rec {
     int64_t mtime_s;
     struct dz_blob_rec blob;
 };
+
+/* What a reader says of a chapter, which need not be in the library. Ids are those of the source.
+ */
+enum { DZ_MARK_DOWNLOADED = 'D', DZ_MARK_IGNORED = 'I' };
+struct dz_mark_rec {
+    dz_str source, chapter, series;
+    char mark;
+};
+
+struct dz_favourite_rec {
+    dz_str source, series;
+    int64_t created_ms;
+};
+
+/* Records of one call: marks, jobs, blobs. */
+#define DZ_CALL_RECORDS_MAX 100000u
 
 /* ---- driver table ---------------------------------------------------------------------------- */
 
@@ -238,7 +264,8 @@ struct dz_catalog_driver {
     enum dz_code (*job_take)(void *self, const struct dz_job_take *t, struct dz_arena *a,
                              struct dz_job_rec *ret_job, struct dz_err *err);
     enum dz_code (*job_renew)(void *self, int64_t id, dz_str owner, int64_t now_ms,
-                              int64_t lease_ms, uint64_t done, uint64_t total, struct dz_err *err);
+                              int64_t lease_ms, const struct dz_job_progress *p,
+                              struct dz_err *err);
     enum dz_code (*job_end)(void *self, int64_t id, dz_str owner, const struct dz_job_rec *end,
                             int64_t now_ms, struct dz_err *err);
     enum dz_code (*job_cancel)(void *self, int64_t id, int64_t now_ms, bool *ret_asked,
@@ -246,7 +273,17 @@ struct dz_catalog_driver {
     enum dz_code (*jobs)(void *self, size_t max, struct dz_arena *a, struct dz_job_rec **ret_v,
                          size_t *ret_n, struct dz_err *err);
     enum dz_code (*job_next)(void *self, int64_t *ret_due_ms, struct dz_err *err);
-    enum dz_code (*jobs_trim)(void *self, size_t keep, struct dz_err *err);
+    enum dz_code (*jobs_add)(void *self, const struct dz_job_rec *v, size_t n, int64_t now_ms,
+                             int64_t *ret_ids, struct dz_err *err);
+    enum dz_code (*jobs_find)(void *self, dz_str kind, const dz_str *targets, size_t n,
+                              struct dz_arena *a, struct dz_job_rec **ret_v, size_t *ret_n,
+                              struct dz_err *err);
+    enum dz_code (*jobs_of)(void *self, dz_str kind, size_t max, struct dz_arena *a,
+                            struct dz_job_rec **ret_v, size_t *ret_n, struct dz_err *err);
+    enum dz_code (*jobs_retry)(void *self, dz_str kind, const int64_t *ids, size_t n,
+                               int64_t now_ms, size_t *ret_n, struct dz_err *err);
+    enum dz_code (*jobs_forget)(void *self, dz_str kind, size_t *ret_n, struct dz_err *err);
+    enum dz_code (*jobs_trim)(void *self, dz_str kind, size_t keep, struct dz_err *err);
     enum dz_code (*job_counts)(void *self, uint64_t *ret_counts, struct dz_err *err);
     enum dz_code (*source_counts)(void *self, struct dz_arena *a, struct dz_source_counts **ret_v,
                                   size_t *ret_n, struct dz_err *err);
@@ -261,6 +298,25 @@ struct dz_catalog_driver {
                           struct dz_part_rec **ret_v, size_t *ret_n, struct dz_err *err);
     enum dz_code (*parts_all)(void *self, dz_part_fn *fn, void *arg, struct dz_err *err);
     enum dz_code (*parts_trim)(void *self, int64_t before_ms, struct dz_err *err);
+    enum dz_code (*marks_put)(void *self, const struct dz_mark_rec *v, size_t n,
+                              struct dz_err *err);
+    enum dz_code (*marks_del)(void *self, const struct dz_mark_rec *v, size_t n,
+                              struct dz_err *err);
+    enum dz_code (*marks_of)(void *self, dz_str source, const dz_str *chapters, size_t n,
+                             struct dz_arena *a, struct dz_mark_rec **ret_v, size_t *ret_n,
+                             struct dz_err *err);
+    enum dz_code (*marks_of_series)(void *self, dz_str source, dz_str series, struct dz_arena *a,
+                                    struct dz_mark_rec **ret_v, size_t *ret_n, struct dz_err *err);
+    enum dz_code (*favourite_put)(void *self, dz_str source, dz_str series, int64_t now_ms,
+                                  bool *ret_new, struct dz_err *err);
+    enum dz_code (*favourite_del)(void *self, dz_str source, dz_str series, bool *ret_was,
+                                  struct dz_err *err);
+    enum dz_code (*favourites)(void *self, dz_str source, struct dz_arena *a,
+                               struct dz_favourite_rec **ret_v, size_t *ret_n, struct dz_err *err);
+    enum dz_code (*blob_crcs)(void *self, const struct dz_sha256 *v, size_t n, uint64_t *ret_crcs,
+                              struct dz_err *err);
+    enum dz_code (*blob_crcs_put)(void *self, const struct dz_sha256 *v, const uint32_t *crcs,
+                                  size_t n, struct dz_err *err);
 };
 /* data_dir/dozo.db, or the file that uri names; ":memory:" for tests, where reads wait until a
  * batch has ended: a thread that has one open must not read. */
@@ -375,12 +431,12 @@ DZ_MUST enum dz_code dz_catalog_job_take(struct dz_catalog *c, const struct dz_j
  * DZ_CONFLICT: the lease is somebody else's by now (the job must be
  * dropped at once); DZ_CANCELLED: somebody asked for its end (the lease is the longer one). */
 DZ_MUST enum dz_code dz_catalog_job_renew(struct dz_catalog *c, int64_t id, dz_str owner,
-                                          int64_t now_ms, int64_t lease_ms, uint64_t done,
-                                          uint64_t total, struct dz_err *err);
+                                          int64_t now_ms, int64_t lease_ms,
+                                          const struct dz_job_progress *p, struct dz_err *err);
 /* The end of an attempt: state DONE, FAILED or CANCELLED, or QUEUED with run_after_ms for another
  * attempt (without fail_kind it worked and comes again: attempts starts anew), unless its end was
- * asked for: then it is CANCELLED. Reads state, run_after_ms, done, total, fail_kind, fail_text,
- * result. DZ_CONFLICT as above: nothing is written. */
+ * asked for: then it is CANCELLED. Reads state, run_after_ms, done, total, bytes, fail_kind,
+ * fail_text, result. DZ_CONFLICT as above: nothing is written. */
 DZ_MUST enum dz_code dz_catalog_job_end(struct dz_catalog *c, int64_t id, dz_str owner,
                                         const struct dz_job_rec *end, int64_t now_ms,
                                         struct dz_err *err);
@@ -396,8 +452,32 @@ DZ_MUST enum dz_code dz_catalog_jobs(struct dz_catalog *c, size_t max, struct dz
 /* Unix milliseconds when the next queued job is due or a lease ends; INT64_MAX: there is none. */
 DZ_MUST enum dz_code dz_catalog_job_next(struct dz_catalog *c, int64_t *ret_due_ms,
                                          struct dz_err *err);
-/* Forgets ended jobs beyond the newest `keep`. */
-DZ_MUST enum dz_code dz_catalog_jobs_trim(struct dz_catalog *c, size_t keep, struct dz_err *err);
+/* Forgets ended jobs of a kind beyond the `keep` that ended last; kind n = 0: of all kinds together
+ * but DZ_JOB_DOWNLOAD. */
+DZ_MUST enum dz_code dz_catalog_jobs_trim(struct dz_catalog *c, dz_str kind, size_t keep,
+                                          struct dz_err *err);
+
+/* The calls below are about many jobs at once, at most DZ_CALL_RECORDS_MAX. */
+
+/* Each as by dz_catalog_job_add, all of them or none, ids in this order; ret_ids has room for n. */
+DZ_MUST enum dz_code dz_catalog_jobs_add(struct dz_catalog *c, const struct dz_job_rec *v, size_t n,
+                                         int64_t now_ms, int64_t *ret_ids, struct dz_err *err);
+/* The newest job of each target that has one, in the order of `targets`. */
+DZ_MUST enum dz_code dz_catalog_jobs_find(struct dz_catalog *c, dz_str kind, const dz_str *targets,
+                                          size_t n, struct dz_arena *a, struct dz_job_rec **ret_v,
+                                          size_t *ret_n, struct dz_err *err);
+/* All that run or wait, by id, then the newest `max` of those that have ended, by id. */
+DZ_MUST enum dz_code dz_catalog_jobs_of(struct dz_catalog *c, dz_str kind, size_t max,
+                                        struct dz_arena *a, struct dz_job_rec **ret_v,
+                                        size_t *ret_n, struct dz_err *err);
+/* Failed ones (n = 0: all of the kind) wait again as if they were new, due now. One whose target
+ * has another job that is alive is left, and of several with one target all but the newest. */
+DZ_MUST enum dz_code dz_catalog_jobs_retry(struct dz_catalog *c, dz_str kind, const int64_t *ids,
+                                           size_t n, int64_t now_ms, size_t *ret_n,
+                                           struct dz_err *err);
+/* Deletes those that have ended. */
+DZ_MUST enum dz_code dz_catalog_jobs_forget(struct dz_catalog *c, dz_str kind, size_t *ret_n,
+                                            struct dz_err *err);
 
 /* How many there are of each state; ret_counts has room for DZ_JOB_STATES numbers. */
 DZ_MUST enum dz_code dz_catalog_job_counts(struct dz_catalog *c, uint64_t *ret_counts,
@@ -435,6 +515,46 @@ DZ_MUST enum dz_code dz_batch_parts_del(struct dz_batch *b, dz_str source, dz_st
 /* All parts of chapters that got none since before_ms: nobody finished them. */
 DZ_MUST enum dz_code dz_catalog_parts_trim(struct dz_catalog *c, int64_t before_ms,
                                            struct dz_err *err);
+
+/* ---- marks, favourites, checksums --------------------------------------------------------------
+ */
+
+/* As with work: a transaction each, durable on return, at most DZ_CALL_RECORDS_MAX records. */
+
+/* All or none. series n = 0: the chapter has a mark already, which becomes this one; DZ_NOT_FOUND
+ * names the first that has none. */
+DZ_MUST enum dz_code dz_catalog_marks_put(struct dz_catalog *c, const struct dz_mark_rec *v,
+                                          size_t n, struct dz_err *err);
+/* Reads source and chapter; without a mark is no error. */
+DZ_MUST enum dz_code dz_catalog_marks_del(struct dz_catalog *c, const struct dz_mark_rec *v,
+                                          size_t n, struct dz_err *err);
+/* Those that have a mark, in the order of `chapters`. */
+DZ_MUST enum dz_code dz_catalog_marks_of(struct dz_catalog *c, dz_str source,
+                                         const dz_str *chapters, size_t n, struct dz_arena *a,
+                                         struct dz_mark_rec **ret_v, size_t *ret_n,
+                                         struct dz_err *err);
+/* By chapter. */
+DZ_MUST enum dz_code dz_catalog_marks_of_series(struct dz_catalog *c, dz_str source, dz_str series,
+                                                struct dz_arena *a, struct dz_mark_rec **ret_v,
+                                                size_t *ret_n, struct dz_err *err);
+
+/* ret_new false: it was one already, and keeps its place. */
+DZ_MUST enum dz_code dz_catalog_favourite_put(struct dz_catalog *c, dz_str source, dz_str series,
+                                              int64_t now_ms, bool *ret_new, struct dz_err *err);
+DZ_MUST enum dz_code dz_catalog_favourite_del(struct dz_catalog *c, dz_str source, dz_str series,
+                                              bool *ret_was, struct dz_err *err);
+/* Of a source (n = 0: of all): by source, then in the order they were added. */
+DZ_MUST enum dz_code dz_catalog_favourites(struct dz_catalog *c, dz_str source, struct dz_arena *a,
+                                           struct dz_favourite_rec **ret_v, size_t *ret_n,
+                                           struct dz_err *err);
+
+/* CRC-32 of blobs' bytes, as ZIP has it: UINT64_MAX where there is no such blob, or none is known.
+ * ret_crcs has room for n. */
+DZ_MUST enum dz_code dz_catalog_blob_crcs(struct dz_catalog *c, const struct dz_sha256 *v, size_t n,
+                                          uint64_t *ret_crcs, struct dz_err *err);
+/* Of blobs that are there; others are passed over. No change of any chapter. */
+DZ_MUST enum dz_code dz_catalog_blob_crcs_put(struct dz_catalog *c, const struct dz_sha256 *v,
+                                              const uint32_t *crcs, size_t n, struct dz_err *err);
 
 /* ---- snapshot -------------------------------------------------------------------------------- */
 

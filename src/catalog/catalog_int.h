@@ -33,6 +33,8 @@ DZ_MUST enum dz_code dz_check_blob(const struct dz_blob_rec *b, struct dz_err *e
 /* An object without the `reserved` names, or nothing. */
 DZ_MUST enum dz_code dz_check_json(const char *field, dz_str text, const dz_str *reserved, size_t n,
                                    struct dz_err *err);
+/* Not too many of one call. */
+DZ_MUST enum dz_code dz_check_records(const char *what, size_t n, struct dz_err *err);
 /* Into the years that an HTTP date can say. */
 int64_t dz_clip_mtime(int64_t s);
 /* The two names of a chapter under way. */

@@ -146,6 +146,31 @@ const char *const dz_migrations[] = {
     " PRIMARY KEY (source, chapter, at)"
     ") STRICT, WITHOUT ROWID;"
     "CREATE INDEX part_blob ON part (blob_id)",
+    /* 5: downloads: their progress, marks and favourites of readers, and the checksums of blobs
+     * that the layout of a ZIP is made of */
+    "ALTER TABLE job ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0 CHECK (bytes >= 0);"
+    "ALTER TABLE job ADD COLUMN phase TEXT NOT NULL DEFAULT '';"
+    "CREATE INDEX job_target ON job (kind, target, id);"
+    "CREATE INDEX job_kind_live ON job (kind, id) WHERE state < 2;"
+    "CREATE INDEX job_kind_ended ON job (kind, id) WHERE state >= 2;"
+    "CREATE INDEX job_kind_age ON job (kind, ended_ms, id) WHERE state >= 2;"
+    "ALTER TABLE blob ADD COLUMN crc32 INTEGER CHECK (crc32 BETWEEN 0 AND 4294967295);"
+    "CREATE TABLE mark ("
+    " source TEXT NOT NULL CHECK (source <> ''),"
+    " chapter TEXT NOT NULL CHECK (chapter <> ''),"
+    " series TEXT NOT NULL CHECK (series <> ''),"
+    " mark TEXT NOT NULL CHECK (mark IN ('D', 'I')),"
+    " PRIMARY KEY (source, chapter)"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE INDEX mark_series ON mark (source, series, chapter);"
+    /* The order of ids is the order in which they were added. */
+    "CREATE TABLE favourite ("
+    " id INTEGER PRIMARY KEY AUTOINCREMENT,"
+    " source TEXT NOT NULL CHECK (source <> ''),"
+    " series TEXT NOT NULL CHECK (series <> ''),"
+    " created_ms INTEGER NOT NULL,"
+    " UNIQUE (source, series)"
+    ") STRICT",
 };
 /* clang-format on */
 const size_t dz_migrations_n = DZ_LEN(dz_migrations);

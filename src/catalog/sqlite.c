@@ -414,6 +414,65 @@ enum dz_code dz_sq_arena_copy(struct dz_arena *a, const void *v, size_t bytes, v
     return DZ_OK;
 }
 
+/* Rows on their way into the arena. */
+struct rows {
+    char *v;
+    size_t size, n, cap;
+    struct dz_text_pool pool;
+};
+
+static void rows_done(struct rows *r)
+{
+    free(r->v);
+}
+
+/* Adds what the statement gives, from its next row to its end. */
+static enum dz_code rows_add(struct rows *r, struct dz_sq_conn *c, sqlite3_stmt *st,
+                             dz_sq_read_fn *read, struct dz_err *err)
+{
+    for (;;) {
+        bool row = false;
+        DZ_TRY(dz_sq_row(c, st, &row, err));
+        if (!row)
+            return DZ_OK;
+        r->v = dz_sq_grown(r->v, r->n, &r->cap, r->size);
+        DZ_TRY(read(st, &r->pool, r->v + r->n * r->size, err));
+        r->n++;
+    }
+}
+
+static enum dz_code rows_out(const struct rows *r, void *ret_v, size_t *ret_n, struct dz_err *err)
+{
+    void *copy;
+    DZ_TRY(dz_sq_arena_copy(r->pool.arena, r->v, r->n * r->size, &copy, err));
+    memcpy(ret_v, &copy, sizeof(copy));
+    *ret_n = r->n;
+    return DZ_OK;
+}
+
+enum dz_code dz_sq_list(struct dz_sq_conn *c, sqlite3_stmt *st, struct dz_arena *a, size_t size,
+                        dz_sq_read_fn *read, void *ret_v, size_t *ret_n, struct dz_err *err)
+{
+    DZ_AUTO(rows_done) struct rows r = {.size = size, .pool.arena = a};
+    DZ_TRY(rows_add(&r, c, st, read, err));
+    return rows_out(&r, ret_v, ret_n, err);
+}
+
+enum dz_code dz_sq_list_each(struct dz_sq_conn *c, const struct dz_sq_each *each,
+                             struct dz_arena *a, size_t size, dz_sq_read_fn *read, void *ret_v,
+                             size_t *ret_n, struct dz_err *err)
+{
+    DZ_AUTO(rows_done) struct rows r = {.size = size, .pool.arena = a};
+    for (size_t i = 0; i < each->n; i++) {
+        DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
+        DZ_TRY(dz_sq_get(c, each->which, &st, err));
+        dz_sq_bind_str(st, 1, each->same);
+        dz_sq_bind_str(st, 2, each->v[i]);
+        DZ_TRY(rows_add(&r, c, st, read, err));
+    }
+    return rows_out(&r, ret_v, ret_n, err);
+}
+
 /* All first columns, as integers in the arena. */
 static enum dz_code read_ids(struct dz_sq_conn *c, sqlite3_stmt *st, struct dz_arena *a,
                              int64_t **ret_ids, size_t *ret_n, struct dz_err *err)
@@ -952,6 +1011,11 @@ const struct dz_catalog_driver dz_catalog_sqlite = {
     .job_cancel = dz_sq_job_cancel,
     .jobs = dz_sq_jobs,
     .job_next = dz_sq_job_next,
+    .jobs_add = dz_sq_jobs_add,
+    .jobs_find = dz_sq_jobs_find,
+    .jobs_of = dz_sq_jobs_of,
+    .jobs_retry = dz_sq_jobs_retry,
+    .jobs_forget = dz_sq_jobs_forget,
     .jobs_trim = dz_sq_jobs_trim,
     .job_counts = dz_sq_job_counts,
     .source_counts = dz_sq_source_counts,
@@ -961,4 +1025,13 @@ const struct dz_catalog_driver dz_catalog_sqlite = {
     .parts = dz_sq_parts,
     .parts_all = dz_sq_parts_all,
     .parts_trim = dz_sq_parts_trim,
+    .marks_put = dz_sq_marks_put,
+    .marks_del = dz_sq_marks_del,
+    .marks_of = dz_sq_marks_of,
+    .marks_of_series = dz_sq_marks_of_series,
+    .favourite_put = dz_sq_favourite_put,
+    .favourite_del = dz_sq_favourite_del,
+    .favourites = dz_sq_favourites,
+    .blob_crcs = dz_sq_blob_crcs,
+    .blob_crcs_put = dz_sq_blob_crcs_put,
 };

@@ -75,6 +75,11 @@ enum dz_sq_statement {
     DZ_SQ_JOBS,
     DZ_SQ_JOB_NEXT,
     DZ_SQ_JOBS_TRIM,
+    DZ_SQ_JOBS_TRIM_KIND,
+    DZ_SQ_JOB_FIND,
+    DZ_SQ_JOBS_OF,
+    DZ_SQ_JOBS_RETRY,
+    DZ_SQ_JOBS_FORGET,
     DZ_SQ_JOB_COUNTS,
     DZ_SQ_SOURCE_COUNTS,
     DZ_SQ_STATE_SET,
@@ -91,6 +96,17 @@ enum dz_sq_statement {
     DZ_SQ_PARTS_DEL,
     DZ_SQ_PARTS_OLD_UNREF,
     DZ_SQ_PARTS_OLD_DEL,
+    DZ_SQ_MARK_SET,
+    DZ_SQ_MARK_CHANGE,
+    DZ_SQ_MARK_DEL,
+    DZ_SQ_MARK,
+    DZ_SQ_MARKS_OF_SERIES,
+    DZ_SQ_FAVOURITE_ADD,
+    DZ_SQ_FAVOURITE_DEL,
+    DZ_SQ_FAVOURITES,
+    DZ_SQ_FAVOURITES_OF,
+    DZ_SQ_BLOB_CRC,
+    DZ_SQ_BLOB_CRC_SET,
     DZ_SQ_INTEGRITY,
     DZ_SQ_FOREIGN_KEYS,
     DZ_SQ_STATEMENTS
@@ -222,6 +238,24 @@ DZ_MUST enum dz_code dz_sq_reading_begin(struct dz_sq_reading *r, struct dz_sqli
 void dz_sq_reading_done(struct dz_sq_reading *r); /* a DZ_AUTO handler */
 /* Grows an array of `size` bytes an element, kept on the heap until its length is known. */
 void *dz_sq_grown(void *v, size_t n, size_t *cap, size_t size);
+/* The rows that are left of a statement, as records of `size` bytes in the arena. ret_v is a
+ * T ** of whatever `read` writes. */
+typedef enum dz_code dz_sq_read_fn(sqlite3_stmt *st, struct dz_text_pool *pool, void *ret_row,
+                                   struct dz_err *err);
+DZ_MUST enum dz_code dz_sq_list(struct dz_sq_conn *c, sqlite3_stmt *st, struct dz_arena *a,
+                                size_t size, dz_sq_read_fn *read, void *ret_v, size_t *ret_n,
+                                struct dz_err *err);
+/* The rows of one statement asked for each of n texts, in their order: the first parameter is the
+ * same for all, the second another one each time. */
+struct dz_sq_each {
+    enum dz_sq_statement which;
+    dz_str same;
+    const dz_str *v;
+    size_t n;
+};
+DZ_MUST enum dz_code dz_sq_list_each(struct dz_sq_conn *c, const struct dz_sq_each *each,
+                                     struct dz_arena *a, size_t size, dz_sq_read_fn *read,
+                                     void *ret_v, size_t *ret_n, struct dz_err *err);
 DZ_MUST enum dz_code dz_sq_arena_copy(struct dz_arena *a, const void *v, size_t bytes, void **ret_p,
                                       struct dz_err *err);
 
@@ -249,6 +283,8 @@ void dz_sq_rollback(void *batch);
 /* Locks the writer and begins; the caller ends the transaction and unlocks with dz_sq_write_end. */
 DZ_MUST enum dz_code dz_sq_write_begin(struct dz_sqlite *d, struct dz_err *err);
 void dz_sq_write_end(struct dz_sqlite *d); /* rolls back what is still open */
+/* The same, but what went well (`code`) is committed first; gives what became of it. */
+DZ_MUST enum dz_code dz_sq_write_close(struct dz_sqlite *d, enum dz_code code, struct dz_err *err);
 DZ_MUST enum dz_code dz_sq_verify(void *self, bool repair, dz_problem_fn *fn, void *arg,
                                   uint64_t *ret_left, struct dz_err *err);
 
@@ -257,7 +293,7 @@ DZ_MUST enum dz_code dz_sq_job_add(void *self, const struct dz_job_rec *j, int64
 DZ_MUST enum dz_code dz_sq_job_take(void *self, const struct dz_job_take *t, struct dz_arena *a,
                                     struct dz_job_rec *ret_job, struct dz_err *err);
 DZ_MUST enum dz_code dz_sq_job_renew(void *self, int64_t id, dz_str owner, int64_t now_ms,
-                                     int64_t lease_ms, uint64_t done, uint64_t total,
+                                     int64_t lease_ms, const struct dz_job_progress *p,
                                      struct dz_err *err);
 DZ_MUST enum dz_code dz_sq_job_end(void *self, int64_t id, dz_str owner,
                                    const struct dz_job_rec *end, int64_t now_ms,
@@ -267,7 +303,17 @@ DZ_MUST enum dz_code dz_sq_job_cancel(void *self, int64_t id, int64_t now_ms, bo
 DZ_MUST enum dz_code dz_sq_jobs(void *self, size_t max, struct dz_arena *a,
                                 struct dz_job_rec **ret_v, size_t *ret_n, struct dz_err *err);
 DZ_MUST enum dz_code dz_sq_job_next(void *self, int64_t *ret_due_ms, struct dz_err *err);
-DZ_MUST enum dz_code dz_sq_jobs_trim(void *self, size_t keep, struct dz_err *err);
+DZ_MUST enum dz_code dz_sq_jobs_trim(void *self, dz_str kind, size_t keep, struct dz_err *err);
+DZ_MUST enum dz_code dz_sq_jobs_add(void *self, const struct dz_job_rec *v, size_t n,
+                                    int64_t now_ms, int64_t *ret_ids, struct dz_err *err);
+DZ_MUST enum dz_code dz_sq_jobs_find(void *self, dz_str kind, const dz_str *targets, size_t n,
+                                     struct dz_arena *a, struct dz_job_rec **ret_v, size_t *ret_n,
+                                     struct dz_err *err);
+DZ_MUST enum dz_code dz_sq_jobs_of(void *self, dz_str kind, size_t max, struct dz_arena *a,
+                                   struct dz_job_rec **ret_v, size_t *ret_n, struct dz_err *err);
+DZ_MUST enum dz_code dz_sq_jobs_retry(void *self, dz_str kind, const int64_t *ids, size_t n,
+                                      int64_t now_ms, size_t *ret_n, struct dz_err *err);
+DZ_MUST enum dz_code dz_sq_jobs_forget(void *self, dz_str kind, size_t *ret_n, struct dz_err *err);
 DZ_MUST enum dz_code dz_sq_job_counts(void *self, uint64_t *ret_counts, struct dz_err *err);
 DZ_MUST enum dz_code dz_sq_source_counts(void *self, struct dz_arena *a,
                                          struct dz_source_counts **ret_v, size_t *ret_n,
@@ -287,6 +333,28 @@ DZ_MUST enum dz_code dz_sq_part_del(void *batch, dz_str source, dz_str chapter, 
 DZ_MUST enum dz_code dz_sq_parts_del(void *batch, dz_str source, dz_str chapter,
                                      struct dz_err *err);
 DZ_MUST enum dz_code dz_sq_parts_trim(void *self, int64_t before_ms, struct dz_err *err);
+
+DZ_MUST enum dz_code dz_sq_marks_put(void *self, const struct dz_mark_rec *v, size_t n,
+                                     struct dz_err *err);
+DZ_MUST enum dz_code dz_sq_marks_del(void *self, const struct dz_mark_rec *v, size_t n,
+                                     struct dz_err *err);
+DZ_MUST enum dz_code dz_sq_marks_of(void *self, dz_str source, const dz_str *chapters, size_t n,
+                                    struct dz_arena *a, struct dz_mark_rec **ret_v, size_t *ret_n,
+                                    struct dz_err *err);
+DZ_MUST enum dz_code dz_sq_marks_of_series(void *self, dz_str source, dz_str series,
+                                           struct dz_arena *a, struct dz_mark_rec **ret_v,
+                                           size_t *ret_n, struct dz_err *err);
+DZ_MUST enum dz_code dz_sq_favourite_put(void *self, dz_str source, dz_str series, int64_t now_ms,
+                                         bool *ret_new, struct dz_err *err);
+DZ_MUST enum dz_code dz_sq_favourite_del(void *self, dz_str source, dz_str series, bool *ret_was,
+                                         struct dz_err *err);
+DZ_MUST enum dz_code dz_sq_favourites(void *self, dz_str source, struct dz_arena *a,
+                                      struct dz_favourite_rec **ret_v, size_t *ret_n,
+                                      struct dz_err *err);
+DZ_MUST enum dz_code dz_sq_blob_crcs(void *self, const struct dz_sha256 *v, size_t n,
+                                     uint64_t *ret_crcs, struct dz_err *err);
+DZ_MUST enum dz_code dz_sq_blob_crcs_put(void *self, const struct dz_sha256 *v,
+                                         const uint32_t *crcs, size_t n, struct dz_err *err);
 
 /* ---- migrations --------------------------------------------------------------------------------
  */

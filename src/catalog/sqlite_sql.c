@@ -15,13 +15,15 @@
 #define JOB                                                                                        \
     "id, kind, source, target, args, state, priority, attempts, cancel_asked, created_ms, "        \
     "run_after_ms, lease_until_ms, started_ms, ended_ms, owner, done, total, fail_kind, "          \
-    "fail_text, result"
+    "fail_text, result, bytes, phase"
 /* Nobody is at work on it: queued, or under a lease that ended before ?1. */
 #define JOB_FREE "(state = 0 OR (state = 1 AND lease_until_ms <= ?1))"
 #define STATE "SELECT source, name, value, updated_ms, expires_ms FROM crawl_state WHERE "
 #define PART "SELECT p.source, p.chapter, p.at, p.url, p.mtime_s, "
 #define OLD_PARTS                                                                                  \
     "(SELECT source, chapter FROM part GROUP BY source, chapter HAVING max(put_ms) < ?1)"
+#define MARK "SELECT source, chapter, series, mark FROM mark "
+#define FAVOURITE "SELECT source, series, created_ms FROM favourite "
 #define BLOB "b.sha, b.bytes, b.width, b.height, b.mime"
 
 /* clang-format off */
@@ -162,18 +164,18 @@ const char *const dz_sq_texts[DZ_SQ_STATEMENTS] = {
         "WHERE id = ?1 AND state = 0 AND (run_after_ms > ?2 OR priority < ?3)",
     /* An owner that died before it heard of the cancel. */
     [DZ_SQ_JOB_GIVE_UP] =
-        "UPDATE job SET state = 4, ended_ms = ?1, owner = '', lease_until_ms = 0 "
+        "UPDATE job SET state = 4, ended_ms = ?1, owner = '', lease_until_ms = 0, phase = '' "
         "WHERE state < 2 AND state = 1 AND cancel_asked = 1 AND lease_until_ms <= ?1",
     /* In the order of job_queue: the first that fits ends the search. */
     [DZ_SQ_JOB_TAKE] =
         "UPDATE job SET state = 1, attempts = min(attempts + 1, 4294967295), started_ms = ?1, "
-        "owner = ?2, lease_until_ms = ?3 "
+        "owner = ?2, lease_until_ms = ?3, phase = '' "
         "WHERE id = (SELECT id FROM job WHERE state < 2 AND " JOB_FREE " "
         "AND iif(?4 = 0, state = 1 OR run_after_ms <= ?1, id = ?4) "
         "AND (?5 = 0 OR kind IN (?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)) "
         "ORDER BY priority DESC, run_after_ms, id LIMIT 1) RETURNING " JOB,
     [DZ_SQ_JOB_RENEW] =
-        "UPDATE job SET lease_until_ms = ?3, done = ?4, total = ?5 "
+        "UPDATE job SET lease_until_ms = ?3, done = ?4, total = ?5, bytes = ?6, phase = ?7 "
         "WHERE id = ?1 AND state = 1 AND owner = ?2 RETURNING cancel_asked",
     /* No further attempt of one that was asked to end. */
     [DZ_SQ_JOB_END] =
@@ -181,12 +183,14 @@ const char *const dz_sq_texts[DZ_SQ_STATEMENTS] = {
         "run_after_ms = iif(?3 = 0, ?4, run_after_ms), "
         "ended_ms = iif(?3 = 0 AND NOT cancel_asked, 0, ?5), owner = '', lease_until_ms = 0, "
         "attempts = iif(?3 = 0 AND ?8 = '', 0, attempts), "
-        "done = ?6, total = ?7, fail_kind = ?8, fail_text = ?9, result = ?10 "
+        "done = ?6, total = ?7, fail_kind = ?8, fail_text = ?9, result = ?10, bytes = ?11, "
+        "phase = '' "
         "WHERE id = ?1 AND state = 1 AND owner = ?2",
     [DZ_SQ_JOB_CANCEL] =
         "UPDATE job SET cancel_asked = 1, state = iif(" JOB_FREE ", 4, state), "
         "ended_ms = iif(" JOB_FREE ", ?1, ended_ms), owner = iif(" JOB_FREE ", '', owner), "
-        "lease_until_ms = iif(" JOB_FREE ", 0, lease_until_ms) WHERE id = ?2 AND state < 2",
+        "lease_until_ms = iif(" JOB_FREE ", 0, lease_until_ms), "
+        "phase = iif(" JOB_FREE ", '', phase) WHERE id = ?2 AND state < 2",
     [DZ_SQ_JOB_STATE] = "SELECT state FROM job WHERE id = ?1",
     [DZ_SQ_JOBS] =
         "SELECT " JOB " FROM job ORDER BY CASE state WHEN 1 THEN 0 WHEN 0 THEN 1 ELSE 2 END, "
@@ -195,8 +199,25 @@ const char *const dz_sq_texts[DZ_SQ_STATEMENTS] = {
     [DZ_SQ_JOB_NEXT] =
         "SELECT min(iif(state = 0, run_after_ms, lease_until_ms)) FROM job WHERE state < 2",
     [DZ_SQ_JOBS_TRIM] =
-        "DELETE FROM job WHERE state >= 2 AND id NOT IN "
-        "(SELECT id FROM job WHERE state >= 2 ORDER BY ended_ms DESC, id DESC LIMIT ?1)",
+        "DELETE FROM job WHERE id IN (SELECT id FROM job WHERE state >= 2 AND kind <> ?2 "
+        "ORDER BY ended_ms DESC, id DESC LIMIT 9223372036854775807 OFFSET ?1)",
+    [DZ_SQ_JOBS_TRIM_KIND] =
+        "DELETE FROM job WHERE id IN (SELECT id FROM job WHERE state >= 2 AND kind = ?2 "
+        "ORDER BY ended_ms DESC, id DESC LIMIT 9223372036854775807 OFFSET ?1)",
+    [DZ_SQ_JOB_FIND] =
+        "SELECT " JOB " FROM job WHERE kind = ?1 AND target = ?2 ORDER BY id DESC LIMIT 1",
+    [DZ_SQ_JOBS_OF] =
+        "SELECT " JOB " FROM job WHERE id IN (SELECT id FROM job WHERE kind = ?1 AND state < 2 "
+        "UNION ALL SELECT id FROM (SELECT id FROM job WHERE kind = ?1 AND state >= 2 "
+        "ORDER BY id DESC LIMIT ?2)) ORDER BY state >= 2, id",
+    [DZ_SQ_JOBS_RETRY] =
+        "UPDATE job SET state = 0, run_after_ms = ?2, attempts = 0, cancel_asked = 0, "
+        "started_ms = 0, ended_ms = 0, done = 0, total = 0, bytes = 0, fail_kind = '', "
+        "fail_text = '', result = '' "
+        "WHERE kind = ?1 AND state = 3 AND (?3 = 0 OR id = ?3) AND NOT EXISTS "
+        "(SELECT 1 FROM job o WHERE o.kind = job.kind AND o.target = job.target AND "
+        "o.source = job.source AND (o.state < 2 OR (?3 = 0 AND o.state = 3 AND o.id > job.id)))",
+    [DZ_SQ_JOBS_FORGET] = "DELETE FROM job WHERE kind = ?1 AND state >= 2",
     [DZ_SQ_JOB_COUNTS] = "SELECT state, count(*) FROM job GROUP BY state",
     [DZ_SQ_SOURCE_COUNTS] =
         "SELECT source, count(*), sum(chapters_n) FROM series GROUP BY source ORDER BY source",
@@ -239,6 +260,24 @@ const char *const dz_sq_texts[DZ_SQ_STATEMENTS] = {
         "(source, chapter) IN " OLD_PARTS ") "
         "WHERE id IN (SELECT blob_id FROM part WHERE (source, chapter) IN " OLD_PARTS ")",
     [DZ_SQ_PARTS_OLD_DEL] = "DELETE FROM part WHERE (source, chapter) IN " OLD_PARTS,
+
+    [DZ_SQ_MARK_SET] =
+        "INSERT INTO mark (source, chapter, mark, series) VALUES (?1, ?2, ?3, ?4) "
+        "ON CONFLICT (source, chapter) DO UPDATE SET mark = excluded.mark, "
+        "series = excluded.series",
+    [DZ_SQ_MARK_CHANGE] = "UPDATE mark SET mark = ?3 WHERE source = ?1 AND chapter = ?2",
+    [DZ_SQ_MARK_DEL] = "DELETE FROM mark WHERE source = ?1 AND chapter = ?2",
+    [DZ_SQ_MARK] = MARK "WHERE source = ?1 AND chapter = ?2",
+    [DZ_SQ_MARKS_OF_SERIES] = MARK "WHERE source = ?1 AND series = ?2 ORDER BY chapter",
+    [DZ_SQ_FAVOURITE_ADD] =
+        "INSERT INTO favourite (source, series, created_ms) VALUES (?1, ?2, ?3) "
+        "ON CONFLICT (source, series) DO NOTHING",
+    [DZ_SQ_FAVOURITE_DEL] = "DELETE FROM favourite WHERE source = ?1 AND series = ?2",
+    [DZ_SQ_FAVOURITES] = FAVOURITE "ORDER BY source, id",
+    [DZ_SQ_FAVOURITES_OF] = FAVOURITE "WHERE source = ?1 ORDER BY id",
+    [DZ_SQ_BLOB_CRC] = "SELECT crc32 FROM blob WHERE sha = ?1",
+    [DZ_SQ_BLOB_CRC_SET] = "UPDATE blob SET crc32 = ?2 WHERE sha = ?1",
+
     [DZ_SQ_INTEGRITY] = "PRAGMA integrity_check",
     [DZ_SQ_FOREIGN_KEYS] = "PRAGMA foreign_key_check",
 };

@@ -9,19 +9,8 @@
  */
 #include "catalog/sqlite_int.h"
 
-/* ---- transactions ------------------------------------------------------------------------------
+/* ---- rows --------------------------------------------------------------------------------------
  */
-
-/* Commits what went well, else rolls back; either way the writer is free again. */
-static enum dz_code write_end(struct dz_sqlite *d, enum dz_code code, struct dz_err *err)
-{
-    if (code == DZ_OK && dz_fault("commit"))
-        code = dz_fail(err, DZ_IO, "%s: injected fault", d->name);
-    if (code == DZ_OK)
-        code = dz_sq_run_plain(&d->write, DZ_SQ_COMMIT, err);
-    dz_sq_write_end(d);
-    return code;
-}
 
 /* One statement with integers only. */
 static enum dz_code run_int(struct dz_sq_conn *c, enum dz_sq_statement which, int64_t n,
@@ -33,10 +22,7 @@ static enum dz_code run_int(struct dz_sq_conn *c, enum dz_sq_statement which, in
     return dz_sq_run(c, st, err);
 }
 
-/* ---- rows --------------------------------------------------------------------------------------
- */
-
-static enum dz_code read_job(sqlite3_stmt *st, struct dz_text_pool *pool, struct dz_job_rec *ret_j,
+static enum dz_code read_job(sqlite3_stmt *st, struct dz_text_pool *pool, void *ret_job,
                              struct dz_err *err)
 {
     struct dz_job_rec j = {
@@ -52,13 +38,14 @@ static enum dz_code read_job(sqlite3_stmt *st, struct dz_text_pool *pool, struct
         .ended_ms = sqlite3_column_int64(st, 13),
         .done = (uint64_t)sqlite3_column_int64(st, 15),
         .total = (uint64_t)sqlite3_column_int64(st, 16),
+        .bytes = (uint64_t)sqlite3_column_int64(st, 20),
     };
-    dz_str *const to[] = {&j.kind,  &j.source,    &j.target,    &j.args,
-                          &j.owner, &j.fail_kind, &j.fail_text, &j.result};
-    static const int at[] = {1, 2, 3, 4, 14, 17, 18, 19};
+    dz_str *const to[] = {&j.kind,      &j.source,    &j.target, &j.args, &j.owner,
+                          &j.fail_kind, &j.fail_text, &j.result, &j.phase};
+    static const int at[] = {1, 2, 3, 4, 14, 17, 18, 19, 21};
     for (size_t i = 0; i < DZ_LEN(to); i++)
         DZ_TRY(dz_sq_str(st, at[i], pool, to[i], err));
-    *ret_j = j;
+    *(struct dz_job_rec *)ret_job = j;
     return DZ_OK;
 }
 
@@ -107,18 +94,47 @@ static enum dz_code add_job(struct dz_sq_conn *c, const struct dz_job_rec *j, in
     return DZ_OK;
 }
 
+static enum dz_code add_once(struct dz_sq_conn *c, const struct dz_job_rec *j, int64_t now_ms,
+                             int64_t *ret_id, bool *ret_new, struct dz_err *err)
+{
+    int64_t live;
+    DZ_TRY(find_live(c, j, &live, err));
+    if (live)
+        DZ_TRY(sooner(c, live, j, err));
+    else
+        DZ_TRY(add_job(c, j, now_ms, ret_id, err));
+    if (live)
+        *ret_id = live;
+    *ret_new = !live;
+    return DZ_OK;
+}
+
 enum dz_code dz_sq_job_add(void *self, const struct dz_job_rec *j, int64_t now_ms, int64_t *ret_id,
                            bool *ret_new, struct dz_err *err)
 {
     struct dz_sqlite *d = self;
-    int64_t live = 0, id = 0;
+    int64_t id = 0;
+    bool is_new = false;
     DZ_TRY(dz_sq_write_begin(d, err));
-    enum dz_code code = find_live(&d->write, j, &live, err);
-    if (code == DZ_OK)
-        code = live ? sooner(&d->write, live, j, err) : add_job(&d->write, j, now_ms, &id, err);
-    DZ_TRY(write_end(d, code, err));
-    *ret_id = live ? live : id;
-    *ret_new = !live;
+    enum dz_code code = add_once(&d->write, j, now_ms, &id, &is_new, err);
+    DZ_TRY(dz_sq_write_close(d, code, err));
+    *ret_id = id;
+    *ret_new = is_new;
+    return DZ_OK;
+}
+
+enum dz_code dz_sq_jobs_add(void *self, const struct dz_job_rec *v, size_t n, int64_t now_ms,
+                            int64_t *ret_ids, struct dz_err *err)
+{
+    struct dz_sqlite *d = self;
+    DZ_AUTO(dz_freep) int64_t *ids = dz_alloc(n * sizeof(*ids));
+    enum dz_code code = DZ_OK;
+    bool is_new;
+    DZ_TRY(dz_sq_write_begin(d, err));
+    for (size_t i = 0; i < n && code == DZ_OK; i++)
+        code = add_once(&d->write, &v[i], now_ms, &ids[i], &is_new, err);
+    DZ_TRY(dz_sq_write_close(d, code, err));
+    memcpy(ret_ids, ids, n * sizeof(*ids));
     return DZ_OK;
 }
 
@@ -153,7 +169,7 @@ enum dz_code dz_sq_job_take(void *self, const struct dz_job_take *t, struct dz_a
     struct dz_job_rec job;
     bool row = false;
     DZ_TRY(dz_sq_write_begin(d, err));
-    DZ_TRY(write_end(d, take(&d->write, t, a, &job, &row, err), err));
+    DZ_TRY(dz_sq_write_close(d, take(&d->write, t, a, &job, &row, err), err));
     if (!row && t->id)
         return dz_fail(err, DZ_NOT_FOUND, "job %lld is not there, has ended or is being run",
                        (long long)t->id);
@@ -169,7 +185,7 @@ static enum dz_code lease_lost(int64_t id, struct dz_err *err)
 }
 
 static enum dz_code renew(struct dz_sq_conn *c, int64_t id, dz_str owner, int64_t until_ms,
-                          uint64_t done, uint64_t total, bool *ret_cancel, struct dz_err *err)
+                          const struct dz_job_progress *p, bool *ret_cancel, struct dz_err *err)
 {
     DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
     bool row = false;
@@ -177,8 +193,10 @@ static enum dz_code renew(struct dz_sq_conn *c, int64_t id, dz_str owner, int64_
     dz_sq_bind_int(st, 1, id);
     dz_sq_bind_str(st, 2, owner);
     dz_sq_bind_int(st, 3, until_ms);
-    dz_sq_bind_int(st, 4, (int64_t)done);
-    dz_sq_bind_int(st, 5, (int64_t)total);
+    dz_sq_bind_int(st, 4, (int64_t)p->done);
+    dz_sq_bind_int(st, 5, (int64_t)p->total);
+    dz_sq_bind_int(st, 6, (int64_t)p->bytes);
+    dz_sq_bind_str(st, 7, p->phase);
     DZ_TRY(dz_sq_row(c, st, &row, err));
     if (!row)
         return lease_lost(id, err);
@@ -187,13 +205,13 @@ static enum dz_code renew(struct dz_sq_conn *c, int64_t id, dz_str owner, int64_
 }
 
 enum dz_code dz_sq_job_renew(void *self, int64_t id, dz_str owner, int64_t now_ms, int64_t lease_ms,
-                             uint64_t done, uint64_t total, struct dz_err *err)
+                             const struct dz_job_progress *p, struct dz_err *err)
 {
     struct dz_sqlite *d = self;
     bool cancel = false;
     DZ_TRY(dz_sq_write_begin(d, err));
-    enum dz_code code = renew(&d->write, id, owner, now_ms + lease_ms, done, total, &cancel, err);
-    DZ_TRY(write_end(d, code, err));
+    enum dz_code code = renew(&d->write, id, owner, now_ms + lease_ms, p, &cancel, err);
+    DZ_TRY(dz_sq_write_close(d, code, err));
     return cancel ? dz_fail(err, DZ_CANCELLED, "job %lld was cancelled", (long long)id) : DZ_OK;
 }
 
@@ -212,6 +230,7 @@ static enum dz_code end_job(struct dz_sq_conn *c, int64_t id, dz_str owner,
     dz_sq_bind_str(st, 8, end->fail_kind);
     dz_sq_bind_str(st, 9, end->fail_text);
     dz_sq_bind_str(st, 10, end->result);
+    dz_sq_bind_int(st, 11, (int64_t)end->bytes);
     DZ_TRY(dz_sq_run(c, st, err));
     return sqlite3_changes(c->db) == 1 ? DZ_OK : lease_lost(id, err);
 }
@@ -221,7 +240,7 @@ enum dz_code dz_sq_job_end(void *self, int64_t id, dz_str owner, const struct dz
 {
     struct dz_sqlite *d = self;
     DZ_TRY(dz_sq_write_begin(d, err));
-    return write_end(d, end_job(&d->write, id, owner, end, now_ms, err), err);
+    return dz_sq_write_close(d, end_job(&d->write, id, owner, end, now_ms, err), err);
 }
 
 static enum dz_code cancel(struct dz_sq_conn *c, int64_t id, int64_t now_ms, bool *ret_asked,
@@ -249,9 +268,15 @@ enum dz_code dz_sq_job_cancel(void *self, int64_t id, int64_t now_ms, bool *ret_
     struct dz_sqlite *d = self;
     bool asked = false;
     DZ_TRY(dz_sq_write_begin(d, err));
-    DZ_TRY(write_end(d, cancel(&d->write, id, now_ms, &asked, err), err));
+    DZ_TRY(dz_sq_write_close(d, cancel(&d->write, id, now_ms, &asked, err), err));
     *ret_asked = asked;
     return DZ_OK;
+}
+
+/* A number of rows as SQLite takes it. */
+static int64_t rows(size_t n)
+{
+    return n < INT64_MAX ? (int64_t)n : INT64_MAX;
 }
 
 enum dz_code dz_sq_jobs(void *self, size_t max, struct dz_arena *a, struct dz_job_rec **ret_v,
@@ -259,24 +284,79 @@ enum dz_code dz_sq_jobs(void *self, size_t max, struct dz_arena *a, struct dz_jo
 {
     DZ_AUTO(dz_sq_reading_done) struct dz_sq_reading r = {0};
     DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
-    DZ_AUTO(dz_freep) struct dz_job_rec *v = NULL;
-    struct dz_text_pool pool = {.arena = a};
-    size_t n = 0, cap = 0;
     DZ_TRY(dz_sq_reading_begin(&r, self, err));
     DZ_TRY(dz_sq_get(r.c, DZ_SQ_JOBS, &st, err));
-    dz_sq_bind_int(st, 1, max < INT64_MAX ? (int64_t)max : INT64_MAX);
-    for (;;) {
-        bool row = false;
-        DZ_TRY(dz_sq_row(r.c, st, &row, err));
-        if (!row)
-            break;
-        v = dz_sq_grown(v, n, &cap, sizeof(*v));
-        DZ_TRY(read_job(st, &pool, &v[n], err));
-        n++;
-    }
-    void *copy;
-    DZ_TRY(dz_sq_arena_copy(a, v, n * sizeof(*v), &copy, err));
-    *ret_v = copy;
+    dz_sq_bind_int(st, 1, rows(max));
+    return dz_sq_list(r.c, st, a, sizeof(**ret_v), read_job, ret_v, ret_n, err);
+}
+
+enum dz_code dz_sq_jobs_of(void *self, dz_str kind, size_t max, struct dz_arena *a,
+                           struct dz_job_rec **ret_v, size_t *ret_n, struct dz_err *err)
+{
+    DZ_AUTO(dz_sq_reading_done) struct dz_sq_reading r = {0};
+    DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
+    DZ_TRY(dz_sq_reading_begin(&r, self, err));
+    DZ_TRY(dz_sq_get(r.c, DZ_SQ_JOBS_OF, &st, err));
+    dz_sq_bind_str(st, 1, kind);
+    dz_sq_bind_int(st, 2, rows(max));
+    return dz_sq_list(r.c, st, a, sizeof(**ret_v), read_job, ret_v, ret_n, err);
+}
+
+enum dz_code dz_sq_jobs_find(void *self, dz_str kind, const dz_str *targets, size_t n,
+                             struct dz_arena *a, struct dz_job_rec **ret_v, size_t *ret_n,
+                             struct dz_err *err)
+{
+    DZ_AUTO(dz_sq_reading_done) struct dz_sq_reading r = {0};
+    DZ_TRY(dz_sq_reading_begin(&r, self, err));
+    const struct dz_sq_each each = {DZ_SQ_JOB_FIND, kind, targets, n};
+    return dz_sq_list_each(r.c, &each, a, sizeof(**ret_v), read_job, ret_v, ret_n, err);
+}
+
+static enum dz_code retry(struct dz_sq_conn *c, dz_str kind, int64_t id, int64_t now_ms, size_t *n,
+                          struct dz_err *err)
+{
+    sqlite3_stmt *st = NULL;
+    DZ_TRY(dz_sq_get(c, DZ_SQ_JOBS_RETRY, &st, err));
+    dz_sq_bind_str(st, 1, kind);
+    dz_sq_bind_int(st, 2, now_ms);
+    dz_sq_bind_int(st, 3, id);
+    DZ_TRY(dz_sq_run(c, st, err));
+    *n += (size_t)sqlite3_changes(c->db);
+    return DZ_OK;
+}
+
+enum dz_code dz_sq_jobs_retry(void *self, dz_str kind, const int64_t *ids, size_t n, int64_t now_ms,
+                              size_t *ret_n, struct dz_err *err)
+{
+    struct dz_sqlite *d = self;
+    size_t queued = 0;
+    enum dz_code code = DZ_OK;
+    DZ_TRY(dz_sq_write_begin(d, err));
+    if (n == 0)
+        code = retry(&d->write, kind, 0, now_ms, &queued, err);
+    for (size_t i = 0; i < n && code == DZ_OK; i++)
+        code = retry(&d->write, kind, ids[i], now_ms, &queued, err);
+    DZ_TRY(dz_sq_write_close(d, code, err));
+    *ret_n = queued;
+    return DZ_OK;
+}
+
+static enum dz_code forget(struct dz_sq_conn *c, dz_str kind, size_t *n, struct dz_err *err)
+{
+    sqlite3_stmt *st = NULL;
+    DZ_TRY(dz_sq_get(c, DZ_SQ_JOBS_FORGET, &st, err));
+    dz_sq_bind_str(st, 1, kind);
+    DZ_TRY(dz_sq_run(c, st, err));
+    *n = (size_t)sqlite3_changes(c->db);
+    return DZ_OK;
+}
+
+enum dz_code dz_sq_jobs_forget(void *self, dz_str kind, size_t *ret_n, struct dz_err *err)
+{
+    struct dz_sqlite *d = self;
+    size_t n = 0;
+    DZ_TRY(dz_sq_write_begin(d, err));
+    DZ_TRY(dz_sq_write_close(d, forget(&d->write, kind, &n, err), err));
     *ret_n = n;
     return DZ_OK;
 }
@@ -294,12 +374,20 @@ enum dz_code dz_sq_job_next(void *self, int64_t *ret_due_ms, struct dz_err *err)
     return DZ_OK;
 }
 
-enum dz_code dz_sq_jobs_trim(void *self, size_t keep, struct dz_err *err)
+static enum dz_code trim(struct dz_sq_conn *c, dz_str kind, size_t keep, struct dz_err *err)
+{
+    sqlite3_stmt *st = NULL;
+    DZ_TRY(dz_sq_get(c, kind.n ? DZ_SQ_JOBS_TRIM_KIND : DZ_SQ_JOBS_TRIM, &st, err));
+    dz_sq_bind_int(st, 1, rows(keep));
+    dz_sq_bind_str(st, 2, kind.n ? kind : DZ_S(DZ_JOB_DOWNLOAD));
+    return dz_sq_run(c, st, err);
+}
+
+enum dz_code dz_sq_jobs_trim(void *self, dz_str kind, size_t keep, struct dz_err *err)
 {
     struct dz_sqlite *d = self;
-    int64_t most = keep < INT64_MAX ? (int64_t)keep : INT64_MAX;
     DZ_TRY(dz_sq_write_begin(d, err));
-    return write_end(d, run_int(&d->write, DZ_SQ_JOBS_TRIM, most, err), err);
+    return dz_sq_write_close(d, trim(&d->write, kind, keep, err), err);
 }
 
 enum dz_code dz_sq_job_counts(void *self, uint64_t *ret_counts, struct dz_err *err)
@@ -378,7 +466,7 @@ enum dz_code dz_sq_state_put(void *self, const struct dz_crawl_state_rec *v, siz
         code = put_state(&d->write, &v[i], now_ms, err);
     if (code == DZ_OK)
         code = run_int(&d->write, DZ_SQ_STATE_EXPIRE, now_ms, err);
-    return write_end(d, code, err);
+    return dz_sq_write_close(d, code, err);
 }
 
 static enum dz_code read_state(sqlite3_stmt *st, struct dz_text_pool *pool,

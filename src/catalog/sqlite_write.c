@@ -66,6 +66,16 @@ void dz_sq_write_end(struct dz_sqlite *d)
     pthread_mutex_unlock(&d->write_lock);
 }
 
+enum dz_code dz_sq_write_close(struct dz_sqlite *d, enum dz_code code, struct dz_err *err)
+{
+    if (code == DZ_OK && dz_fault("commit"))
+        code = dz_fail(err, DZ_IO, "%s: injected fault", d->name);
+    if (code == DZ_OK)
+        code = dz_sq_run_plain(&d->write, DZ_SQ_COMMIT, err);
+    dz_sq_write_end(d);
+    return code;
+}
+
 enum dz_code dz_sq_begin(void *self, void **ret_batch, struct dz_err *err)
 {
     struct dz_sqlite *d = self;

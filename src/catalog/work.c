@@ -22,12 +22,14 @@ const char *dz_job_state_name(enum dz_job_state s)
 }
 
 /* Numbers that the database holds as signed. */
-static enum dz_code check_progress(uint64_t done, uint64_t total, struct dz_err *err)
+static enum dz_code check_progress(const struct dz_job_progress *p, struct dz_err *err)
 {
-    if (done > INT64_MAX || total > INT64_MAX)
-        return dz_fail(err, DZ_TOO_LARGE, "progress of %llu of %llu pages",
-                       (unsigned long long)done, (unsigned long long)total);
-    return DZ_OK;
+    if (p->done > INT64_MAX || p->total > INT64_MAX || p->bytes > INT64_MAX)
+        return dz_fail(err, DZ_TOO_LARGE, "progress of %llu of %llu pages, %llu bytes",
+                       (unsigned long long)p->done, (unsigned long long)p->total,
+                       (unsigned long long)p->bytes);
+    return dz_check_text(&(struct dz_text_check){"phase", p->phase, DZ_TEXT_MAX, DZ_TEXT_UTF8},
+                         err);
 }
 
 static void assert_lease(dz_str owner, int64_t now_ms, int64_t lease_ms)
@@ -37,8 +39,7 @@ static void assert_lease(dz_str owner, int64_t now_ms, int64_t lease_ms)
     dz_assert(lease_ms > 0 && lease_ms <= LEASE_MAX_MS);
 }
 
-enum dz_code dz_catalog_job_add(struct dz_catalog *c, const struct dz_job_rec *j, int64_t now_ms,
-                                int64_t *ret_id, bool *ret_new, struct dz_err *err)
+static enum dz_code check_job(const struct dz_job_rec *j, struct dz_err *err)
 {
     const struct dz_text_check v[] = {
         {"kind", j->kind, DZ_TEXT_MAX, DZ_TEXT_UTF8},
@@ -49,8 +50,26 @@ enum dz_code dz_catalog_job_add(struct dz_catalog *c, const struct dz_job_rec *j
     DZ_TRY(dz_check_texts(v, DZ_LEN(v), err));
     if (j->kind.n == 0)
         return dz_fail(err, DZ_BAD_INPUT, "a job needs a kind");
-    DZ_TRY(dz_check_json("args", j->args, NULL, 0, err));
+    return dz_check_json("args", j->args, NULL, 0, err);
+}
+
+enum dz_code dz_catalog_job_add(struct dz_catalog *c, const struct dz_job_rec *j, int64_t now_ms,
+                                int64_t *ret_id, bool *ret_new, struct dz_err *err)
+{
+    DZ_TRY(check_job(j, err));
     return c->driver->job_add(c->self, j, now_ms, ret_id, ret_new, err);
+}
+
+enum dz_code dz_catalog_jobs_add(struct dz_catalog *c, const struct dz_job_rec *v, size_t n,
+                                 int64_t now_ms, int64_t *ret_ids, struct dz_err *err)
+{
+    DZ_TRY(dz_check_records("jobs", n, err));
+    for (size_t i = 0; i < n; i++) {
+        enum dz_code code = check_job(&v[i], err);
+        if (code != DZ_OK)
+            return dz_wrap(err, code, "job %zu of %zu", i + 1, n);
+    }
+    return n > 0 ? c->driver->jobs_add(c->self, v, n, now_ms, ret_ids, err) : DZ_OK;
 }
 
 enum dz_code dz_catalog_job_take(struct dz_catalog *c, const struct dz_job_take *t,
@@ -64,12 +83,12 @@ enum dz_code dz_catalog_job_take(struct dz_catalog *c, const struct dz_job_take 
 }
 
 enum dz_code dz_catalog_job_renew(struct dz_catalog *c, int64_t id, dz_str owner, int64_t now_ms,
-                                  int64_t lease_ms, uint64_t done, uint64_t total,
+                                  int64_t lease_ms, const struct dz_job_progress *p,
                                   struct dz_err *err)
 {
     assert_lease(owner, now_ms, lease_ms);
-    DZ_TRY(check_progress(done, total, err));
-    return c->driver->job_renew(c->self, id, owner, now_ms, lease_ms, done, total, err);
+    DZ_TRY(check_progress(p, err));
+    return c->driver->job_renew(c->self, id, owner, now_ms, lease_ms, p, err);
 }
 
 enum dz_code dz_catalog_job_end(struct dz_catalog *c, int64_t id, dz_str owner,
@@ -83,7 +102,8 @@ enum dz_code dz_catalog_job_end(struct dz_catalog *c, int64_t id, dz_str owner,
     dz_assert(owner.n > 0 && end->state < DZ_JOB_STATES && end->state != DZ_JOB_RUNNING);
     DZ_TRY(dz_check_texts(v, DZ_LEN(v), err));
     DZ_TRY(dz_check_json("result", end->result, NULL, 0, err));
-    DZ_TRY(check_progress(end->done, end->total, err));
+    const struct dz_job_progress last = {end->done, end->total, end->bytes, {NULL, 0}};
+    DZ_TRY(check_progress(&last, err));
     return c->driver->job_end(c->self, id, owner, end, now_ms, err);
 }
 
@@ -104,9 +124,56 @@ enum dz_code dz_catalog_job_next(struct dz_catalog *c, int64_t *ret_due_ms, stru
     return c->driver->job_next(c->self, ret_due_ms, err);
 }
 
-enum dz_code dz_catalog_jobs_trim(struct dz_catalog *c, size_t keep, struct dz_err *err)
+/* Of the calls that are about all jobs of a kind. */
+static enum dz_code check_kind(dz_str kind, struct dz_err *err)
 {
-    return c->driver->jobs_trim(c->self, keep, err);
+    DZ_TRY(dz_check_text(&(struct dz_text_check){"kind", kind, DZ_TEXT_MAX, DZ_TEXT_UTF8}, err));
+    return kind.n > 0 ? DZ_OK : dz_fail(err, DZ_BAD_INPUT, "jobs of which kind?");
+}
+
+enum dz_code dz_catalog_jobs_find(struct dz_catalog *c, dz_str kind, const dz_str *targets,
+                                  size_t n, struct dz_arena *a, struct dz_job_rec **ret_v,
+                                  size_t *ret_n, struct dz_err *err)
+{
+    DZ_TRY(check_kind(kind, err));
+    DZ_TRY(dz_check_records("targets", n, err));
+    for (size_t i = 0; i < n; i++)
+        DZ_TRY(dz_check_text(
+            &(struct dz_text_check){"target", targets[i], DZ_TEXT_MAX, DZ_TEXT_BYTES}, err));
+    return c->driver->jobs_find(c->self, kind, targets, n, a, ret_v, ret_n, err);
+}
+
+enum dz_code dz_catalog_jobs_of(struct dz_catalog *c, dz_str kind, size_t max, struct dz_arena *a,
+                                struct dz_job_rec **ret_v, size_t *ret_n, struct dz_err *err)
+{
+    DZ_TRY(check_kind(kind, err));
+    return c->driver->jobs_of(c->self, kind, max, a, ret_v, ret_n, err);
+}
+
+enum dz_code dz_catalog_jobs_retry(struct dz_catalog *c, dz_str kind, const int64_t *ids, size_t n,
+                                   int64_t now_ms, size_t *ret_n, struct dz_err *err)
+{
+    DZ_TRY(check_kind(kind, err));
+    DZ_TRY(dz_check_records("jobs", n, err));
+    for (size_t i = 0; i < n; i++)
+        if (ids[i] <= 0)
+            return dz_fail(err, DZ_BAD_INPUT, "%lld is no id of a job", (long long)ids[i]);
+    return c->driver->jobs_retry(c->self, kind, ids, n, now_ms, ret_n, err);
+}
+
+enum dz_code dz_catalog_jobs_forget(struct dz_catalog *c, dz_str kind, size_t *ret_n,
+                                    struct dz_err *err)
+{
+    DZ_TRY(check_kind(kind, err));
+    return c->driver->jobs_forget(c->self, kind, ret_n, err);
+}
+
+enum dz_code dz_catalog_jobs_trim(struct dz_catalog *c, dz_str kind, size_t keep,
+                                  struct dz_err *err)
+{
+    if (kind.n > 0)
+        DZ_TRY(check_kind(kind, err));
+    return c->driver->jobs_trim(c->self, kind, keep, err);
 }
 
 enum dz_code dz_catalog_job_counts(struct dz_catalog *c, uint64_t *ret_counts, struct dz_err *err)

@@ -218,7 +218,8 @@ static void run_sweep(struct dz_work *w)
     struct back *b = dz_container(w, struct back, sweep_work);
     b->sweep_code = dz_store_sweep(b->store, SWEEP_OLDER_THAN_S, &b->swept, &b->sweep_err);
     if (b->sweep_code == DZ_OK)
-        b->sweep_code = dz_catalog_jobs_trim(b->catalog, JOBS_KEPT, &b->sweep_err);
+        b->sweep_code =
+            dz_catalog_jobs_trim(b->catalog, (dz_str){NULL, 0}, JOBS_KEPT, &b->sweep_err);
     if (b->sweep_code == DZ_OK)
         b->sweep_code =
             dz_catalog_parts_trim(b->catalog, dz_now_ms() - PARTS_KEPT_MS, &b->sweep_err);

@@ -263,7 +263,7 @@ static void run_renew(struct dz_work *w)
     const struct dz_crawler *c = r->job.crawler;
     r->renew_code =
         dz_catalog_job_renew(c->env.catalog, r->job.rec.id, dz_str_of(c->owner), dz_now_ms(),
-                             c->lease_ms, r->renew_done, r->renew_total, &r->renew_err);
+                             c->lease_ms, &r->renew_progress, &r->renew_err);
 }
 
 static void on_renewed(struct dz_work *w)
@@ -298,8 +298,7 @@ static void on_renew(struct dz_loop *l, struct dz_timer *t)
         if (r->renewing || r->ending)
             continue;
         r->renew = (struct dz_work){.run = run_renew, .home = l, .done = on_renewed};
-        r->renew_done = r->job.done;
-        r->renew_total = r->job.total;
+        r->renew_progress = (struct dz_job_progress){.done = r->job.done, .total = r->job.total};
         r->renewing = dz_pool_submit(c->env.pool, &r->renew, NULL) == DZ_OK;
     }
     dz_timer_set(l, t, renew_every_ms(c), on_renew);

@@ -21,8 +21,8 @@ struct crawl_running {
     struct dz_work renew, end_work, import_work;
     atomic_bool import_stop;
     bool renewing;
-    uint64_t renew_done, renew_total; /* what the renewing worker writes down */
-    enum dz_code renew_code;          /* beside an import, which has code and err */
+    struct dz_job_progress renew_progress; /* what the renewing worker writes down */
+    enum dz_code renew_code;               /* beside an import, which has code and err */
     struct dz_err renew_err;
     enum dz_code code;
     struct dz_err err;

@@ -64,7 +64,8 @@ static int64_t take_id(struct fixture *f, const char *owner, int64_t now_ms, int
 static enum dz_code renew(struct fixture *f, int64_t id, const char *owner, int64_t now_ms,
                           uint64_t done)
 {
-    return dz_catalog_job_renew(f->c, id, dz_str_of(owner), now_ms, LEASE, done, 20, NULL);
+    const struct dz_job_progress p = {.done = done, .total = 20};
+    return dz_catalog_job_renew(f->c, id, dz_str_of(owner), now_ms, LEASE, &p, NULL);
 }
 
 static enum dz_code end(struct fixture *f, int64_t id, const char *owner, enum dz_job_state state,
@@ -298,11 +299,11 @@ static void the_list_shows_work_first(void **state)
     assert_memory_equal(counts, want_counts, sizeof(counts));
 
     /* Only the ended ones beyond the newest are forgotten. */
-    must(dz_catalog_jobs_trim(f->c, 1, err));
+    must(dz_catalog_jobs_trim(f->c, DZ_S("crawl"), 1, err));
     must(dz_catalog_jobs(f->c, 100, f->a, &v, &n, err));
     assert_int_equal(n, 5);
     assert_int_equal(v[4].id, first);
-    must(dz_catalog_jobs_trim(f->c, 0, err));
+    must(dz_catalog_jobs_trim(f->c, DZ_S("crawl"), 0, err));
     must(dz_catalog_jobs(f->c, 100, f->a, &v, &n, err));
     assert_int_equal(n, 4);
     assert_true(add(f, "new", 0, 0, true) > later); /* ids are never used again */

@@ -87,6 +87,7 @@ static enum dz_code work_all(struct dz_catalog *c, struct dz_err *err)
 {
     const struct dz_job_rec in = {.kind = DZ_S("crawl"), .source = DZ_S("x")};
     const struct dz_job_take t = {.owner = DZ_S("me"), .now_ms = 1, .lease_ms = 10};
+    const struct dz_job_progress progress = {1, 2, 3, {NULL, 0}};
     const struct dz_job_rec done = {.state = DZ_JOB_DONE};
     const struct dz_crawl_state_rec s = {DZ_S("x"), DZ_S("n"), DZ_S("1"), 0, 0};
     const struct dz_part_rec parts[] = {{.at = 0, .blob = blob_of(1)},
@@ -104,7 +105,7 @@ static enum dz_code work_all(struct dz_catalog *c, struct dz_err *err)
     DZ_TRY(dz_catalog_job_take(c, &t, a, &j, err));
     DZ_TRY(dz_catalog_part_put(c, DZ_S("x"), DZ_S("1"), parts, 2, err));
     DZ_TRY(dz_catalog_parts(c, DZ_S("x"), DZ_S("1"), a, &got, &n, err));
-    DZ_TRY(dz_catalog_job_renew(c, id, t.owner, 2, 10, 1, 2, err));
+    DZ_TRY(dz_catalog_job_renew(c, id, t.owner, 2, 10, &progress, err));
     DZ_TRY(dz_catalog_state_put(c, &s, 1, 1, err));
     DZ_TRY(dz_catalog_state_list(c, DZ_S(""), DZ_S(""), 1, a, &states, &n, err));
     DZ_TRY(dz_batch_begin(c, &b, err));
@@ -116,7 +117,7 @@ static enum dz_code work_all(struct dz_catalog *c, struct dz_err *err)
     DZ_TRY(dz_catalog_job_end(c, id, t.owner, &done, 3, err));
     DZ_TRY(dz_catalog_job_cancel(c, id, 3, &flag, err));
     DZ_TRY(dz_catalog_jobs(c, 10, a, &jobs, &n, err));
-    return dz_catalog_jobs_trim(c, 0, err);
+    return dz_catalog_jobs_trim(c, (dz_str){NULL, 0}, 0, err);
 }
 
 static int child(const char *mode, const char *folder)

@@ -168,7 +168,8 @@ static void test_own_lease_ended(void **state)
     for (struct crawl_running *r = one.c->running; r->renewing;)
         rig_turn();
     struct dz_job_rec j = rig_job(id, a);
-    must(dz_catalog_job_renew(rig.catalog, id, j.owner, 1000, 1, 3, 6, err));
+    const struct dz_job_progress p = {.done = 3, .total = 6};
+    must(dz_catalog_job_renew(rig.catalog, id, j.owner, 1000, 1, &p, err));
     dz_crawler_poke(one.c);
     while (rig_job(id, a).attempts < 2)
         rig_turn();
