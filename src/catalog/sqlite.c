@@ -1,249 +1,16 @@
 /*
- * sqlite: the SQLite driver: connections, statements, and everything that reads.
+ * sqlite: the SQLite driver: opening a catalog, and reading series and what belongs to them.
  *
- * In: a path, ids. Out: records in the caller's arena. One connection writes, under a lock
- * (sqlite_write.c); up to four read, opened when they are first needed; one only watches for
- * changes. WAL: readers see the last commit and never wait for the writer. Any thread; a connection
- * serves one at a time. ":memory:" is a database of SQLite's memdb that all connections of one
- * struct dz_sqlite share; it has no WAL, so reads there wait until a batch has ended.
+ * In: a path, ids. Out: records in the caller's arena, all of one call from one read transaction.
+ * One connection writes, under a lock (sqlite_write.c); up to four read (sqlite_conn.c); one only
+ * watches for changes. Any thread. ":memory:" is a database of SQLite's memdb that all connections
+ * of one struct dz_sqlite share; it has no WAL, so reads there wait until a batch has ended.
  */
 #include "catalog/sqlite_int.h"
 
-#include <errno.h>
-#include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
 enum { WRITE_WAIT_MS = 30000, JOURNAL_BYTES = 64 * 1024 * 1024 };
-
-/* ---- connections and statements ----------------------------------------------------------------
- */
-
-static enum dz_code code_of(int extended)
-{
-    switch (extended & 0xff) {
-    case SQLITE_BUSY:
-    case SQLITE_LOCKED:
-        return DZ_UNAVAILABLE;
-    case SQLITE_FULL:
-    case SQLITE_NOMEM:
-        return DZ_FULL;
-    case SQLITE_CORRUPT:
-    case SQLITE_NOTADB:
-        return DZ_CORRUPT;
-    case SQLITE_CONSTRAINT:
-        return extended == SQLITE_CONSTRAINT_CHECK ? DZ_CORRUPT : DZ_CONFLICT;
-    case SQLITE_IOERR:
-    case SQLITE_CANTOPEN:
-    case SQLITE_READONLY:
-    case SQLITE_PERM:
-    case SQLITE_AUTH:
-        return DZ_IO;
-    case SQLITE_TOOBIG:
-        return DZ_TOO_LARGE;
-    default:
-        return DZ_INTERNAL;
-    }
-}
-
-enum dz_code dz_sq_fail(struct dz_sq_conn *c, struct dz_err *err)
-{
-    int extended = sqlite3_extended_errcode(c->db), native = sqlite3_system_errno(c->db);
-    enum dz_code code = code_of(extended);
-    const char *hint = "";
-    if (code == DZ_UNAVAILABLE)
-        hint = ": another dozo process is writing";
-    else if (code == DZ_CORRUPT && (extended & 0xff) != SQLITE_NOTADB)
-        hint = ": the catalog is damaged, see `dozo check`";
-    if (code == DZ_IO && native)
-        return dz_fail_errno(err, code, native, "%s: %s", c->name, sqlite3_errmsg(c->db));
-    code = dz_fail(err, code, "%s: %s%s", c->name, sqlite3_errmsg(c->db), hint);
-    if (err)
-        err->native = extended;
-    return code;
-}
-
-static enum dz_code set_up(const struct dz_sqlite *d, bool reader, struct dz_sq_conn *c,
-                           struct dz_err *err)
-{
-    static const char common[] =
-        "PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; "
-        "PRAGMA synchronous = FULL; PRAGMA cache_size = -8000";
-    sqlite3_extended_result_codes(c->db, 1);
-    sqlite3_busy_timeout(c->db, d->write_wait_ms);
-    sqlite3_db_config(c->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
-    if (sqlite3_exec(c->db, common, NULL, NULL, NULL) != SQLITE_OK ||
-        (reader && sqlite3_exec(c->db, "PRAGMA query_only = ON", NULL, NULL, NULL) != SQLITE_OK))
-        return dz_sq_fail(c, err);
-    return DZ_OK;
-}
-
-/* A file that was removed or replaced still reads as it was, for ever: others write another one. */
-enum dz_code dz_sq_in_place(struct dz_sq_conn *c, struct dz_err *err)
-{
-    int moved = 0;
-    if (sqlite3_file_control(c->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK && moved)
-        return dz_fail(err, DZ_UNAVAILABLE,
-                       "%.160s was removed or replaced while in use; put it back, or start again",
-                       c->name);
-    return DZ_OK;
-}
-
-/* A journal without its database is what is left when the database was moved away while in use.
- * SQLite would make a new one and delete the journal, and with it what was written last. */
-static enum dz_code check_journal(const struct dz_sqlite *d, struct dz_err *err)
-{
-    struct stat st;
-    if (d->memory || lstat(d->name, &st) == 0 || errno != ENOENT)
-        return DZ_OK;
-    DZ_AUTO(dz_buf_done) struct dz_buf wal;
-    dz_buf_init(&wal, 2 * DZ_TEXT_MAX);
-    dz_buf_put(&wal, dz_str_of(d->name));
-    dz_buf_put(&wal, DZ_S("-wal"));
-    if (stat(dz_buf_cstr(&wal), &st) < 0 || st.st_size == 0)
-        return DZ_OK;
-    return dz_fail(err, DZ_UNAVAILABLE,
-                   "%.160s is not there, but its journal (-wal) is: put the file back, or remove "
-                   "the journal to begin anew",
-                   d->name);
-}
-
-enum dz_code dz_sq_open_conn(const struct dz_sqlite *d, bool reader, struct dz_sq_conn *c,
-                             struct dz_err *err)
-{
-    c->name = d->name;
-    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (reader ? 0 : SQLITE_OPEN_CREATE) |
-                (d->memory ? SQLITE_OPEN_URI : 0);
-    enum dz_code code = DZ_OK;
-    DZ_TRY(check_journal(d, err));
-    if (sqlite3_open_v2(d->target, &c->db, flags, NULL) != SQLITE_OK) {
-        dz_assert(c->db);
-        code = dz_sq_fail(c, err);
-    }
-    if (code == DZ_OK)
-        code = set_up(d, reader, c, err);
-    if (code != DZ_OK)
-        dz_sq_close_conn(c);
-    return code;
-}
-
-void dz_sq_close_conn(struct dz_sq_conn *c)
-{
-    for (size_t i = 0; i < DZ_LEN(c->statements); i++)
-        sqlite3_finalize(c->statements[i]);
-    /* Closing the last connection would write the journal into the file that was moved away and
-     * delete it, under the hands of those who use the file that stands there now. */
-    if (c->db && dz_sq_in_place(c, NULL) != DZ_OK)
-        sqlite3_db_config(c->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-    int rc = sqlite3_close(c->db);
-    dz_assert(rc == SQLITE_OK);
-    *c = (struct dz_sq_conn){0};
-}
-
-enum dz_code dz_sq_reader_take(struct dz_sqlite *d, struct dz_sq_conn **ret_c, struct dz_err *err)
-{
-    pthread_mutex_lock(&d->readers_lock);
-    size_t at;
-    for (;;) {
-        for (at = 0; at < DZ_SQ_READERS && d->reader_busy[at]; at++)
-            continue;
-        if (at < DZ_SQ_READERS)
-            break;
-        pthread_cond_wait(&d->reader_free, &d->readers_lock);
-    }
-    d->reader_busy[at] = true;
-    pthread_mutex_unlock(&d->readers_lock);
-    enum dz_code code = DZ_OK;
-    if (!d->readers[at].db)
-        code = dz_sq_open_conn(d, true, &d->readers[at], err);
-    if (code != DZ_OK)
-        dz_sq_reader_put(d, &d->readers[at]);
-    else
-        *ret_c = &d->readers[at];
-    return code;
-}
-
-void dz_sq_reader_put(struct dz_sqlite *d, struct dz_sq_conn *c)
-{
-    pthread_mutex_lock(&d->readers_lock);
-    d->reader_busy[c - d->readers] = false;
-    pthread_cond_signal(&d->reader_free);
-    pthread_mutex_unlock(&d->readers_lock);
-}
-
-enum dz_code dz_sq_get(struct dz_sq_conn *c, enum dz_sq_statement which, sqlite3_stmt **ret_st,
-                       struct dz_err *err)
-{
-    sqlite3_stmt **st = &c->statements[which];
-    if (!*st && sqlite3_prepare_v3(c->db, dz_sq_texts[which], -1, SQLITE_PREPARE_PERSISTENT, st,
-                                   NULL) != SQLITE_OK)
-        return dz_sq_fail(c, err);
-    *ret_st = *st;
-    return DZ_OK;
-}
-
-void dz_sq_reset(sqlite3_stmt **st)
-{
-    if (!*st)
-        return;
-    sqlite3_reset(*st);
-    sqlite3_clear_bindings(*st);
-}
-
-enum dz_code dz_sq_row(struct dz_sq_conn *c, sqlite3_stmt *st, bool *ret_row, struct dz_err *err)
-{
-    if (dz_fault("query"))
-        return dz_fail(err, DZ_IO, "%s: injected fault", c->name);
-    int rc = sqlite3_step(st);
-    if (rc != SQLITE_ROW && rc != SQLITE_DONE)
-        return dz_sq_fail(c, err);
-    *ret_row = rc == SQLITE_ROW;
-    return DZ_OK;
-}
-
-enum dz_code dz_sq_run(struct dz_sq_conn *c, sqlite3_stmt *st, struct dz_err *err)
-{
-    bool row = false;
-    enum dz_code code = dz_sq_row(c, st, &row, err);
-    dz_sq_reset(&st);
-    return code;
-}
-
-enum dz_code dz_sq_run_plain(struct dz_sq_conn *c, enum dz_sq_statement which, struct dz_err *err)
-{
-    sqlite3_stmt *st = NULL;
-    DZ_TRY(dz_sq_get(c, which, &st, err));
-    return dz_sq_run(c, st, err);
-}
-
-enum dz_code dz_sq_one(struct dz_sq_conn *c, enum dz_sq_statement which, int64_t fallback,
-                       int64_t *ret_n, struct dz_err *err)
-{
-    DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
-    bool row = false;
-    DZ_TRY(dz_sq_get(c, which, &st, err));
-    DZ_TRY(dz_sq_row(c, st, &row, err));
-    *ret_n = row ? sqlite3_column_int64(st, 0) : fallback;
-    return DZ_OK;
-}
-
-void dz_sq_bind_int(sqlite3_stmt *st, int at, int64_t n)
-{
-    int rc = sqlite3_bind_int64(st, at, n);
-    dz_assert(rc == SQLITE_OK);
-}
-
-void dz_sq_bind_str(sqlite3_stmt *st, int at, dz_str s)
-{
-    int rc = sqlite3_bind_text(st, at, s.n ? s.p : "", (int)s.n, SQLITE_STATIC);
-    dz_assert(rc == SQLITE_OK);
-}
-
-void dz_sq_bind_sha(sqlite3_stmt *st, int at, const struct dz_sha256 *sha)
-{
-    int rc = sqlite3_bind_blob(st, at, sha->b, sizeof(sha->b), SQLITE_STATIC);
-    dz_assert(rc == SQLITE_OK);
-}
 
 /* ---- rows --------------------------------------------------------------------------------------
  */
@@ -286,8 +53,8 @@ enum dz_code dz_sq_read_series(sqlite3_stmt *st, struct dz_text_pool *pool,
     return DZ_OK;
 }
 
-enum dz_code dz_sq_read_chapter(sqlite3_stmt *st, struct dz_text_pool *pool,
-                                struct dz_chapter_rec *ret_c, struct dz_err *err)
+enum dz_code dz_sq_read_chapter(sqlite3_stmt *st, struct dz_text_pool *pool, void *ret_chapter,
+                                struct dz_err *err)
 {
     struct dz_chapter_rec c = {
         .id = sqlite3_column_int64(st, 0),
@@ -302,7 +69,7 @@ enum dz_code dz_sq_read_chapter(sqlite3_stmt *st, struct dz_text_pool *pool,
                           &c.links,     &c.meta_extra, &c.extra,  &c.origin, &c.origin_stamp};
     static const int at[] = {1, 2, 4, 5, 6, 9, 10, 11, 12, 13};
     DZ_TRY(read_strs(st, pool, to, at, DZ_LEN(to), err));
-    *ret_c = c;
+    *(struct dz_chapter_rec *)ret_chapter = c;
     return DZ_OK;
 }
 
@@ -397,7 +164,8 @@ void dz_sq_reading_done(struct dz_sq_reading *r)
     dz_sq_reader_put(r->d, r->c);
 }
 
-void *dz_sq_grown(void *v, size_t n, size_t *cap, size_t size)
+/* Grows an array of `size` bytes an element, kept on the heap until its length is known. */
+static void *grown(void *v, size_t n, size_t *cap, size_t size)
 {
     if (n < *cap)
         return v;
@@ -405,8 +173,8 @@ void *dz_sq_grown(void *v, size_t n, size_t *cap, size_t size)
     return dz_realloc(v, *cap * size);
 }
 
-enum dz_code dz_sq_arena_copy(struct dz_arena *a, const void *v, size_t bytes, void **ret_p,
-                              struct dz_err *err)
+static enum dz_code arena_copy(struct dz_arena *a, const void *v, size_t bytes, void **ret_p,
+                               struct dz_err *err)
 {
     DZ_TRY(dz_arena_try(a, bytes, ret_p, err));
     if (bytes)
@@ -435,7 +203,7 @@ static enum dz_code rows_add(struct rows *r, struct dz_sq_conn *c, sqlite3_stmt 
         DZ_TRY(dz_sq_row(c, st, &row, err));
         if (!row)
             return DZ_OK;
-        r->v = dz_sq_grown(r->v, r->n, &r->cap, r->size);
+        r->v = grown(r->v, r->n, &r->cap, r->size);
         DZ_TRY(read(st, &r->pool, r->v + r->n * r->size, err));
         r->n++;
     }
@@ -444,7 +212,7 @@ static enum dz_code rows_add(struct rows *r, struct dz_sq_conn *c, sqlite3_stmt 
 static enum dz_code rows_out(const struct rows *r, void *ret_v, size_t *ret_n, struct dz_err *err)
 {
     void *copy;
-    DZ_TRY(dz_sq_arena_copy(r->pool.arena, r->v, r->n * r->size, &copy, err));
+    DZ_TRY(arena_copy(r->pool.arena, r->v, r->n * r->size, &copy, err));
     memcpy(ret_v, &copy, sizeof(copy));
     *ret_n = r->n;
     return DZ_OK;
@@ -473,24 +241,12 @@ enum dz_code dz_sq_list_each(struct dz_sq_conn *c, const struct dz_sq_each *each
     return rows_out(&r, ret_v, ret_n, err);
 }
 
-/* All first columns, as integers in the arena. */
-static enum dz_code read_ids(struct dz_sq_conn *c, sqlite3_stmt *st, struct dz_arena *a,
-                             int64_t **ret_ids, size_t *ret_n, struct dz_err *err)
+static enum dz_code read_id(sqlite3_stmt *st, struct dz_text_pool *pool, void *ret_id,
+                            struct dz_err *err)
 {
-    DZ_AUTO(dz_freep) int64_t *ids = NULL;
-    size_t n = 0, cap = 0;
-    for (;;) {
-        bool row = false;
-        DZ_TRY(dz_sq_row(c, st, &row, err));
-        if (!row)
-            break;
-        ids = dz_sq_grown(ids, n, &cap, sizeof(*ids));
-        ids[n++] = sqlite3_column_int64(st, 0);
-    }
-    void *copy;
-    DZ_TRY(dz_sq_arena_copy(a, ids, n * sizeof(*ids), &copy, err));
-    *ret_ids = copy;
-    *ret_n = n;
+    (void)pool;
+    (void)err;
+    *(int64_t *)ret_id = sqlite3_column_int64(st, 0);
     return DZ_OK;
 }
 
@@ -501,7 +257,7 @@ static enum dz_code series_ids(void *self, struct dz_arena *a, int64_t **ret_ids
     DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
     DZ_TRY(dz_sq_reading_begin(&r, self, err));
     DZ_TRY(dz_sq_get(r.c, DZ_SQ_SERIES_IDS, &st, err));
-    return read_ids(r.c, st, a, ret_ids, ret_n, err);
+    return dz_sq_list(r.c, st, a, sizeof(**ret_ids), read_id, ret_ids, ret_n, err);
 }
 
 static enum dz_code series_find(void *self, dz_str source, dz_str source_id, int64_t *ret_id,
@@ -529,40 +285,13 @@ static int newest_first(const void *x, const void *y)
     return dz_newest_first(a->sort, a->key, b->sort, b->key);
 }
 
-/* Chapters on their way into the arena. */
-struct chapters {
-    struct dz_chapter_rec *v;
-    size_t n, cap;
-};
-
-static void chapters_done(struct chapters *c)
-{
-    free(c->v);
-}
-
-static enum dz_code add_chapter(sqlite3_stmt *st, struct dz_text_pool *pool, struct chapters *to,
-                                struct dz_err *err)
-{
-    to->v = dz_sq_grown(to->v, to->n, &to->cap, sizeof(*to->v));
-    DZ_TRY(dz_sq_read_chapter(st, pool, &to->v[to->n], err));
-    to->n++;
-    return DZ_OK;
-}
-
-static enum dz_code load_all_chapters(struct dz_sq_conn *c, int64_t series_id,
-                                      struct dz_text_pool *pool, struct chapters *to,
+static enum dz_code load_all_chapters(struct dz_sq_conn *c, int64_t series_id, struct rows *to,
                                       struct dz_err *err)
 {
     DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
     DZ_TRY(dz_sq_get(c, DZ_SQ_CHAPTERS, &st, err));
     dz_sq_bind_int(st, 1, series_id);
-    for (;;) {
-        bool row = false;
-        DZ_TRY(dz_sq_row(c, st, &row, err));
-        if (!row)
-            return DZ_OK;
-        DZ_TRY(add_chapter(st, pool, to, err));
-    }
+    return rows_add(to, c, st, dz_sq_read_chapter, err);
 }
 
 /* Which chapters the old snapshot has as they are now: a mark for each of its own; and the ids of
@@ -599,35 +328,33 @@ static enum dz_code compare(struct dz_sq_conn *c, int64_t series_id, const struc
             to->kept_n++;
             continue;
         }
-        to->others = dz_sq_grown(to->others, to->n, &to->cap, sizeof(*to->others));
+        to->others = grown(to->others, to->n, &to->cap, sizeof(*to->others));
         to->others[to->n++] = id;
     }
 }
 
 static enum dz_code load_one_chapter(struct dz_sq_conn *c, int64_t id, int64_t series_id,
-                                     struct dz_text_pool *pool, struct chapters *to,
-                                     struct dz_err *err)
+                                     struct rows *to, struct dz_err *err)
 {
     DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
-    bool row = false;
     DZ_TRY(dz_sq_get(c, DZ_SQ_CHAPTER_BY_ID, &st, err));
     dz_sq_bind_int(st, 1, id);
     dz_sq_bind_int(st, 2, series_id);
-    DZ_TRY(dz_sq_row(c, st, &row, err));
-    dz_assert(row); /* found in this transaction */
-    return add_chapter(st, pool, to, err);
+    return rows_add(to, c, st, dz_sq_read_chapter, err); /* found in this transaction: one */
 }
 
 static enum dz_code load_other_chapters(struct dz_sq_conn *c, const struct dz_snapshot *old,
-                                        struct dz_text_pool *pool, struct chapters *to,
-                                        struct dz_series_full *full, struct dz_err *err)
+                                        struct rows *to, struct dz_series_full *full,
+                                        struct dz_err *err)
 {
     DZ_AUTO(compared_done) struct compared with_old = {0};
     DZ_TRY(compare(c, full->series.id, old, &with_old, err));
     for (size_t i = 0; i < with_old.n; i++)
-        DZ_TRY(load_one_chapter(c, with_old.others[i], full->series.id, pool, to, err));
+        DZ_TRY(load_one_chapter(c, with_old.others[i], full->series.id, to, err));
+    dz_assert(to->n == with_old.n);
     void *p;
-    DZ_TRY(dz_arena_try(pool->arena, with_old.kept_n * sizeof(struct dz_snap_chapter *), &p, err));
+    DZ_TRY(
+        dz_arena_try(to->pool.arena, with_old.kept_n * sizeof(struct dz_snap_chapter *), &p, err));
     full->kept = p;
     for (size_t i = 0; i < old->chapters_n; i++)
         if (with_old.is_kept[i])
@@ -636,21 +363,17 @@ static enum dz_code load_other_chapters(struct dz_sq_conn *c, const struct dz_sn
 }
 
 static enum dz_code load_chapters(struct dz_sq_conn *c, const struct dz_snapshot *old,
-                                  struct dz_text_pool *pool, struct dz_series_full *full,
+                                  struct dz_arena *a, struct dz_series_full *full,
                                   struct dz_err *err)
 {
-    DZ_AUTO(chapters_done) struct chapters read = {0};
+    DZ_AUTO(rows_done) struct rows read = {.size = sizeof(*full->chapters), .pool.arena = a};
     if (old)
-        DZ_TRY(load_other_chapters(c, old, pool, &read, full, err));
+        DZ_TRY(load_other_chapters(c, old, &read, full, err));
     else
-        DZ_TRY(load_all_chapters(c, full->series.id, pool, &read, err));
+        DZ_TRY(load_all_chapters(c, full->series.id, &read, err));
     if (read.n > 1)
-        qsort(read.v, read.n, sizeof(*read.v), newest_first);
-    void *copy;
-    DZ_TRY(dz_sq_arena_copy(pool->arena, read.v, read.n * sizeof(*read.v), &copy, err));
-    full->chapters = copy;
-    full->chapters_n = read.n;
-    return DZ_OK;
+        qsort(read.v, read.n, read.size, newest_first);
+    return rows_out(&read, &full->chapters, &full->chapters_n, err);
 }
 
 static int by_id(const void *x, const void *y)
@@ -674,36 +397,28 @@ static enum dz_code load_pages(struct dz_sq_conn *c, struct dz_text_pool *pool,
     for (size_t i = 0; i < full->chapters_n; i++) {
         DZ_TRY(dz_sq_read_pages(c, order[i]->id, pool, &pages, err));
         void *copy;
-        DZ_TRY(dz_sq_arena_copy(pool->arena, pages.v, pages.n * sizeof(*pages.v), &copy, err));
+        DZ_TRY(arena_copy(pool->arena, pages.v, pages.n * sizeof(*pages.v), &copy, err));
         order[i]->pages = copy;
         order[i]->pages_n = pages.n;
     }
     return DZ_OK;
 }
 
-static enum dz_code load_assets(struct dz_sq_conn *c, int64_t series_id, struct dz_text_pool *pool,
+static enum dz_code read_asset(sqlite3_stmt *st, struct dz_text_pool *pool, void *ret_asset,
+                               struct dz_err *err)
+{
+    int64_t blob_id;
+    return dz_sq_read_asset(st, pool, ret_asset, &blob_id, err);
+}
+
+static enum dz_code load_assets(struct dz_sq_conn *c, int64_t series_id, struct dz_arena *a,
                                 struct dz_series_full *full, struct dz_err *err)
 {
     DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
-    DZ_AUTO(dz_freep) struct dz_asset_rec *v = NULL;
-    size_t n = 0, cap = 0;
     DZ_TRY(dz_sq_get(c, DZ_SQ_ASSETS, &st, err));
     dz_sq_bind_int(st, 1, series_id);
-    for (;;) {
-        bool row = false;
-        int64_t blob_id;
-        DZ_TRY(dz_sq_row(c, st, &row, err));
-        if (!row)
-            break;
-        v = dz_sq_grown(v, n, &cap, sizeof(*v));
-        DZ_TRY(dz_sq_read_asset(st, pool, &v[n], &blob_id, err));
-        n++;
-    }
-    void *copy;
-    DZ_TRY(dz_sq_arena_copy(pool->arena, v, n * sizeof(*v), &copy, err));
-    full->assets = copy;
-    full->assets_n = n;
-    return DZ_OK;
+    return dz_sq_list(c, st, a, sizeof(*full->assets), read_asset, &full->assets, &full->assets_n,
+                      err);
 }
 
 static enum dz_code load_series(struct dz_sq_conn *c, int64_t series_id, struct dz_text_pool *pool,
@@ -719,36 +434,45 @@ static enum dz_code load_series(struct dz_sq_conn *c, int64_t series_id, struct 
     return dz_sq_read_series(st, pool, ret_s, err);
 }
 
-static enum dz_code load_since(void *self, int64_t series_id, const struct dz_snapshot *old,
-                               struct dz_arena *a, struct dz_series_full *ret_full,
-                               struct dz_err *err)
+static enum dz_code load(struct dz_sqlite *d, int64_t series_id, const struct dz_snapshot *old,
+                         bool with_pages, struct dz_arena *a, struct dz_series_full *ret_full,
+                         struct dz_err *err)
 {
     DZ_AUTO(dz_sq_reading_done) struct dz_sq_reading r = {0};
     struct dz_series_full full = {0};
     struct dz_text_pool pool = {.arena = a};
-    DZ_TRY(dz_sq_reading_begin(&r, self, err));
+    DZ_TRY(dz_sq_reading_begin(&r, d, err));
     DZ_TRY(load_series(r.c, series_id, &pool, &full.series, err));
     /* Links of chapters may be worded with the series' address. */
     if (old && !dz_str_eq(old->series.url, full.series.url))
         old = NULL;
-    DZ_TRY(load_chapters(r.c, old, &pool, &full, err));
-    DZ_TRY(load_pages(r.c, &pool, &full, err));
-    DZ_TRY(load_assets(r.c, series_id, &pool, &full, err));
+    DZ_TRY(load_chapters(r.c, old, a, &full, err));
+    if (with_pages)
+        DZ_TRY(load_pages(r.c, &pool, &full, err));
+    DZ_TRY(load_assets(r.c, series_id, a, &full, err));
     *ret_full = full;
     return DZ_OK;
+}
+
+static enum dz_code load_since(void *self, int64_t series_id, const struct dz_snapshot *old,
+                               struct dz_arena *a, struct dz_series_full *ret_full,
+                               struct dz_err *err)
+{
+    return load(self, series_id, old, true, a, ret_full, err);
 }
 
 static enum dz_code load_bare(void *self, int64_t series_id, struct dz_arena *a,
                               struct dz_series_full *ret_full, struct dz_err *err)
 {
-    DZ_AUTO(dz_sq_reading_done) struct dz_sq_reading r = {0};
-    struct dz_series_full full = {0};
-    struct dz_text_pool pool = {.arena = a};
-    DZ_TRY(dz_sq_reading_begin(&r, self, err));
-    DZ_TRY(load_series(r.c, series_id, &pool, &full.series, err));
-    DZ_TRY(load_chapters(r.c, NULL, &pool, &full, err));
-    DZ_TRY(load_assets(r.c, series_id, &pool, &full, err));
-    *ret_full = full;
+    return load(self, series_id, NULL, false, a, ret_full, err);
+}
+
+static enum dz_code read_shelf(sqlite3_stmt *st, struct dz_text_pool *pool, void *ret_shelf,
+                               struct dz_err *err)
+{
+    struct dz_shelf_rec s = {.series_id = sqlite3_column_int64(st, 1)};
+    DZ_TRY(dz_sq_str(st, 0, pool, &s.name, err));
+    *(struct dz_shelf_rec *)ret_shelf = s;
     return DZ_OK;
 }
 
@@ -757,25 +481,9 @@ static enum dz_code shelves(void *self, struct dz_arena *a, struct dz_shelf_rec 
 {
     DZ_AUTO(dz_sq_reading_done) struct dz_sq_reading r = {0};
     DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
-    DZ_AUTO(dz_freep) struct dz_shelf_rec *v = NULL;
-    struct dz_text_pool pool = {.arena = a};
-    size_t n = 0, cap = 0;
     DZ_TRY(dz_sq_reading_begin(&r, self, err));
     DZ_TRY(dz_sq_get(r.c, DZ_SQ_SHELVES, &st, err));
-    for (;;) {
-        bool row = false;
-        DZ_TRY(dz_sq_row(r.c, st, &row, err));
-        if (!row)
-            break;
-        v = dz_sq_grown(v, n, &cap, sizeof(*v));
-        DZ_TRY(dz_sq_str(st, 0, &pool, &v[n].name, err));
-        v[n++].series_id = sqlite3_column_int64(st, 1);
-    }
-    void *copy;
-    DZ_TRY(dz_sq_arena_copy(a, v, n * sizeof(*v), &copy, err));
-    *ret_v = copy;
-    *ret_n = n;
-    return DZ_OK;
+    return dz_sq_list(r.c, st, a, sizeof(**ret_v), read_shelf, ret_v, ret_n, err);
 }
 
 /* Both questions inside one transaction: else a commit between them would be counted and not
@@ -789,7 +497,7 @@ static enum dz_code ask_changes(struct dz_sq_conn *c, uint64_t since, struct dz_
     DZ_TRY(dz_sq_one(c, DZ_SQ_CHANGE_NEWEST, 0, &newest, err));
     DZ_TRY(dz_sq_get(c, DZ_SQ_CHANGES, &st, err));
     dz_sq_bind_int(st, 1, since < INT64_MAX ? (int64_t)since : INT64_MAX);
-    DZ_TRY(read_ids(c, st, a, ret_ids, ret_n, err));
+    DZ_TRY(dz_sq_list(c, st, a, sizeof(**ret_ids), read_id, ret_ids, ret_n, err));
     *ret_newest = (uint64_t)newest;
     return DZ_OK;
 }

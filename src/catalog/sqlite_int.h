@@ -184,7 +184,7 @@ void dz_sq_bind_sha(sqlite3_stmt *st, int at, const struct dz_sha256 *sha);
 DZ_MUST enum dz_code dz_sq_read_series(sqlite3_stmt *st, struct dz_text_pool *pool,
                                        struct dz_series_rec *ret_s, struct dz_err *err);
 DZ_MUST enum dz_code dz_sq_read_chapter(sqlite3_stmt *st, struct dz_text_pool *pool,
-                                        struct dz_chapter_rec *ret_c, struct dz_err *err);
+                                        void *ret_chapter, struct dz_err *err);
 /* Rows of DZ_SQ_PAGES into the caller's growing array (heap). blob_ids is filled alongside when it
  * is not NULL. */
 struct dz_sq_pages {
@@ -236,8 +236,6 @@ struct dz_sq_reading {
 DZ_MUST enum dz_code dz_sq_reading_begin(struct dz_sq_reading *r, struct dz_sqlite *d,
                                          struct dz_err *err);
 void dz_sq_reading_done(struct dz_sq_reading *r); /* a DZ_AUTO handler */
-/* Grows an array of `size` bytes an element, kept on the heap until its length is known. */
-void *dz_sq_grown(void *v, size_t n, size_t *cap, size_t size);
 /* The rows that are left of a statement, as records of `size` bytes in the arena. ret_v is a
  * T ** of whatever `read` writes. */
 typedef enum dz_code dz_sq_read_fn(sqlite3_stmt *st, struct dz_text_pool *pool, void *ret_row,
@@ -256,8 +254,6 @@ struct dz_sq_each {
 DZ_MUST enum dz_code dz_sq_list_each(struct dz_sq_conn *c, const struct dz_sq_each *each,
                                      struct dz_arena *a, size_t size, dz_sq_read_fn *read,
                                      void *ret_v, size_t *ret_n, struct dz_err *err);
-DZ_MUST enum dz_code dz_sq_arena_copy(struct dz_arena *a, const void *v, size_t bytes, void **ret_p,
-                                      struct dz_err *err);
 
 /* ---- driver functions in other files: contracts in catalog.h ------------------------------------
  */

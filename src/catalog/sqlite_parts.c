@@ -65,8 +65,8 @@ enum dz_code dz_sq_part_put(void *self, dz_str source, dz_str chapter, const str
     return code;
 }
 
-static enum dz_code read_part(sqlite3_stmt *st, struct dz_text_pool *pool,
-                              struct dz_part_rec *ret_p, struct dz_err *err)
+static enum dz_code read_part(sqlite3_stmt *st, struct dz_text_pool *pool, void *ret_part,
+                              struct dz_err *err)
 {
     struct dz_part_rec p = {
         .at = (uint32_t)sqlite3_column_int64(st, 2),
@@ -76,7 +76,7 @@ static enum dz_code read_part(sqlite3_stmt *st, struct dz_text_pool *pool,
     DZ_TRY(dz_sq_str(st, 3, pool, &p.url, err));
     if (sqlite3_column_type(st, 5) != SQLITE_NULL)
         DZ_TRY(dz_sq_read_blob(st, 5, pool, &p.blob, err));
-    *ret_p = p;
+    *(struct dz_part_rec *)ret_part = p;
     return DZ_OK;
 }
 
@@ -85,26 +85,10 @@ enum dz_code dz_sq_parts(void *self, dz_str source, dz_str chapter, struct dz_ar
 {
     DZ_AUTO(dz_sq_reading_done) struct dz_sq_reading r = {0};
     DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
-    DZ_AUTO(dz_freep) struct dz_part_rec *v = NULL;
-    struct dz_text_pool pool = {.arena = a};
-    size_t n = 0, cap = 0;
     DZ_TRY(dz_sq_reading_begin(&r, self, err));
     DZ_TRY(dz_sq_get(r.c, DZ_SQ_PARTS, &st, err));
     bind_names(st, source, chapter);
-    for (;;) {
-        bool row = false;
-        DZ_TRY(dz_sq_row(r.c, st, &row, err));
-        if (!row)
-            break;
-        v = dz_sq_grown(v, n, &cap, sizeof(*v));
-        DZ_TRY(read_part(st, &pool, &v[n], err));
-        n++;
-    }
-    void *copy;
-    DZ_TRY(dz_sq_arena_copy(a, v, n * sizeof(*v), &copy, err));
-    *ret_v = copy;
-    *ret_n = n;
-    return DZ_OK;
+    return dz_sq_list(r.c, st, a, sizeof(**ret_v), read_part, ret_v, ret_n, err);
 }
 
 enum dz_code dz_sq_parts_all(void *self, dz_part_fn *fn, void *arg, struct dz_err *err)

@@ -410,32 +410,26 @@ enum dz_code dz_sq_job_counts(void *self, uint64_t *ret_counts, struct dz_err *e
     return DZ_OK;
 }
 
+static enum dz_code read_source_count(sqlite3_stmt *st, struct dz_text_pool *pool, void *ret_count,
+                                      struct dz_err *err)
+{
+    struct dz_source_counts k = {
+        .series = (uint64_t)sqlite3_column_int64(st, 1),
+        .chapters = (uint64_t)sqlite3_column_int64(st, 2),
+    };
+    DZ_TRY(dz_sq_str(st, 0, pool, &k.source, err));
+    *(struct dz_source_counts *)ret_count = k;
+    return DZ_OK;
+}
+
 enum dz_code dz_sq_source_counts(void *self, struct dz_arena *a, struct dz_source_counts **ret_v,
                                  size_t *ret_n, struct dz_err *err)
 {
     DZ_AUTO(dz_sq_reading_done) struct dz_sq_reading r = {0};
     DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
-    DZ_AUTO(dz_freep) struct dz_source_counts *v = NULL;
-    struct dz_text_pool pool = {.arena = a};
-    size_t n = 0, cap = 0;
     DZ_TRY(dz_sq_reading_begin(&r, self, err));
     DZ_TRY(dz_sq_get(r.c, DZ_SQ_SOURCE_COUNTS, &st, err));
-    for (;;) {
-        bool row = false;
-        DZ_TRY(dz_sq_row(r.c, st, &row, err));
-        if (!row)
-            break;
-        v = dz_sq_grown(v, n, &cap, sizeof(*v));
-        DZ_TRY(dz_sq_str(st, 0, &pool, &v[n].source, err));
-        v[n].series = (uint64_t)sqlite3_column_int64(st, 1);
-        v[n].chapters = (uint64_t)sqlite3_column_int64(st, 2);
-        n++;
-    }
-    void *copy;
-    DZ_TRY(dz_sq_arena_copy(a, v, n * sizeof(*v), &copy, err));
-    *ret_v = copy;
-    *ret_n = n;
-    return DZ_OK;
+    return dz_sq_list(r.c, st, a, sizeof(**ret_v), read_source_count, ret_v, ret_n, err);
 }
 
 /* ---- what crawls remember ----------------------------------------------------------------------
@@ -469,8 +463,8 @@ enum dz_code dz_sq_state_put(void *self, const struct dz_crawl_state_rec *v, siz
     return dz_sq_write_close(d, code, err);
 }
 
-static enum dz_code read_state(sqlite3_stmt *st, struct dz_text_pool *pool,
-                               struct dz_crawl_state_rec *ret_s, struct dz_err *err)
+static enum dz_code read_state(sqlite3_stmt *st, struct dz_text_pool *pool, void *ret_state,
+                               struct dz_err *err)
 {
     struct dz_crawl_state_rec s = {
         .updated_ms = sqlite3_column_int64(st, 3),
@@ -479,7 +473,7 @@ static enum dz_code read_state(sqlite3_stmt *st, struct dz_text_pool *pool,
     DZ_TRY(dz_sq_str(st, 0, pool, &s.source, err));
     DZ_TRY(dz_sq_str(st, 1, pool, &s.name, err));
     DZ_TRY(dz_sq_str(st, 2, pool, &s.value, err));
-    *ret_s = s;
+    *(struct dz_crawl_state_rec *)ret_state = s;
     return DZ_OK;
 }
 
@@ -489,27 +483,11 @@ enum dz_code dz_sq_state_list(void *self, dz_str source, dz_str prefix, int64_t 
 {
     DZ_AUTO(dz_sq_reading_done) struct dz_sq_reading r = {0};
     DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
-    DZ_AUTO(dz_freep) struct dz_crawl_state_rec *v = NULL;
-    struct dz_text_pool pool = {.arena = a};
-    size_t n = 0, cap = 0;
     DZ_TRY(dz_sq_reading_begin(&r, self, err));
     DZ_TRY(dz_sq_get(r.c, source.n ? DZ_SQ_STATE_LIST : DZ_SQ_STATE_LIST_ALL, &st, err));
     dz_sq_bind_int(st, 1, now_ms);
     dz_sq_bind_str(st, 2, prefix);
     if (source.n)
         dz_sq_bind_str(st, 3, source);
-    for (;;) {
-        bool row = false;
-        DZ_TRY(dz_sq_row(r.c, st, &row, err));
-        if (!row)
-            break;
-        v = dz_sq_grown(v, n, &cap, sizeof(*v));
-        DZ_TRY(read_state(st, &pool, &v[n], err));
-        n++;
-    }
-    void *copy;
-    DZ_TRY(dz_sq_arena_copy(a, v, n * sizeof(*v), &copy, err));
-    *ret_v = copy;
-    *ret_n = n;
-    return DZ_OK;
+    return dz_sq_list(r.c, st, a, sizeof(**ret_v), read_state, ret_v, ret_n, err);
 }
