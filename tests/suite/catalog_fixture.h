@@ -95,3 +95,21 @@ __attribute__((unused)) static void sound(struct fixture *f)
     must(dz_catalog_verify(f->c, false, NULL, NULL, &left, err));
     assert_int_equal(left, 0);
 }
+
+/* A case gets an empty catalog of the driver at hand. */
+static struct fixture suite;
+#define CASE(fn)                                                                                   \
+    {                                                                                              \
+#fn, fn, set_up, tear_down, &suite                                                         \
+    }
+
+/* All cases against each driver; the process's exit status. */
+__attribute__((unused)) static int run_cases(const struct CMUnitTest *cases, size_t n)
+{
+    int failed = 0;
+    for (size_t i = 0; i < DZ_LEN(drivers); i++) {
+        suite = (struct fixture){.which = &drivers[i]};
+        failed += _cmocka_run_group_tests(drivers[i].label, cases, n, NULL, NULL);
+    }
+    return failed;
+}

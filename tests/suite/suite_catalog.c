@@ -769,34 +769,24 @@ static void an_unknown_driver_is_named(void **state)
 
 int main(void)
 {
-    int failed = 0;
-    for (size_t i = 0; i < DZ_LEN(drivers); i++) {
-        static struct fixture f;
-        f = (struct fixture){.which = &drivers[i]};
-#define CASE(fn)                                                                                   \
-    {                                                                                              \
-#fn, fn, set_up, tear_down, &f                                                             \
-    }
-        const struct CMUnitTest tests[] = {
-            CASE(an_empty_catalog),
-            CASE(series_are_made_and_updated),
-            CASE(a_chapter_comes_back_as_it_was_put),
-            CASE(chapters_are_newest_first),
-            CASE(an_equal_chapter_is_left_alone),
-            CASE(references_follow_the_pages),
-            CASE(a_chapter_is_edited),
-            CASE(keys_are_unique_in_a_series),
-            CASE(assets_and_shelves),
-            CASE(a_batch_is_seen_whole_or_not_at_all),
-            CASE(a_half_written_call_breaks_its_batch),
-            CASE(changes_name_each_series_once),
-            CASE(limits_name_the_field),
-            CASE(a_snapshot_takes_over_what_did_not_change),
-            CASE(blobs_stop_when_told),
-            CASE(threads_read_while_one_writes),
-            CASE(an_unknown_driver_is_named),
-        };
-        failed += cmocka_run_group_tests_name(drivers[i].label, tests, NULL, NULL);
-    }
-    return failed;
+    static const struct CMUnitTest cases[] = {
+        CASE(an_empty_catalog),
+        CASE(series_are_made_and_updated),
+        CASE(a_chapter_comes_back_as_it_was_put),
+        CASE(chapters_are_newest_first),
+        CASE(an_equal_chapter_is_left_alone),
+        CASE(references_follow_the_pages),
+        CASE(a_chapter_is_edited),
+        CASE(keys_are_unique_in_a_series),
+        CASE(assets_and_shelves),
+        CASE(a_batch_is_seen_whole_or_not_at_all),
+        CASE(a_half_written_call_breaks_its_batch),
+        CASE(changes_name_each_series_once),
+        CASE(limits_name_the_field),
+        CASE(a_snapshot_takes_over_what_did_not_change),
+        CASE(blobs_stop_when_told),
+        CASE(threads_read_while_one_writes),
+        CASE(an_unknown_driver_is_named),
+    };
+    return run_cases(cases, DZ_LEN(cases));
 }

@@ -1,0 +1,447 @@
+/*
+ * suite_catalog_jobs: jobs, one by one and in sets, the same cases against each driver.
+ *
+ * Clocks are numbers that the cases choose. Two processes are played by two catalogs on one folder
+ * where the driver keeps one, else by two owners in one catalog.
+ */
+#include "catalog_fixture.h"
+
+#include <pthread.h>
+
+/* ---- jobs --------------------------------------------------------------------------------------
+ */
+
+enum { LEASE = 1000 };
+
+static int64_t add(struct fixture *f, const char *target, int32_t priority, int64_t run_after_ms,
+                   bool want_new)
+{
+    struct dz_job_rec j = {
+        .kind = DZ_S("crawl"),
+        .source = DZ_S("x.com"),
+        .target = dz_str_of(target),
+        .args = DZ_S("{\"full\": true}"),
+        .priority = priority,
+        .run_after_ms = run_after_ms,
+    };
+    int64_t id;
+    bool is_new;
+    must(dz_catalog_job_add(f->c, &j, 5, &id, &is_new, err));
+    assert_int_equal(is_new, want_new);
+    return id;
+}
+
+static struct dz_job_take taking(const char *owner, int64_t now_ms)
+{
+    return (struct dz_job_take){.owner = dz_str_of(owner), .now_ms = now_ms, .lease_ms = LEASE};
+}
+
+/* 0: none was due. */
+static int64_t take(struct fixture *f, const char *owner, int64_t now_ms)
+{
+    struct dz_job_take t = taking(owner, now_ms);
+    struct dz_job_rec j;
+    struct dz_err err = {0};
+    enum dz_code code = dz_catalog_job_take(f->c, &t, f->a, &j, &err);
+    if (code == DZ_NOT_FOUND)
+        return 0;
+    assert_int_equal(code, DZ_OK);
+    assert_int_equal(j.state, DZ_JOB_RUNNING);
+    assert_str(j.owner, owner);
+    assert_int_equal(j.lease_until_ms, now_ms + LEASE);
+    assert_int_equal(j.started_ms, now_ms);
+    return j.id;
+}
+
+static int64_t take_id(struct fixture *f, const char *owner, int64_t now_ms, int64_t id)
+{
+    struct dz_job_take t = taking(owner, now_ms);
+    struct dz_job_rec j;
+    t.id = id;
+    return dz_catalog_job_take(f->c, &t, f->a, &j, NULL) == DZ_OK ? j.id : 0;
+}
+
+static enum dz_code renew(struct fixture *f, int64_t id, const char *owner, int64_t now_ms,
+                          uint64_t done)
+{
+    const struct dz_job_progress p = {.done = done, .total = 20};
+    return dz_catalog_job_renew(f->c, id, dz_str_of(owner), now_ms, LEASE, &p, NULL);
+}
+
+static enum dz_code end(struct fixture *f, int64_t id, const char *owner, enum dz_job_state state,
+                        int64_t now_ms)
+{
+    struct dz_job_rec j = {.state = state, .run_after_ms = now_ms + 500, .done = 3, .total = 4};
+    if (state != DZ_JOB_DONE) {
+        j.fail_kind = DZ_S("network");
+        j.fail_text = DZ_S("no route");
+    } else {
+        j.result = DZ_S("{\"chapters\": 2}");
+    }
+    return dz_catalog_job_end(f->c, id, dz_str_of(owner), &j, now_ms, NULL);
+}
+
+static struct dz_job_rec job(struct fixture *f, int64_t id)
+{
+    struct dz_job_rec *v;
+    size_t n;
+    must(dz_catalog_jobs(f->c, 1000, f->a, &v, &n, err));
+    for (size_t i = 0; i < n; i++)
+        if (v[i].id == id)
+            return v[i];
+    fail_msg("job %lld is not there", (long long)id);
+    return (struct dz_job_rec){0};
+}
+
+static int64_t next_due(struct fixture *f)
+{
+    int64_t due;
+    must(dz_catalog_job_next(f->c, &due, err));
+    return due;
+}
+
+static void a_job_lives_and_ends(void **state)
+{
+    struct fixture *f = *state;
+    assert_true(next_due(f) == INT64_MAX);
+    assert_int_equal(take(f, "a", 100), 0);
+    int64_t id = add(f, "komi", 7, 50, true);
+    struct dz_job_rec j = job(f, id);
+    assert_str(j.kind, "crawl");
+    assert_str(j.source, "x.com");
+    assert_str(j.target, "komi");
+    assert_str(j.args, "{\"full\": true}");
+    assert_string_equal(dz_job_state_name(j.state), "queued");
+    assert_int_equal(j.priority, 7);
+    assert_int_equal(j.created_ms, 5);
+    assert_int_equal(j.run_after_ms, 50);
+    assert_int_equal(j.attempts + j.done + j.total + j.owner.n + j.result.n, 0);
+    assert_int_equal(next_due(f), 50);
+    assert_int_equal(take(f, "a", 49), 0);
+    assert_int_equal(take(f, "a", 50), id);
+    assert_int_equal(next_due(f), 50 + LEASE);
+    assert_int_equal(take(f, "b", 60), 0);
+
+    assert_int_equal(renew(f, id, "a", 200, 9), DZ_OK);
+    j = job(f, id);
+    assert_int_equal(j.done, 9);
+    assert_int_equal(j.total, 20);
+    assert_int_equal(j.lease_until_ms, 200 + LEASE);
+    assert_int_equal(j.attempts, 1);
+
+    assert_int_equal(end(f, id, "a", DZ_JOB_DONE, 300), DZ_OK);
+    j = job(f, id);
+    assert_int_equal(j.state, DZ_JOB_DONE);
+    assert_int_equal(j.ended_ms, 300);
+    assert_int_equal(j.done, 3);
+    assert_int_equal(j.total, 4);
+    assert_str(j.result, "{\"chapters\": 2}");
+    assert_int_equal(j.owner.n, 0);
+    assert_true(next_due(f) == INT64_MAX);
+    assert_int_equal(end(f, id, "a", DZ_JOB_FAILED, 301), DZ_CONFLICT);
+    assert_int_equal(renew(f, id, "a", 301, 1), DZ_CONFLICT);
+    assert_int_equal(take_id(f, "a", 302, id), 0);
+    assert_true(add(f, "komi", 0, 0, true) > id);
+}
+
+static void a_failed_attempt_is_tried_again(void **state)
+{
+    struct fixture *f = *state;
+    int64_t id = add(f, "komi", 0, 0, true);
+    assert_int_equal(take(f, "a", 10), id);
+    assert_int_equal(end(f, id, "a", DZ_JOB_QUEUED, 100), DZ_OK);
+    struct dz_job_rec j = job(f, id);
+    assert_int_equal(j.state, DZ_JOB_QUEUED);
+    assert_int_equal(j.run_after_ms, 600);
+    assert_int_equal(j.ended_ms, 0);
+    assert_str(j.fail_kind, "network");
+    assert_str(j.fail_text, "no route");
+    assert_int_equal(take(f, "a", 599), 0);
+    assert_int_equal(take_id(f, "b", 200, id), id); /* not due, but asked for by name */
+    assert_int_equal(job(f, id).attempts, 2);
+    assert_int_equal(take_id(f, "c", 201, id), 0); /* under b's lease */
+    assert_int_equal(end(f, id, "b", DZ_JOB_FAILED, 300), DZ_OK);
+    assert_int_equal(job(f, id).state, DZ_JOB_FAILED);
+    assert_int_equal(job(f, id).ended_ms, 300);
+}
+
+static void an_equal_job_is_not_added_twice(void **state)
+{
+    struct fixture *f = *state;
+    int64_t id = add(f, "komi", 1, 100, true);
+    assert_true(add(f, "other", 0, 900, true) != id);
+    assert_int_equal(add(f, "komi", 3, 200, false), id);
+    assert_int_equal(job(f, id).run_after_ms, 100);
+    assert_int_equal(job(f, id).priority, 3);
+    assert_int_equal(add(f, "komi", 2, 50, false), id);
+    assert_int_equal(job(f, id).run_after_ms, 50);
+    assert_int_equal(job(f, id).priority, 3);
+    assert_int_equal(take(f, "a", 60), id);
+    assert_int_equal(add(f, "komi", 9, 0, false), id); /* running: left as it is */
+    assert_int_equal(job(f, id).priority, 3);
+    assert_int_equal(job(f, id).run_after_ms, 50);
+}
+
+static void the_order_is_priority_then_age(void **state)
+{
+    struct fixture *f = *state;
+    int64_t late = add(f, "late", 0, 30, true), early = add(f, "early", 0, 10, true);
+    int64_t same = add(f, "same", 0, 10, true), high = add(f, "high", 5, 40, true);
+    add(f, "future", 9, 5000, true);
+    struct dz_job_rec other = {.kind = DZ_S("download"), .source = DZ_S("x.com")};
+    int64_t download;
+    bool is_new;
+    must(dz_catalog_job_add(f->c, &other, 0, &download, &is_new, err));
+    const dz_str kinds[] = {DZ_S("crawl"), DZ_S("import")};
+    const int64_t want[] = {high, early, same, late, 0};
+    for (size_t i = 0; i < DZ_LEN(want); i++) {
+        struct dz_job_take t = taking("a", 100);
+        struct dz_job_rec j = {0};
+        t.kinds = kinds;
+        t.kinds_n = 2;
+        enum dz_code code = dz_catalog_job_take(f->c, &t, f->a, &j, NULL);
+        assert_int_equal(code, want[i] ? DZ_OK : DZ_NOT_FOUND);
+        assert_int_equal(j.id, want[i]);
+    }
+    assert_int_equal(take(f, "a", 100), download);
+}
+
+static void an_ended_lease_is_taken_over(void **state)
+{
+    struct fixture *f = *state;
+    int64_t id = add(f, "komi", 0, 0, true);
+    assert_int_equal(take(f, "a", 0), id);
+    assert_int_equal(take(f, "b", LEASE - 1), 0);
+    assert_int_equal(renew(f, id, "a", LEASE + 5, 1), DZ_OK); /* nobody took it: it lives again */
+    assert_int_equal(take(f, "b", LEASE + 6), 0);
+    assert_int_equal(take(f, "b", 2 * LEASE + 5), id);
+    assert_int_equal(job(f, id).attempts, 2);
+    assert_int_equal(job(f, id).done, 1);
+    assert_int_equal(renew(f, id, "a", 2 * LEASE + 6, 9), DZ_CONFLICT);
+    assert_int_equal(end(f, id, "a", DZ_JOB_DONE, 2 * LEASE + 6), DZ_CONFLICT);
+    struct dz_job_rec j = job(f, id);
+    assert_int_equal(j.state, DZ_JOB_RUNNING);
+    assert_str(j.owner, "b");
+    assert_int_equal(j.done, 1);
+    assert_int_equal(end(f, id, "b", DZ_JOB_DONE, 2 * LEASE + 9), DZ_OK);
+    assert_int_equal(renew(f, 4711, "a", 0, 0), DZ_CONFLICT);
+}
+
+static bool cancel(struct fixture *f, int64_t id, int64_t now_ms)
+{
+    bool asked;
+    must(dz_catalog_job_cancel(f->c, id, now_ms, &asked, err));
+    return asked;
+}
+
+static void jobs_are_cancelled(void **state)
+{
+    struct fixture *f = *state;
+    bool asked;
+    refused(dz_catalog_job_cancel(f->c, 1, 0, &asked, err), DZ_NOT_FOUND);
+    int64_t id = add(f, "queued", 0, 0, true);
+    assert_true(cancel(f, id, 7));
+    assert_int_equal(job(f, id).state, DZ_JOB_CANCELLED);
+    assert_int_equal(job(f, id).ended_ms, 7);
+    assert_false(cancel(f, id, 8));
+    assert_int_equal(take(f, "a", 9), 0);
+
+    id = add(f, "running", 0, 0, true);
+    assert_int_equal(take(f, "a", 10), id);
+    assert_true(cancel(f, id, 11));
+    assert_true(job(f, id).cancel_asked);
+    assert_int_equal(job(f, id).state, DZ_JOB_RUNNING);
+    assert_int_equal(renew(f, id, "a", 500, 2), DZ_CANCELLED);
+    assert_int_equal(job(f, id).lease_until_ms, 500 + LEASE);
+    /* Another attempt is not what was asked for. */
+    assert_int_equal(end(f, id, "a", DZ_JOB_QUEUED, 600), DZ_OK);
+    assert_int_equal(job(f, id).state, DZ_JOB_CANCELLED);
+    assert_int_equal(job(f, id).ended_ms, 600);
+
+    /* The owner dies, before or after the cancel. */
+    id = add(f, "dead", 0, 0, true);
+    assert_int_equal(take(f, "a", 1000), id);
+    assert_true(cancel(f, id, 1001));
+    assert_int_equal(take(f, "b", 1000 + LEASE), 0);
+    assert_int_equal(job(f, id).state, DZ_JOB_CANCELLED);
+    assert_int_equal(renew(f, id, "a", 1002 + LEASE, 0), DZ_CONFLICT);
+    id = add(f, "dead", 0, 0, true);
+    assert_int_equal(take(f, "a", 1000), id);
+    assert_true(cancel(f, id, 1000 + LEASE));
+    assert_int_equal(job(f, id).state, DZ_JOB_CANCELLED);
+    assert_int_equal(job(f, id).owner.n, 0);
+}
+
+static void the_list_shows_work_first(void **state)
+{
+    struct fixture *f = *state;
+    struct dz_job_rec *v;
+    size_t n;
+    int64_t first = add(f, "1", 0, 0, true), second = add(f, "2", 0, 1, true);
+    int64_t third = add(f, "3", 0, 2, true), fourth = add(f, "4", 0, 3, true);
+    int64_t soon = add(f, "soon", 0, 700, true), later = add(f, "later", 9, 800, true);
+    for (int64_t i = 0; i < 4; i++)
+        assert_true(take(f, "a", 10 + i) > 0);
+    assert_int_equal(end(f, second, "a", DZ_JOB_DONE, 50), DZ_OK);
+    assert_int_equal(end(f, first, "a", DZ_JOB_FAILED, 60), DZ_OK);
+    const int64_t want[] = {third, fourth, soon, later, first, second};
+    must(dz_catalog_jobs(f->c, 100, f->a, &v, &n, err));
+    assert_int_equal(n, DZ_LEN(want));
+    for (size_t i = 0; i < n; i++)
+        assert_int_equal(v[i].id, want[i]);
+    must(dz_catalog_jobs(f->c, 2, f->a, &v, &n, err));
+    assert_int_equal(n, 2);
+    assert_int_equal(v[1].id, fourth);
+
+    uint64_t counts[DZ_JOB_STATES] = {9, 9, 9, 9, 9};
+    must(dz_catalog_job_counts(f->c, counts, err));
+    const uint64_t want_counts[DZ_JOB_STATES] = {2, 2, 1, 1, 0};
+    assert_memory_equal(counts, want_counts, sizeof(counts));
+
+    /* Only the ended ones beyond the newest are forgotten. */
+    must(dz_catalog_jobs_trim(f->c, DZ_S("crawl"), 1, err));
+    must(dz_catalog_jobs(f->c, 100, f->a, &v, &n, err));
+    assert_int_equal(n, 5);
+    assert_int_equal(v[4].id, first);
+    must(dz_catalog_jobs_trim(f->c, DZ_S("crawl"), 0, err));
+    must(dz_catalog_jobs(f->c, 100, f->a, &v, &n, err));
+    assert_int_equal(n, 4);
+    assert_true(add(f, "new", 0, 0, true) > later); /* ids are never used again */
+}
+
+static void jobs_have_limits(void **state)
+{
+    struct fixture *f = *state;
+    static char big[DZ_LONG_TEXT_MAX + 1];
+    memset(big, 'x', sizeof(big));
+    int64_t id;
+    bool is_new;
+    const struct dz_job_rec good = {.kind = DZ_S("crawl"), .source = DZ_S("x.com")};
+    struct dz_job_rec j = good;
+#define ADD_REFUSED(field, value, code, word)                                                      \
+    do {                                                                                           \
+        j = good;                                                                                  \
+        j.field = value;                                                                           \
+        const char *text = refused(dz_catalog_job_add(f->c, &j, 0, &id, &is_new, err), code);      \
+        assert_non_null(strstr(text, word));                                                       \
+    } while (0)
+    ADD_REFUSED(kind, DZ_S(""), DZ_BAD_INPUT, "kind");
+    ADD_REFUSED(source, DZ_S("a\xff"), DZ_BAD_INPUT, "source is not UTF-8");
+    ADD_REFUSED(target, ((dz_str){big, DZ_TEXT_MAX + 1}), DZ_TOO_LARGE, "target");
+    ADD_REFUSED(target, DZ_S("a\0b"), DZ_BAD_INPUT, "target holds a zero byte");
+    ADD_REFUSED(args, DZ_S("[]"), DZ_BAD_INPUT, "args: JSON");
+    ADD_REFUSED(args, ((dz_str){big, sizeof(big)}), DZ_TOO_LARGE, "args");
+    must(dz_catalog_job_add(f->c, &good, 0, &id, &is_new, err));
+    assert_int_equal(take(f, "a", 0), id);
+    struct dz_job_rec e = {.state = DZ_JOB_DONE, .result = DZ_S("{")};
+    refused(dz_catalog_job_end(f->c, id, DZ_S("a"), &e, 1, err), DZ_BAD_INPUT);
+    e = (struct dz_job_rec){.state = DZ_JOB_DONE, .done = UINT64_MAX};
+    refused(dz_catalog_job_end(f->c, id, DZ_S("a"), &e, 1, err), DZ_TOO_LARGE);
+    assert_int_equal(job(f, id).state, DZ_JOB_RUNNING);
+
+    /* A job that does not fit the caller's memory stays in the queue. */
+    assert_int_equal(end(f, id, "a", DZ_JOB_QUEUED, 0), DZ_OK);
+    DZ_AUTO(dz_arena_free) struct dz_arena *small = dz_arena_new(16);
+    struct dz_job_take t = taking("b", 9000);
+    refused(dz_catalog_job_take(f->c, &t, small, &e, err), DZ_TOO_LARGE);
+    assert_int_equal(job(f, id).state, DZ_JOB_QUEUED);
+    assert_int_equal(take(f, "b", 9000), id);
+}
+
+enum { RACE_JOBS = 100, RACERS = 4 };
+
+struct racer {
+    struct dz_catalog *c;
+    char owner[8];
+    int64_t got[RACE_JOBS];
+    size_t n, failed;
+};
+
+static void *take_all(void *arg)
+{
+    struct racer *r = arg;
+    DZ_AUTO(dz_arena_free) struct dz_arena *a = dz_arena_new(DZ_MIB);
+    for (;;) {
+        struct dz_job_take t = taking(r->owner, 10);
+        struct dz_job_rec j, done = {.state = DZ_JOB_DONE};
+        enum dz_code code = dz_catalog_job_take(r->c, &t, a, &j, NULL);
+        if (code == DZ_NOT_FOUND)
+            return NULL;
+        if (code != DZ_OK || r->n == RACE_JOBS) {
+            r->failed++;
+            return NULL;
+        }
+        r->got[r->n++] = j.id;
+        if (j.id % 2 == 0)
+            r->failed += dz_catalog_job_end(r->c, j.id, t.owner, &done, 11, NULL) != DZ_OK;
+        dz_arena_reset(a);
+    }
+}
+
+/* Two threads each on two connections: every job is taken once. */
+static void racers_never_get_the_same_job(void **state)
+{
+    struct fixture *f = *state;
+    struct dz_catalog *second = NULL;
+    static struct racer r[RACERS];
+    pthread_t t[RACERS];
+    bool seen[RACE_JOBS + 1] = {false};
+    size_t sum = 0;
+    for (int i = 0; i < RACE_JOBS; i++) {
+        char target[16];
+        snprintf(target, sizeof(target), "%d", i);
+        add(f, target, i % 3, i % 5, true);
+    }
+    if (!f->which->uri)
+        must(dz_catalog_open(f->which->driver, f->folder, NULL, &second, err));
+    for (size_t i = 0; i < RACERS; i++) {
+        r[i] = (struct racer){.c = second && i % 2 ? second : f->c};
+        snprintf(r[i].owner, sizeof(r[i].owner), "o%zu", i);
+        assert_int_equal(pthread_create(&t[i], NULL, take_all, &r[i]), 0);
+    }
+    for (size_t i = 0; i < RACERS; i++) {
+        pthread_join(t[i], NULL);
+        assert_int_equal(r[i].failed, 0);
+        sum += r[i].n;
+        for (size_t k = 0; k < r[i].n; k++) {
+            assert_true(r[i].got[k] >= 1 && r[i].got[k] <= RACE_JOBS && !seen[r[i].got[k]]);
+            seen[r[i].got[k]] = true;
+        }
+    }
+    assert_int_equal(sum, RACE_JOBS);
+    dz_catalog_close(&second);
+}
+
+/* The process is gone without a word; the next one takes its job when the lease has ended. */
+static void a_job_outlives_its_process(void **state)
+{
+    struct fixture *f = *state;
+    if (f->which->uri)
+        return; /* nothing outlives memory */
+    int64_t id = add(f, "komi", 0, 0, true);
+    assert_int_equal(take(f, "dead", 0), id);
+    assert_int_equal(renew(f, id, "dead", 10, 12), DZ_OK);
+    dz_catalog_close(&f->c);
+    must(dz_catalog_open(f->which->driver, f->folder, NULL, &f->c, err));
+    assert_int_equal(job(f, id).done, 12);
+    assert_int_equal(next_due(f), 10 + LEASE);
+    assert_int_equal(take(f, "next", 10 + LEASE - 1), 0);
+    assert_int_equal(take(f, "next", 10 + LEASE), id);
+}
+
+int main(void)
+{
+    static const struct CMUnitTest cases[] = {
+        CASE(a_job_lives_and_ends),
+        CASE(a_failed_attempt_is_tried_again),
+        CASE(an_equal_job_is_not_added_twice),
+        CASE(the_order_is_priority_then_age),
+        CASE(an_ended_lease_is_taken_over),
+        CASE(jobs_are_cancelled),
+        CASE(the_list_shows_work_first),
+        CASE(jobs_have_limits),
+        CASE(racers_never_get_the_same_job),
+        CASE(a_job_outlives_its_process),
+    };
+    return run_cases(cases, DZ_LEN(cases));
+}
