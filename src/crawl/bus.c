@@ -4,21 +4,9 @@
  * In: connections of the back and of commands on this machine, each checked for its user. Out:
  * calls of hooks.changed, and whether a back is there. Everything runs on one loop; the bus owns
  * its clients. Nobody can hold it up: clients, the size of a message, the time for a message and
- * what waits to be sent all have limits, and who passes one is let go with one line in the log. The
- * odd thing: the bus takes a lock of its own besides the socket, because between finding a socket
- * stale and replacing it another front could do the same.
+ * what waits to be sent all have limits, and who passes one is let go with one line in the log.
  */
-#include <errno.h>
-#include <fcntl.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include "crawl/crawl_int.h"
-
-#define ACCEPT_BATCH 16
-#define ACCEPT_PAUSE_MS 1000
-#define COMPLAIN_EVERY_MS 10000
 
 const struct dz_log_ctx dz_crawl_bus_ctx = {.room = "crawl", .what = "bus"};
 
@@ -44,14 +32,14 @@ static void remove_client(struct bus_client *c)
         b->clients = c->next;
     if (c->next)
         c->next->prev = c->prev;
-    b->clients_n--;
+    b->door.guests_n--;
     free(c);
 }
 
 static void drop_client(struct bus_client *c, const struct dz_err *why)
 {
     static struct dz_log_gate gate;
-    c->bus->dropped++;
+    c->bus->door.dropped++;
     if (dz_log_gate_pass(&gate, 100))
         dz_log_err(&dz_crawl_bus_ctx, DZ_WARN, why, "%s with pid %d dropped",
                    c->is_back ? "back" : "client", c->pid);
@@ -101,6 +89,10 @@ static void on_message(struct dz_link *k, const struct dz_wire_msg *m)
         if (b->hooks.changed)
             b->hooks.changed(b->hooks.arg);
         break;
+    case WIRE_JOBS:
+        if (b->hooks.jobs)
+            b->hooks.jobs(b->hooks.arg);
+        break;
     case WIRE_PING:
         dz_wire_put_pong(&k->out, m->n);
         dz_link_flush(k);
@@ -129,44 +121,18 @@ static void on_end(struct dz_link *k, const struct dz_err *why)
     }
 }
 
-/* ---- accepting ------------------------------------------------------------------------------- */
+/* ---- open and close -------------------------------------------------------------------------- */
 
-static bool is_allowed(int fd, struct ucred *ret_who)
+static void take_client(struct dz_door *d, int take_fd, int pid)
 {
-    socklen_t n = sizeof(*ret_who);
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, ret_who, &n) != 0)
-        return false;
-    return ret_who->uid == 0 || ret_who->uid == geteuid();
-}
-
-static void take_client(struct dz_bus *b, int take_fd)
-{
-    static struct dz_log_gate gate_full, gate_user;
-    DZ_AUTO(dz_closep) int fd = take_fd;
-    struct ucred who = {0};
-    if (!is_allowed(fd, &who)) {
-        b->dropped++;
-        if (dz_log_gate_pass(&gate_user, COMPLAIN_EVERY_MS))
-            dz_log(&dz_crawl_bus_ctx, DZ_WARN, "a process of user %u was turned away",
-                   (unsigned)who.uid);
-        return;
-    }
-    if (b->clients_n >= BUS_CLIENTS_MAX) {
-        b->dropped++;
-        if (dz_log_gate_pass(&gate_full, COMPLAIN_EVERY_MS))
-            dz_log(&dz_crawl_bus_ctx, DZ_WARN, "pid %d was turned away: %u are connected already",
-                   (int)who.pid, BUS_CLIENTS_MAX);
-        return;
-    }
+    struct dz_bus *b = dz_container(d, struct dz_bus, door);
     DZ_AUTO(dz_freep) struct bus_client *c = dz_new(struct bus_client);
     c->bus = b;
-    c->pid = (int)who.pid;
+    c->pid = pid;
     c->link.got = on_message;
     c->link.ended = on_end;
     struct dz_err err;
-    int moved = fd;
-    fd = -1;
-    if (dz_link_open(&c->link, b->loop, moved, b->frame_timeout_ms, &err) != DZ_OK) {
+    if (dz_link_open(&c->link, b->loop, take_fd, b->frame_timeout_ms, &err) != DZ_OK) {
         dz_log_err(&dz_crawl_bus_ctx, DZ_ERROR, &err, "pid %d was turned away", c->pid);
         return;
     }
@@ -175,49 +141,7 @@ static void take_client(struct dz_bus *b, int take_fd)
     if (c->next)
         c->next->prev = c;
     b->clients = dz_take(&c);
-    b->clients_n++;
-}
-
-static void on_pause_over(struct dz_loop *l, struct dz_timer *t)
-{
-    struct dz_bus *b = dz_container(t, struct dz_bus, pause);
-    dz_watch_set(l, &b->watch, EPOLLIN);
-}
-
-static void on_connection(struct dz_loop *l, struct dz_watch *w, uint32_t events)
-{
-    (void)events;
-    struct dz_bus *b = dz_container(w, struct dz_bus, watch);
-    for (int i = 0; i < ACCEPT_BATCH; i++) {
-        int fd = accept4(b->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd >= 0) {
-            take_client(b, fd);
-            continue;
-        }
-        if (errno == EAGAIN)
-            return;
-        if (errno == EINTR || errno == ECONNABORTED)
-            continue;
-        /* Out of descriptors or memory: the connection stays in the backlog and would wake us for
-         * ever. */
-        dz_log(&dz_crawl_bus_ctx, DZ_WARN, "cannot accept: %s", strerrordesc_np(errno));
-        dz_watch_set(l, w, 0);
-        dz_timer_set(l, &b->pause, ACCEPT_PAUSE_MS, on_pause_over);
-        return;
-    }
-}
-
-/* ---- open and close -------------------------------------------------------------------------- */
-
-static enum dz_code open_socket(struct dz_bus *b, const char *data_dir, struct dz_err *err)
-{
-    DZ_TRY(dz_role_lock(data_dir, "bus", &b->lock_fd, err));
-    DZ_TRY(dz_place_run_dir(data_dir, &b->dir_fd, err));
-    DZ_TRY(dz_place_listen(data_dir, b->dir_fd, BUS_SOCKET, &b->listen_fd, err));
-    struct stat st;
-    if (fstatat(b->dir_fd, BUS_SOCKET, &st, AT_SYMLINK_NOFOLLOW) == 0)
-        b->socket_ino = st.st_ino;
-    return dz_watch_add(b->loop, &b->watch, b->listen_fd, EPOLLIN, on_connection, err);
+    d->guests_n++;
 }
 
 enum dz_code dz_bus_open(struct dz_loop *l, const char *data_dir, const struct dz_bus_hooks *hooks,
@@ -226,23 +150,20 @@ enum dz_code dz_bus_open(struct dz_loop *l, const char *data_dir, const struct d
     DZ_AUTO(dz_bus_close) struct dz_bus *b = dz_new(struct dz_bus);
     b->loop = l;
     b->hooks = *hooks;
-    b->dir_fd = b->lock_fd = b->listen_fd = -1;
     b->frame_timeout_ms = LINK_FRAME_TIMEOUT_MS;
     b->ping_ms = BUS_PING_MS;
     b->pong_ms = BUS_PONG_MS;
-    enum dz_code code = open_socket(b, data_dir, err);
+    b->door = (struct dz_door){.loop = l,
+                               .name = BUS_SOCKET,
+                               .log = &dz_crawl_bus_ctx,
+                               .guests_max = BUS_CLIENTS_MAX,
+                               .came = take_client};
+    dz_door_init(&b->door);
+    enum dz_code code = dz_door_open(&b->door, data_dir, "bus", err);
     if (code != DZ_OK)
         return dz_wrap(err, code, "bus");
     *ret_b = dz_take(&b);
     return DZ_OK;
-}
-
-static void remove_socket(struct dz_bus *b)
-{
-    struct stat st;
-    if (b->socket_ino != 0 && fstatat(b->dir_fd, BUS_SOCKET, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-        st.st_ino == b->socket_ino)
-        unlinkat(b->dir_fd, BUS_SOCKET, 0);
 }
 
 void dz_bus_close(struct dz_bus **pb)
@@ -259,12 +180,7 @@ void dz_bus_close(struct dz_bus **pb)
         }
         remove_client(c);
     }
-    dz_watch_del(b->loop, &b->watch);
-    dz_timer_stop(b->loop, &b->pause);
-    remove_socket(b);
-    dz_closep(&b->listen_fd);
-    dz_closep(&b->dir_fd);
-    dz_closep(&b->lock_fd);
+    dz_door_close(&b->door);
     free(b);
 }
 

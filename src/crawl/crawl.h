@@ -8,7 +8,7 @@
  * counter is polled as well.
  *
  * Messages: {"type":"hello","role":"back","pid":1,"version":"0.1.0"}, {"type":"changed"} (look at
- * the catalog now),
+ * the catalog now), {"type":"jobs"} (a download has moved),
  * {"type":"ping","n":1} answered by {"type":"pong","n":1}, {"type":"stop"} (front to back when the
  * front closes the bus: a supervised back finishes and exits, one of its own waits for the next
  * front). Other types are passed over.
@@ -26,6 +26,7 @@
 struct dz_bus;
 struct dz_bus_hooks {
     void (*changed)(void *arg); /* somebody changed the catalog; loop thread */
+    void (*jobs)(void *arg);    /* a download began, moved or ended; may be NULL */
     void *arg;
 };
 /* Listens on data_dir/run/front.sock (mode 0600, a stale one is replaced; DZ_CONFLICT when another
@@ -86,6 +87,7 @@ struct dz_crawler_options {
     bool only_full;
     uint64_t only_limit_pages;
     void (*changed)(void *arg);                               /* the catalog shows something new */
+    void (*jobs)(void *arg); /* the row of a download was written; may be NULL */
     void (*event)(void *arg, const struct dz_crawl_event *e); /* may be NULL */
     void (*idle)(void *arg, bool failed);
     /* Sources whose series come from files of this machine (`local`); worker thread, may block.
@@ -95,7 +97,8 @@ struct dz_crawler_options {
 };
 DZ_MUST enum dz_code dz_crawler_new(const struct dz_crawler_options *o, struct dz_crawler **ret_c,
                                     struct dz_err *err);
-void dz_crawler_poke(struct dz_crawler *c); /* look for jobs now */
+/* Looks for jobs now, and renews the leases of those that run, so that they hear of cancels. */
+void dz_crawler_poke(struct dz_crawler *c);
 /* After a reload: schedule and sources are read again; jobs that run keep theirs. */
 void dz_crawler_set_conf(struct dz_crawler *c, struct dz_conf *conf);
 /* Ends running jobs where they stand (their rows go back to the queue, finished pages stay) and
@@ -137,6 +140,48 @@ struct dz_crawl_health {
 DZ_MUST enum dz_code dz_crawl_health_list(struct dz_catalog *c, int64_t now_ms, struct dz_arena *a,
                                           struct dz_crawl_health **ret_v, size_t *ret_n,
                                           struct dz_err *err);
+
+/* ---- calls to the back ----------------------------------------------------------------------- */
+
+/* What needs a source is asked of the back over data_dir/run/back.sock (mode 0600, our own user or
+ * root): one connection a call, one frame there {"call": NAME, "args": {…}, "deadline_ms": n}, one
+ * frame back, {"value": …} or {"fail": {"kind", "message", "text", "retry_after_ms"}}. Closing the
+ * connection calls it off. A ref is {"url": U} or {"site": S, "id": I}; url wins.
+ *
+ *   "sources"      {}            [{"id","name","site","match":[…],"langs":[…],"functions":[…]}],
+ *                                longest id first; enabled ones with resolve or chapters
+ *   "site"         {"url"}       {"site": id or null}
+ *   "series_id"    {"url"}       {"site","id"}; the series of a chapter's address as well
+ *   "chapter_id"   {"url"}       {"site","id"}
+ *   "series"       ref           {"site","id","info"}
+ *   "chapter"      ref           {"site","id","info"}
+ *   "chapters"     ref           {"site","id","chapters":[chapter…]}
+ *   "cover"        ref           {"site","id","mime","base64"}; fails as not_found without one
+ *   "series_of"    {"refs":[{"site","id"}…]}                [series id…]
+ *   "refs"         {"sites":{S:[chapter id…]},"urls":[…]}   [{"site","id"}…], each once, in order
+ *   "download"     {"refs":[{"site","id"}…],"add_mark":b}   {"ids":[…]}, all of them or none
+ *   "download_new" ref of a series, or {"all":true,"site"?} {"ids":[…]}
+ *   "search"       {"site","text","page"?}                  [series…]
+ *   "look"         {}            null; the runner looks at the queue and renews its leases now
+ *
+ * A series as info: id site title alt_titles description authors artists genres tags lang links
+ * date rating status. A chapter: volume (integer or null), chapter (number or null), title, lang,
+ * pages, team, date, id, manga. "mime" is "" for pictures of no known type. */
+struct dz_call;
+struct dz_call_result {
+    const struct dz_source_fail *fail; /* NULL: it worked; valid during done() */
+    json_t *value;                     /* borrowed */
+};
+#define DZ_CALL_REQUEST_MAX (4 * DZ_MIB) /* bytes of the request's frame */
+#define DZ_CALL_ANSWER_MAX (32 * DZ_MIB)
+/* args is borrowed (NULL: {}); deadline_ms is counted from now. done comes once, from the loop,
+ * never inside this call, and *ret_call is gone then. No back, one that dies and a deadline that
+ * passes are a fail of kind DZ_SOURCE_UNAVAILABLE. Never blocks. DZ_TOO_LARGE: args. */
+DZ_MUST enum dz_code dz_back_call(struct dz_loop *l, const char *data_dir, const char *name,
+                                  json_t *args, int64_t deadline_ms,
+                                  void (*done)(void *arg, const struct dz_call_result *r),
+                                  void *arg, struct dz_call **ret_call, struct dz_err *err);
+void dz_back_call_cancel(struct dz_call **c); /* done does not come; the back ends what runs */
 
 /* ---- the back and its supervisor ------------------------------------------------------------- */
 

@@ -16,7 +16,15 @@
 #define WIRE_MESSAGE_MAX                                                                           \
     ((size_t)DZ_MIB) /* JSON of one message, without the four bytes before it */
 
-enum dz_wire_type { WIRE_OTHER, WIRE_HELLO, WIRE_CHANGED, WIRE_PING, WIRE_PONG, WIRE_STOP };
+enum dz_wire_type {
+    WIRE_OTHER,
+    WIRE_HELLO,
+    WIRE_CHANGED,
+    WIRE_JOBS,
+    WIRE_PING,
+    WIRE_PONG,
+    WIRE_STOP
+};
 
 struct dz_wire_msg {
     enum dz_wire_type type; /* WIRE_OTHER: well formed, of a type that this version does not know */
@@ -29,19 +37,25 @@ struct dz_wire_msg {
 struct dz_wire_in {
     struct dz_buf bytes;
     size_t at; /* what lies before it has been taken */
+    size_t message_max;
 };
-void dz_wire_in_init(struct dz_wire_in *in);
+void dz_wire_in_init(struct dz_wire_in *in, size_t message_max);
 void dz_wire_in_done(struct dz_wire_in *in);
 void dz_wire_in_put(struct dz_wire_in *in, dz_str bytes);
 /* The next whole message. DZ_UNAVAILABLE: more bytes are needed (err is untouched). DZ_TOO_LARGE,
  * as soon as the length is there, and DZ_PARSE: the stream cannot be read on. */
 DZ_MUST enum dz_code dz_wire_in_take(struct dz_wire_in *in, struct dz_wire_msg *ret_msg,
                                      struct dz_err *err);
+/* The same for frames that hold another JSON: its text, good until the next put. */
+DZ_MUST enum dz_code dz_wire_in_take_text(struct dz_wire_in *in, dz_str *ret_json,
+                                          struct dz_err *err);
 bool dz_wire_in_is_empty(const struct dz_wire_in *in); /* no begun message waits for its end */
 
-/* Appends one framed message. */
+/* Appends one framed message. One that does not fit leaves the buffer full. */
+void dz_wire_put_json(struct dz_buf *out, const json_t *v);
 void dz_wire_put_hello(struct dz_buf *out, const char *role, int pid);
 void dz_wire_put_changed(struct dz_buf *out);
+void dz_wire_put_jobs(struct dz_buf *out);
 void dz_wire_put_stop(struct dz_buf *out);
 void dz_wire_put_ping(struct dz_buf *out, int64_t n);
 void dz_wire_put_pong(struct dz_buf *out, int64_t n);
@@ -61,13 +75,15 @@ struct dz_link {
     bool failed; /* why is set; ended comes from the timer */
     struct dz_err why;
     int64_t frame_timeout_ms;
-    /* Must not close the link. */
+    size_t message_max, out_max; /* 0: WIRE_MESSAGE_MAX, LINK_OUT_MAX */
+    /* Neither may close the link. The second one, when it is there, takes frames as they are. */
     void (*got)(struct dz_link *k, const struct dz_wire_msg *m);
+    void (*got_text)(struct dz_link *k, dz_str json);
     /* Once; the link is closed and may be freed. why->code is DZ_OK when the other side closed
      * between messages. */
     void (*ended)(struct dz_link *k, const struct dz_err *why);
 };
-/* Takes a connected socket; k->got and k->ended are set before. A message must be whole within
+/* Takes a connected socket; callbacks and limits are set before. A message must be whole within
  * frame_timeout_ms of its first byte. On failure the socket is closed. */
 DZ_MUST enum dz_code dz_link_open(struct dz_link *k, struct dz_loop *l, int take_fd,
                                   int64_t frame_timeout_ms, struct dz_err *err);
@@ -89,12 +105,36 @@ DZ_MUST enum dz_code dz_place_run_dir(const char *data_dir, int *ret_dir_fd, str
  * data_dir. */
 DZ_MUST enum dz_code dz_place_listen(const char *data_dir, int dir_fd, const char *name,
                                      int *ret_fd, struct dz_err *err);
-/* Connects; wait_ms bounds the wait for a full backlog, and later sends. DZ_UNAVAILABLE when nobody
- * listens. */
+/* Connects; wait_ms bounds the wait for a full backlog, and later sends; 0: never waits, and the
+ * socket does not block. DZ_UNAVAILABLE when nobody listens; native EAGAIN: the backlog is full. */
 DZ_MUST enum dz_code dz_place_connect(const char *data_dir, const char *name, int64_t wait_ms,
                                       int *ret_fd, struct dz_err *err);
 
 #define BUS_SOCKET "front.sock"
+#define PLACE_BACKLOG 256
+
+/* ---- door.c: a listening socket there --------------------------------------------------------
+ */
+
+struct dz_door {
+    struct dz_loop *loop; /* these six are set by the owner before dz_door_open */
+    const char *name;     /* of the socket */
+    const struct dz_log_ctx *log;
+    unsigned guests_max;
+    /* Of our own user or root; may close d's owner's guests, not d. */
+    void (*came)(struct dz_door *d, int take_fd, int pid);
+    unsigned guests_n; /* kept by the owner */
+    int dir_fd, lock_fd, listen_fd;
+    struct dz_watch watch;
+    struct dz_timer pause; /* accepting again after the process ran out of descriptors */
+    uint64_t socket_ino;   /* so that only ours is removed */
+    uint64_t dropped;      /* connections ended for what they did */
+};
+void dz_door_init(struct dz_door *d); /* closed */
+/* lock: NULL, or the name of a role lock to hold as long. dz_door_close() also after a failure. */
+DZ_MUST enum dz_code dz_door_open(struct dz_door *d, const char *data_dir, const char *lock,
+                                  struct dz_err *err);
+void dz_door_close(struct dz_door *d); /* removes the socket file; idempotent */
 
 /* ---- bus.c ----------------------------------------------------------------------------------- */
 
@@ -106,14 +146,9 @@ struct bus_client;
 struct dz_bus {
     struct dz_loop *loop;
     struct dz_bus_hooks hooks;
-    int dir_fd, lock_fd, listen_fd;
-    struct dz_watch watch;
-    struct dz_timer pause; /* accepting again after the process ran out of descriptors */
-    uint64_t socket_ino;   /* of front.sock, so that only ours is removed */
+    struct dz_door door;
     struct bus_client *clients;
-    unsigned clients_n;
     int64_t frame_timeout_ms, ping_ms, pong_ms;
-    uint64_t dropped; /* connections ended for what they did */
 };
 
 /* ---- supervise.c ----------------------------------------------------------------------------- */
@@ -163,6 +198,8 @@ struct crawl_job {
     bool full;
     uint64_t limit_pages;
     uint64_t done, total, requests; /* pages so far */
+    uint64_t bytes;                 /* of them; downloads only */
+    dz_str phase;                   /* static; n = 0: none */
     struct crawl_pass *pass;
 };
 void crawl_tell(struct crawl_job *j,

@@ -1,5 +1,5 @@
 /*
- * link: one connection of the bus, the same on both sides.
+ * link: one connection of the bus or of a call, the same on both sides.
  *
  * In: a connected non-blocking socket. Out: each message that came, to got; the end of the
  * connection, to ended, once. Loop thread only; the owner embeds the struct and keeps it until
@@ -92,8 +92,10 @@ static void deliver(struct dz_link *k)
     bool some = false;
     for (;;) {
         struct dz_wire_msg m;
+        dz_str text;
         struct dz_err why = {0};
-        enum dz_code code = dz_wire_in_take(&k->in, &m, &why);
+        enum dz_code code = k->got_text ? dz_wire_in_take_text(&k->in, &text, &why)
+                                        : dz_wire_in_take(&k->in, &m, &why);
         if (code == DZ_UNAVAILABLE)
             break;
         if (code != DZ_OK) {
@@ -101,7 +103,10 @@ static void deliver(struct dz_link *k)
             return;
         }
         some = true;
-        k->got(k, &m);
+        if (k->got_text)
+            k->got_text(k, text);
+        else
+            k->got(k, &m);
         if (k->failed)
             return;
     }
@@ -147,8 +152,8 @@ enum dz_code dz_link_open(struct dz_link *k, struct dz_loop *l, int take_fd,
     k->timer = (struct dz_timer){0};
     k->failed = false;
     k->frame_timeout_ms = frame_timeout_ms;
-    dz_wire_in_init(&k->in);
-    dz_buf_init(&k->out, LINK_OUT_MAX);
+    dz_wire_in_init(&k->in, k->message_max ? k->message_max : WIRE_MESSAGE_MAX);
+    dz_buf_init(&k->out, k->out_max ? k->out_max : LINK_OUT_MAX);
     enum dz_code code = dz_watch_add(l, &k->watch, take_fd, EPOLLIN, on_ready, err);
     if (code != DZ_OK) {
         dz_link_close(k);

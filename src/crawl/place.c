@@ -146,7 +146,7 @@ enum dz_code dz_place_listen(const char *data_dir, int dir_fd, const char *name,
         return dz_fail_errno(err, DZ_IO, errno, "chmod of a socket");
     if (bind(fd, (const struct sockaddr *)&address, sizeof(address)) != 0)
         return dz_fail_errno(err, DZ_IO, errno, "bind run/%s", name);
-    if (listen(fd, BUS_CLIENTS_MAX) != 0)
+    if (listen(fd, PLACE_BACKLOG) != 0)
         return dz_fail_errno(err, DZ_IO, errno, "listen on run/%s", name);
     *ret_fd = fd;
     fd = -1;
@@ -160,7 +160,8 @@ enum dz_code dz_place_connect(const char *data_dir, const char *name, int64_t wa
     DZ_AUTO(dz_closep) int dir_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (dir_fd < 0)
         return dz_fail_errno(err, DZ_UNAVAILABLE, errno, "open %s", path);
-    DZ_AUTO(dz_closep) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    DZ_AUTO(dz_closep)
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | (wait_ms > 0 ? 0 : SOCK_NONBLOCK), 0);
     if (fd < 0)
         return dz_fail_errno(err, DZ_IO, errno, "cannot make a socket");
     struct timeval wait = {.tv_sec = wait_ms / 1000, .tv_usec = wait_ms % 1000 * 1000};

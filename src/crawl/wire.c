@@ -13,11 +13,11 @@
 
 #include "crawl/crawl_int.h"
 
-void dz_wire_in_init(struct dz_wire_in *in)
+void dz_wire_in_init(struct dz_wire_in *in, size_t message_max)
 {
-    *in = (struct dz_wire_in){0};
+    *in = (struct dz_wire_in){.message_max = message_max};
     /* One message and what may come behind it in the same read. */
-    dz_buf_init(&in->bytes, WIRE_HEAD_BYTES + WIRE_MESSAGE_MAX + 64 * DZ_KIB);
+    dz_buf_init(&in->bytes, WIRE_HEAD_BYTES + message_max + 64 * DZ_KIB);
 }
 
 void dz_wire_in_done(struct dz_wire_in *in)
@@ -46,8 +46,8 @@ static const struct {
     const char *name;
     enum dz_wire_type type;
 } types[] = {
-    {"hello", WIRE_HELLO}, {"changed", WIRE_CHANGED}, {"ping", WIRE_PING},
-    {"pong", WIRE_PONG},   {"stop", WIRE_STOP},
+    {"hello", WIRE_HELLO}, {"changed", WIRE_CHANGED}, {"jobs", WIRE_JOBS},
+    {"ping", WIRE_PING},   {"pong", WIRE_PONG},       {"stop", WIRE_STOP},
 };
 
 static enum dz_wire_type type_of(const char *name)
@@ -103,31 +103,67 @@ static enum dz_code read_json(dz_str text, struct dz_wire_msg *ret_msg, struct d
     return code;
 }
 
-enum dz_code dz_wire_in_take(struct dz_wire_in *in, struct dz_wire_msg *ret_msg, struct dz_err *err)
+enum dz_code dz_wire_in_take_text(struct dz_wire_in *in, dz_str *ret_json, struct dz_err *err)
 {
     size_t there = in->bytes.n - in->at;
     if (there < WIRE_HEAD_BYTES)
         return DZ_UNAVAILABLE;
     const unsigned char *head = (const unsigned char *)in->bytes.p + in->at;
     size_t n = (size_t)head[0] << 24 | (size_t)head[1] << 16 | (size_t)head[2] << 8 | head[3];
-    if (n > WIRE_MESSAGE_MAX)
+    if (n > in->message_max)
         return dz_fail(err, DZ_TOO_LARGE, "a message of %zu bytes; at most %zu are allowed", n,
-                       WIRE_MESSAGE_MAX);
+                       in->message_max);
     if (there - WIRE_HEAD_BYTES < n)
         return DZ_UNAVAILABLE;
-    DZ_TRY(read_json((dz_str){(const char *)head + WIRE_HEAD_BYTES, n}, ret_msg, err));
+    *ret_json = (dz_str){(const char *)head + WIRE_HEAD_BYTES, n};
     in->at += WIRE_HEAD_BYTES + n;
     return DZ_OK;
 }
 
+enum dz_code dz_wire_in_take(struct dz_wire_in *in, struct dz_wire_msg *ret_msg, struct dz_err *err)
+{
+    dz_str text;
+    DZ_TRY(dz_wire_in_take_text(in, &text, err));
+    return read_json(text, ret_msg, err);
+}
+
 /* ---- writing --------------------------------------------------------------------------------- */
 
-/* A place for the length, and an object with its type. A message that does not fit leaves the
- * buffer full, which dz_link_flush takes for a peer that does not read. */
+/* A place for the length. A message that does not fit leaves the buffer full, which dz_link_flush
+ * takes for a peer that does not read. */
+static size_t open_frame(struct dz_buf *out)
+{
+    dz_buf_put(out, (dz_str){"\0\0\0\0", WIRE_HEAD_BYTES});
+    return out->n - WIRE_HEAD_BYTES;
+}
+
+static void close_frame(struct dz_buf *out, size_t head_at)
+{
+    if (out->full)
+        return;
+    size_t n = out->n - head_at - WIRE_HEAD_BYTES;
+    for (int i = 0; i < WIRE_HEAD_BYTES; i++)
+        out->p[head_at + (size_t)i] = (char)(n >> (24 - 8 * i) & 0xff);
+}
+
+static int put_piece(const char *piece, size_t n, void *arg)
+{
+    struct dz_buf *out = arg;
+    dz_buf_put(out, (dz_str){piece, n});
+    return out->full ? -1 : 0;
+}
+
+void dz_wire_put_json(struct dz_buf *out, const json_t *v)
+{
+    size_t head_at = open_frame(out);
+    if (json_dump_callback(v, put_piece, out, JSON_COMPACT | JSON_ENCODE_ANY) == 0)
+        close_frame(out, head_at);
+}
+
+/* An object with its type. */
 static size_t begin(struct dz_json *j, struct dz_buf *out, dz_str type)
 {
-    size_t head_at = out->n;
-    dz_buf_put(out, (dz_str){"\0\0\0\0", WIRE_HEAD_BYTES});
+    size_t head_at = open_frame(out);
     dz_json_init(j, out, DZ_JSON_COMPACT, true);
     dz_json_object(j);
     dz_json_key(j, DZ_S("type"));
@@ -137,13 +173,8 @@ static size_t begin(struct dz_json *j, struct dz_buf *out, dz_str type)
 
 static void finish(struct dz_json *j, size_t head_at)
 {
-    struct dz_buf *out = j->out;
     dz_json_end(j);
-    if (out->full)
-        return;
-    size_t n = out->n - head_at - WIRE_HEAD_BYTES;
-    for (int i = 0; i < WIRE_HEAD_BYTES; i++)
-        out->p[head_at + (size_t)i] = (char)(n >> (24 - 8 * i) & 0xff);
+    close_frame(j->out, head_at);
 }
 
 static void put_plain(struct dz_buf *out, dz_str type)
@@ -178,6 +209,11 @@ void dz_wire_put_hello(struct dz_buf *out, const char *role, int pid)
 void dz_wire_put_changed(struct dz_buf *out)
 {
     put_plain(out, DZ_S("changed"));
+}
+
+void dz_wire_put_jobs(struct dz_buf *out)
+{
+    put_plain(out, DZ_S("jobs"));
 }
 
 void dz_wire_put_stop(struct dz_buf *out)

@@ -36,7 +36,7 @@ static struct outcome read_stream(const uint8_t *data, size_t size, bool in_piec
 {
     struct outcome o = {.end = DZ_UNAVAILABLE};
     struct dz_wire_in in DZ_AUTO(dz_wire_in_done);
-    dz_wire_in_init(&in);
+    dz_wire_in_init(&in, WIRE_MESSAGE_MAX);
     for (size_t at = 0; at < size && o.end == DZ_UNAVAILABLE;) {
         size_t n = in_pieces ? data[at] % 7 + 1u : 60000;
         if (n > size - at)

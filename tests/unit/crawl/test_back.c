@@ -84,7 +84,7 @@ static void back_answers_and_ends_on_a_signal(void **state)
     while (dz_loop_now_ms(loop) < end_ms)
         dz_loop_turn(loop, 5);
     assert_true(dz_bus_has_back(bus));
-    assert_int_equal(bus->dropped, 0);
+    assert_int_equal(bus->door.dropped, 0);
     kill(pid, SIGTERM);
     assert_int_equal(status_of(pid), 0);
     assert_false(dz_bus_has_back(bus));

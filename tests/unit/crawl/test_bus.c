@@ -23,7 +23,15 @@ static void on_changed(void *arg)
     changes++;
 }
 
-static const struct dz_bus_hooks hooks = {.changed = on_changed, .arg = &changes};
+static int job_words;
+
+static void on_jobs(void *arg)
+{
+    assert_ptr_equal(arg, &changes);
+    job_words++;
+}
+
+static const struct dz_bus_hooks hooks = {.changed = on_changed, .jobs = on_jobs, .arg = &changes};
 
 static int open_bus(void **state)
 {
@@ -65,7 +73,7 @@ static void say_buf(int fd, struct dz_buf *b)
 static struct dz_wire_msg hear(int fd)
 {
     struct dz_wire_in in DZ_AUTO(dz_wire_in_done);
-    dz_wire_in_init(&in);
+    dz_wire_in_init(&in, WIRE_MESSAGE_MAX);
     struct dz_wire_msg m;
     while (dz_wire_in_take(&in, &m, NULL) != DZ_OK) {
         char c;
@@ -112,12 +120,12 @@ static void hello_makes_a_back(void **state)
         dz_wire_put_pong(&b, m.n);
         say_buf(back, &b);
     }
-    assert_int_equal(bus->clients_n, 2);
+    assert_int_equal(bus->door.guests_n, 2);
     close(back);
     while (dz_bus_has_back(bus))
         dz_loop_turn(loop, -1);
-    assert_int_equal(bus->clients_n, 1);
-    assert_int_equal(bus->dropped, 0);
+    assert_int_equal(bus->door.guests_n, 1);
+    assert_int_equal(bus->door.dropped, 0);
     close(other);
 }
 
@@ -134,7 +142,7 @@ static void back_that_does_not_answer_is_dropped(void **state)
     assert_int_equal(hear(back).type, WIRE_PING);
     wait_for_goodbye(back);
     assert_false(dz_bus_has_back(bus));
-    assert_int_equal(bus->dropped, 1);
+    assert_int_equal(bus->door.dropped, 1);
     close(back);
 }
 
@@ -159,9 +167,23 @@ static void tell_changed_arrives(void **state)
     dz_bus_tell_changed(scratch_dir);
     while (changes < 2)
         dz_loop_turn(loop, -1);
-    while (bus->clients_n > 0)
+    while (bus->door.guests_n > 0)
         dz_loop_turn(loop, -1);
-    assert_int_equal(bus->dropped, 0);
+    assert_int_equal(bus->door.dropped, 0);
+}
+
+static void jobs_are_told_apart(void **state)
+{
+    (void)state;
+    struct dz_buf b DZ_AUTO(dz_buf_done);
+    dz_buf_init(&b, DZ_KIB);
+    dz_wire_put_jobs(&b);
+    int fd = client();
+    say(fd, b.p, b.n);
+    while (job_words < 1)
+        dz_loop_turn(loop, -1);
+    assert_int_equal(changes, 0);
+    close(fd);
 }
 
 static void split_messages_arrive_once(void **state)
@@ -203,12 +225,12 @@ static void garbage_is_dropped_alone(void **state)
         say(fd, texts[i].p, texts[i].n);
         wait_for_goodbye(fd);
         close(fd);
-        assert_int_equal(bus->dropped, i + 1);
+        assert_int_equal(bus->door.dropped, i + 1);
     }
     int cut = client();
     say(cut, "\0\0\0\x09{", 5);
     close(cut);
-    while (bus->dropped < DZ_LEN(texts) + 1)
+    while (bus->door.dropped < DZ_LEN(texts) + 1)
         dz_loop_turn(loop, -1);
     dz_wire_put_changed(&b);
     say_buf(good, &b);
@@ -233,7 +255,7 @@ static void unfinished_message_ends_the_connection(void **state)
     wait_for_goodbye(slow);
     wait_for_goodbye(silent);
     assert_int_equal(changes, 1);
-    assert_int_equal(bus->dropped, 2);
+    assert_int_equal(bus->door.dropped, 2);
     close(slow);
     close(silent);
 }
@@ -244,7 +266,7 @@ static void a_trickle_does_not_buy_time(void **state)
     bus->frame_timeout_ms = 30;
     int fd = client();
     say(fd, "\0\x08\0\0", 4);
-    while (bus->dropped == 0) {
+    while (bus->door.dropped == 0) {
         (void)!send(fd, " ", 1, MSG_NOSIGNAL);
         dz_loop_turn(loop, 5);
     }
@@ -264,7 +286,7 @@ static void quiet_between_messages_is_fine(void **state)
         dz_loop_turn(loop, -1);
     int silent = client(); /* its end shows that the time has passed */
     wait_for_goodbye(silent);
-    assert_int_equal(bus->clients_n, 1);
+    assert_int_equal(bus->door.guests_n, 1);
     close(polite);
     close(silent);
 }
@@ -278,14 +300,14 @@ static void peer_that_does_not_read_is_dropped(void **state)
         dz_wire_put_ping(&b, INT64_MAX);
     int fd = client();
     dz_str left = dz_buf_str(&b);
-    while (bus->dropped == 0) {
+    while (bus->door.dropped == 0) {
         ssize_t n = send(fd, left.p, left.n, MSG_NOSIGNAL | MSG_DONTWAIT);
         left = dz_str_sub(left, n > 0 ? (size_t)n : 0, left.n);
         if (left.n == 0)
             left = dz_buf_str(&b);
         dz_loop_turn(loop, 0);
     }
-    assert_int_equal(bus->clients_n, 0);
+    assert_int_equal(bus->door.guests_n, 0);
     close(fd);
 }
 
@@ -295,18 +317,18 @@ static void clients_are_counted(void **state)
     int fds[BUS_CLIENTS_MAX];
     for (size_t i = 0; i < DZ_LEN(fds); i++)
         fds[i] = client();
-    while (bus->clients_n < BUS_CLIENTS_MAX)
+    while (bus->door.guests_n < BUS_CLIENTS_MAX)
         dz_loop_turn(loop, -1);
     int one_more = client();
     wait_for_goodbye(one_more);
-    assert_int_equal(bus->clients_n, BUS_CLIENTS_MAX);
+    assert_int_equal(bus->door.guests_n, BUS_CLIENTS_MAX);
     close(one_more);
     for (size_t i = 0; i < DZ_LEN(fds); i++)
         close(fds[i]);
-    while (bus->clients_n > 0)
+    while (bus->door.guests_n > 0)
         dz_loop_turn(loop, -1);
     int again = client();
-    while (bus->clients_n == 0)
+    while (bus->door.guests_n == 0)
         dz_loop_turn(loop, -1);
     close(again);
 }
@@ -429,6 +451,7 @@ int main(void)
         with_bus(back_that_does_not_answer_is_dropped),
         with_bus(ping_is_answered),
         with_bus(tell_changed_arrives),
+        with_bus(jobs_are_told_apart),
         with_bus(split_messages_arrive_once),
         with_bus(garbage_is_dropped_alone),
         with_bus(unfinished_message_ends_the_connection),
