@@ -318,7 +318,7 @@ void dz_http_stats(struct dz_http_server *s, struct dz_arena *a, struct dz_http_
 
 /* Feeds request bytes to a fresh connection of server s on loop l (never started) and collects what
  * it answers. `eof` says that the client half-closes afterwards. Turns the loop until no deferred
- * request is open (2 s at most). The client's address is 192.0.2.1. Free the connections, then stop
+ * request is open and no content of a known length waits (2 s at most; HTTP/2: nor any other). The client's address is 192.0.2.1. Free the connections, then stop
  * the server, then free the loop. */
 struct dz_http_test_conn;
 struct dz_http_test_conn *dz_http_test_open(struct dz_http_server *s, struct dz_loop *l);

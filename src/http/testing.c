@@ -185,7 +185,9 @@ void dz_http_test_push(struct dz_http_test_conn *t, dz_str bytes, bool eof)
 
 static bool is_handled(const struct dz_http_conn *c)
 {
-    return c->h2 ? dz_http_h2_owes(c) : c->state == CONN_HANDLE;
+    if (c->h2)
+        return dz_http_h2_owes(c);
+    return c->state == CONN_HANDLE || (dz_http_stream_waits(c) && !dz_http_stream_is_endless(c));
 }
 
 void dz_http_test_feed(struct dz_http_test_conn *t, dz_str bytes, bool eof)

@@ -7,6 +7,7 @@
  */
 #include "http/http_int.h"
 
+#include <errno.h>
 #include <sys/mman.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
@@ -63,13 +64,28 @@ static void on_late(struct dz_http_req *r)
 
 struct counted {
     struct dz_http_source source;
+    struct dz_timer timer;
+    struct dz_http_req *r;
     size_t left;
-    bool breaks;
+    bool breaks, waits, waited; /* with every other read */
 };
+
+static void counted_wake(struct dz_loop *l, struct dz_timer *t)
+{
+    (void)l;
+    dz_http_source_wake(dz_container(t, struct counted, timer)->r);
+}
 
 static ssize_t counted_read(struct dz_http_source *source, char *p, size_t n)
 {
     struct counted *s = dz_container(source, struct counted, source);
+    s->waited = s->waits && !s->waited;
+    if (s->waited) {
+        dz_timer_set(loop, &s->timer, 0, counted_wake);
+        return -EAGAIN;
+    }
+    if (n > 5000 && s->waits)
+        n = 5000;
     if (n > s->left)
         n = s->left;
     if (n == 0)
@@ -82,21 +98,45 @@ static ssize_t counted_read(struct dz_http_source *source, char *p, size_t n)
 static void counted_free(struct dz_http_source **source)
 {
     struct counted *s = dz_container(dz_take(source), struct counted, source);
+    dz_timer_stop(loop, &s->timer);
     free(s);
 }
 
-static void on_source(struct dz_http_req *r)
+static struct dz_http_source *counted_new(struct dz_http_req *r, size_t n)
 {
     struct counted *s = dz_new(struct counted);
-    *s = (struct counted){{counted_read, counted_free}, 20000, r->query.n > 0};
+    *s = (struct counted){.source = {counted_read, counted_free},
+                          .r = r,
+                          .left = n,
+                          .breaks = dz_str_chr(r->query, 'b') != DZ_NPOS,
+                          .waits = dz_str_chr(r->query, 'w') != DZ_NPOS};
+    return &s->source;
+}
+
+/* "b" in the query: it breaks in the end; "w": it waits in between. */
+static void on_source(struct dz_http_req *r)
+{
     struct dz_http_meta m = {.content_type = DZ_S("image/x"), .last_modified_s = -1};
-    dz_http_reply_source(r, &m, &s->source);
+    dz_http_reply_source(r, &m, counted_new(r, 20000));
+}
+
+static struct dz_http_source *open_part(void *arg, uint64_t from, uint64_t n)
+{
+    (void)from;
+    return counted_new(arg, (size_t)n);
+}
+
+static void on_content(struct dz_http_req *r)
+{
+    struct dz_http_meta m = {.etag = DZ_S("\"c1\""), .last_modified_s = -1, .ranges = true};
+    dz_http_reply_content(r, &m, 20000, open_part, r);
 }
 
 static const struct dz_http_route routes[] = {
     {"hello", DZ_HTTP_GET, "/h", on_hello},
     {"file", DZ_HTTP_GET, "/f", on_file},
     {"source", DZ_HTTP_GET, "/s", on_source},
+    {"content", DZ_HTTP_GET, "/c", on_content},
     {"echo", DZ_HTTP_GET | DZ_HTTP_POST | DZ_HTTP_OTHER, "/e/{}", on_echo},
     {"late", DZ_HTTP_GET | DZ_HTTP_PUT, "/l/{*}", on_late},
 };

@@ -1,8 +1,8 @@
 /*
  * fuzz_http_stream: content that is made while it is sent. The input says how long the content is,
  * how the source cuts it, how much is read at a time and where it breaks; the rest is the content,
- * over and over. What comes out of the compressing source must decode to it, and a break must stay
- * a break.
+ * over and over; it may wait between two pieces. What comes out of the compressing source must
+ * decode to it, a wait must come out when all before it has, and a break must stay a break.
  */
 #include "http/http_int.h"
 
@@ -17,12 +17,15 @@ struct cut_source {
     struct dz_http_source source;
     dz_str pattern;
     size_t at, n, step, fault;
+    unsigned wait_every, reads; /* 0: never */
     bool *alive;
 };
 
 static ssize_t cut_read(struct dz_http_source *source, char *p, size_t n)
 {
     struct cut_source *s = dz_container(source, struct cut_source, source);
+    if (s->wait_every > 0 && ++s->reads % s->wait_every == 0)
+        return -EAGAIN;
     if (s->at >= s->fault)
         return -EIO;
     if (n > s->step)
@@ -87,6 +90,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
                              .n = bytes,
                              .step = (data[6] | (size_t)data[7] << 8) + 1u,
                              .fault = breaks ? bytes / 2 : SIZE_MAX,
+                             .wait_every = data[0] & 0x40 ? 2 + (data[3] >> 4) : 0,
                              .alive = &alive};
     struct dz_http_source *packed = dz_http_compress_source(lane, how, &s->source);
     DZ_AUTO(dz_buf_done) struct dz_buf out;
@@ -95,9 +99,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     do {
         dz_assert(dz_buf_reserve(&out, read_n));
         got = packed->read(packed, out.p + out.n, read_n);
-        dz_assert(got <= (ssize_t)read_n);
+        dz_assert(got <= (ssize_t)read_n && (got != -EAGAIN || s->wait_every > 0));
         out.n += got > 0 ? (size_t)got : 0;
-    } while (got > 0);
+    } while (got > 0 || got == -EAGAIN);
     dz_assert(breaks ? got == -EIO : got == 0 && packed->read(packed, out.p, 1) == 0);
     dz_http_source_free(&packed);
     dz_assert(!alive);

@@ -9,6 +9,7 @@
 #include "http/http.h"
 #include "loop/loop.h"
 
+#include <errno.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -27,28 +28,145 @@ struct rig {
     struct dz_body *weak, *tagged, *wednesday, *one; /* for conditions and ranges */
     struct dz_file *file;
     struct dz_buf out;
+    bool made; /* the same answers by dz_http_reply_content() */
 };
 static struct rig rig;
 
+/* ---- what stands ready ----------------------------------------------------------------------- */
+
+static const struct dz_http_header_line rig_extra = {DZ_S("X-Extra"), DZ_S("kept")};
+static const struct dz_http_header_line rig_entity = {DZ_S("X-Entity"), DZ_S("of the content")};
+static const struct dz_http_meta rig_full = {.content_type = DZ_S("text/plain"),
+                                             .etag = DZ_S("\"h1\""),
+                                             .cache_control = DZ_S("max-age=5"),
+                                             .last_modified_s = RIG_MODIFIED_S,
+                                             .ranges = true,
+                                             .extra = &rig_extra,
+                                             .extra_n = 1,
+                                             .extra_entity = &rig_entity,
+                                             .extra_entity_n = 1};
+static const struct dz_http_meta rig_weak_meta = {
+    .etag = DZ_S("W/\"w1\""), .last_modified_s = -1, .ranges = true};
+static const struct dz_http_meta rig_tagged_meta = {
+    .etag = DZ_S("\"a,b\\ W/\xC3\xA4\""), .last_modified_s = -1, .ranges = true};
+static const struct dz_http_meta rig_dated_meta = {.last_modified_s = RIG_WEDNESDAY_S,
+                                                   .ranges = true};
+static const struct dz_http_meta rig_bare_meta = {.last_modified_s = -1};
+
+static char rig_file_byte(uint64_t at)
+{
+    return (char)(at * 31 + at / 251);
+}
+
+/* Content that is made: a piece, a wait, a piece. p NULL: as the file has it. */
+struct rig_made {
+    struct dz_http_source source;
+    struct dz_timer timer;
+    struct dz_http_req *r;
+    const char *p;
+    uint64_t at, left;
+    bool waited;
+};
+#define RIG_MADE_STEP ((size_t)3000)
+
+static void rig_made_go_on(struct dz_loop *l, struct dz_timer *t)
+{
+    (void)l;
+    dz_http_source_wake(dz_container(t, struct rig_made, timer)->r);
+}
+
+static ssize_t rig_made_read(struct dz_http_source *source, char *to, size_t n)
+{
+    struct rig_made *m = dz_container(source, struct rig_made, source);
+    m->waited = !m->waited;
+    if (m->waited) {
+        dz_timer_set(m->r->loop, &m->timer, 0, rig_made_go_on);
+        return -EAGAIN;
+    }
+    n = n < RIG_MADE_STEP ? n : RIG_MADE_STEP;
+    n = n < m->left ? n : (size_t)m->left;
+    for (size_t i = 0; i < n; i++, m->at++)
+        to[i] = m->p ? m->p[m->at] : rig_file_byte(m->at);
+    m->left -= n;
+    return (ssize_t)n;
+}
+
+static void rig_made_free(struct dz_http_source **source)
+{
+    struct rig_made *m = dz_container(dz_take(source), struct rig_made, source);
+    dz_timer_stop(m->r->loop, &m->timer);
+    free(m);
+}
+
+struct rig_content {
+    struct dz_http_req *r;
+    const char *p;
+};
+
+static struct dz_http_source *rig_made_open(void *arg, uint64_t from, uint64_t n)
+{
+    const struct rig_content *c = arg;
+    struct rig_made *m = dz_new(struct rig_made);
+    *m = (struct rig_made){
+        .source = {rig_made_read, rig_made_free}, .r = c->r, .p = c->p, .at = from, .left = n};
+    return &m->source;
+}
+
+static void rig_ready(struct dz_http_req *r, const struct dz_http_meta *m, const char *content,
+                      struct dz_body *prepared)
+{
+    if (rig.made)
+        dz_http_reply_content(r, m, strlen(content), rig_made_open,
+                              &(struct rig_content){r, content});
+    else
+        dz_http_reply_prepared(r, prepared);
+}
+
 static void rig_hello(struct dz_http_req *r)
 {
-    dz_http_reply_prepared(r, rig.hello);
+    rig_ready(r, &rig_full, "hello world", rig.hello);
 }
 
 static void rig_empty(struct dz_http_req *r)
 {
-    dz_http_reply_prepared(r, rig.empty);
+    rig_ready(r, &rig_full, "", rig.empty);
 }
 
 static void rig_plain(struct dz_http_req *r)
 {
-    dz_http_reply_prepared(r, rig.plain);
+    rig_ready(r, &rig_bare_meta, "plain", rig.plain);
 }
 
 static void rig_file(struct dz_http_req *r)
 {
-    dz_http_reply_file(r, rig.file_head, rig.file);
+    if (rig.made)
+        dz_http_reply_content(r, &rig_full, RIG_FILE_BYTES, rig_made_open,
+                              &(struct rig_content){r, NULL});
+    else
+        dz_http_reply_file(r, rig.file_head, rig.file);
 }
+
+static void rig_weak(struct dz_http_req *r)
+{
+    rig_ready(r, &rig_weak_meta, "hello world", rig.weak);
+}
+
+static void rig_tagged(struct dz_http_req *r)
+{
+    rig_ready(r, &rig_tagged_meta, "hello world", rig.tagged);
+}
+
+static void rig_wednesday(struct dz_http_req *r)
+{
+    rig_ready(r, &rig_dated_meta, "hello world", rig.wednesday);
+}
+
+static void rig_one(struct dz_http_req *r)
+{
+    rig_ready(r, &rig_dated_meta, "x", rig.one);
+}
+
+/* ---- other routes ---------------------------------------------------------------------------- */
 
 static void rig_echo(struct dz_http_req *r)
 {
@@ -90,26 +208,6 @@ static void rig_show(struct dz_http_req *r)
                              .content_encoding = DZ_S("identity"), /* never packed */
                              .last_modified_s = -1};
     dz_http_reply_buf(r, &m, &b);
-}
-
-static void rig_weak(struct dz_http_req *r)
-{
-    dz_http_reply_prepared(r, rig.weak);
-}
-
-static void rig_tagged(struct dz_http_req *r)
-{
-    dz_http_reply_prepared(r, rig.tagged);
-}
-
-static void rig_wednesday(struct dz_http_req *r)
-{
-    dz_http_reply_prepared(r, rig.wednesday);
-}
-
-static void rig_one(struct dz_http_req *r)
-{
-    dz_http_reply_prepared(r, rig.one);
 }
 
 static void rig_healthz(struct dz_http_req *r)
@@ -232,37 +330,16 @@ static const struct dz_http_route rig_routes[] = {
     {"seen", DZ_HTTP_GET | DZ_HTTP_POST | DZ_HTTP_DELETE | DZ_HTTP_OTHER, "/seen/{*}", rig_seen},
 };
 
-static char rig_file_byte(uint64_t at)
-{
-    return (char)(at * 31 + at / 251);
-}
-
 static void rig_make_bodies(void)
 {
-    struct dz_http_header_line extra = {DZ_S("X-Extra"), DZ_S("kept")};
-    struct dz_http_header_line entity = {DZ_S("X-Entity"), DZ_S("of the content")};
-    struct dz_http_meta m = {.content_type = DZ_S("text/plain"),
-                             .etag = DZ_S("\"h1\""),
-                             .cache_control = DZ_S("max-age=5"),
-                             .last_modified_s = RIG_MODIFIED_S,
-                             .ranges = true,
-                             .extra = &extra,
-                             .extra_n = 1,
-                             .extra_entity = &entity,
-                             .extra_entity_n = 1};
-    rig.hello = dz_http_prepare(&m, DZ_S("hello world"), 11);
-    rig.empty = dz_http_prepare(&m, DZ_S(""), 0);
-    rig.file_head = dz_http_prepare(&m, (dz_str){0}, RIG_FILE_BYTES);
-    struct dz_http_meta odd = {.etag = DZ_S("W/\"w1\""), .last_modified_s = -1, .ranges = true};
-    rig.weak = dz_http_prepare(&odd, DZ_S("hello world"), 11);
-    odd.etag = DZ_S("\"a,b\\ W/\xC3\xA4\"");
-    rig.tagged = dz_http_prepare(&odd, DZ_S("hello world"), 11);
-    odd.etag = (dz_str){0};
-    odd.last_modified_s = RIG_WEDNESDAY_S;
-    rig.wednesday = dz_http_prepare(&odd, DZ_S("hello world"), 11);
-    rig.one = dz_http_prepare(&odd, DZ_S("x"), 1);
-    struct dz_http_meta bare = {.last_modified_s = -1};
-    rig.plain = dz_http_prepare(&bare, DZ_S("plain"), 5);
+    rig.hello = dz_http_prepare(&rig_full, DZ_S("hello world"), 11);
+    rig.empty = dz_http_prepare(&rig_full, DZ_S(""), 0);
+    rig.file_head = dz_http_prepare(&rig_full, (dz_str){0}, RIG_FILE_BYTES);
+    rig.weak = dz_http_prepare(&rig_weak_meta, DZ_S("hello world"), 11);
+    rig.tagged = dz_http_prepare(&rig_tagged_meta, DZ_S("hello world"), 11);
+    rig.wednesday = dz_http_prepare(&rig_dated_meta, DZ_S("hello world"), 11);
+    rig.one = dz_http_prepare(&rig_dated_meta, DZ_S("x"), 1);
+    rig.plain = dz_http_prepare(&rig_bare_meta, DZ_S("plain"), 5);
     int fd = memfd_create("rig", MFD_CLOEXEC);
     char *bytes = dz_alloc(RIG_FILE_BYTES);
     for (uint64_t i = 0; i < RIG_FILE_BYTES; i++)

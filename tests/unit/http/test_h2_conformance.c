@@ -489,6 +489,18 @@ TABLE(9110)
 TABLE(conditions)
 TABLE(ranges)
 
+static int made_setup(void **state)
+{
+    rig.made = true;
+    return rig_setup(state);
+}
+
+static int made_teardown(void **state)
+{
+    rig.made = false;
+    return rig_teardown(state);
+}
+
 static void enough_ran(void **state)
 {
     (void)state;
@@ -500,9 +512,11 @@ static void enough_ran(void **state)
 int main(void)
 {
 #define RIGGED(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
+#define MADE(f) cmocka_unit_test_setup_teardown(f, made_setup, made_teardown)
     const struct CMUnitTest tests[] = {
         RIGGED(of_9112),       RIGGED(of_smuggling), RIGGED(of_9110),
         RIGGED(of_conditions), RIGGED(of_ranges),    cmocka_unit_test(enough_ran),
+        MADE(of_9110),         MADE(of_conditions),  MADE(of_ranges),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
