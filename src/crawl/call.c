@@ -56,7 +56,9 @@ static void on_deliver(struct dz_loop *l, struct dz_timer *t)
     (void)l;
     struct dz_call *c = dz_container(t, struct dz_call, step);
     struct dz_call_result r = {.fail = c->fail.kind != DZ_SOURCE_OK ? &c->fail : NULL,
-                               .value = json_object_get(c->answer, "value")};
+                               .value = json_object_get(c->answer, "value"),
+                               .unanswered = c->fail.kind != DZ_SOURCE_OK &&
+                                             !json_object_get(c->answer, "fail")};
     dz_link_close(&c->link);
     dz_timer_stop(c->loop, &c->deadline);
     c->done(c->arg, &r);

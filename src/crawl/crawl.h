@@ -171,6 +171,7 @@ struct dz_call;
 struct dz_call_result {
     const struct dz_source_fail *fail; /* NULL: it worked; valid during done() */
     json_t *value;                     /* borrowed */
+    bool unanswered; /* the fail is not the back's: there is none, it died, the deadline passed */
 };
 #define DZ_CALL_REQUEST_MAX (4 * DZ_MIB) /* bytes of the request's frame */
 #define DZ_CALL_ANSWER_MAX (32 * DZ_MIB)
