@@ -147,6 +147,15 @@ static void on_changed(void *arg)
     dz_link_flush(&b->link);
 }
 
+static void on_jobs(void *arg)
+{
+    struct back *b = arg;
+    if (b->link.fd < 0)
+        return;
+    dz_wire_put_jobs(&b->link.out);
+    dz_link_flush(&b->link);
+}
+
 static void on_event(void *arg, const struct dz_crawl_event *e)
 {
     (void)arg;
@@ -204,6 +213,7 @@ static enum dz_code open_crawler(struct back *b, struct dz_err *err)
         .pool = b->pool,
         .schedule = true,
         .changed = on_changed,
+        .jobs = on_jobs,
         .event = on_event,
         .import = b->hooks && b->hooks->import ? on_import : NULL,
         .arg = b,
@@ -220,6 +230,9 @@ static void run_sweep(struct dz_work *w)
     if (b->sweep_code == DZ_OK)
         b->sweep_code =
             dz_catalog_jobs_trim(b->catalog, (dz_str){NULL, 0}, JOBS_KEPT, &b->sweep_err);
+    if (b->sweep_code == DZ_OK)
+        b->sweep_code = dz_catalog_jobs_trim(b->catalog, DZ_S(DZ_JOB_DOWNLOAD),
+                                             b->conf->downloads.history, &b->sweep_err);
     if (b->sweep_code == DZ_OK)
         b->sweep_code =
             dz_catalog_parts_trim(b->catalog, dz_now_ms() - PARTS_KEPT_MS, &b->sweep_err);

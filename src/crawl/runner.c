@@ -18,6 +18,8 @@
 #define POLL_MS 2000        /* jobs that other processes have added */
 #define LOCKED_WAIT_MS 2000 /* a repair runs */
 #define RETRY_FIRST_MS 10000
+#define RETRY_FIRST_DOWNLOAD_MS 1000
+#define PROGRESS_MS 500 /* between two writes of how far a download is */
 #define RENEW_MAX_MS 15000
 #define LOOK_MIN_MS 200 /* something is due that is not for us */
 #define DEATHS_MAX 5u   /* of crawlers over one job, beside its retries */
@@ -112,6 +114,19 @@ void crawl_job_source_env(struct crawl_job *j, struct dz_source_env *ret_env)
     };
 }
 
+static bool is_download(const struct dz_job_rec *j)
+{
+    return dz_str_eq(j->kind, DZ_S(DZ_JOB_DOWNLOAD));
+}
+
+/* The row of a download was written. */
+static void tell_jobs(const struct crawl_running *r)
+{
+    const struct dz_crawler_options *o = &r->job.crawler->o;
+    if (is_download(&r->job.rec) && o->jobs)
+        o->jobs(o->arg);
+}
+
 /* ---- the end of an attempt
  * ------------------------------------------------------------------------ */
 
@@ -138,8 +153,9 @@ static void on_end_written(struct dz_work *w)
         dz_log_err(&of, DZ_WARN, &r->err, "its end was not written down");
     if (c->o.only_job > 0)
         c->failed = r->fail.kind != DZ_SOURCE_OK;
+    tell_jobs(r);
     /* Only now: a job that is still running would swallow the next one. */
-    if (r->fail.kind != DZ_SOURCE_CANCELLED)
+    if (r->fail.kind != DZ_SOURCE_CANCELLED && !is_download(&r->job.rec))
         crawl_schedule_ended(c, r);
     forget(c, r);
     crawl_look_soon(c, 0);
@@ -152,12 +168,14 @@ static void run_end(struct dz_work *w)
                                  dz_str_of(r->job.crawler->owner), &r->end, dz_now_ms(), &r->err);
 }
 
-/* 10 s, 20 s, 40 s … with up to a half of jitter, at most retry_max, never before the site said. */
+/* 10 s, 20 s, 40 s … (of downloads, for which somebody waits, 1 s, 2 s …) with up to a half of
+ * jitter, at most retry_max, never before the site said. */
 static int64_t retry_wait(const struct dz_crawler *c, const struct crawl_running *r)
 {
+    int64_t first_ms = is_download(&r->job.rec) ? RETRY_FIRST_DOWNLOAD_MS : RETRY_FIRST_MS;
     unsigned n = r->job.rec.attempts > 0 ? r->job.rec.attempts - 1 : 0;
     int64_t max_ms = c->env.conf->crawl.retry_max_ms;
-    int64_t wait_ms = n < 20 ? (int64_t)RETRY_FIRST_MS << n : max_ms;
+    int64_t wait_ms = n < 20 ? first_ms << n : max_ms;
     wait_ms = wait_ms < max_ms ? wait_ms : max_ms;
     wait_ms += (int64_t)(dz_random_u64() % (uint64_t)(wait_ms / 2 + 1));
     return wait_ms > r->fail.retry_after_ms ? wait_ms : r->fail.retry_after_ms;
@@ -185,6 +203,7 @@ static void decide(struct dz_crawler *c, struct crawl_running *r)
     const struct dz_source_kind_info *kind = dz_source_kind_of(r->fail.kind);
     e->done = r->job.done;
     e->total = r->job.total;
+    e->bytes = r->job.bytes;
     e->result =
         dz_arena_printf(r->job.arena, "{\"chapters\":%llu,\"pages\":%llu,\"requests\":%llu}",
                         (unsigned long long)r->chapters, (unsigned long long)r->job.done,
@@ -271,6 +290,7 @@ static void on_renewed(struct dz_work *w)
     struct crawl_running *r = dz_container(w, struct crawl_running, renew);
     struct dz_log_ctx of = {.room = "crawl", .what = "job", .id = (uint64_t)r->job.rec.id};
     r->renewing = false;
+    tell_jobs(r);
     if (r->renew_code == DZ_CONFLICT) {
         r->lost = true;
         dz_log_err(&of, DZ_WARN, &r->renew_err, "somebody else has taken it: dropped");
@@ -291,17 +311,42 @@ static int64_t renew_every_ms(const struct dz_crawler *c)
     return every_ms < RENEW_MAX_MS ? every_ms : RENEW_MAX_MS;
 }
 
+static void renew(struct crawl_running *r)
+{
+    struct dz_crawler *c = r->job.crawler;
+    if (r->renewing || r->ending)
+        return;
+    r->renew = (struct dz_work){.run = run_renew, .home = c->env.loop, .done = on_renewed};
+    r->renew_progress = (struct dz_job_progress){
+        .done = r->job.done, .total = r->job.total, .bytes = r->job.bytes, .phase = r->job.phase};
+    r->renewing = dz_pool_submit(c->env.pool, &r->renew, NULL) == DZ_OK;
+    r->moved &= !r->renewing;
+}
+
+static void renew_all(struct dz_crawler *c)
+{
+    for (struct crawl_running *r = c->running; r; r = r->next)
+        renew(r);
+}
+
 static void on_renew(struct dz_loop *l, struct dz_timer *t)
 {
     struct dz_crawler *c = dz_container(t, struct dz_crawler, renew);
-    for (struct crawl_running *r = c->running; r; r = r->next) {
-        if (r->renewing || r->ending)
-            continue;
-        r->renew = (struct dz_work){.run = run_renew, .home = l, .done = on_renewed};
-        r->renew_progress = (struct dz_job_progress){.done = r->job.done, .total = r->job.total};
-        r->renewing = dz_pool_submit(c->env.pool, &r->renew, NULL) == DZ_OK;
-    }
+    renew_all(c);
     dz_timer_set(l, t, renew_every_ms(c), on_renew);
+}
+
+static void on_progress(struct dz_loop *l, struct dz_timer *t)
+{
+    struct dz_crawler *c = dz_container(t, struct dz_crawler, progress);
+    bool more = false;
+    for (struct crawl_running *r = c->running; r; r = r->next) {
+        if (r->moved)
+            renew(r);
+        more |= is_download(&r->job.rec);
+    }
+    if (more)
+        dz_timer_set(l, t, PROGRESS_MS, on_progress);
 }
 
 /* ---- beginning
@@ -352,9 +397,7 @@ static void on_imported(struct dz_work *w)
 {
     struct crawl_running *r = dz_container(w, struct crawl_running, import_work);
     if (r->code != DZ_OK) {
-        r->fail.kind = r->code == DZ_CANCELLED                        ? DZ_SOURCE_CANCELLED
-                       : dz_code_retries(r->code) || r->code == DZ_IO ? DZ_SOURCE_UNAVAILABLE
-                                                                      : DZ_SOURCE_PARSE;
+        r->fail.kind = crawl_kind_of_code(r->code);
         snprintf(r->fail.text, sizeof(r->fail.text), "%s", r->err.text);
     }
     if (r->chapters > 0)
@@ -594,6 +637,7 @@ static enum dz_code take_back_orphans(struct dz_crawler *c, const char *host, st
                                   .run_after_ms = now_ms,
                                   .done = v[i].done,
                                   .total = v[i].total,
+                                  .bytes = v[i].bytes,
                                   .fail_kind = DZ_S("unavailable"),
                                   .fail_text = DZ_S("the process that ran it has died")};
         if (!is_orphan(&v[i], host))
@@ -653,6 +697,7 @@ enum dz_code dz_crawler_new(const struct dz_crawler_options *o, struct dz_crawle
 
 void dz_crawler_poke(struct dz_crawler *c)
 {
+    renew_all(c);
     crawl_look_soon(c, 0);
 }
 
@@ -716,6 +761,7 @@ void dz_crawler_free(struct dz_crawler **cc)
     dz_timer_stop(c->env.loop, &c->look);
     dz_timer_stop(c->env.loop, &c->ensure);
     dz_timer_stop(c->env.loop, &c->renew);
+    dz_timer_stop(c->env.loop, &c->progress);
     dz_timer_stop(c->env.loop, &c->stop_poll);
     dz_fetch_free(&c->env.fetch);
     crawl_memory_close(&c->memory);

@@ -18,6 +18,7 @@ struct crawl_running {
     struct crawl_job job;
     struct crawl_running *next;
     bool lost, cancelled, ending;
+    bool moved; /* how far it is has not been written yet */
     struct dz_work renew, end_work, import_work;
     atomic_bool import_stop;
     bool renewing;
@@ -46,7 +47,7 @@ struct dz_crawler {
     unsigned running_n, pings;
     bool only_taken, failed;
 
-    struct dz_timer look, renew, stop_poll;
+    struct dz_timer look, renew, progress, stop_poll;
     struct dz_work take_work;
     bool taking;
     struct dz_arena *take_arena; /* goes to the job that was taken */
