@@ -1,31 +1,6 @@
 /* html: elements below an element, their texts, XPath, charsets, hostile documents; what selectors
  * find is in test_selector.c. */
-#include "fixture.h"
-
-static void select_ids(struct dz_doc *d, struct dz_node *from, const char *css, struct dz_buf *ids)
-{
-    DZ_AUTO(dz_arena_free) struct dz_arena *a = dz_arena_new(DZ_MIB);
-    struct dz_nodes nodes;
-    struct dz_err err;
-    dz_buf_clear(ids);
-    if (dz_doc_select(d, from, dz_str_of(css), a, &nodes, &err) != DZ_OK)
-        fail_msg("%s: %s", css, err.text);
-    for (size_t i = 0; i < nodes.n; i++) {
-        dz_str id = DZ_S("?");
-        (void)dz_node_attr(nodes.v[i], DZ_S("id"), a, &id);
-        dz_buf_put(ids, i ? DZ_S(" ") : (dz_str){0});
-        dz_buf_put(ids, id);
-    }
-}
-
-static struct dz_doc *page(void)
-{
-    struct dz_buf file = fixture("shelf.html");
-    struct dz_doc *d = NULL;
-    assert_int_equal(dz_doc_html(dz_buf_str(&file), (dz_str){0}, &d, NULL), DZ_OK);
-    dz_buf_done(&file);
-    return d;
-}
+#include "doc.h"
 
 static void selects_below_an_element(void **state)
 {
@@ -296,7 +271,7 @@ static void stops_costly_selections(void **state)
     assert_non_null(strstr(err.text, "too many steps"));
 
     /* A text that an expression makes is judged by the arena that it shall lie in. */
-    DZ_AUTO(dz_arena_free) struct dz_arena *small = dz_arena_new(4096);
+    DZ_AUTO(dz_arena_free) struct dz_arena *small = dz_arena_new(2048);
     dz_str text;
     assert_int_equal(
         dz_doc_xpath(d, NULL, DZ_S("string-length(name(//i))"), small, &nodes, &text, &err), DZ_OK);

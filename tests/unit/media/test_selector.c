@@ -6,7 +6,7 @@
  * not agree the row follows Selectors 4. Rows that part from it on purpose stand in tables of
  * their own, and in docs/sources.md.
  */
-#include "fixture.h"
+#include "doc.h"
 
 struct row {
     const char *css, *ids;
@@ -339,30 +339,11 @@ static const struct {
 };
 /* clang-format on */
 
-static struct dz_doc *page(void)
-{
-    struct dz_buf file = fixture("shelf.html");
-    struct dz_doc *d = NULL;
-    assert_int_equal(dz_doc_html(dz_buf_str(&file), (dz_str){0}, &d, NULL), DZ_OK);
-    dz_buf_done(&file);
-    return d;
-}
-
 static void find(struct dz_doc *d, struct dz_node *from, const char *css, const char *wanted)
 {
-    DZ_AUTO(dz_arena_free) struct dz_arena *a = dz_arena_new(DZ_MIB);
     DZ_AUTO(dz_buf_done) struct dz_buf ids;
-    struct dz_nodes nodes;
-    struct dz_err err;
     dz_buf_init(&ids, DZ_MIB);
-    if (dz_doc_select(d, from, dz_str_of(css), a, &nodes, &err) != DZ_OK)
-        fail_msg("%s: %s", css, err.text);
-    for (size_t i = 0; i < nodes.n; i++) {
-        dz_str id = DZ_S("?");
-        (void)dz_node_attr(nodes.v[i], DZ_S("id"), a, &id);
-        dz_buf_put(&ids, i ? DZ_S(" ") : (dz_str){0});
-        dz_buf_put(&ids, id);
-    }
+    select_ids(d, from, css, &ids);
     if (!dz_str_eq(dz_buf_str(&ids), dz_str_of(wanted)))
         fail_msg("%s\n found %s\nwanted %s", css, dz_buf_cstr(&ids), wanted);
 }
