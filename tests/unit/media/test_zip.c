@@ -236,11 +236,7 @@ static void large_entries(void **state)
     must(dz_zip_comment_of(path, a, &comment, err));
     assert_true(dz_str_eq(comment, DZ_S("end")));
     dz_zip_plan_free(&p);
-    /* One of them whole, by the programs that count the bytes themselves. */
-    must(dz_zip_plan_new(v + 2, 1, DZ_S(""), &p, err));
-    write_sparse(p);
-    RUN("unzip", "-tq", path);
-    dz_zip_plan_free(&p);
+    RUN("unzip", "-tq", path, "b", "d");
 }
 
 static void many_entries(void **state)
