@@ -348,13 +348,14 @@ static void jobs_have_limits(void **state)
     assert_int_equal(take(f, "b", 9000), id);
 }
 
-enum { RACE_JOBS = 100, RACERS = 4 };
+enum { RACE_JOBS = 100, RACERS = 4, GOT_MAX = 400 };
 
 struct racer {
     struct dz_catalog *c;
     char owner[8];
-    int64_t got[RACE_JOBS];
+    int64_t got[GOT_MAX];
     size_t n, failed;
+    bool ends_all; /* else every second one */
 };
 
 static void *take_all(void *arg)
@@ -367,12 +368,12 @@ static void *take_all(void *arg)
         enum dz_code code = dz_catalog_job_take(r->c, &t, a, &j, NULL);
         if (code == DZ_NOT_FOUND)
             return NULL;
-        if (code != DZ_OK || r->n == RACE_JOBS) {
+        if (code != DZ_OK || r->n == GOT_MAX) {
             r->failed++;
             return NULL;
         }
         r->got[r->n++] = j.id;
-        if (j.id % 2 == 0)
+        if (r->ends_all || j.id % 2 == 0)
             r->failed += dz_catalog_job_end(r->c, j.id, t.owner, &done, 11, NULL) != DZ_OK;
         dz_arena_reset(a);
     }
@@ -429,6 +430,310 @@ static void a_job_outlives_its_process(void **state)
     assert_int_equal(take(f, "next", 10 + LEASE), id);
 }
 
+/* ---- sets of jobs ------------------------------------------------------------------------------
+ */
+
+static struct dz_job_rec download(const char *target)
+{
+    return (struct dz_job_rec){.kind = DZ_S("download"),
+                               .source = DZ_S("x.com"),
+                               .target = dz_str_of(target),
+                               .args = DZ_S("{}"),
+                               .run_after_ms = 10};
+}
+
+/* The ids of as many new downloads as there are targets. */
+static void add_downloads(struct fixture *f, const char *const *targets, size_t n, int64_t *ret_ids)
+{
+    struct dz_job_rec v[8];
+    assert_true(n <= DZ_LEN(v));
+    for (size_t i = 0; i < n; i++)
+        v[i] = download(targets[i]);
+    must(dz_catalog_jobs_add(f->c, v, n, 10, ret_ids, err));
+}
+
+static void assert_ids(const struct dz_job_rec *v, size_t n, const int64_t *want, size_t want_n)
+{
+    assert_int_equal(n, want_n);
+    for (size_t i = 0; i < n; i++)
+        assert_int_equal(v[i].id, want[i]);
+}
+
+static void assert_jobs_of(struct fixture *f, const char *kind, size_t max, const int64_t *want,
+                           size_t want_n)
+{
+    struct dz_job_rec *v;
+    size_t n;
+    must(dz_catalog_jobs_of(f->c, dz_str_of(kind), max, f->a, &v, &n, err));
+    assert_ids(v, n, want, want_n);
+}
+
+static void a_set_is_queued_whole_or_not_at_all(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const targets[] = {"a", "b", "c"};
+    int64_t ids[3] = {0}, again[3] = {7, 7, 7};
+    add_downloads(f, targets, 3, ids);
+    assert_true(ids[0] > 0 && ids[0] < ids[1] && ids[1] < ids[2]);
+    assert_str(job(f, ids[1]).target, "b");
+    assert_int_equal(job(f, ids[1]).created_ms, 10);
+
+    /* The last is refused: nothing is queued and nothing is written. */
+    struct dz_job_rec v[] = {download("d"), download("e"), download("f")};
+    v[2].args = DZ_S("{");
+    const char *text = refused(dz_catalog_jobs_add(f->c, v, 3, 10, again, err), DZ_BAD_INPUT);
+    assert_non_null(strstr(text, "job 3 of 3: args"));
+    assert_int_equal(again[0], 7);
+    assert_jobs_of(f, "download", 100, ids, 3);
+
+    /* One that waits is not queued twice, nor is one of the same set. */
+    v[0] = v[2] = download("d");
+    v[1] = download("b");
+    must(dz_catalog_jobs_add(f->c, v, 3, 10, again, err));
+    assert_int_equal(again[1], ids[1]);
+    assert_int_equal(again[0], again[2]);
+    assert_true(again[0] > ids[2]);
+    must(dz_catalog_jobs_add(f->c, NULL, 0, 10, NULL, err));
+    text = refused(dz_catalog_jobs_add(f->c, v, DZ_CALL_RECORDS_MAX + 1, 10, again, err),
+                   DZ_TOO_LARGE);
+    assert_non_null(strstr(text, "100001 jobs at once"));
+}
+
+static void jobs_are_found_by_target(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const targets[] = {"a", "b", "c"};
+    int64_t ids[3], newer;
+    struct dz_job_rec *v;
+    size_t n;
+    add_downloads(f, targets, 3, ids);
+    assert_true(cancel(f, ids[0], 20));
+    add_downloads(f, targets, 1, &newer);
+    add(f, "b", 0, 0, true); /* of another kind */
+    const dz_str asked[] = {DZ_S("c"), DZ_S("zz"), DZ_S("a"), DZ_S("c")};
+    must(dz_catalog_jobs_find(f->c, DZ_S("download"), asked, 4, f->a, &v, &n, err));
+    assert_ids(v, n, (const int64_t[]){ids[2], newer, ids[2]}, 3);
+    assert_int_equal(v[1].state, DZ_JOB_QUEUED);
+    must(dz_catalog_jobs_find(f->c, DZ_S("download"), NULL, 0, f->a, &v, &n, err));
+    assert_int_equal(n, 0);
+    refused(dz_catalog_jobs_find(f->c, DZ_S(""), asked, 1, f->a, &v, &n, err), DZ_BAD_INPUT);
+    refused(dz_catalog_jobs_find(f->c, DZ_S("download"), asked, DZ_CALL_RECORDS_MAX + 1, f->a, &v,
+                                 &n, err),
+            DZ_TOO_LARGE);
+}
+
+static void the_list_of_a_kind_is_by_id(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const targets[] = {"1", "2", "3", "4", "5", "6"};
+    int64_t id[6];
+    add(f, "komi", 9, 0, true);
+    add_downloads(f, targets, 6, id);
+    assert_jobs_of(f, "download", 0, id, 6);
+    assert_int_equal(take_id(f, "a", 20, id[5]), id[5]);
+    assert_int_equal(take_id(f, "a", 20, id[2]), id[2]);
+    assert_int_equal(end(f, id[2], "a", DZ_JOB_DONE, 90), DZ_OK);
+    assert_true(cancel(f, id[0], 95));
+    assert_int_equal(take_id(f, "a", 20, id[1]), id[1]);
+    assert_int_equal(end(f, id[1], "a", DZ_JOB_FAILED, 80), DZ_OK);
+    const int64_t all[] = {id[3], id[4], id[5], id[0], id[1], id[2]};
+    assert_jobs_of(f, "download", 100, all, 6);
+    /* Of those that have ended only the newest are shown. */
+    const int64_t some[] = {id[3], id[4], id[5], id[1], id[2]};
+    assert_jobs_of(f, "download", 2, some, 5);
+    assert_jobs_of(f, "download", 0, some, 3);
+    assert_jobs_of(f, "import", 100, NULL, 0);
+}
+
+static size_t retry(struct fixture *f, const int64_t *ids, size_t n)
+{
+    size_t queued = 99;
+    must(dz_catalog_jobs_retry(f->c, DZ_S("download"), ids, n, 500, &queued, err));
+    return queued;
+}
+
+/* Takes it and lets it fail, with some progress. */
+static void fail_job(struct fixture *f, int64_t id)
+{
+    assert_int_equal(take_id(f, "a", 50, id), id);
+    assert_int_equal(renew(f, id, "a", 60, 2), DZ_OK);
+    assert_int_equal(end(f, id, "a", DZ_JOB_FAILED, 70), DZ_OK);
+}
+
+static void failed_ones_are_queued_again(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const targets[] = {"a", "b", "c", "d"};
+    int64_t id[4], crawl = add(f, "komi", 0, 0, true), again;
+    fail_job(f, crawl);
+    add_downloads(f, targets, 4, id);
+    for (size_t i = 0; i < 3; i++)
+        fail_job(f, id[i]);
+    assert_true(cancel(f, id[3], 71));
+
+    const int64_t asked[] = {id[1], id[3], crawl, 4711};
+    assert_int_equal(retry(f, asked, 4), 1);
+    struct dz_job_rec j = job(f, id[1]);
+    assert_int_equal(j.state, DZ_JOB_QUEUED);
+    assert_int_equal(j.run_after_ms, 500);
+    assert_int_equal(j.created_ms, 10);
+    assert_int_equal(j.attempts + j.done + j.total + j.bytes, 0);
+    assert_int_equal(j.started_ms + j.ended_ms + j.lease_until_ms, 0);
+    assert_int_equal(j.fail_kind.n + j.fail_text.n + j.result.n + j.phase.n, 0);
+    assert_int_equal(job(f, id[0]).state, DZ_JOB_FAILED);
+    assert_int_equal(retry(f, asked, 4), 0);
+    assert_int_equal(take(f, "b", 500), id[1]);
+    assert_int_equal(job(f, id[1]).attempts, 1);
+
+    /* Of one target only the newest, and none beside one that is alive. */
+    add_downloads(f, targets, 1, &again);
+    fail_job(f, again);
+    add_downloads(f, targets + 2, 1, &again);
+    assert_int_equal(retry(f, NULL, 0), 1);
+    assert_int_equal(job(f, id[0]).state, DZ_JOB_FAILED);
+    assert_int_equal(job(f, id[2]).state, DZ_JOB_FAILED);
+    assert_int_equal(retry(f, id, 1), 0);
+    assert_int_equal(job(f, crawl).state, DZ_JOB_FAILED);
+    assert_int_equal(job(f, id[3]).state, DZ_JOB_CANCELLED);
+    const int64_t bad[] = {id[2], 0};
+    size_t n;
+    refused(dz_catalog_jobs_retry(f->c, DZ_S("download"), bad, 2, 500, &n, err), DZ_BAD_INPUT);
+}
+
+static void ended_ones_are_forgotten(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const targets[] = {"a", "b", "c"};
+    int64_t id[3], crawl = add(f, "komi", 0, 0, true);
+    size_t n = 9;
+    must(dz_catalog_jobs_forget(f->c, DZ_S("download"), &n, err));
+    assert_int_equal(n, 0);
+    add_downloads(f, targets, 3, id);
+    fail_job(f, crawl);
+    fail_job(f, id[1]);
+    assert_true(cancel(f, id[0], 80));
+    must(dz_catalog_jobs_forget(f->c, DZ_S("download"), &n, err));
+    assert_int_equal(n, 2);
+    assert_jobs_of(f, "download", 100, &id[2], 1);
+    assert_jobs_of(f, "crawl", 100, &crawl, 1);
+    refused(dz_catalog_jobs_forget(f->c, DZ_S(""), &n, err), DZ_BAD_INPUT);
+}
+
+/* The history of downloads is their own; all other kinds share one. */
+static void history_is_kept_by_kind(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const targets[] = {"a", "b", "c", "d"};
+    int64_t id[4], crawl[2] = {add(f, "1", 0, 0, true), add(f, "2", 0, 0, true)}, import;
+    struct dz_job_rec other = {.kind = DZ_S("import"), .source = DZ_S("x.com")};
+    bool is_new;
+    must(dz_catalog_job_add(f->c, &other, 0, &import, &is_new, err));
+    add_downloads(f, targets, 4, id);
+    const int64_t ended[] = {crawl[0], import, crawl[1], id[2], id[0], id[1]};
+    for (size_t i = 0; i < DZ_LEN(ended); i++)
+        assert_true(cancel(f, ended[i], 100 + (int64_t)i));
+    must(dz_catalog_jobs_trim(f->c, (dz_str){NULL, 0}, 2, err));
+    assert_jobs_of(f, "crawl", 9, &crawl[1], 1);
+    assert_jobs_of(f, "import", 9, &import, 1);
+    const int64_t all[] = {id[3], id[0], id[1], id[2]};
+    assert_jobs_of(f, "download", 9, all, 4);
+    must(dz_catalog_jobs_trim(f->c, DZ_S("download"), 2, err)); /* those that ended last stay */
+    const int64_t left[] = {id[3], id[0], id[1]};
+    assert_jobs_of(f, "download", 9, left, 3);
+    must(dz_catalog_jobs_trim(f->c, DZ_S("download"), SIZE_MAX, err));
+    assert_jobs_of(f, "download", 9, left, 3);
+    must(dz_catalog_jobs_trim(f->c, DZ_S("download"), 0, err));
+    assert_jobs_of(f, "download", 9, left, 1);
+    assert_jobs_of(f, "crawl", 9, &crawl[1], 1);
+}
+
+static void progress_has_bytes_and_a_phase(void **state)
+{
+    struct fixture *f = *state;
+    int64_t id = add(f, "komi", 0, 0, true);
+    assert_int_equal(take(f, "a", 10), id);
+    struct dz_job_progress p = {.done = 2, .total = 2, .bytes = 4711, .phase = DZ_S("saving")};
+    must(dz_catalog_job_renew(f->c, id, DZ_S("a"), 20, LEASE, &p, err));
+    assert_int_equal(job(f, id).bytes, 4711);
+    assert_str(job(f, id).phase, "saving");
+    /* The next owner begins without a phase. */
+    assert_int_equal(take(f, "b", 20 + LEASE), id);
+    assert_int_equal(job(f, id).phase.n, 0);
+    assert_int_equal(job(f, id).bytes, 4711);
+    must(dz_catalog_job_renew(f->c, id, DZ_S("b"), 30 + LEASE, LEASE, &p, err));
+    struct dz_job_rec e = {.state = DZ_JOB_DONE, .done = 2, .total = 2, .bytes = 4712};
+    must(dz_catalog_job_end(f->c, id, DZ_S("b"), &e, 40 + LEASE, err));
+    assert_int_equal(job(f, id).bytes, 4712);
+    assert_int_equal(job(f, id).phase.n, 0);
+
+    id = add(f, "komi", 0, 0, true);
+    assert_int_equal(take(f, "a", 50), id);
+    must(dz_catalog_job_renew(f->c, id, DZ_S("a"), 50, LEASE, &p, err));
+    assert_true(cancel(f, id, 60));
+    assert_str(job(f, id).phase, "saving"); /* its owner is at it still */
+    assert_int_equal(take(f, "b", 50 + LEASE), 0);
+    assert_int_equal(job(f, id).state, DZ_JOB_CANCELLED);
+    assert_int_equal(job(f, id).phase.n, 0);
+
+    p.bytes = (uint64_t)INT64_MAX + 1;
+    refused(dz_catalog_job_renew(f->c, id, DZ_S("a"), 70, LEASE, &p, err), DZ_TOO_LARGE);
+    p = (struct dz_job_progress){.phase = DZ_S("\xff")};
+    const char *text =
+        refused(dz_catalog_job_renew(f->c, id, DZ_S("a"), 70, LEASE, &p, err), DZ_BAD_INPUT);
+    assert_non_null(strstr(text, "phase is not UTF-8"));
+}
+
+enum { SETS = 20, SET_JOBS = 8 };
+
+static void *queue_sets(void *arg)
+{
+    struct racer *r = arg;
+    for (int i = 0; i < SETS; i++) {
+        struct dz_job_rec v[SET_JOBS];
+        char targets[SET_JOBS][32];
+        int64_t ids[SET_JOBS];
+        for (int k = 0; k < SET_JOBS; k++) {
+            snprintf(targets[k], sizeof(targets[k]), "%s-%d-%d", r->owner, i, k);
+            v[k] = download(targets[k]);
+        }
+        r->failed += dz_catalog_jobs_add(r->c, v, SET_JOBS, 10, ids, NULL) != DZ_OK;
+        for (int k = 1; k < SET_JOBS; k++) /* nobody's job comes between */
+            r->failed += ids[k] != ids[0] + k;
+    }
+    return NULL;
+}
+
+/* While sets are queued from two sides, others take them: each job is run once, none is lost. */
+static void sets_are_taken_while_others_are_queued(void **state)
+{
+    struct fixture *f = *state;
+    struct dz_catalog *second = NULL;
+    static struct racer r[4];
+    pthread_t t[4];
+    bool seen[2 * SETS * SET_JOBS + 1] = {false};
+    if (!f->which->uri)
+        must(dz_catalog_open(f->which->driver, f->folder, NULL, &second, err));
+    for (size_t i = 0; i < 4; i++) {
+        r[i] = (struct racer){.c = second && i % 2 ? second : f->c, .ends_all = true};
+        snprintf(r[i].owner, sizeof(r[i].owner), "o%zu", i);
+        assert_int_equal(pthread_create(&t[i], NULL, i < 2 ? queue_sets : take_all, &r[i]), 0);
+    }
+    for (size_t i = 0; i < 4; i++)
+        pthread_join(t[i], NULL);
+    take_all(&r[2]); /* what came last */
+    size_t sum = 0;
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(r[i].failed, 0);
+        sum += r[i].n;
+        for (size_t k = 0; k < r[i].n; k++) {
+            assert_true(r[i].got[k] < (int64_t)DZ_LEN(seen) && !seen[r[i].got[k]]);
+            seen[r[i].got[k]] = true;
+        }
+    }
+    assert_int_equal(sum, 2 * SETS * SET_JOBS);
+    dz_catalog_close(&second);
+}
+
 int main(void)
 {
     static const struct CMUnitTest cases[] = {
@@ -442,6 +747,14 @@ int main(void)
         CASE(jobs_have_limits),
         CASE(racers_never_get_the_same_job),
         CASE(a_job_outlives_its_process),
+        CASE(a_set_is_queued_whole_or_not_at_all),
+        CASE(jobs_are_found_by_target),
+        CASE(the_list_of_a_kind_is_by_id),
+        CASE(failed_ones_are_queued_again),
+        CASE(ended_ones_are_forgotten),
+        CASE(history_is_kept_by_kind),
+        CASE(progress_has_bytes_and_a_phase),
+        CASE(sets_are_taken_while_others_are_queued),
     };
     return run_cases(cases, DZ_LEN(cases));
 }

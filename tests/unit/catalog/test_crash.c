@@ -82,6 +82,41 @@ static enum dz_code read_all(struct dz_catalog *c, struct dz_err *err)
     return dz_snapshot_build(&full, true, NULL, 0, &s, err);
 }
 
+/* Jobs in sets, marks, favourites, checksums. */
+static enum dz_code sets_all(struct dz_catalog *c, struct dz_arena *a, struct dz_err *err)
+{
+    const dz_str kind = DZ_S("download"), targets[] = {DZ_S("1"), DZ_S("2")};
+    const struct dz_job_rec in[] = {{.kind = kind, .target = targets[0]},
+                                    {.kind = kind, .target = targets[1]}};
+    const struct dz_mark_rec marks[] = {{DZ_S("x"), DZ_S("1"), DZ_S("s"), 'D'},
+                                        {DZ_S("x"), DZ_S("1"), DZ_S(""), 'I'}};
+    const struct dz_sha256 sha = blob_of(1).sha;
+    const uint32_t crc = 5;
+    struct dz_job_rec *jobs;
+    struct dz_mark_rec *got;
+    struct dz_favourite_rec *favourites;
+    int64_t ids[2];
+    uint64_t known;
+    size_t n;
+    bool flag;
+    DZ_TRY(dz_catalog_jobs_add(c, in, 2, 1, ids, err));
+    DZ_TRY(dz_catalog_jobs_find(c, kind, targets, 2, a, &jobs, &n, err));
+    DZ_TRY(dz_catalog_job_cancel(c, ids[0], 1, &flag, err));
+    DZ_TRY(dz_catalog_jobs_of(c, kind, 5, a, &jobs, &n, err));
+    DZ_TRY(dz_catalog_jobs_retry(c, kind, ids, 2, 5, &n, err));
+    DZ_TRY(dz_catalog_jobs_forget(c, kind, &n, err));
+    DZ_TRY(dz_catalog_jobs_trim(c, kind, 0, err));
+    DZ_TRY(dz_catalog_marks_put(c, marks, 2, err));
+    DZ_TRY(dz_catalog_marks_of(c, DZ_S("x"), targets, 2, a, &got, &n, err));
+    DZ_TRY(dz_catalog_marks_of_series(c, DZ_S("x"), DZ_S("s"), a, &got, &n, err));
+    DZ_TRY(dz_catalog_marks_del(c, marks, 1, err));
+    DZ_TRY(dz_catalog_favourite_put(c, DZ_S("x"), DZ_S("s"), 1, &flag, err));
+    DZ_TRY(dz_catalog_favourites(c, DZ_S(""), a, &favourites, &n, err));
+    DZ_TRY(dz_catalog_favourite_del(c, DZ_S("x"), DZ_S("s"), &flag, err));
+    DZ_TRY(dz_catalog_blob_crcs_put(c, &sha, &crc, 1, err));
+    return dz_catalog_blob_crcs(c, &sha, 1, &known, err);
+}
+
 /* Every kind of work, from a queued job to an ended one, with the chapter that its parts became. */
 static enum dz_code work_all(struct dz_catalog *c, struct dz_err *err)
 {
@@ -117,6 +152,7 @@ static enum dz_code work_all(struct dz_catalog *c, struct dz_err *err)
     DZ_TRY(dz_catalog_job_end(c, id, t.owner, &done, 3, err));
     DZ_TRY(dz_catalog_job_cancel(c, id, 3, &flag, err));
     DZ_TRY(dz_catalog_jobs(c, 10, a, &jobs, &n, err));
+    DZ_TRY(sets_all(c, a, err));
     return dz_catalog_jobs_trim(c, (dz_str){NULL, 0}, 0, err);
 }
 

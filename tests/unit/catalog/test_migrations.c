@@ -161,22 +161,32 @@ static void an_old_file_is_copied_and_migrated(void **state)
     assert_non_null(strstr(text, "newer dozo (schema 7, this one knows 5)"));
 }
 
+/* A file as the binary of that number left it. */
+static void make_old(struct fixture *f, size_t number, const char *content)
+{
+    DZ_AUTO(dz_buf_done) struct dz_buf sql;
+    sqlite3 *db = NULL;
+    dz_buf_init(&sql, 64 * DZ_KIB);
+    dz_buf_putf(&sql, "PRAGMA application_id = 1685027439; CREATE TABLE schema_version "
+                      "(number INTEGER PRIMARY KEY, applied_s INTEGER NOT NULL) STRICT;");
+    for (size_t i = 0; i < number; i++)
+        dz_buf_putf(&sql, "%s; INSERT INTO schema_version VALUES (%zu, 1);", dz_migrations[i],
+                    i + 1);
+    dz_buf_putf(&sql, "%s", content);
+    assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, dz_buf_cstr(&sql), NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+}
+
 /* A file of number 1, with a series of one chapter, comes up as a catalog of today. */
 static void a_file_without_revisions_gets_them(void **state)
 {
     struct fixture *f = *state;
     static const char content[] =
-        "PRAGMA application_id = 1685027439;"
-        "CREATE TABLE schema_version (number INTEGER PRIMARY KEY, applied_s INTEGER NOT NULL) "
-        "STRICT; INSERT INTO schema_version VALUES (1, 1);"
         "INSERT INTO series VALUES (1, 'local', 's', 's', '', '', '', '', '', '', 0, 1, 1, 1);"
         "INSERT INTO chapter VALUES (1, 1, '1', '1', 1, '1', '', NULL, 0, 0, '', '', '', '', '', "
         "1, 1); INSERT INTO change VALUES (1, 1)";
-    sqlite3 *db = NULL;
-    assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db, dz_migrations[0], NULL, NULL, NULL), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db, content, NULL, NULL, NULL), SQLITE_OK);
-    sqlite3_close(db);
+    make_old(f, 1, content);
     struct dz_catalog *c = open_at(f, "");
     struct dz_series_full full;
     must(dz_catalog_load(c, 1, f->a, &full, err));
@@ -196,24 +206,13 @@ static void a_file_without_jobs_gets_them(void **state)
 {
     struct fixture *f = *state;
     enum { OLD = 3 };
-    static const char version[] =
-        "PRAGMA application_id = 1685027439;"
-        "CREATE TABLE schema_version (number INTEGER PRIMARY KEY, applied_s INTEGER NOT NULL) "
-        "STRICT; INSERT INTO schema_version VALUES (1, 1), (2, 1), (3, 1);";
     static const char content[] =
         "INSERT INTO series VALUES (1, 'local', 's', 's', '', '', '', '', '', '', 0, 1, 1, 1);"
         "INSERT INTO chapter VALUES (1, 1, '1', '1', 1, '1', '', NULL, 0, 0, '', '', '', '', '', "
         "1, 1, 1); INSERT INTO change VALUES (1, 1);"
         "INSERT INTO blob VALUES (1, zeroblob(32), 5, 'image/jpeg', 1, 1, 1);"
         "INSERT INTO page VALUES (1, 1, 1, 0, 'p.jpg')";
-    sqlite3 *db = NULL;
-    assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
-    for (size_t i = 0; i < OLD; i++)
-        assert_int_equal(sqlite3_exec(db, dz_migrations[i], NULL, NULL, NULL), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db, version, NULL, NULL, NULL), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db, content, NULL, NULL, NULL), SQLITE_OK);
-    sqlite3_close(db);
-
+    make_old(f, OLD, content);
     struct dz_catalog *c = open_at(f, "");
     struct dz_job_rec job = {.kind = DZ_S("crawl"), .source = DZ_S("x"), .target = DZ_S("y")};
     struct dz_part_rec part = {.url = DZ_S("u"), .blob = {.bytes = 5, .mime = DZ_S("image/jpeg")}};
@@ -223,6 +222,9 @@ static void a_file_without_jobs_gets_them(void **state)
     must(dz_catalog_job_add(c, &job, 1, &id, &is_new, err));
     assert_true(is_new);
     must(dz_catalog_part_put(c, DZ_S("x"), DZ_S("1"), &part, 1, err));
+    uint64_t crc;
+    must(dz_catalog_blob_crcs(c, &part.blob.sha, 1, &crc, err));
+    assert_true(crc == UINT64_MAX);
     assert_int_equal(ask(c, "SELECT refs FROM blob WHERE id = 1"), 2);
     must(dz_catalog_verify(c, false, NULL, NULL, &left, err));
     assert_int_equal(left, 0);
@@ -231,10 +233,37 @@ static void a_file_without_jobs_gets_them(void **state)
     char copy[128];
     snprintf(copy, sizeof(copy), "%s.before-migration-%d", f->path, OLD + 1);
     assert_int_equal(access(copy, F_OK), 0);
+    sqlite3 *db = NULL;
     assert_int_equal(sqlite3_open(copy, &db), SQLITE_OK);
     assert_int_equal(sqlite3_exec(db, "SELECT id FROM job", NULL, NULL, NULL), SQLITE_ERROR);
     assert_int_equal(sqlite3_exec(db, "SELECT rev FROM chapter", NULL, NULL, NULL), SQLITE_OK);
     sqlite3_close(db);
+}
+
+/* A file of number 4: its jobs go on, and may be downloads now. */
+static void jobs_of_an_old_file_go_on(void **state)
+{
+    struct fixture *f = *state;
+    make_old(f, 4,
+             "INSERT INTO job (kind, source, target, args, state, priority, attempts, "
+             "cancel_asked, created_ms, run_after_ms, lease_until_ms, started_ms, ended_ms, owner, "
+             "done, total, fail_kind, fail_text, result) VALUES "
+             "('crawl', 'x', 'y', '', 3, 0, 1, 0, 1, 2, 0, 3, 4, '', 5, 6, 'network', 'no', '')");
+    struct dz_catalog *c = open_at(f, "");
+    struct dz_job_rec *v;
+    size_t n;
+    must(dz_catalog_jobs_retry(c, DZ_S("crawl"), NULL, 0, 9, &n, err));
+    assert_int_equal(n, 1);
+    const struct dz_job_take t = {.owner = DZ_S("me"), .now_ms = 9, .lease_ms = 10};
+    const struct dz_job_progress p = {1, 2, 3, DZ_S("saving")};
+    struct dz_job_rec j;
+    must(dz_catalog_job_take(c, &t, f->a, &j, err));
+    assert_int_equal(j.bytes + j.phase.n, 0);
+    must(dz_catalog_job_renew(c, j.id, t.owner, 10, 10, &p, err));
+    must(dz_catalog_jobs_of(c, DZ_S("crawl"), 9, f->a, &v, &n, err));
+    assert_int_equal(n, 1);
+    assert_int_equal(v[0].bytes, 3);
+    dz_catalog_close(&c);
 }
 
 static void a_failing_migration_leaves_the_file_as_it_was(void **state)
@@ -342,6 +371,7 @@ int main(void)
         CASE(an_old_file_is_copied_and_migrated),
         CASE(a_file_without_revisions_gets_them),
         CASE(a_file_without_jobs_gets_them),
+        CASE(jobs_of_an_old_file_go_on),
         CASE(a_failing_migration_leaves_the_file_as_it_was),
         CASE(without_a_copy_nothing_is_migrated),
         CASE(what_is_no_catalog_is_refused),

@@ -6,7 +6,7 @@
 #include "catalog/sqlite_int.h"
 #include "catalog/test_records.h"
 
-enum { ROUNDS = 25 };
+enum { ROUNDS = 25, SET = 4 };
 
 static int set_up(void **state)
 {
@@ -32,6 +32,56 @@ static void write_chapters(const char *folder, const char *series)
         snprintf(key, sizeof(key), "%u", i);
         put_one(c, series, key, i, 3, 1);
     }
+    dz_catalog_close(&c);
+}
+
+/* Sets of downloads and the marks that go with them; all writers mark the same chapters. */
+static void queue_downloads(const char *folder, const char *name)
+{
+    struct dz_catalog *c = NULL;
+    must(dz_catalog_open("sqlite", folder, "", &c, err));
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        char targets[SET][48];
+        struct dz_job_rec v[SET];
+        struct dz_mark_rec marks[SET];
+        int64_t ids[SET];
+        bool is_new;
+        for (unsigned k = 0; k < SET; k++) {
+            snprintf(targets[k], sizeof(targets[k]), "%s-%u-%u", name, i, k);
+            v[k] = (struct dz_job_rec){
+                .kind = DZ_S("download"), .source = DZ_S("x"), .target = dz_str_of(targets[k])};
+            marks[k] = (struct dz_mark_rec){DZ_S("x"), dz_str_of(strchr(targets[k], '-')),
+                                            DZ_S("s"), DZ_MARK_DOWNLOADED};
+        }
+        must(dz_catalog_jobs_add(c, v, SET, 1, ids, err));
+        for (unsigned k = 1; k < SET; k++) /* nobody's job comes between */
+            assert_int_equal(ids[k], ids[0] + k);
+        must(dz_catalog_marks_put(c, marks, SET, err));
+        must(dz_catalog_favourite_put(c, DZ_S("x"), DZ_S("s"), 1, &is_new, err));
+    }
+    dz_catalog_close(&c);
+}
+
+static void three_queue_downloads(void **state)
+{
+    pid_t first = start_self("queue", *state, NULL, NULL);
+    pid_t second = start_self("queue", *state, NULL, NULL);
+    queue_downloads(*state, "parent");
+    assert_int_equal(wait_for(first), 0);
+    assert_int_equal(wait_for(second), 0);
+    DZ_AUTO(dz_arena_free) struct dz_arena *a = dz_arena_new(4 * DZ_MIB);
+    struct dz_catalog *c = NULL;
+    struct dz_job_rec *jobs;
+    struct dz_mark_rec *marks;
+    struct dz_favourite_rec *favourites;
+    size_t n;
+    must(dz_catalog_open("sqlite", *state, "", &c, err));
+    must(dz_catalog_jobs_of(c, DZ_S("download"), 0, a, &jobs, &n, err));
+    assert_int_equal(n, 3 * ROUNDS * SET);
+    must(dz_catalog_marks_of_series(c, DZ_S("x"), DZ_S("s"), a, &marks, &n, err));
+    assert_int_equal(n, ROUNDS * SET);
+    must(dz_catalog_favourites(c, DZ_S(""), a, &favourites, &n, err));
+    assert_int_equal(n, 1);
     dz_catalog_close(&c);
 }
 
@@ -207,13 +257,17 @@ static void a_catalog_that_is_moved_away_comes_back_whole(void **state)
 int main(int argc, char **argv)
 {
     if (argc == 3) {
-        char series[32];
-        snprintf(series, sizeof(series), "child-%ld", (long)getpid());
-        write_chapters(argv[2], series);
+        char name[32];
+        snprintf(name, sizeof(name), "child%ld", (long)getpid());
+        if (strcmp(argv[1], "queue") == 0)
+            queue_downloads(argv[2], name);
+        else
+            write_chapters(argv[2], name);
         return 0;
     }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(three_make_and_write_one_catalog, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(three_queue_downloads, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_change_elsewhere_is_seen, set_up, tear_down),
         cmocka_unit_test_setup_teardown(polling_while_another_writes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_writer_that_waits_too_long_is_told_why, set_up,
