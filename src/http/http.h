@@ -86,7 +86,8 @@ typedef void dz_http_handler_fn(struct dz_http_req *r);
  * "/series/{}" (one segment, not empty). Matching is on the decoded path, but a "%2F" inside a
  * segment does not make a new one. The first row that matches path wins among rows whose pattern is
  * the most literal. HEAD goes with GET; OPTIONS is answered with Allow by the server unless a row
- * takes it; a path that matches only rows of other methods is 405 with Allow. */
+ * takes it; a path that matches only rows of other methods is 405 with Allow. A row without methods
+ * ends the search: less literal rows have nothing below its pattern. */
 struct dz_http_route {
     const char *name; /* metrics label */
     unsigned methods; /* bits of enum dz_http_method; GET brings HEAD and OPTIONS */
@@ -318,8 +319,8 @@ void dz_http_stats(struct dz_http_server *s, struct dz_arena *a, struct dz_http_
 
 /* Feeds request bytes to a fresh connection of server s on loop l (never started) and collects what
  * it answers. `eof` says that the client half-closes afterwards. Turns the loop until no deferred
- * request is open and no content of a known length waits (2 s at most; HTTP/2: nor any other). The client's address is 192.0.2.1. Free the connections, then stop
- * the server, then free the loop. */
+ * request is open and no content of a known length waits (2 s at most; HTTP/2: nor any other). The
+ * client's address is 192.0.2.1. Free the connections, then stop the server, then free the loop. */
 struct dz_http_test_conn;
 struct dz_http_test_conn *dz_http_test_open(struct dz_http_server *s, struct dz_loop *l);
 /* The same, speaking HTTP/2 from the first byte, as if TLS had agreed on it. */

@@ -198,14 +198,16 @@ static bool fits(const struct row *row, size_t from, const struct dz_http_path *
 static const struct dz_http_route *find_in(const struct shelf *s, size_t from,
                                            enum dz_http_method method,
                                            const struct dz_http_path *path,
-                                           dz_str capture[DZ_HTTP_CAPTURES_MAX], unsigned *allowed)
+                                           dz_str capture[DZ_HTTP_CAPTURES_MAX], unsigned *allowed,
+                                           bool *closed)
 {
-    for (size_t i = 0; i < s->n; i++) {
+    for (size_t i = 0; i < s->n && !*closed; i++) {
         if (!fits(s->rows[i], from, path, capture))
             continue;
         if (s->rows[i]->methods & method)
             return s->rows[i]->route;
         *allowed |= s->rows[i]->methods;
+        *closed = s->rows[i]->methods == 0;
     }
     return NULL;
 }
@@ -217,11 +219,12 @@ const struct dz_http_route *dz_http_routes_find(const struct dz_http_routes *t,
                                                 unsigned *ret_allowed)
 {
     *ret_allowed = 0;
+    bool closed = false;
     const struct shelf *s = shelf_of(t, segment_of(path, 0));
     const struct dz_http_route *found =
-        s ? find_in(s, 1, method, path, capture, ret_allowed) : NULL;
+        s ? find_in(s, 1, method, path, capture, ret_allowed, &closed) : NULL;
     if (!found)
-        found = find_in(&t->shelves[0], 0, method, path, capture, ret_allowed);
+        found = find_in(&t->shelves[0], 0, method, path, capture, ret_allowed, &closed);
     if (!found)
         memset(capture, 0, DZ_HTTP_CAPTURES_MAX * sizeof(*capture));
     return found;

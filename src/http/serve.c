@@ -382,8 +382,7 @@ uint64_t dz_http_body_limit(const struct dz_http_request *q)
 {
     const struct dz_http_server *s = q->conn->lane->server;
     uint64_t max = HTTP_LIMIT(s, max_body_bytes);
-    bool unused =
-        (q->head.method & (DZ_HTTP_GET | DZ_HTTP_HEAD | DZ_HTTP_OPTIONS | DZ_HTTP_DELETE)) != 0;
+    bool unused = (q->head.method & (DZ_HTTP_GET | DZ_HTTP_HEAD | DZ_HTTP_OPTIONS)) != 0;
     return unused && max > HTTP_UNUSED_BODY_MAX ? HTTP_UNUSED_BODY_MAX : max;
 }
 
