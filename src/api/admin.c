@@ -409,16 +409,6 @@ static void call_done(struct dz_work *w)
 
 /* ---- the loop's side ------------------------------------------------------------------------- */
 
-/* application/json, or application/…+json; parameters do not matter. */
-static bool says_json(const struct dz_http_req *r)
-{
-    dz_str type = dz_http_header(r, DZ_S("content-type"));
-    type = dz_str_trim(dz_str_sub(type, 0, dz_str_chr(type, ';')));
-    return dz_str_eq_nocase(type, JSON) ||
-           (type.n > 17 && dz_str_eq_nocase(dz_str_sub(type, 0, 12), DZ_S("application/")) &&
-            dz_str_eq_nocase(dz_str_sub(type, type.n - 5, type.n), DZ_S("+json")));
-}
-
 static void begin_edit(struct dz_http_req *r, const struct dz_snapshot *snap)
 {
     struct dz_api *a = r->app;

@@ -2,7 +2,7 @@
  * answers: the error bodies that all route families share (contracts/komizip.md 2.5, with the
  * drop-in rules 16 and 17 of its section 9: JSON is labelled as JSON, and every 404 says no-store).
  */
-#include "api/api_int.h"
+#include "api/nagato_int.h"
 
 #define JSON DZ_S("application/json")
 #define HTML DZ_S("text/html; charset=utf-8")
@@ -10,6 +10,10 @@
 void answer_not_found(struct dz_http_req *r)
 {
     struct dz_view_host h = dz_view_host_of(view_of(r), r->host);
+    if (h.kind == DZ_HOST_NONE && dz_str_starts(r->path, DZ_S("/api/"))) {
+        nagato_text(r, 404, 0, DZ_S("Not Found"));
+        return;
+    }
     if (h.kind == DZ_HOST_NONE && dz_http_wants_html(r)) {
         struct dz_buf page;
         dz_buf_init(&page, 64 * DZ_KIB);
@@ -67,6 +71,15 @@ void answer_error_body(int status, const char *why, struct dz_buf *out, dz_str *
     dz_json_str(&j, (dz_str){text, (size_t)n < sizeof text ? (size_t)n : sizeof text - 1});
     dz_json_end(&j);
     *ret_content_type = JSON;
+}
+
+bool says_json(const struct dz_http_req *r)
+{
+    dz_str type = dz_http_header(r, DZ_S("content-type"));
+    type = dz_str_trim(dz_str_sub(type, 0, dz_str_chr(type, ';')));
+    return dz_str_eq_nocase(type, JSON) ||
+           (type.n > 17 && dz_str_eq_nocase(dz_str_sub(type, 0, 12), DZ_S("application/")) &&
+            dz_str_eq_nocase(dz_str_sub(type, type.n - 5, type.n), DZ_S("+json")));
 }
 
 bool answered_for_shelf_host(struct dz_http_req *r)

@@ -134,6 +134,7 @@ enum dz_code dz_api_new(const struct dz_api_options *o, struct dz_api **ret_a, s
     a->view = view;
     a->access = access_new();
     a->admin = admin_new();
+    a->nagato = nagato_new();
     pthread_mutex_init(&a->lock, NULL);
     dz_map_init(&a->flights);
     *ret_a = a;
@@ -153,6 +154,7 @@ void dz_api_free(struct dz_api **ap)
     access_free(&a->access);
     statics_free(&a->statics);
     admin_free(&a->admin);
+    nagato_free(&a->nagato);
     dz_map_done(&a->flights);
     dz_view_unref(&a->view);
     dz_conf_unref(&a->conf);

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "api/api.h"
+#include "api/ops.h"
 
 #include <pthread.h>
 
@@ -44,6 +45,7 @@ struct dz_api {
     struct access_log *access; /* access.c */
     struct statics *statics;   /* statics.c */
     struct admin *admin;       /* admin.c */
+    struct nagato *nagato;     /* nagato_work.c */
     atomic_uint looks;         /* at the queue, under way (jobs.c) */
 
     pthread_mutex_t lock; /* view, loops, flights */
@@ -66,6 +68,8 @@ void answer_cdn_not_found(struct dz_http_req *r); /* the CDN kind: "404" */
 /* logs what is ours */
 void answer_error(struct dz_http_req *r, enum dz_code code, const struct dz_err *err);
 void answer_error_body(int status, const char *why, struct dz_buf *out, dz_str *ret_content_type);
+/* Its body is application/json, or application/…+json; parameters do not matter. */
+bool says_json(const struct dz_http_req *r);
 /* A page of the reader was asked for on a host that belongs to a shelf: answers (404 or the image
  * redirect) and says true. */
 bool answered_for_shelf_host(struct dz_http_req *r);
@@ -122,6 +126,10 @@ void work_look(struct dz_http_req *r, size_t from, size_t jobs_max,
 struct admin *admin_new(void);
 void admin_free(struct admin **a);
 
+/* What waits for workers and the back on behalf of the library API (nagato_work.c). */
+struct nagato *nagato_new(void);
+void nagato_free(struct nagato **n);
+
 /* ---- handlers -------------------------------------------------------------------------------- */
 
 void handle_cdn(struct dz_http_req *r);
@@ -142,6 +150,38 @@ void handle_static(struct dz_http_req *r);
 void handle_healthz(struct dz_http_req *r);
 void handle_metrics(struct dz_http_req *r);
 void handle_jobs(struct dz_http_req *r);
+
+/* The library API, contracts/nagato.md 4. */
+void handle_api_ping(struct dz_http_req *r);
+void handle_api_version(struct dz_http_req *r);
+void handle_api_sites(struct dz_http_req *r);
+void handle_api_resource_site(struct dz_http_req *r);
+void handle_api_manga_id(struct dz_http_req *r);
+void handle_api_chapter_id(struct dz_http_req *r);
+void handle_api_manga_info(struct dz_http_req *r);
+void handle_api_chapter_info(struct dz_http_req *r);
+void handle_api_manga_cover(struct dz_http_req *r);
+void handle_api_manga_chapters(struct dz_http_req *r);
+void handle_api_download_chapter(struct dz_http_req *r);
+void handle_api_download_chapters(struct dz_http_req *r);
+void handle_api_download_new(struct dz_http_req *r);
+void handle_api_download_allnew(struct dz_http_req *r);
+void handle_api_download_retry(struct dz_http_req *r);
+void handle_api_dl_state(struct dz_http_req *r);
+void handle_api_dl_states(struct dz_http_req *r);
+void handle_api_cancel_download(struct dz_http_req *r);
+void handle_api_cancel_downloads(struct dz_http_req *r);
+void handle_api_delete_history(struct dz_http_req *r);
+void handle_api_chapter_mark(struct dz_http_req *r);
+void handle_api_put_chapter_mark(struct dz_http_req *r);
+void handle_api_put_chapters_mark(struct dz_http_req *r);
+void handle_api_delete_chapter_mark(struct dz_http_req *r);
+void handle_api_delete_chapters_mark(struct dz_http_req *r);
+void handle_api_manga_marked(struct dz_http_req *r);
+void handle_api_manga_fav(struct dz_http_req *r);
+void handle_api_put_manga_fav(struct dz_http_req *r);
+void handle_api_delete_manga_fav(struct dz_http_req *r);
+void handle_api_manga_favs(struct dz_http_req *r);
 
 /* ---- the reader's HTML (html.c: pieces, reader.c: pages) ------------------------------------- */
 
