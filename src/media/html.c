@@ -4,21 +4,20 @@
  * In: hostile HTML or XML. Out: a tree that answers CSS selectors and XPath. Thin on purpose, so
  * that another parser can take its place: nobody outside sees a libxml2 type. A document has one
  * owner thread; nothing here is global but the library's own tables, which it sets up once. No
- * network, no DTD, no external entity; an expression costs a bounded number of operations.
+ * network, no DTD, no external entity; expressions are run by xpath_eval.c, which counts what they
+ * cost.
  */
 #include <libxml/HTMLparser.h>
 #include <libxml/HTMLtree.h>
 #include <libxml/parser.h>
-#include <libxml/xpath.h>
-#include <libxml/xpathInternals.h>
 
-#include "media/media_int.h"
+#include "media/xpath.h"
 
 #include <pthread.h>
 
-#define OPERATIONS_MAX 20000000ul /* about a second */
-#define OPERATION_BYTES 8         /* of a text that a function reads, for one operation */
-#define META_LOOK 2048            /* where a <meta charset> must stand */
+#define META_LOOK 2048 /* where a <meta charset> must stand */
+#define PARSED_MAX                                                                                 \
+    (128 * DZ_MIB) /* an expression as a tree, which is a few hundred bytes a token */
 /* Of the parser's table for the attributes of one tag, which it compares each with each: 1408
  * attributes in HTML, about 400 in XML. */
 #define ATTRIBUTE_SLOTS_MAX 4096
@@ -29,19 +28,6 @@ struct dz_doc {
 };
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-static void quiet(void *ctx, xmlErrorPtr e)
-{
-    (void)ctx;
-    (void)e;
-}
-
-/* For the few places where the library speaks past the structured way. */
-static void quiet_words(void *ctx, const char *words, ...)
-{
-    (void)ctx;
-    (void)words;
-}
 
 static xmlNodePtr node_of(const struct dz_node *n)
 {
@@ -114,6 +100,7 @@ static struct dz_doc *doc_of(xmlDocPtr xml, bool html)
     struct dz_doc *d = dz_new(struct dz_doc);
     d->xml = xml;
     d->html = html;
+    xpath_number(xml);
     return d;
 }
 
@@ -230,164 +217,33 @@ struct dz_node *dz_doc_root(struct dz_doc *d)
 
 /* ---- selecting ------------------------------------------------------------------------------- */
 
-/* The library counts steps from node to node but not the texts that functions read, and a page may
- * have one attribute of megabytes that an expression looks at for every element. So selectors read
- * texts by functions alone; the comparisons of a script's own XPath stay uncharged. */
-static const struct {
-    const char *name;
-    xmlXPathFunction run;
-} readers[] = {
-    {"concat", xmlXPathConcatFunction},
-    {"contains", xmlXPathContainsFunction},
-    {"normalize-space", xmlXPathNormalizeFunction},
-    {"number", xmlXPathNumberFunction},
-    {"starts-with", xmlXPathStartsWithFunction},
-    {"string", xmlXPathStringFunction},
-    {"string-length", xmlXPathStringLengthFunction},
-    {"substring", xmlXPathSubstringFunction},
-    {"substring-after", xmlXPathSubstringAfterFunction},
-    {"substring-before", xmlXPathSubstringBeforeFunction},
-    {"translate", xmlXPathTranslateFunction},
-};
-
-/* How many nodes lie below, as far as `most`. */
-static unsigned long nodes_below(const xmlNode *top, unsigned long most)
+/* The value lives in the run, which the caller ends in any case. */
+static enum dz_code evaluate(struct dz_doc *d, struct dz_node *from, dz_str xpath, bool css,
+                             struct xpath_run *run, struct xpath_value *ret_v, struct dz_err *err)
 {
-    unsigned long n = 0;
-    for (const xmlNode *at = top->children; at && n < most; n++) {
-        if (at->type == XML_ELEMENT_NODE && at->children) {
-            at = at->children;
-            continue;
-        }
-        while (at != top && !at->next)
-            at = at->parent;
-        at = at == top ? NULL : at->next;
-    }
-    return n;
+    DZ_AUTO(dz_arena_free) struct dz_arena *a = dz_arena_new(PARSED_MAX);
+    struct xpath_expr *e;
+    *run = (struct xpath_run){.doc = d->xml, .left = XPATH_OPERATIONS_MAX};
+    run->scope = from ? node_of(from) : xmlDocGetRootElement(d->xml);
+    DZ_TRY(xpath_parse(xpath, d->xml, css, a, &e, err));
+    return xpath_eval(run, e, from ? node_of(from) : (xmlNodePtr)d->xml, ret_v, err);
 }
 
-/* false: more than what is left */
-static bool charge(xmlXPathContextPtr x, unsigned long operations)
-{
-    bool enough = operations <= x->opLimit - x->opCount;
-    x->opCount += enough ? operations : x->opLimit - x->opCount;
-    return enough;
-}
-
-/* The text of a node, paid for. NULL: it costs too much, or no memory. */
-static xmlXPathObjectPtr text_of(xmlXPathParserContextPtr p, const xmlNode *n)
-{
-    xmlXPathContextPtr x = p->context;
-    bool paid = !n || n->type == XML_NAMESPACE_DECL ||
-                charge(x, nodes_below(n, x->opLimit - x->opCount + 1));
-    xmlXPathObjectPtr o =
-        paid ? xmlXPathWrapString(n ? xmlXPathCastNodeToString(node_of((const void *)n))
-                                    : xmlStrdup((const xmlChar *)""))
-             : NULL;
-    if (!o)
-        xmlXPathErr(p, XPATH_OP_LIMIT_EXCEEDED);
-    return o;
-}
-
-/* Stands in for each of them: makes its arguments texts, charges for those, and calls it. */
-static void charged(xmlXPathParserContextPtr p, int nargs)
-{
-    xmlXPathContextPtr x = p->context;
-    size_t which = 0;
-    while (which < DZ_LEN(readers) && strcmp(readers[which].name, (const char *)x->function) != 0)
-        which++;
-    dz_assert(which < DZ_LEN(readers));
-    if (nargs == 0 && strcmp(readers[which].name, "concat") != 0) {
-        xmlXPathObjectPtr o = text_of(p, x->node);
-        if (!o || valuePush(p, o) < 0)
-            return;
-        nargs = 1;
-    }
-    bool paid = true;
-    for (int i = 1; i <= nargs && i <= p->valueNr && paid; i++) {
-        xmlXPathObjectPtr *o = &p->valueTab[p->valueNr - i];
-        if ((*o)->type == XPATH_NODESET || (*o)->type == XPATH_XSLT_TREE) {
-            xmlNodeSetPtr set = (*o)->nodesetval;
-            if (set && set->nodeNr > 1)
-                xmlXPathNodeSetSort(set);
-            xmlXPathObjectPtr text = text_of(p, set && set->nodeNr > 0 ? set->nodeTab[0] : NULL);
-            if (!text)
-                return;
-            xmlXPathFreeObject(*o);
-            *o = text;
-            p->value = p->valueTab[p->valueNr - 1];
-        }
-        if ((*o)->type == XPATH_STRING)
-            paid = charge(x, (unsigned long)xmlStrlen((*o)->stringval) / OPERATION_BYTES);
-    }
-    if (paid)
-        readers[which].run(p, nargs);
-    else
-        xmlXPathErr(p, XPATH_OP_LIMIT_EXCEEDED);
-}
-
-static xmlXPathFunction reader(void *data, const xmlChar *name, const xmlChar *ns)
-{
-    (void)data;
-    for (size_t i = 0; !ns && i < DZ_LEN(readers); i++)
-        if (strcmp(readers[i].name, (const char *)name) == 0)
-            return charged;
-    return NULL; /* the library's own */
-}
-
-/* What :scope means, as $scope. */
-static void set_scope(xmlXPathContextPtr x, xmlNodePtr scope)
-{
-    xmlXPathObjectPtr o = xmlXPathNewNodeSet(scope);
-    if (o && xmlXPathRegisterVariable(x, (const xmlChar *)"scope", o) != 0)
-        xmlXPathFreeObject(o);
-}
-
-static enum dz_code evaluate(struct dz_doc *d, struct dz_node *from, const char *xpath, bool css,
-                             xmlXPathObjectPtr *ret_o, struct dz_err *err)
-{
-    xmlXPathContextPtr x = xmlXPathNewContext(d->xml);
-    if (!x)
-        return dz_fail(err, DZ_FULL, "no memory for a selection");
-    x->error = quiet;
-    xmlSetGenericErrorFunc(NULL, quiet_words); /* this thread's */
-    x->opLimit = OPERATIONS_MAX;
-    x->node = from ? node_of(from) : (xmlNodePtr)d->xml;
-    xmlXPathRegisterFuncLookup(x, reader, NULL);
-    if (css)
-        set_scope(x, from ? node_of(from) : xmlDocGetRootElement(d->xml));
-    for (xmlNsPtr ns =
-             d->html || !xmlDocGetRootElement(d->xml) ? NULL : xmlDocGetRootElement(d->xml)->nsDef;
-         ns; ns = ns->next)
-        if (ns->prefix)
-            (void)xmlXPathRegisterNs(x, ns->prefix, ns->href);
-    xmlXPathObjectPtr o = xmlXPathEval((const xmlChar *)xpath, x);
-    enum dz_code code = DZ_OK;
-    if (!o && x->lastError.code == XML_XPATH_EXPRESSION_OK + XPATH_OP_LIMIT_EXCEEDED)
-        code = dz_fail(err, DZ_TOO_LARGE, "the selection takes too many steps on this document");
-    else if (!o)
-        code = dz_fail(err, DZ_BAD_INPUT, "the XPath expression is not valid (near character %d)",
-                       x->lastError.int1 + 1);
-    xmlXPathFreeContext(x);
-    *ret_o = o;
-    return code;
-}
-
-static enum dz_code take_elements(const xmlNodeSet *set, struct dz_arena *a,
+static enum dz_code take_elements(const struct xpath_set *set, struct dz_arena *a,
                                   struct dz_nodes *ret_nodes, struct dz_err *err)
 {
-    size_t n = 0, all = set ? (size_t)set->nodeNr : 0;
-    for (size_t i = 0; i < all; i++)
-        n += set->nodeTab[i]->type == XML_ELEMENT_NODE;
+    size_t n = 0;
+    for (size_t i = 0; i < set->n; i++)
+        n += set->v[i]->type == XML_ELEMENT_NODE;
     if (n > DZ_SELECT_NODES_MAX)
         return dz_fail(err, DZ_TOO_LARGE, "the selection has %zu elements, at most %u", n,
                        DZ_SELECT_NODES_MAX);
     struct dz_nodes nodes = {0};
     if (n > 0)
         nodes.v = dz_arena_alloc(a, n * sizeof(*nodes.v));
-    for (size_t i = 0; i < all; i++)
-        if (set->nodeTab[i]->type == XML_ELEMENT_NODE)
-            nodes.v[nodes.n++] = of_node(set->nodeTab[i]);
+    for (size_t i = 0; i < set->n; i++)
+        if (set->v[i]->type == XML_ELEMENT_NODE)
+            nodes.v[nodes.n++] = of_node(set->v[i]);
     *ret_nodes = nodes;
     return DZ_OK;
 }
@@ -396,54 +252,47 @@ enum dz_code dz_doc_select(struct dz_doc *d, struct dz_node *from, dz_str css, s
                            struct dz_nodes *ret_nodes, struct dz_err *err)
 {
     DZ_AUTO(dz_buf_done) struct dz_buf xpath;
+    DZ_AUTO(xpath_done) struct xpath_run run = {0};
+    struct xpath_value v = {0};
     dz_buf_init(&xpath, 512 * DZ_KIB);
     DZ_TRY(dz_css_to_xpath(css, d->html, &xpath, err));
-    xmlXPathObjectPtr o;
-    enum dz_code code = evaluate(d, from, dz_buf_cstr(&xpath), true, &o, err);
-    if (code != DZ_OK)
-        return code == DZ_TOO_LARGE
-                   ? code
-                   : dz_fail(err, DZ_INTERNAL, "selector \"%.80s\" became a wrong XPath",
-                             dz_arena_dup(a, css));
-    if (o->nodesetval)
-        xmlXPathNodeSetSort(o->nodesetval);
-    code = take_elements(o->nodesetval, a, ret_nodes, err);
-    xmlXPathFreeObject(o);
-    return code;
+    enum dz_code code = evaluate(d, from, dz_buf_str(&xpath), true, &run, &v, err);
+    if (code == DZ_BAD_INPUT)
+        return dz_fail(err, DZ_INTERNAL, "selector \"%.80s\" became a wrong XPath",
+                       dz_arena_dup(a, css));
+    return code == DZ_OK ? take_elements(&v.set, a, ret_nodes, err) : code;
+}
+
+/* A copy, of a size that the arena may refuse: concat() makes texts of any. */
+static enum dz_code keep_text(dz_str s, struct dz_arena *a, dz_str *ret, struct dz_err *err)
+{
+    void *copy;
+    DZ_TRY(dz_arena_try(a, s.n + 1, &copy, err));
+    if (s.n > 0)
+        memcpy(copy, s.p, s.n);
+    ((char *)copy)[s.n] = 0;
+    *ret = (dz_str){copy, s.n};
+    return DZ_OK;
 }
 
 enum dz_code dz_doc_xpath(struct dz_doc *d, struct dz_node *from, dz_str xpath, struct dz_arena *a,
                           struct dz_nodes *ret_nodes, dz_str *ret_text, struct dz_err *err)
 {
+    DZ_AUTO(xpath_done) struct xpath_run run = {0};
+    struct xpath_value v = {0};
+    struct dz_nodes nodes = {0};
+    dz_str text = {0};
     if (xpath.n > DZ_SELECTOR_MAX)
         return dz_fail(err, DZ_TOO_LARGE, "the XPath expression has %zu bytes, at most %u", xpath.n,
                        DZ_SELECTOR_MAX);
-    xmlXPathObjectPtr o;
-    DZ_TRY(evaluate(d, from, dz_arena_dup(a, xpath), false, &o, err));
-    struct dz_nodes nodes = {0};
-    dz_str text = {0};
-    enum dz_code code = DZ_OK;
-    bool set = o->type == XPATH_NODESET || o->type == XPATH_XSLT_TREE;
-    if (set && o->nodesetval)
-        xmlXPathNodeSetSort(o->nodesetval);
-    if (set)
-        code = take_elements(o->nodesetval, a, &nodes, err);
-    bool has_text = !set || (o->nodesetval && o->nodesetval->nodeNr > 0 && nodes.n == 0);
-    if (code == DZ_OK && has_text) {
-        xmlChar *s =
-            set ? xmlXPathCastNodeToString(o->nodesetval->nodeTab[0]) : xmlXPathCastToString(o);
-        void *copy = NULL;
-        text = dz_str_of((const char *)s);
-        code = dz_arena_try(a, text.n + 1, &copy, err); /* concat() makes texts of any size */
-        if (code == DZ_OK) {
-            memcpy(copy, text.p, text.n);
-            text.p = copy;
-        }
-        xmlFree(s);
+    DZ_TRY(evaluate(d, from, xpath, false, &run, &v, err));
+    if (v.type == XPATH_SET)
+        DZ_TRY(take_elements(&v.set, a, &nodes, err));
+    if (v.type != XPATH_SET || (v.set.n > 0 && nodes.n == 0)) {
+        if (!xpath_to_text(&run, &v, &text))
+            return dz_fail(err, DZ_TOO_LARGE, "%s", run.stopped);
+        DZ_TRY(keep_text(text, a, &text, err));
     }
-    xmlXPathFreeObject(o);
-    if (code != DZ_OK)
-        return code;
     *ret_nodes = nodes;
     *ret_text = text;
     return DZ_OK;

@@ -175,9 +175,9 @@ struct dz_nodes {
 DZ_MUST enum dz_code dz_doc_select(struct dz_doc *d, struct dz_node *from, dz_str css,
                                    struct dz_arena *a, struct dz_nodes *ret_nodes,
                                    struct dz_err *err);
-/* An XPath 1.0 expression. ret_nodes when it gives elements (those among what it gives), else
- * ret_text: the string, number or truth value, or the text of the first attribute or text node; the
- * one that is not meant is empty with p and v NULL. */
+/* An XPath 1.0 expression (without the namespace axis). ret_nodes when it gives elements (those
+ * among what it gives), else ret_text: the string, number or truth value, or the text of the first
+ * attribute or text node; the one that is not meant is empty with p and v NULL. */
 DZ_MUST enum dz_code dz_doc_xpath(struct dz_doc *d, struct dz_node *from, dz_str xpath,
                                   struct dz_arena *a, struct dz_nodes *ret_nodes, dz_str *ret_text,
                                   struct dz_err *err);
