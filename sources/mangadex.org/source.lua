@@ -4,21 +4,10 @@
 local RECORDS_MAX = 10000 -- the API gives no more of one list
 local RATINGS = { "safe", "suggestive", "erotica", "pornographic" } -- without them the last one is left out
 
--- What the API says of its own errors: { result = "error", errors = { { status, title, detail } } }.
-local function refuse(kind)
-  return function(res)
-    local ok, answer = pcall(res.json, res)
-    local detail = ok and json.at(answer, "errors[0].detail") or ok and json.at(answer, "errors[0].title")
-    dozo.fail(kind, res.url .. " answered " .. res.status .. (detail and ": " .. tostring(detail) or ""))
-  end
-end
-
 -- The host waits as long as the API says before it asks again.
 local function again(_, tries) return tries <= 2 end
 
-local requests = http.new {
-  on_status = { [429] = again, [400] = refuse("bad_url"), [403] = refuse("auth"), [404] = refuse("not_found") },
-}
+local requests = http.new { on_status = { [429] = again } }
 
 local function ask(path, query)
   local answer = requests.get(opt.base_url .. path, { query = query }):json()
@@ -110,7 +99,7 @@ local function chapter_record(record)
   }
 end
 
--- All records of a list that comes in pages.
+-- All records of a list that comes in pages, which may be shorter than asked for.
 local function all(path, limit, query)
   local out = {}
   query.limit = limit
@@ -118,7 +107,7 @@ local function all(path, limit, query)
     query.offset = #out
     local answer = ask(path, query)
     for _, record in ipairs(answer.data) do out[#out + 1] = record end
-  until #out >= (answer.total or 0) or #answer.data == 0 or #out + limit > RECORDS_MAX
+  until #out >= (present(answer.total) or 0) or #answer.data == 0 or #out + limit > RECORDS_MAX
   return out
 end
 
@@ -175,12 +164,16 @@ return dozo.source {
     language = { type = "string", default = "en", help = "Only chapters in this language" },
   },
 
-  resolve = function(address)
-    local uuid = "(%x%x%x%x%x%x%x%x%-%x%x%x%x%-%x%x%x%x%-%x%x%x%x%-%x%x%x%x%x%x%x%x%x%x%x%x)"
-    local id = address:match("/title/" .. uuid)
-    if id then return "series", id:lower() end
-    id = address:match("/chapter/" .. uuid)
+  resolve = function(address, wanted)
+    -- With or without a scheme; a title may have a name behind its id, a chapter a page.
+    local rest = address:gsub("^%a[%w+.-]*://", ""):gsub("[?#].*$", "")
+    local path = rest:match("^[^/]+(/.*)$") or ""
+    local id = path:match("^/title/([%w-]+)$") or path:match("^/title/([%w-]+)/")
+    if id and wanted ~= "chapter" then return "series", id:lower() end
+    id = path:match("^/chapter/([%w-]+)/?$") or path:match("^/chapter/([%w-]+)/%d+/?$")
     if id then return "chapter", id:lower() end
+    dozo.fail("bad_url", "URL " .. address .. " does not link to any " .. (wanted == "chapter" and "manga" or "manga nor chapter")
+      .. " on the Mangadex website")
   end,
 
   series = function(id)

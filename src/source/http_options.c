@@ -215,7 +215,9 @@ static void fill_limits(lua_State *L, struct http_op *op, int at)
 static void fill_cache(lua_State *L, struct http_op *op, int at)
 {
     struct dz_fetch_req *r = &op->req;
+    const struct dz_source_env *env = src_env_of(L);
     r->cache = op->session ? DZ_FETCH_NO_STORE : DZ_FETCH_FRESH;
+    r->fresh_ms = env ? env->fresh_ms : 0;
     r->keep_text_only = true;
     int type = lua_getfield(L, at, "cache");
     if (type == LUA_TBOOLEAN) {

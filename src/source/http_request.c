@@ -6,7 +6,6 @@
  * to the source's handlers; true means again at once, at the host's pace as ever. The requester
  * calls done() from the loop, where no Lua may run: the answer is copied and the task is woken.
  */
-#include "http/http.h"
 #include "source/http_lua.h"
 
 #include <stdlib.h>
@@ -161,14 +160,11 @@ static const char *address(lua_State *L, const struct http_op *op)
 static _Noreturn void raise_status(lua_State *L, struct http_op *op)
 {
     enum dz_source_kind kind = kind_of(op);
-    char how[48] = "failed";
-    if (op->judged)
-        snprintf(how, sizeof(how), "failed after %u attempts", op->tries);
-    else if (kind == DZ_SOURCE_NOT_FOUND)
-        src_raise(L, kind, -1, "Could not find resource at %s", address(L, op));
     bool waits = kind == DZ_SOURCE_RATE_LIMITED || kind == DZ_SOURCE_UNAVAILABLE;
-    src_raise(L, kind, waits ? op->retry_after_ms : -1, "Request to %s %s with return code %d %s",
-              address(L, op), how, op->status, dz_http_reason(op->status));
+    char words[DZ_SOURCE_MESSAGE_MAX];
+    dz_source_words_of_status(op->status, dz_str_of(address(L, op)), op->judged ? op->tries : 0,
+                              words);
+    src_raise(L, kind, waits ? op->retry_after_ms : -1, "%s", words);
 }
 
 static _Noreturn void raise_failure(lua_State *L, struct http_op *op)

@@ -4,6 +4,7 @@
  * One row a kind: the name that dozo.fail takes, what a library API answers, whether a job tries
  * again. What the site did wrong is 502 or 503: whoever asked dozo did nothing wrong.
  */
+#include "http/http.h"
 #include "source/source_int.h"
 
 /* clang-format off */
@@ -95,6 +96,22 @@ enum dz_source_kind dz_source_kind_of_fetch(const struct dz_fetch_res *res)
         [DZ_FETCH_CANCELLED] = DZ_SOURCE_CANCELLED,
     };
     return res->kind == DZ_FETCH_OK ? kind_of_status(res->status) : failures[res->kind];
+}
+
+#define URL_SHOWN_MAX 800u
+
+void dz_source_words_of_status(int status, dz_str url, unsigned tries,
+                               char text[DZ_SOURCE_MESSAGE_MAX])
+{
+    int url_n = (int)(url.n < URL_SHOWN_MAX ? url.n : URL_SHOWN_MAX);
+    char how[48] = "failed";
+    if (tries > 0)
+        snprintf(how, sizeof(how), "failed after %u attempts", tries);
+    if (tries == 0 && kind_of_status(status) == DZ_SOURCE_NOT_FOUND)
+        snprintf(text, DZ_SOURCE_MESSAGE_MAX, "Could not find resource at %.*s", url_n, url.p);
+    else
+        snprintf(text, DZ_SOURCE_MESSAGE_MAX, "Request to %.*s %s with return code %d %s", url_n,
+                 url.p, how, status, dz_http_reason(status));
 }
 
 const char *dz_source_fn_name(enum dz_source_fn fn)

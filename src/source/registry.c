@@ -221,6 +221,20 @@ static dz_str without_scheme(dz_str url)
     return good ? dz_str_sub(url, at + 3, url.n) : url;
 }
 
+/* A host of either case, a path as it stands; behind it the end, or what cannot be part of a name.
+ * So "mangadex.org/" has "mangadex.org?x" but not "mangadex.orgs". */
+static bool belongs(dz_str rest, dz_str match)
+{
+    dz_str site = dz_str_ends(match, DZ_S("/")) ? dz_str_sub(match, 0, match.n - 1) : match;
+    size_t slash = dz_str_chr(site, '/');
+    size_t host_n = slash == DZ_NPOS ? site.n : slash;
+    if (rest.n < site.n ||
+        !dz_str_eq_nocase(dz_str_sub(rest, 0, host_n), dz_str_sub(site, 0, host_n)) ||
+        !dz_str_starts(dz_str_sub(rest, host_n, rest.n), dz_str_sub(site, host_n, site.n)))
+        return false;
+    return rest.n == site.n || memchr("/?#:", rest.p[site.n], 4) != NULL;
+}
+
 struct dz_source *dz_sources_match(const struct dz_sources *v, dz_str url)
 {
     dz_str rest = without_scheme(url);
@@ -229,7 +243,7 @@ struct dz_source *dz_sources_match(const struct dz_sources *v, dz_str url)
     for (size_t i = 0; i < v->n; i++) {
         const struct dz_source_info *info = dz_source_info_of(v->v[i]);
         for (size_t m = 0; info->enabled && m < info->match_n; m++) {
-            if (info->match[m].n <= best_n || !dz_str_starts(rest, info->match[m]))
+            if (info->match[m].n <= best_n || !belongs(rest, info->match[m]))
                 continue;
             best = v->v[i];
             best_n = info->match[m].n;

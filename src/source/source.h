@@ -61,6 +61,11 @@ bool dz_source_kind_find(dz_str name, enum dz_source_kind *ret_kind);
 /* What an answer or a failure of the requester means for whoever needed it, the same for requests
  * of Lua and for pages: by its kind, or by its status (below 400: DZ_SOURCE_OK). */
 enum dz_source_kind dz_source_kind_of_fetch(const struct dz_fetch_res *res);
+/* The words about a status from 400 on, for people: "Could not find resource at URL", "Request to
+ * URL failed with return code 503 Service Unavailable"; tries > 0: "… failed after N attempts with
+ * …". A long URL is cut. */
+void dz_source_words_of_status(int status, dz_str url, unsigned tries,
+                               char text[DZ_SOURCE_MESSAGE_MAX]);
 
 struct dz_source_fail {
     enum dz_source_kind kind;
@@ -72,9 +77,10 @@ struct dz_source_fail {
 /* ---- declarations ---------------------------------------------------------------------------- */
 
 enum dz_source_fn {
-    DZ_FN_RESOLVE,   /* (url) → null or {"kind": "series"|"chapter", "id": "…"} */
-    DZ_FN_SERIES,    /* (id) → series */
-    DZ_FN_COVER,     /* (id) → {"url": …, "headers": …} or bytes */
+    DZ_FN_RESOLVE, /* (url, wanted: "series"|"chapter"|null) → null or {"kind": "series"|"chapter",
+                      "id": "…"} */
+    DZ_FN_SERIES,  /* (id) → series */
+    DZ_FN_COVER,   /* (id) → {"url": …, "headers": …} or bytes */
     DZ_FN_CHAPTERS,  /* (id, known) → [chapter]; known: array of ids that are kept already */
     DZ_FN_CHAPTER,   /* (id) → chapter with "series" */
     DZ_FN_SERIES_OF, /* (chapter id) → "id" */
@@ -136,7 +142,8 @@ size_t dz_sources_count(const struct dz_sources *v);
 struct dz_source *dz_sources_at(const struct dz_sources *v, size_t i); /* by id; borrowed */
 /* Borrowed; NULL: none of that id. Disabled ones are found too. */
 struct dz_source *dz_sources_find(const struct dz_sources *v, dz_str id);
-/* The enabled one with the longest matching prefix of the URL without its scheme; NULL: none. */
+/* The enabled one with the longest `match` that the URL without its scheme begins with, the host in
+ * either case, and behind which it ends or goes on with one of / ? # and : ; NULL: none. */
 struct dz_source *dz_sources_match(const struct dz_sources *v, dz_str url);
 
 /* ---- runs ------------------------------------------------------------------------------------ */
@@ -152,6 +159,9 @@ struct dz_source_env {
     bool (*kv_get)(void *arg, dz_str source, dz_str key, struct dz_buf *out);
     void (*kv_set)(void *arg, dz_str source, dz_str key, dz_str json, int64_t expires_s);
     void (*log)(void *arg, enum dz_level level, dz_str text);
+    /* What a GET without `cache` of its own may be answered with from the cache: 0: what HTTP
+     * allows, else whatever is younger. */
+    int64_t fresh_ms;
     /* run:emit, run:seen, run:archive of `crawl`; NULL: DZ_FN_CRAWL is refused as unsupported. */
     const struct dz_source_sink *sink;
     void *arg;

@@ -198,9 +198,19 @@ static void test_all(void **state)
                                dz_source_info_of(dz_sources_at(all, i))->id) < 0);
     assert_ptr_equal(dz_sources_match(all, DZ_S("https://a.b/x/1")), mine);
     assert_ptr_equal(dz_sources_match(all, DZ_S("a.b/y")), dz_sources_find(all, DZ_S("one")));
-    assert_ptr_equal(dz_sources_match(all, DZ_S("ftp+x://c.dXX")),
-                     dz_sources_find(all, DZ_S("one")));
-    assert_null(dz_sources_match(all, DZ_S("https://A.b/y")));
+    static const char *const ours[] = {"ftp+x://c.d", "c.d/",          "http://c.d:80/z", "c.d?x",
+                                       "c.d#x",       "https://A.B/y", "https://a.b/"};
+    static const char *const others[] = {
+        "c.dXX", "https://c.dx/", "c.",         "1x://c.d", "://c.d",
+        "",      "x.c.d",         "https:/c.d", "/c.d",     "c.d@evil.example/"};
+    for (size_t i = 0; i < DZ_LEN(ours); i++)
+        assert_ptr_equal(dz_sources_match(all, dz_str_of(ours[i])),
+                         dz_sources_find(all, DZ_S("one")));
+    for (size_t i = 0; i < DZ_LEN(others); i++)
+        assert_null(dz_sources_match(all, dz_str_of(others[i])));
+    assert_ptr_equal(dz_sources_match(all, DZ_S("a.b/x")), mine);
+    assert_ptr_equal(dz_sources_match(all, DZ_S("a.b/xx")), dz_sources_find(all, DZ_S("one")));
+    assert_ptr_equal(dz_sources_match(all, DZ_S("a.b/X")), dz_sources_find(all, DZ_S("one")));
     dz_sources_unref(&all);
     dz_conf_unref(&conf);
     static const char *const files[] = {"one.lua", "bad.lua", "two/source.lua"};
