@@ -8,7 +8,6 @@
  * and SIGTERM let the job go where it stands; a second one ends the process at once. A running
  * front is told of chapters, at most five times a second.
  */
-#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -274,37 +273,17 @@ static void pause_a_little(struct run *r)
     dz_timer_stop(r->loop, &r->wait);
 }
 
-/* "HOST:PID:START" of this machine, and nobody has that pid. */
-static bool is_gone(dz_str owner)
-{
-    char host[64] = "";
-    uint64_t pid;
-    (void)gethostname(host, sizeof(host) - 1);
-    size_t start = dz_str_rchr(owner, ':');
-    dz_str rest = dz_str_sub(owner, 0, start);
-    size_t colon = dz_str_rchr(rest, ':');
-    if (start == DZ_NPOS || colon == DZ_NPOS ||
-        !dz_str_eq(dz_str_sub(rest, 0, colon), dz_str_of(host)) ||
-        dz_str_u64(dz_str_after(rest, colon), INT32_MAX, &pid, NULL) != DZ_OK || pid == 0)
-        return false;
-    return kill((pid_t)pid, 0) != 0 && errno == ESRCH;
-}
-
 static void say_waiting(struct run *r, const struct dz_job_rec *j)
 {
     if (r->told_waiting)
         return;
     r->told_waiting = true;
-    if (is_gone(j->owner))
-        dz_say(&dz_cmd_crawl,
-               "the process that crawled it was killed: waiting %lld s for the end of its lease",
-               (long long)(j->lease_until_ms - dz_now_ms() + 999) / 1000);
-    else
-        dz_say(&dz_cmd_crawl, "another process crawls it right now (job %lld): waiting for its end",
-               (long long)j->id);
+    dz_say(&dz_cmd_crawl, "another process crawls it right now (job %lld): waiting for its end",
+           (long long)j->id);
 }
 
-/* Whether somebody runs the job under a lease that holds. */
+/* Whether somebody runs the job under a lease that holds. One that a killed process left behind is
+ * taken back by the crawler. */
 static enum dz_code is_taken(struct run *r, bool *ret_taken, struct dz_err *err)
 {
     DZ_AUTO(dz_arena_free) struct dz_arena *a = dz_arena_new(ARENA_MAX);
@@ -312,8 +291,11 @@ static enum dz_code is_taken(struct run *r, bool *ret_taken, struct dz_err *err)
     size_t n = 0;
     DZ_TRY(dz_catalog_jobs(r->catalog, JOBS_SEEN, a, &v, &n, err));
     *ret_taken = false;
+    bool is_file = r->conf->catalog.driver == DZ_DRIVER_SQLITE;
     for (size_t i = 0; i < n; i++) {
         if (v[i].id != r->job || v[i].state != DZ_JOB_RUNNING || v[i].lease_until_ms <= dz_now_ms())
+            continue;
+        if (is_file && dz_crawl_owner_is_gone(r->conf->data_dir, v[i].owner))
             continue;
         *ret_taken = true;
         say_waiting(r, &v[i]);

@@ -119,6 +119,10 @@ DZ_MUST enum dz_code dz_crawl_ask(struct dz_catalog *c, const struct dz_sources 
                                   const struct dz_crawl_ask *ask, int64_t *ret_job, bool *ret_new,
                                   struct dz_err *err);
 
+/* Whether the process of this machine that had the lease has ended without giving it back: nobody
+ * has to wait for its end. Only where the catalog is a file, whose users share data_dir. */
+bool dz_crawl_owner_is_gone(const char *data_dir, dz_str owner);
+
 /* How a source did, as its jobs wrote it down. Times in Unix milliseconds, 0: never. */
 struct dz_crawl_health_host {
     dz_str host;

@@ -57,6 +57,17 @@ static void put_hosts(struct dz_json *j, struct dz_crawler *c, struct dz_source 
     dz_json_end(j);
 }
 
+/* Each process that crawls has a record of its own, so that none loses what another one wrote:
+ * "health/back@HOST" and "health/command@HOST". */
+static dz_str health_name(const struct dz_crawler *c, struct dz_arena *a)
+{
+    dz_str owner = dz_str_of(c->owner);
+    owner = dz_str_sub(owner, 0, dz_str_rchr(owner, ':'));
+    dz_str host = dz_str_sub(owner, 0, dz_str_rchr(owner, ':'));
+    return dz_arena_printf(a, CRAWL_HEALTH "/%s@%.*s", c->o.only_job > 0 ? "command" : "back",
+                           DZ_STR_FMT(host));
+}
+
 /* A member of the record before this one, as JSON; "null" when there is none. */
 static dz_str old_member(const json_t *old, const char *name, struct dz_arena *a)
 {
@@ -68,7 +79,7 @@ static dz_str old_member(const json_t *old, const char *name, struct dz_arena *a
 
 static void put_health(struct dz_crawler *c, struct crawl_running *r)
 {
-    dz_str id = dz_source_info_of(r->job.source)->id, name = DZ_S("health");
+    dz_str id = dz_source_info_of(r->job.source)->id, name = health_name(c, r->job.arena);
     DZ_AUTO(dz_buf_done) struct dz_buf before, b;
     dz_buf_init(&before, DZ_CRAWL_STATE_MAX);
     dz_buf_init(&b, DZ_CRAWL_STATE_MAX);

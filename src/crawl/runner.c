@@ -7,8 +7,6 @@
  * lease somebody else has is dropped where it stands, without a word to the catalog. The import
  * lock is held while anything runs, because blobs are put before a row names them.
  */
-#include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -23,7 +21,6 @@
 #define RENEW_MAX_MS 15000
 #define LOOK_MIN_MS 200 /* something is due that is not for us */
 #define DEATHS_MAX 5u   /* of crawlers over one job, beside its retries */
-#define ORPHANS_MAX 1000u
 #define STOP_POLL_MS 5
 #define JOB_ARENA_MAX (16 * DZ_MIB)
 #define KV_NAME_MAX 1027u
@@ -607,53 +604,14 @@ static enum dz_code open_fetch(struct dz_crawler *c, struct dz_err *err)
     return dz_fetch_new(c->env.loop, &o, &c->env.fetch, err);
 }
 
-/* Whether a process of this machine that no longer is had the lease: "HOST:PID:…". */
-static bool is_orphan(const struct dz_job_rec *j, const char *host)
+static enum dz_code open_crawler(struct dz_crawler *c, struct dz_err *err)
 {
-    char name[160];
-    snprintf(name, sizeof(name), "%s:", host);
-    if (j->state != DZ_JOB_RUNNING || !dz_str_starts(j->owner, dz_str_of(name)))
-        return false;
-    dz_str rest = dz_str_sub(j->owner, strlen(name), j->owner.n);
-    uint64_t pid;
-    if (dz_str_u64(dz_str_sub(rest, 0, dz_str_chr(rest, ':')), INT32_MAX, &pid, NULL) != DZ_OK)
-        return false;
-    return pid > 0 && kill((pid_t)pid, 0) < 0 && errno == ESRCH;
-}
-
-/* A crawler that was killed left its jobs under leases: nobody has to wait for their end. Only
- * where the catalog is a file, for its users are processes of this machine. */
-static enum dz_code take_back_orphans(struct dz_crawler *c, const char *host, struct dz_err *err)
-{
-    if (c->env.conf->catalog.driver != DZ_DRIVER_SQLITE || !host[0])
-        return DZ_OK;
-    DZ_AUTO(dz_arena_free) struct dz_arena *a = dz_arena_new(64 * DZ_MIB);
-    struct dz_job_rec *v;
-    size_t n;
-    DZ_TRY(dz_catalog_jobs(c->env.catalog, ORPHANS_MAX, a, &v, &n, err));
-    for (size_t i = 0; i < n; i++) {
-        int64_t now_ms = dz_now_ms();
-        struct dz_job_rec back = {.state = DZ_JOB_QUEUED,
-                                  .run_after_ms = now_ms,
-                                  .done = v[i].done,
-                                  .total = v[i].total,
-                                  .bytes = v[i].bytes,
-                                  .fail_kind = DZ_S("unavailable"),
-                                  .fail_text = DZ_S("the process that ran it has died")};
-        if (!is_orphan(&v[i], host))
-            continue;
-        enum dz_code code =
-            dz_catalog_job_end(c->env.catalog, v[i].id, v[i].owner, &back, now_ms, err);
-        if (code != DZ_OK && code != DZ_CONFLICT)
-            return code;
-    }
-    return DZ_OK;
-}
-
-static enum dz_code open_crawler(struct dz_crawler *c, const char *host, struct dz_err *err)
-{
-    DZ_TRY(dz_make_run_dir(c->env.conf->data_dir, err));
-    DZ_TRY(take_back_orphans(c, host, err));
+    const char *data_dir = c->env.conf->data_dir;
+    DZ_TRY(dz_make_run_dir(data_dir, err));
+    DZ_TRY(crawl_owner_new(data_dir, c->owner, sizeof(c->owner), &c->owner_fd, err));
+    /* Jobs of a crawler that was killed do not wait for the ends of their leases. */
+    if (c->env.conf->catalog.driver == DZ_DRIVER_SQLITE)
+        DZ_TRY(crawl_owner_take_back(c->env.catalog, data_dir, err));
     DZ_TRY(dz_sources_load(c->env.conf, complain, NULL, &c->env.sources, err));
     DZ_TRY(open_fetch(c, err));
     return crawl_memory_open(&c->env, &c->memory, err);
@@ -665,7 +623,7 @@ enum dz_code dz_crawler_new(const struct dz_crawler_options *o, struct dz_crawle
     struct dz_crawler *c = dz_new(struct dz_crawler);
     c->o = *o;
     c->o.jobs_max = o->jobs_max ? o->jobs_max : JOBS_MAX;
-    c->lock_fd = -1;
+    c->lock_fd = c->owner_fd = -1;
     DZ_AUTO(dz_buf_done) struct dz_buf path;
     dz_buf_init(&path, 64 * DZ_KIB); /* dz_make_run_dir refuses long ones */
     dz_buf_putf(&path, "%s/run/import.lock", o->conf->data_dir);
@@ -676,11 +634,7 @@ enum dz_code dz_crawler_new(const struct dz_crawler_options *o, struct dz_crawle
                                 .catalog = o->catalog,
                                 .store = o->store,
                                 .pool = o->pool};
-    char host[64] = "";
-    (void)gethostname(host, sizeof(host) - 1);
-    snprintf(c->owner, sizeof(c->owner), "%s:%d:%016llx", host, (int)getpid(),
-             (unsigned long long)dz_random_u64());
-    enum dz_code code = open_crawler(c, host, err);
+    enum dz_code code = open_crawler(c, err);
     if (code != DZ_OK) {
         dz_crawler_free(&c);
         return code;
@@ -767,6 +721,7 @@ void dz_crawler_free(struct dz_crawler **cc)
     crawl_memory_close(&c->memory);
     crawl_schedule_free(c);
     dz_sources_unref(&c->env.sources);
+    crawl_owner_end(c->env.conf->data_dir, c->owner, &c->owner_fd);
     dz_conf_unref(&c->env.conf);
     dz_closep(&c->lock_fd);
     free(c->lock_path);

@@ -38,6 +38,7 @@ struct dz_crawler {
     struct crawl_env env;
     struct crawl_memory *memory;
     char owner[160];
+    int owner_fd;     /* its lock */
     int64_t lease_ms; /* as it was at the start: workers read it */
     char *lock_path;  /* data_dir/run/import.lock, as it was at the start */
     int lock_fd;      /* shared, while jobs run; -1 */
@@ -78,6 +79,14 @@ struct dz_crawler {
 
 void crawl_look_soon(struct dz_crawler *c, int64_t after_ms);
 
+/* owner.c */
+DZ_MUST enum dz_code crawl_owner_new(const char *data_dir, char *ret_name, size_t size, int *ret_fd,
+                                     struct dz_err *err);
+void crawl_owner_end(const char *data_dir, const char *name, int *fd); /* idempotent */
+/* Jobs whose owners are gone are queued again. */
+DZ_MUST enum dz_code crawl_owner_take_back(struct dz_catalog *c, const char *data_dir,
+                                           struct dz_err *err);
+
 /* schedule.c */
 /* From env.conf: what is regular and has no row is due now. */
 void crawl_schedule_read(struct dz_crawler *c);
@@ -89,5 +98,7 @@ void crawl_schedule_ended(struct dz_crawler *c, const struct crawl_running *r);
 void crawl_schedule_add(struct dz_crawler *c, dz_str source, dz_str target, int64_t run_after_ms,
                         bool keeps);
 
+/* Name of the health records; each process that crawls has one of its own. */
+#define CRAWL_HEALTH "health"
 /* report.c: the health record and the ping of settings */
 void crawl_report(struct dz_crawler *c, struct crawl_running *r);
