@@ -17,6 +17,7 @@
 #define TITLE_AGAIN_MS (24 * 3600 * 1000)
 #define VOLUMES_AGAIN_MS (6 * 3600 * 1000)
 #define COVERS_MAX 10000u
+#define COVERS_A_BATCH 8u /* what an end in the middle would have to ask for again */
 
 /* ---- the next release
  * ---------------------------------------------------------------------------- */
@@ -342,32 +343,20 @@ void crawl_stage_covers(struct crawl_pass *p)
 
 static void on_covers_put(struct crawl_pass *p)
 {
-    if (p->work_code != DZ_OK)
-        crawl_pass_error(p, &p->work_err, false);
-    else
+    bool worked = p->work_code == DZ_OK;
+    if (worked)
         crawl_changed(p->j);
-    crawl_pass_next(p, STAGE_END);
-}
-
-/* The covers that came, and with them the marks of their chapters. */
-static void put_covers(struct crawl_pass *p)
-{
-    bool any = false;
-    /* Asked again soon for the covers that did not come. */
-    if (p->covers_asked)
-        crawl_due_after(p, "covers", p->target, !p->cover_missing, crawl_due_first_ms(p),
-                        VOLUMES_AGAIN_MS, dz_now_ms());
-    for (size_t i = 0; i < p->covers_n; i++) {
-        const struct pass_cover *c = &p->covers[i];
-        if (c->asset.name.n == 0)
-            continue;
-        any = true;
-        crawl_pass_add_asset(p, c->asset.name);
-    }
-    if (any)
-        crawl_pass_work(p, crawl_run_changes, on_covers_put);
     else
-        crawl_pass_next(p, STAGE_END);
+        crawl_pass_error(p, &p->work_err, false);
+    p->cover_missing |= !worked;
+    for (size_t i = 0; i < p->cover_at; i++) {
+        struct dz_asset_rec *asset = &p->covers[i].asset;
+        if (worked && asset->name.n > 0)
+            crawl_pass_add_asset(p, asset->name);
+        asset->name = (dz_str){NULL, 0};
+    }
+    p->covers_unput = 0;
+    crawl_pass_next(p, STAGE_COVER);
 }
 
 /* The one at cover_at is here, or why not; then the next. */
@@ -380,6 +369,7 @@ static void cover_ended(struct crawl_pass *p, const struct dz_source_fail *fail)
         p->cover_missing = true;
         crawl_pass_trouble(p, fail, false);
     }
+    p->covers_unput += !fail;
     p->cover_at++;
     crawl_pass_next(p, STAGE_COVER);
 }
@@ -420,8 +410,18 @@ static void on_cover(void *arg, struct dz_fetch_res *res)
 
 void crawl_stage_cover(struct crawl_pass *p)
 {
-    if (p->cover_at == p->covers_n) {
-        put_covers(p);
+    bool over = p->cover_at == p->covers_n;
+    if (p->covers_unput > 0 && (over || p->covers_unput >= COVERS_A_BATCH)) {
+        /* The covers that came, and with them the marks of their chapters. */
+        crawl_pass_work(p, crawl_run_changes, on_covers_put);
+        return;
+    }
+    if (over) {
+        /* Asked again soon for the covers that did not come. */
+        if (p->covers_asked)
+            crawl_due_after(p, "covers", p->target, !p->cover_missing, crawl_due_first_ms(p),
+                            VOLUMES_AGAIN_MS, dz_now_ms());
+        crawl_pass_next(p, STAGE_END);
         return;
     }
     const struct pass_cover *c = &p->covers[p->cover_at];

@@ -109,6 +109,7 @@ struct crawl_pass {
     json_t *cover_lists[2]; /* results that `covers` points into */
     struct pass_cover *covers;
     size_t covers_n, covers_cap, cover_at;
+    size_t covers_unput; /* in the store, not yet in the catalog */
     struct dz_fetch_call *fetch;
     struct dz_body *body;
 };
