@@ -1,5 +1,5 @@
 /*
- * api: the route table and what ties it to loops and views.
+ * api: the route table (that of the library API is ops.c) and what ties it to loops and views.
  *
  * The current view is handed to each loop as a posted message and held there by reference, so that
  * a request needs no lock and no atomic operation to read it. The lock guards the list of loops and
@@ -27,6 +27,7 @@ static const struct dz_http_route routes[] = {
     {"healthz",         DZ_HTTP_GET,  "/healthz",                   handle_healthz},
     {"metrics",         DZ_HTTP_GET,  "/metrics",                   handle_metrics},
     {"jobs",            DZ_HTTP_GET,  "/-/jobs",                    handle_jobs},
+    {"api_unknown",     0,            "/api/{*}",                   NULL}, /* ops.c */
     {"redirect",        DZ_HTTP_GET,  "/{}/{*}",                    handle_image_redirect},
 };
 /* clang-format on */
@@ -135,6 +136,9 @@ enum dz_code dz_api_new(const struct dz_api_options *o, struct dz_api **ret_a, s
     a->access = access_new();
     a->admin = admin_new();
     a->nagato = nagato_new();
+    a->arena = dz_arena_new(DZ_MIB);
+    a->routes = api_routes_new(routes, DZ_LEN(routes), a->arena, &a->routes_n);
+    a->ops_routes = a->routes + DZ_LEN(routes);
     pthread_mutex_init(&a->lock, NULL);
     dz_map_init(&a->flights);
     *ret_a = a;
@@ -155,6 +159,7 @@ void dz_api_free(struct dz_api **ap)
     statics_free(&a->statics);
     admin_free(&a->admin);
     nagato_free(&a->nagato);
+    dz_arena_free(&a->arena);
     dz_map_done(&a->flights);
     dz_view_unref(&a->view);
     dz_conf_unref(&a->conf);
@@ -164,8 +169,8 @@ void dz_api_free(struct dz_api **ap)
 
 void dz_api_wire(struct dz_api *a, struct dz_http_options *o)
 {
-    o->routes = routes;
-    o->routes_n = DZ_LEN(routes);
+    o->routes = a->routes;
+    o->routes_n = a->routes_n;
     o->fallback = answer_not_found;
     o->error_body = answer_error_body;
     o->app = a;

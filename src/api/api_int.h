@@ -42,11 +42,14 @@ struct dz_api {
     void (*back)(void *arg, struct dz_back_stats *ret_stats);
     void *back_arg;
     int64_t started_ms;
-    struct access_log *access; /* access.c */
-    struct statics *statics;   /* statics.c */
-    struct admin *admin;       /* admin.c */
-    struct nagato *nagato;     /* nagato_work.c */
-    atomic_uint looks;         /* at the queue, under way (jobs.c) */
+    struct access_log *access;                       /* access.c */
+    struct statics *statics;                         /* statics.c */
+    struct admin *admin;                             /* admin.c */
+    struct nagato *nagato;                           /* nagato_work.c */
+    struct dz_arena *arena;                          /* of the routes */
+    const struct dz_http_route *routes, *ops_routes; /* all; where those of ops.c begin */
+    size_t routes_n;
+    atomic_uint looks; /* at the queue, under way (jobs.c) */
 
     pthread_mutex_t lock; /* view, loops, flights */
     struct dz_view *view;

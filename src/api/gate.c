@@ -1,7 +1,8 @@
 /*
  * gate: what is decided before any route, in this order (contracts/imoog.md section 2):
  * http.force_https sends plain requests to the same address over https, http.allowed_hosts refuses
- * names that are not listed. Both come from the view's settings, so a reload counts at once.
+ * names that are not listed; then who may call what the library API has (token.c). All come from
+ * the view's settings, so a reload counts at once.
  */
 #include "api/api_int.h"
 
@@ -54,7 +55,8 @@ static void redirect(struct dz_http_req *r, dz_str scheme, dz_str prefix, dz_str
     dz_buf_done(&to);
 }
 
-bool gate(struct dz_http_req *r)
+/* Whether the address of the request was answered for. */
+static bool is_sent_on(struct dz_http_req *r)
 {
     const struct dz_conf *c = view_of(r)->conf;
     if (DZ_LIKELY(!c->http.force_https && c->http.allowed_hosts.n == 1 &&
@@ -81,4 +83,12 @@ bool gate(struct dz_http_req *r)
     dz_http_reply_text(r, 400, DZ_S("text/plain; charset=utf-8"), NO_STORE,
                        DZ_S("Invalid host header"));
     return true;
+}
+
+bool gate(struct dz_http_req *r)
+{
+    if (is_sent_on(r))
+        return true;
+    const struct api_op *op = api_op_of(r);
+    return op && api_refused(r, op);
 }

@@ -7,7 +7,7 @@
 
 #include "api/api.h"
 
-enum api_type { API_TEXT, API_FLAG, API_TEXTS, API_MARK, API_NUMBER };
+enum api_type { API_TEXT, API_FLAG, API_TEXTS, API_MARK };
 
 struct api_param {
     const char *name; /* NULL: the end */
@@ -38,14 +38,25 @@ struct api_op {
 extern const struct api_op api_ops[];
 extern const size_t api_ops_n;
 
+/* Those routes and behind them one for each operation; strings and array go to the arena. */
+struct dz_http_route *api_routes_new(const struct dz_http_route *others, size_t others_n,
+                                     struct dz_arena *a, size_t *ret_n);
 /* The operation of the request's route; NULL: a route of another family. */
 const struct api_op *api_op_of(const struct dz_http_req *r);
 
-/* Before the handler of an operation: true when it has answered (token.c). */
+/* ---- who may (token.c) ----------------------------------------------------------------------- */
+
+/* Before the handler of an operation: true when it has answered. */
 bool api_refused(struct dz_http_req *r, const struct api_op *op);
+/* A page of another origin sends it, which no setting allows. */
+bool api_is_foreign(const struct dz_http_req *r);
+
+/* ---- the description (openapi.c) ------------------------------------------------------------- */
+
 /* Appends the whole OpenAPI document. */
 void api_openapi_put(struct dz_buf *out);
 void handle_api_openapi(struct dz_http_req *r);
+void handle_api_events(struct dz_http_req *r); /* events.c */
 
 /* ---- states of downloads (download_state.c) -------------------------------------------------- */
 

@@ -1,0 +1,100 @@
+/*
+ * token: who may call the operations of the library API that change something.
+ *
+ * With auth.token set, whoever has it: "Authorization: Bearer TOKEN", or the bare token as the
+ * value, which is all that some scripts can send. Without it everybody who reaches the server,
+ * which is then on loopback unless auth.allow_anonymous says otherwise (dz_conf_check_serve) — but
+ * no page of another origin in somebody's browser, which reaches loopback as well: a browser says
+ * where a request comes from (Sec-Fetch-Site, Origin), and only origins that http.cors_origins
+ * names may write. "*" there names nobody. The settings are those of the view, so a reload counts
+ * at once.
+ */
+#include "api/api_int.h"
+
+#define TEXT DZ_S("text/plain; charset=utf-8")
+
+static void refuse(struct dz_http_req *r, int status, dz_str words)
+{
+    static const struct dz_http_header_line lines[] = {
+        {{"X-Content-Type-Options", 22}, {"nosniff", 7}},
+        {{"WWW-Authenticate", 16}, {"Bearer realm=\"dozo\"", 19}},
+    };
+    struct dz_buf b;
+    dz_buf_init(&b, DZ_KIB);
+    dz_buf_put(&b, words);
+    struct dz_http_meta m = {.status = status,
+                             .content_type = TEXT,
+                             .cache_control = NO_STORE,
+                             .last_modified_s = -1,
+                             .extra = lines,
+                             .extra_n = status == 401 ? 2 : 1};
+    dz_http_reply_buf(r, &m, &b);
+    dz_buf_done(&b);
+}
+
+/* Digests are compared, so that the time says nothing about length or beginning. */
+static bool is_token(dz_str given, dz_str token)
+{
+    struct dz_sha256 a = dz_sha256_of(given), b = dz_sha256_of(token);
+    unsigned char differs = 0;
+    for (size_t i = 0; i < sizeof(a.b); i++)
+        differs |= (unsigned char)(a.b[i] ^ b.b[i]);
+    return differs == 0;
+}
+
+static bool has_token(const struct dz_http_req *r, dz_str token)
+{
+    dz_str given = dz_str_trim(dz_http_header(r, DZ_S("authorization")));
+    if (given.n > 7 && dz_str_eq_nocase(dz_str_sub(given, 0, 7), DZ_S("Bearer ")))
+        given = dz_str_trim(dz_str_sub(given, 7, given.n));
+    return is_token(given, token);
+}
+
+static bool is_named(const struct dz_strs *origins, dz_str origin)
+{
+    for (size_t i = 0; i < origins->n; i++)
+        if (dz_str_eq_nocase(dz_str_of(origins->v[i]), origin))
+            return origin.n > 0;
+    return false;
+}
+
+/* A browser that says neither is none, or one of before 2020, which sends Origin with a POST. */
+bool api_is_foreign(const struct dz_http_req *r)
+{
+    dz_str site = dz_http_header(r, DZ_S("sec-fetch-site"));
+    dz_str origin = dz_http_header(r, DZ_S("origin"));
+    if (is_named(&view_of(r)->conf->http.cors_origins, origin))
+        return false;
+    if (site.p)
+        return !dz_str_eq(site, DZ_S("same-origin")) && !dz_str_eq(site, DZ_S("none"));
+    if (!origin.p)
+        return false;
+    size_t scheme = dz_str_find(origin, DZ_S("://"));
+    return scheme == DZ_NPOS ||
+           !dz_str_eq_nocase(dz_str_sub(origin, scheme + 3, origin.n), r->host);
+}
+
+bool api_refused(struct dz_http_req *r, const struct api_op *op)
+{
+    if (answered_for_shelf_host(r))
+        return true;
+    if (!op->changes)
+        return false;
+    dz_str token = dz_str_of(view_of(r)->conf->auth.token);
+    if (token.n > 0) {
+        if (has_token(r, token))
+            return false;
+        refuse(r, 401,
+               dz_http_header(r, DZ_S("authorization")).p
+                   ? DZ_S("The token of the request is not the one of the setting auth.token")
+                   : DZ_S("This request changes something and needs the token of the setting "
+                          "auth.token: Authorization: Bearer TOKEN"));
+        return true;
+    }
+    if (!api_is_foreign(r))
+        return false;
+    refuse(r, 403,
+           DZ_S("A page of another origin may not change anything here; the setting "
+                "http.cors_origins names those that may"));
+    return true;
+}
