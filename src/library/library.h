@@ -1,6 +1,6 @@
 /*
  * library: what an API may ask and what a command may do: the current view of all series and
- * shelves, bytes of a page, import, check. No HTTP word in here.
+ * shelves, bytes of a page, a chapter as a CBZ file, import, check. No HTTP word in here.
  *
  * The view is immutable and counted. A keeper thread watches the catalog (told at once by
  * dz_library_poke, else by polling its change counter), rebuilds the snapshot of each series that
@@ -101,6 +101,36 @@ DZ_MUST enum dz_code dz_library_file(struct dz_library *l, const struct dz_sha25
 /* The whole blob in memory; blocks: workers only. */
 DZ_MUST enum dz_code dz_library_body(struct dz_library *l, const struct dz_sha256 *sha,
                                      struct dz_body **ret_body, struct dz_err *err);
+
+/* ---- a chapter as a CBZ file ------------------------------------------------------------------
+ */
+
+/* The file that a chapter would be: the pages as 001.jpg … in reading order, ComicInfo.xml last,
+ * all stored. Nothing of it is written anywhere; equal chapters make equal bytes. Counted,
+ * immutable. */
+struct dz_cbz;
+struct dz_cbz_options {
+    bool sizes, is_21; /* as downloads.comicinfo_sizes and downloads.comicinfo_21 */
+};
+/* c is of s. Looks whether all pages are there: DZ_NOT_FOUND, DZ_CORRUPT (another length). Reads
+ * those whose CRC-32 the catalog does not have, and keeps it there. Blocks; workers only. */
+DZ_MUST enum dz_code dz_cbz_new(struct dz_library *l, const struct dz_snapshot *s,
+                                const struct dz_snap_chapter *c, const struct dz_cbz_options *o,
+                                struct dz_cbz **ret_z, struct dz_err *err);
+struct dz_cbz *dz_cbz_ref(struct dz_cbz *z);
+void dz_cbz_unref(struct dz_cbz **z);
+uint64_t dz_cbz_bytes(const struct dz_cbz *z);
+uint64_t dz_cbz_memory(const struct dz_cbz *z); /* that z takes */
+dz_str dz_cbz_name(const struct dz_cbz *z);     /* "Series Vol. 2 Ch. 10.5 - Title.cbz" */
+dz_str dz_cbz_etag(const struct dz_cbz *z);     /* in quotes, strong */
+int64_t dz_cbz_modified_s(const struct dz_cbz *z);
+/* What stands at one offset, up to where something else begins. */
+struct dz_cbz_piece {
+    dz_str bytes;                 /* n > 0: these, z's own */
+    const struct dz_sha256 *blob; /* else n bytes of this page from its byte `from` on */
+    uint64_t blob_bytes, from, n;
+};
+bool dz_cbz_piece(const struct dz_cbz *z, uint64_t at, struct dz_cbz_piece *ret_piece);
 
 /* ---- import ---------------------------------------------------------------------------------- */
 

@@ -29,6 +29,9 @@ enum dz_media_type {
 /* "image/jpeg"; "application/octet-stream" for unknown */
 const char *dz_media_mime(enum dz_media_type t);
 const char *dz_media_ext(enum dz_media_type t); /* "jpg"; "bin" for unknown */
+/* contracts/nagato.md section 6: the name of the page at `at` (from 0) as a file, its number padded
+ * to `width` digits: "007.jpg"; "png" for what is no type of image. Appended. */
+void dz_media_page_name(uint32_t at, unsigned width, dz_str mime, struct dz_buf *out);
 /* By the file name's last extension, as Python's mimetypes does for the usual web and comic types
  * (jpg jpeg png gif webp avif jxl bmp tif tiff svg txt html css js json xml pdf zip cbz …); static
  * text, NULL when unknown. */

@@ -61,6 +61,15 @@ const char *dz_media_ext(enum dz_media_type t)
     return types[t < DZ_MEDIA_TYPE_COUNT ? t : DZ_MEDIA_UNKNOWN].ext;
 }
 
+void dz_media_page_name(uint32_t at, unsigned width, dz_str mime, struct dz_buf *out)
+{
+    const char *ext = dz_media_ext(DZ_MEDIA_PNG);
+    for (int t = DZ_MEDIA_UNKNOWN + 1; t < DZ_MEDIA_TYPE_COUNT; t++)
+        if (dz_str_eq(mime, dz_str_of(types[t].mime)))
+            ext = types[t].ext;
+    dz_buf_putf(out, "%0*llu.%s", (int)width, (unsigned long long)at + 1, ext);
+}
+
 /* Row of the name's extension, or -1. A name that only consists of dots and an extension (".jpg")
  * has none. */
 static int find_row(dz_str name)

@@ -43,12 +43,34 @@ static void image_names(void **state)
     assert_false(dz_media_name_is_image(DZ_S("jpg")));
 }
 
+static void page_names(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t at;
+        unsigned width;
+        const char *mime, *name;
+    } cases[] = {{0, 3, "image/jpeg", "001.jpg"},
+                 {119, 3, "image/webp", "120.webp"},
+                 {9, 1, "image/png", "10.png"},
+                 {4, 4, "text/html", "0005.png"},
+                 {0, 1, "", "1.png"}};
+    for (size_t i = 0; i < DZ_LEN(cases); i++) {
+        struct dz_buf b;
+        dz_buf_init(&b, 64);
+        dz_media_page_name(cases[i].at, cases[i].width, dz_str_of(cases[i].mime), &b);
+        assert_string_equal(dz_buf_cstr(&b), cases[i].name);
+        dz_buf_done(&b);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(by_type),
         cmocka_unit_test(by_name),
         cmocka_unit_test(image_names),
+        cmocka_unit_test(page_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
