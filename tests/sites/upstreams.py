@@ -176,19 +176,21 @@ class MangaDex(Site):
 
     def __init__(self):
         super().__init__()
-        self.manga, self.chapters, self.files = {}, {}, {}
-        self.route(r"/manga/([0-9a-f-]{36})", self.one_manga)
-        self.route(r"/manga/([0-9a-f-]{36})/feed", self.feed)
-        self.route(r"/chapter/([0-9a-f-]{36})", self.one_chapter)
-        self.route(r"/at-home/server/([0-9a-f-]{36})", self.at_home)
-        self.route(r"/data/([0-9a-f]+)/(.+)", self.image)
+        self.manga, self.chapters, self.files, self.cover_files = {}, {}, {}, {}
+        self.feed_limit = 500  # no answer has more chapters, whatever was asked for
+        self.route(r"/manga/([0-9a-z-]+)", self.one_manga)
+        self.route(r"/manga/([0-9a-z-]+)/feed", self.feed)
+        self.route(r"/chapter/([0-9a-z-]+)", self.one_chapter)
+        self.route(r"/at-home/server/([0-9a-z-]+)", self.at_home)
+        self.route(r"/data/([0-9a-z]+)/(.+)", self.image)
+        self.route(r"/covers/([0-9a-z-]+)/(.+)", self.cover_file)
         self.route(r"/cover", lambda request: as_json({"result": "ok", "data": [], "limit": 100, "offset": 0, "total": 0}))
 
     def missing(self):
         return as_json({"result": "error", "errors": [{"id": "x", "status": 404, "title": "not_found_http_exception", "detail": "not here"}]},
                        status=404, etag=False)
 
-    def add_manga(self, manga_id, title, **attributes):
+    def add_manga(self, manga_id, title, cover=None, **attributes):
         self.manga[manga_id] = {
             "id": manga_id, "type": "manga",
             "attributes": {"title": {"en": title}, "altTitles": [{"ja": "題"}], "description": {"en": "About it."}, "status": "ongoing",
@@ -197,14 +199,17 @@ class MangaDex(Site):
                                     {"attributes": {"name": {"en": "School Life"}, "group": "theme"}}], **attributes},
             "relationships": [{"id": "a1", "type": "author", "attributes": {"name": "Oda Tomohito"}},
                               {"id": "a1", "type": "artist", "attributes": {"name": "Oda Tomohito"}}]}
+        if cover:
+            self.manga[manga_id]["relationships"].append({"id": "v1", "type": "cover_art", "attributes": {"fileName": "first.png"}})
+            self.cover_files[manga_id, "first.png"] = cover
 
-    def add_chapter(self, chapter_id, manga_id, number, pages, volume=None, title=None, external=None):
+    def add_chapter(self, chapter_id, manga_id, number, pages, volume=None, title=None, external=None, team="Some Group"):
         self.chapters[chapter_id] = {
             "id": chapter_id, "type": "chapter",
             "attributes": {"volume": volume, "chapter": number, "title": title, "translatedLanguage": "en", "externalUrl": external,
                            "publishAt": "2021-05-09T10:00:00+00:00", "pages": len(pages)},
-            "relationships": [{"id": "g1", "type": "scanlation_group", "attributes": {"name": "Some Group", "website": "https://group.example"}},
-                              {"id": manga_id, "type": "manga"}]}
+            "relationships": [{"id": "g1", "type": "scanlation_group", "attributes": {"name": team, "website": "https://group.example"}},
+                              {"id": manga_id, "type": "manga"}][0 if team else 1:]}
         self.files[chapter_id] = {f"{i}-{i:032x}.jpg": data for i, data in enumerate(pages, 1)}
 
     def one_manga(self, request, manga_id):
@@ -214,7 +219,8 @@ class MangaDex(Site):
         if manga_id not in self.manga:
             return self.missing()
         offset, limit = int(request.query.get("offset", ["0"])[0]), int(request.query.get("limit", ["100"])[0])
-        mine = [c for c in self.chapters.values() if c["relationships"][1]["id"] == manga_id]
+        limit = min(limit, self.feed_limit)
+        mine = [c for c in self.chapters.values() if c["relationships"][-1]["id"] == manga_id]
         mine.sort(key=lambda c: float(c["attributes"]["chapter"] or 0))
         return as_json({"result": "ok", "response": "collection", "data": mine[offset:offset + limit], "limit": limit, "offset": offset,
                         "total": len(mine)})
@@ -234,3 +240,7 @@ class MangaDex(Site):
             if chapter_id.replace("-", "") == digest and name in files:
                 return jpeg(files[name], etag=False)
         return Answer("none", 404, etag=False)
+
+    def cover_file(self, request, manga_id, name):
+        data = self.cover_files.get((manga_id, name))
+        return Answer(data, kind="application/octet-stream", etag=False) if data else Answer("none", 404, etag=False)
