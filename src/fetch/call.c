@@ -4,8 +4,8 @@
  * In: a call whose turn has come. Out: an answer or a kind of failure in c->res. A redirect is not
  * followed by libcurl: each hop is a new request under the same policy and the pace of its own host
  * (fetch.c). Addresses are judged when they are connected to and, for connections that are used
- * again, before the request leaves. Callbacks of libcurl only gather bytes and never call back into
- * the room. The loop's thread only.
+ * again, before the request leaves. Callbacks of libcurl only unpack and gather bytes and never
+ * call back into the room. The loop's thread only.
  */
 #include <stdarg.h>
 #include <stdlib.h>
@@ -14,7 +14,8 @@
 #include "fetch/fetch_int.h"
 
 #define BOMB_FROM ((uint64_t)1024 * 1024)
-#define READ_BYTES 65536L /* at most so many in one call of libcurl */
+#define CODINGS "gzip, br, zstd" /* that decode.c knows */
+#define READ_BYTES 65536L        /* at most so many in one call of libcurl */
 
 void dz_fetch_call_fail(struct dz_fetch_call *c, enum dz_fetch_kind kind, const char *fmt, ...)
 {
@@ -63,7 +64,7 @@ static size_t came(const struct dz_fetch_call *c)
 static void take(struct dz_fetch_call *c, dz_str bytes)
 {
     curl_off_t named = 0;
-    if (!c->whole && c->body.n == 0) {
+    if (!c->whole && c->body.n == 0 && dz_fetch_decoder_is_plain(c->decoder)) {
         (void)curl_easy_getinfo(c->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &named);
         c->whole_n = 0;
         if (named > 0 && (uint64_t)named <= c->body.max &&
@@ -82,23 +83,39 @@ static void take(struct dz_fetch_call *c, dz_str bytes)
     c->whole_n += bytes.n;
 }
 
+static bool keep(void *arg, dz_str content)
+{
+    struct dz_fetch_call *c = arg;
+    take(c, content);
+    bool bomb = came(c) > BOMB_FROM && came(c) / c->wire_n > DZ_FETCH_RATIO_MAX;
+    c->too_large = c->body.full || bomb;
+    return !c->too_large;
+}
+
+static void split_head(struct dz_fetch_call *c);
+
 static size_t on_body(char *p, size_t one, size_t n, void *arg)
 {
     (void)one;
     struct dz_fetch_call *c = arg;
-    curl_off_t wire = 0;
-    take(c, (dz_str){p, n});
-    (void)curl_easy_getinfo(c->easy, CURLINFO_SIZE_DOWNLOAD_T, &wire);
-    bool bomb = came(c) > BOMB_FROM && wire > 0 && came(c) / (uint64_t)wire > DZ_FETCH_RATIO_MAX;
-    c->too_large = c->body.full || bomb;
-    return c->too_large ? 0 : n;
+    if (n == 0)
+        return 0;
+    if (!c->decoder) {
+        split_head(c);
+        c->decoder =
+            dz_fetch_decoder_new(dz_fetch_find(c->headers, c->headers_n, DZ_S("content-encoding")));
+        c->wrong_coding = !c->decoder;
+    }
+    c->wire_n += n;
+    bool good =
+        c->decoder && dz_fetch_decode(c->decoder, (dz_str){p, n}, keep, c, &c->wrong_coding);
+    return good ? n : 0;
 }
 
 static bool may_reach(const struct dz_fetch_call *c, bool is_private)
 {
     const struct dz_fetch_policy *p = c->req.policy;
-    return !is_private || p->allow_private || p->proxy.n > 0 ||
-           dz_fetch_policy_opens(p, c->parts.host, c->parts.port);
+    return !is_private || p->allow_private || p->proxy.n > 0 || dz_fetch_policy_opens(p, &c->parts);
 }
 
 static curl_socket_t on_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *a)
@@ -177,6 +194,7 @@ static void add_lines(struct dz_fetch_call *c)
         if (!stays_behind(c, c->req.headers[i].name) &&
             !(body_gone && dz_str_eq_nocase(c->req.headers[i].name, DZ_S("content-type"))))
             add_line(c, c->req.headers[i].name, c->req.headers[i].value);
+    c->lines = curl_slist_append(c->lines, "Accept-Encoding: " CODINGS);
     add_validators(c);
 }
 
@@ -234,9 +252,12 @@ bool dz_fetch_call_begin(struct dz_fetch_call *c)
     uint64_t max = c->req.body_max && c->req.body_max < DZ_FETCH_BODY_MAX ? c->req.body_max
                                                                           : DZ_FETCH_BODY_MAX;
     dz_body_unref(&c->whole);
+    dz_fetch_decoder_free(&c->decoder);
     dz_buf_init(&c->body, (size_t)max);
     dz_buf_init(&c->head, DZ_FETCH_HEADERS_MAX);
-    c->too_large = c->headers_too_large = c->is_private = false;
+    c->headers = NULL;
+    c->wire_n = 0;
+    c->too_large = c->headers_too_large = c->is_private = c->wrong_coding = false;
     c->words[0] = 0;
     set_limits(c);
     set_method(c);
@@ -247,7 +268,6 @@ bool dz_fetch_call_begin(struct dz_fetch_call *c)
     SET(CURLOPT_HTTPHEADER, c->lines);
     SET(CURLOPT_USERAGENT,
         p->user_agent.n > 0 ? dz_arena_dup(c->arena, p->user_agent) : c->fetch->user_agent);
-    SET(CURLOPT_ACCEPT_ENCODING, "");
     SET(CURLOPT_PROXY, p->proxy.n > 0 ? dz_arena_dup(c->arena, p->proxy) : "");
     SET(CURLOPT_NOPROXY, ""); /* the environment has no say */
     SET(CURLOPT_HEADERFUNCTION, on_head);
@@ -279,11 +299,15 @@ void dz_fetch_call_drop_wire(struct dz_fetch_call *c)
     c->easy = NULL;
     curl_slist_free_all(c->lines);
     c->lines = NULL;
+    dz_fetch_decoder_free(&c->decoder);
 }
 
-/* Fields of the last head, names in lower case. */
+/* Fields of the last head, names in lower case; once, before the content, so that what is sent
+ * behind that is none of them. */
 static void split_head(struct dz_fetch_call *c)
 {
+    if (c->headers)
+        return;
     dz_str text = dz_arena_str(c->arena, dz_buf_str(&c->head));
     size_t n = 0;
     for (size_t i = 0; i < text.n; i++)
@@ -326,7 +350,9 @@ static void explain(struct dz_fetch_call *c, CURLcode curl)
                                                 : "content that unpacks to far more than it is");
         return;
     }
-    if (curl == CURLE_OPERATION_TIMEDOUT)
+    if (c->wrong_coding)
+        words = "the content is not what its Content-Encoding says";
+    else if (curl == CURLE_OPERATION_TIMEDOUT)
         kind = DZ_FETCH_TIMEOUT;
     else if (curl == CURLE_COULDNT_RESOLVE_HOST || curl == CURLE_COULDNT_CONNECT ||
              curl == CURLE_COULDNT_RESOLVE_PROXY || curl == CURLE_SSL_CONNECT_ERROR ||
@@ -345,7 +371,10 @@ void dz_fetch_call_heard(struct dz_fetch_call *c, CURLcode curl)
     (void)curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status);
     res->retry_after_ms = -1;
     res->requests++;
-    if (curl == CURLE_OK) {
+    if (curl == CURLE_OK && c->decoder && !dz_fetch_decoder_is_whole(c->decoder)) {
+        dz_fetch_call_fail(c, DZ_FETCH_BROKEN, "%.*s: the content ends in the middle",
+                           (int)(c->parts.host.n < 100 ? c->parts.host.n : 100), c->parts.host.p);
+    } else if (curl == CURLE_OK) {
         split_head(c);
         res->kind = DZ_FETCH_OK;
         res->status = (int)status;

@@ -349,11 +349,26 @@ static bool is_personal(dz_str name)
     return false;
 }
 
-static bool names_one(const struct dz_fetch_header *v, size_t n, dz_str vary)
+struct fields {
+    const struct dz_fetch_header *v;
+    size_t n;
+};
+
+/* A directive of a field, whichever of its lines it stands in (RFC 9110 5.3). */
+static bool says(struct fields f, dz_str name, dz_str directive, dz_str *ret_value)
+{
+    for (size_t i = 0; i < f.n; i++)
+        if (dz_str_eq_nocase(f.v[i].name, name) &&
+            dz_fetch_directive(f.v[i].value, directive, ret_value))
+            return true;
+    return false;
+}
+
+static bool names_one(struct fields asked, struct fields answer)
 {
     dz_str value;
-    for (size_t i = 0; i < n; i++)
-        if (is_personal(v[i].name) || dz_fetch_directive(vary, v[i].name, &value))
+    for (size_t i = 0; i < asked.n; i++)
+        if (is_personal(asked.v[i].name) || says(answer, DZ_S("vary"), asked.v[i].name, &value))
             return true;
     return false;
 }
@@ -361,11 +376,11 @@ static bool names_one(const struct dz_fetch_header *v, size_t n, dz_str vary)
 bool dz_fetch_is_special(const struct dz_fetch_req *r, const struct dz_fetch_header *answer,
                          size_t answer_n)
 {
-    dz_str vary = dz_fetch_find(answer, answer_n, DZ_S("vary")), value;
-    return names_one(r->headers, r->headers_n, vary) ||
-           names_one(r->policy->headers, r->policy->headers_n, vary) ||
-           dz_fetch_directive(vary, DZ_S("*"), &value) ||
-           (r->session && dz_fetch_directive(vary, DZ_S("cookie"), &value));
+    struct fields said = {answer, answer_n};
+    dz_str value;
+    return names_one((struct fields){r->headers, r->headers_n}, said) ||
+           names_one((struct fields){r->policy->headers, r->policy->headers_n}, said) ||
+           says(said, DZ_S("vary"), DZ_S("*"), &value);
 }
 
 static bool is_text(dz_str type)
@@ -387,8 +402,10 @@ static bool is_text(dz_str type)
 bool dz_fetch_may_store(const struct dz_fetch_req *r, const struct dz_fetch_res *res,
                         int64_t wall_s, int64_t *ret_fresh_s)
 {
-    dz_str control = dz_fetch_find(res->headers, res->headers_n, DZ_S("cache-control")), value;
-    if (res->status != 200 || dz_fetch_directive(control, DZ_S("no-store"), &value) ||
+    const dz_str control = DZ_S("cache-control");
+    struct fields said = {res->headers, res->headers_n};
+    dz_str value;
+    if (res->status != 200 || says(said, control, DZ_S("no-store"), &value) ||
         dz_fetch_is_special(r, res->headers, res->headers_n))
         return false;
     dz_str type = dz_fetch_find(res->headers, res->headers_n, DZ_S("content-type"));
@@ -398,9 +415,9 @@ bool dz_fetch_may_store(const struct dz_fetch_req *r, const struct dz_fetch_res 
     uint64_t n;
     int64_t expires_s, date_s = wall_s;
     dz_str expires = dz_fetch_find(res->headers, res->headers_n, DZ_S("expires"));
-    if (dz_fetch_directive(control, DZ_S("no-cache"), &value))
+    if (says(said, control, DZ_S("no-cache"), &value))
         return true;
-    if (dz_fetch_directive(control, DZ_S("max-age"), &value)) {
+    if (says(said, control, DZ_S("max-age"), &value)) {
         if (dz_str_u64(value, INT32_MAX, &n, NULL) == DZ_OK)
             *ret_fresh_s = (int64_t)n;
     } else if (expires.n > 0 && dz_time_http_parse(expires, wall_s, &expires_s, NULL) == DZ_OK) {

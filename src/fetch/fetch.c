@@ -183,7 +183,7 @@ static bool may_be_told(const struct dz_fetch_call *c)
     struct dz_url from;
     return dz_url_parse(c->entry->from, &from, NULL) == DZ_OK &&
            (dz_fetch_policy_allows(c->req.policy, from.host) ||
-            dz_fetch_policy_opens(c->req.policy, from.host, from.port));
+            dz_fetch_policy_opens(c->req.policy, &from));
 }
 
 /* True: the answer is at hand. Else c->entry is set when there is something to be validated. */
@@ -253,6 +253,7 @@ static void renew_entry(struct dz_fetch_call *c)
 
 static void free_host(struct dz_fetch_host **h)
 {
+    dz_fetch_host_done(*h);
     dz_freep(&(*h)->name);
     dz_freep(h);
 }
@@ -330,8 +331,7 @@ static bool enqueue(struct dz_fetch_call *c)
         dz_fetch_call_fail(c, DZ_FETCH_BAD_URL, "%s", err.text);
         return false;
     }
-    if (!dz_fetch_policy_allows(p, c->parts.host) &&
-        !dz_fetch_policy_opens(p, c->parts.host, c->parts.port)) {
+    if (!dz_fetch_policy_allows(p, c->parts.host) && !dz_fetch_policy_opens(p, &c->parts)) {
         dz_fetch_call_fail(c, DZ_FETCH_FORBIDDEN,
                            "host %.*s is not among those that %.*s may reach",
                            (int)(c->parts.host.n < 80 ? c->parts.host.n : 80), c->parts.host.p,
@@ -361,6 +361,7 @@ static void refuse_to_wait(struct dz_fetch_call *c, int64_t left_ms)
 static int64_t pump_host(struct dz_fetch *f, struct dz_fetch_host *h, int64_t now_ms)
 {
     int64_t again_ms = -1;
+    bool full = false;
     for (struct dz_fetch_call *c = h->first, *next; c; c = next) {
         next = c->host_next;
         int64_t paused_ms = h->paused_until_ms - now_ms;
@@ -369,7 +370,8 @@ static int64_t pump_host(struct dz_fetch *f, struct dz_fetch_host *h, int64_t no
             refuse_to_wait(c, paused_ms);
             continue;
         }
-        int64_t ms = dz_fetch_host_wait(h, c->req.policy, now_ms);
+        int64_t ms = full ? -1 : dz_fetch_host_wait(h, c->req.policy, now_ms);
+        full |= ms < 0; /* nobody overtakes one that may have fewer at a time: it would never go */
         if (ms == 0 && c->not_before_ms > now_ms)
             ms = c->not_before_ms - now_ms;
         if (ms != 0) {
@@ -584,8 +586,9 @@ void dz_fetch_start(struct dz_fetch *f, const struct dz_fetch_req *r,
         end(c);
         return;
     }
-    /* The cache's key does not hold them: what is given for a name and a password is theirs. */
-    c->may_cache = c->may_cache && !c->parts.userinfo.p;
+    /* The cache's key does not hold them: what is given for a name and a password, or for the
+     * cookies of a session, is theirs. */
+    c->may_cache = c->may_cache && !c->parts.userinfo.p && !c->req.session;
     if (look_into_cache(c)) {
         leave_line(c);
         c->host->stats.from_cache++;

@@ -39,11 +39,12 @@ struct dz_fetch_policy_spec {
     const dz_str *hosts; /* "example.org", "*.img.example.org" (any depth below), port ignored */
     size_t hosts_n;
     const dz_str *open_hosts; /* host[:port] that may be private: of an address that the settings
-                                 override */
+                                 override; without a port that of http or https */
     size_t open_hosts_n;
     bool allow_private;    /* sources.allow_private */
     uint32_t per_host;     /* requests at a time; 0: 2 */
-    double rate;           /* requests a second and host; 0: none asked */
+    double rate;           /* requests a second and host, of all that is asked for this source; 0:
+                              none asked */
     int64_t page_delay_ms; /* before each page, applied by the caller; kept here for reading */
     dz_str user_agent;     /* n = 0: the fetcher's */
     dz_str proxy;          /* n = 0: none; http://, https://, socks5h:// */
@@ -107,7 +108,7 @@ enum dz_fetch_cache {
 
 struct dz_fetch_req {
     struct dz_fetch_policy *policy;   /* ref'd while the call runs */
-    struct dz_fetch_session *session; /* cookies and connection; NULL: none */
+    struct dz_fetch_session *session; /* cookies; nothing of it is cached; NULL: none */
     dz_str method;                    /* n = 0: GET */
     dz_str url;
     const struct dz_fetch_header *headers;

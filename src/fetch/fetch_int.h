@@ -27,7 +27,8 @@ struct dz_fetch_policy {
 };
 /* Whether the host may be asked at all. `authority` is "host" or "host:port". */
 bool dz_fetch_policy_allows(const struct dz_fetch_policy *p, dz_str host);
-bool dz_fetch_policy_opens(const struct dz_fetch_policy *p, dz_str host, dz_str port);
+/* An open host without a port is open at its scheme's own one. */
+bool dz_fetch_policy_opens(const struct dz_fetch_policy *p, const struct dz_url *u);
 
 bool dz_fetch_headers_ok(const struct dz_fetch_header *v, size_t n); /* RFC 9110 5.1, 5.5 */
 /* The first field that only the requester itself may write; NULL: none. */
@@ -41,11 +42,18 @@ bool dz_fetch_is_private_text(const char *ip);
 
 /* ---- hosts (host.c) -------------------------------------------------------------------------- */
 
+struct dz_fetch_pace { /* of one source at one host */
+    struct dz_fetch_pace *next;
+    int64_t next_at_ms; /* the next one may leave then */
+    size_t source_n;
+    char source[];
+};
+
 struct dz_fetch_host { /* one "host:port" */
     struct dz_fetch_host *next;
     struct dz_fetch_call *first, **last; /* waiting, in order */
     char *name;
-    int64_t next_at_ms; /* the pace allows the next one then */
+    struct dz_fetch_pace *paces; /* those that somebody has to wait for */
     int64_t paused_until_ms;
     int64_t used_ms;
     unsigned strikes;
@@ -55,6 +63,7 @@ struct dz_fetch_host { /* one "host:port" */
 int64_t dz_fetch_host_wait(const struct dz_fetch_host *h, const struct dz_fetch_policy *p,
                            int64_t now_ms);
 void dz_fetch_host_left(struct dz_fetch_host *h, const struct dz_fetch_policy *p, int64_t now_ms);
+void dz_fetch_host_done(struct dz_fetch_host *h); /* frees what it holds but its name */
 /* An answer or a failure: counts it, and pauses the host when it asked for that, or for strike_ms
  * the first time, twice as long the next. */
 void dz_fetch_host_heard(struct dz_fetch_host *h, const struct dz_fetch_res *res, int64_t now_ms,
@@ -101,6 +110,20 @@ bool dz_fetch_is_special(const struct dz_fetch_req *r, const struct dz_fetch_hea
 bool dz_fetch_may_store(const struct dz_fetch_req *r, const struct dz_fetch_res *res,
                         int64_t wall_s, int64_t *ret_fresh_s);
 
+/* ---- content codings (decode.c) -------------------------------------------------------------- */
+
+struct dz_fetch_decoder;
+/* NULL: a coding that was not asked for. */
+struct dz_fetch_decoder *dz_fetch_decoder_new(dz_str coding);
+void dz_fetch_decoder_free(struct dz_fetch_decoder **d);
+/* Gives on what `in` unpacks to, piece by piece, until `give` says false. False: it did, or
+ * *ret_is_wrong. */
+bool dz_fetch_decode(struct dz_fetch_decoder *d, dz_str in, bool (*give)(void *arg, dz_str content),
+                     void *arg, bool *ret_is_wrong);
+bool dz_fetch_decoder_is_plain(const struct dz_fetch_decoder *d);
+/* Whether all has come: a packed body says itself where it ends. */
+bool dz_fetch_decoder_is_whole(const struct dz_fetch_decoder *d);
+
 /* ---- calls (call.c) on the fetcher (fetch.c) ------------------------------------------------- */
 
 enum dz_fetch_state { FETCH_WAITING, FETCH_RUNNING, FETCH_ENDED };
@@ -136,7 +159,9 @@ struct dz_fetch_call {
     size_t whole_n;
     struct dz_fetch_header *headers;
     size_t headers_n;
-    bool too_large, headers_too_large;
+    struct dz_fetch_decoder *decoder; /* from the first byte of the content on */
+    uint64_t wire_n;                  /* bytes of the content as they came */
+    bool too_large, headers_too_large, wrong_coding;
     char words[CURL_ERROR_SIZE];
     struct dz_fetch_res res;
 };

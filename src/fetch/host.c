@@ -54,23 +54,65 @@ int64_t dz_fetch_retry_after(const struct dz_fetch_header *v, size_t n, int64_t 
     return -1;
 }
 
+/* What a source may ask a host in is its own; pauses and how many at a time are the host's. NULL:
+ * nobody has to wait. */
+static struct dz_fetch_pace *find_pace(const struct dz_fetch_host *h,
+                                       const struct dz_fetch_policy *p)
+{
+    struct dz_fetch_pace *at = h->paces;
+    while (at && !dz_str_eq((dz_str){at->source, at->source_n}, p->source))
+        at = at->next;
+    return at;
+}
+
 int64_t dz_fetch_host_wait(const struct dz_fetch_host *h, const struct dz_fetch_policy *p,
                            int64_t now_ms)
 {
     if (h->stats.running >= p->per_host)
         return -1;
-    int64_t at = h->paused_until_ms > h->next_at_ms ? h->paused_until_ms : h->next_at_ms;
+    const struct dz_fetch_pace *pace = find_pace(h, p);
+    int64_t at =
+        pace && pace->next_at_ms > h->paused_until_ms ? pace->next_at_ms : h->paused_until_ms;
     return at > now_ms ? at - now_ms : 0;
+}
+
+/* Those that are over are forgotten, so that there are few. */
+static void forget_paces(struct dz_fetch_host *h, int64_t now_ms)
+{
+    for (struct dz_fetch_pace **at = &h->paces; *at;) {
+        struct dz_fetch_pace *pace = *at;
+        if (pace->next_at_ms > now_ms) {
+            at = &pace->next;
+            continue;
+        }
+        *at = pace->next;
+        dz_freep(&pace);
+    }
+}
+
+void dz_fetch_host_done(struct dz_fetch_host *h)
+{
+    forget_paces(h, INT64_MAX);
 }
 
 void dz_fetch_host_left(struct dz_fetch_host *h, const struct dz_fetch_policy *p, int64_t now_ms)
 {
     h->stats.running++;
     h->stats.requests++;
-    if (p->rate > 0) {
-        int64_t from = h->next_at_ms > now_ms ? h->next_at_ms : now_ms;
-        h->next_at_ms = from + (int64_t)(1000 / p->rate);
+    forget_paces(h, now_ms);
+    if (p->rate <= 0)
+        return;
+    struct dz_fetch_pace *pace = find_pace(h, p);
+    if (!pace) {
+        pace = dz_alloc(sizeof(*pace) + p->source.n);
+        pace->next_at_ms = now_ms;
+        pace->source_n = p->source.n;
+        if (p->source.n > 0)
+            memcpy(pace->source, p->source.p, p->source.n);
+        pace->next = h->paces;
+        h->paces = pace;
     }
+    pace->next_at_ms += (int64_t)(1000 / p->rate);
 }
 
 /* 1 s, 2 s, 4 s …, each between half and the whole of it, so that many crawlers do not come back

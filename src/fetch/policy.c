@@ -150,13 +150,13 @@ void dz_fetch_policy_unref(struct dz_fetch_policy **p)
     dz_freep(&gone);
 }
 
-bool dz_fetch_policy_opens(const struct dz_fetch_policy *p, dz_str host, dz_str port)
+bool dz_fetch_policy_opens(const struct dz_fetch_policy *p, const struct dz_url *u)
 {
+    dz_str own = u->scheme.n == 5 ? DZ_S("443") : DZ_S("80"), port = u->port.n > 0 ? u->port : own;
     for (size_t i = 0; i < p->open_hosts_n; i++) {
         dz_str name = p->open_hosts[i], wanted = dz_str_without_port(name);
-        bool any_port = wanted.n == name.n;
-        if (dz_url_host_matches(host, wanted) &&
-            (any_port || dz_str_eq(dz_str_sub(name, wanted.n + 1, name.n), port)))
+        dz_str open = wanted.n < name.n ? dz_str_sub(name, wanted.n + 1, name.n) : own;
+        if (dz_url_host_matches(u->host, wanted) && dz_str_eq(open, port))
             return true;
     }
     return false;
@@ -175,7 +175,10 @@ bool dz_fetch_policy_reaches(const struct dz_fetch_policy *p, dz_str authority)
     dz_str host = dz_str_without_port(authority);
     dz_str port =
         host.n < authority.n ? dz_str_sub(authority, host.n + 1, authority.n) : (dz_str){NULL, 0};
-    return dz_fetch_policy_allows(p, host) || dz_fetch_policy_opens(p, host, port);
+    struct dz_url plain = {.scheme = DZ_S("http"), .host = host, .port = port},
+                  secure = {.scheme = DZ_S("https"), .host = host, .port = port};
+    return dz_fetch_policy_allows(p, host) || dz_fetch_policy_opens(p, &plain) ||
+           dz_fetch_policy_opens(p, &secure);
 }
 
 enum dz_code dz_fetch_rate(dz_str text, double *ret_per_second, struct dz_err *err)

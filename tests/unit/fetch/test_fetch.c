@@ -5,11 +5,13 @@
 #include "fetch/fetch.h"
 
 #include <arpa/inet.h>
+#include <brotli/encode.h>
 #include <ftw.h>
 #include <pthread.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <zlib.h>
+#include <zstd.h>
 
 static struct {
     struct dz_loop *loop;
@@ -49,6 +51,11 @@ static const struct {
     {"/to-tagged", "HTTP/1.1 302 Found\r\nLocation: /tagged\r\nContent-Length: 0\r\n\r\n"},
     {"/picture", OK("3\r\nContent-Type: image/png\r\nCache-Control: max-age=60\r\n\r\npng")},
     {"/by-name", OK("5\r\nVary: X-Who\r\nCache-Control: max-age=60\r\n\r\nnamed")},
+    {"/by-two", OK("5\r\nVary: X-Other\r\nVary: X-Who\r\nCache-Control: max-age=60\r\n\r\nnamed")},
+    {"/in-two-lines", OK("5\r\nCache-Control: max-age=60\r\nCache-Control: no-store\r\n\r\nnever")},
+    {"/age-behind", OK("5\r\nCache-Control: public\r\nCache-Control: max-age=60\r\n\r\nfresh")},
+    {"/odd-coding", OK("5\r\nContent-Encoding: rot13\r\n\r\nhello")},
+    {"/plain-coding", OK("5\r\nContent-Encoding: identity\r\n\r\nhello")},
     {"/long", OK("5\r\n\r\nhello and more than was said")},
     {"/chunk-cut", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n9\r\nhal"},
     {"/chunk-bad", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n"},
@@ -79,6 +86,38 @@ static void send_packed(int fd, size_t n)
     free(packed);
 }
 
+/* Ten thousand bytes that do not pack to nothing, in a coding; "gzip", "br" or "zstd", then how
+ * many bytes are left out at the end, though the length fits. */
+static void send_coded(int fd, const char *coding, size_t less)
+{
+    static uint8_t plain[10000], packed[20000];
+    size_t n = sizeof(packed);
+    char head[200];
+    for (size_t i = 0; i < sizeof(plain); i++)
+        plain[i] = (uint8_t)("hello"[i % 5] + (i * i / 7919) % 3);
+    if (coding[0] == 'g') {
+        z_stream z = {.next_in = plain, .avail_in = sizeof(plain), .next_out = packed};
+        z.avail_out = sizeof(packed);
+        assert_int_equal(deflateInit2(&z, 9, Z_DEFLATED, 31, 8, Z_DEFAULT_STRATEGY), Z_OK);
+        assert_int_equal(deflate(&z, Z_FINISH), Z_STREAM_END);
+        n = z.total_out;
+        deflateEnd(&z);
+    } else if (coding[0] == 'b') {
+        assert_true(
+            BrotliEncoderCompress(5, 22, BROTLI_MODE_GENERIC, sizeof(plain), plain, &n, packed));
+    } else {
+        n = ZSTD_compress(packed, n, plain, sizeof(plain), 3);
+        assert_false(ZSTD_isError(n));
+    }
+    n -= less < n ? less : n;
+    snprintf(head, sizeof(head),
+             "HTTP/1.1 200 OK\r\nContent-Encoding: %.*s\r\nContent-Length: %zu\r\n\r\n",
+             (int)strcspn(coding, "/"), coding, n);
+    (void)!send(fd, head, strlen(head), MSG_NOSIGNAL);
+    for (size_t at = 0, part = 1; at < n; at += part, part = part * 3 + 1)
+        (void)!send(fd, packed + at, part < n - at ? part : n - at, MSG_NOSIGNAL);
+}
+
 /* True: it was one of the answers that are no fixed text. */
 static bool answer_oddly(int fd, const char *path)
 {
@@ -87,6 +126,9 @@ static bool answer_oddly(int fd, const char *path)
         send_packed(fd, (size_t)64 * 1024 * 1024);
     } else if (strncmp(path, " /packed ", 9) == 0) {
         send_packed(fd, 1000);
+    } else if (strncmp(path, " /coded/", 8) == 0) {
+        const char *less = strchr(path + 8, '/');
+        send_coded(fd, path + 8, less ? strtoul(less + 1, NULL, 10) : 0);
     } else if (strncmp(path, " /silent ", 9) == 0) {
         while (recv(fd, block, sizeof(block), 0) > 0) {
         }
@@ -172,6 +214,7 @@ struct outcome {
     bool from_cache, revalidated;
     unsigned requests;
     int64_t retry_after_ms;
+    size_t body_n;
     char text[256], body[64], url[256], header[64];
 };
 
@@ -187,6 +230,7 @@ static void on_done(void *arg, struct dz_fetch_res *res)
     o->retry_after_ms = res->retry_after_ms;
     snprintf(o->text, sizeof(o->text), "%s", res->kind ? res->err.text : "");
     snprintf(o->url, sizeof(o->url), "%.*s", (int)res->url.n, res->url.p);
+    o->body_n = res->body ? res->body->n : 0;
     if (res->body)
         snprintf(o->body, sizeof(o->body), "%.*s", (int)res->body->n, res->body->p);
     for (size_t i = 0; i < res->headers_n; i++)
@@ -381,6 +425,39 @@ static void names_what_is_broken(void **state)
     assert_int_equal(o.kind, DZ_FETCH_TOO_LARGE);
     o = ask_with((struct dz_fetch_req){.body_max = 4}, "/plain");
     assert_int_equal(o.kind, DZ_FETCH_TOO_LARGE);
+}
+
+/* Half of a packed body whose length fits is no answer either. */
+static void unpacks(void **state)
+{
+    (void)state;
+    static const char *const codings[] = {"gzip", "br", "zstd"};
+    for (size_t i = 0; i < DZ_LEN(codings); i++) {
+        char path[64];
+        for (unsigned less = 0; less < 1000; less = less * 5 + 1) {
+            snprintf(path, sizeof(path), "/coded/%s/%u", codings[i], less);
+            struct outcome o = ask(path);
+            if (less == 0) {
+                assert_int_equal(o.kind, DZ_FETCH_OK);
+                assert_memory_equal(o.body, "hello", 5);
+                assert_int_equal(o.body_n, 10000);
+            } else {
+                assert_int_equal(o.kind, DZ_FETCH_BROKEN);
+                assert_non_null(strstr(o.text, "127.0.0.1: the content ends in the middle"));
+            }
+        }
+    }
+    struct outcome o = ask("/odd-coding");
+    assert_int_equal(o.kind, DZ_FETCH_BROKEN);
+    assert_non_null(strstr(o.text, "Content-Encoding"));
+    assert_string_equal(ask("/plain-coding").body, "hello");
+    o = ask_with((struct dz_fetch_req){.body_max = 9999}, "/coded/zstd/0");
+    assert_int_equal(o.kind, DZ_FETCH_TOO_LARGE);
+    o = ask_with((struct dz_fetch_req){.body_max = 10000}, "/coded/br/0");
+    assert_int_equal(o.kind, DZ_FETCH_OK);
+    o = ask_with((struct dz_fetch_req){.method = DZ_S("HEAD")}, "/no-gzip");
+    assert_int_equal(o.kind, DZ_FETCH_OK);
+    assert_non_null(strstr(rig.last, "Accept-Encoding: gzip, br, zstd\r\n"));
 }
 
 static void names_more_that_is_broken(void **state)
@@ -588,6 +665,14 @@ static void keeps_what_it_may(void **state)
     assert_true(ask_with(fresh_only, "/by-name").from_cache);
     assert_false(ask_with(with_name, "/by-name").from_cache);
 
+    (void)ask_with(fresh_only, "/by-two"); /* all lines of a field are one */
+    assert_true(ask_with(fresh_only, "/by-two").from_cache);
+    assert_false(ask_with(with_name, "/by-two").from_cache);
+    (void)ask_with(fresh_only, "/in-two-lines");
+    assert_false(ask_with(fresh_only, "/in-two-lines").from_cache);
+    (void)ask_with(fresh_only, "/age-behind");
+    assert_true(ask_with(fresh_only, "/age-behind").from_cache);
+
     struct dz_fetch_req text_only = fresh_only;
     text_only.keep_text_only = true;
     (void)ask_with(text_only, "/picture");
@@ -690,6 +775,21 @@ static void keeps_a_head_of_many_fields(void **state)
     assert_string_equal(o.body, "ok");
 }
 
+/* What somebody with cookies was told is nobody else's, nor is he told what others were. */
+static void sessions_share_no_answers(void **state)
+{
+    (void)state;
+    struct dz_fetch_session *s = dz_fetch_session_new(rig.fetch);
+    struct dz_fetch_req inside = {.session = s, .cache = DZ_FETCH_FRESH, .fresh_ms = 60000};
+    struct dz_fetch_req outside = {.cache = DZ_FETCH_FRESH, .fresh_ms = 60000};
+    (void)ask_with(inside, "/cookie");
+    (void)ask_with(inside, "/plain");
+    assert_false(ask_with(outside, "/plain").from_cache);
+    assert_true(ask_with(outside, "/plain").from_cache);
+    assert_false(ask_with(inside, "/plain").from_cache);
+    dz_fetch_session_unref(&s);
+}
+
 static void sessions_keep_cookies(void **state)
 {
     (void)state;
@@ -759,6 +859,42 @@ static void keeps_the_pace(void **state)
     assert_true(dz_mono_ns() - from_ns >= 190 * 1000000LL); /* four pauses of 50 ms */
 }
 
+/* A source that may ask once an hour makes no other one wait, and its next call waits for all of
+ * its policies, as after a reload. */
+static void paces_sources_apart(void **state)
+{
+    (void)state;
+    dz_str hosts[] = {DZ_S("127.0.0.1")}, open[] = {dz_str_of(rig.base + 7)};
+    struct dz_fetch_policy_spec s = {.source = DZ_S("slow"),
+                                     .hosts = hosts,
+                                     .hosts_n = 1,
+                                     .open_hosts = open,
+                                     .open_hosts_n = 1,
+                                     .rate = 1.0 / 3600};
+    DZ_AUTO(dz_fetch_policy_unref)
+    struct dz_fetch_policy *slow = NULL,
+                           *again = NULL, *quick = NULL;
+    must(dz_fetch_policy_new(&s, &slow, err));
+    must(dz_fetch_policy_new(&s, &again, err));
+    s.source = DZ_S("quick");
+    s.rate = 1000;
+    must(dz_fetch_policy_new(&s, &quick, err));
+    char url[128];
+    struct outcome late = {0};
+    struct dz_fetch_call *call;
+    snprintf(url, sizeof(url), "%s/plain", rig.base);
+    assert_int_equal(ask_with((struct dz_fetch_req){.policy = slow}, "/plain").status, 200);
+    struct dz_fetch_req r = {.policy = again, .url = dz_str_of(url), .done = on_done, .arg = &late};
+    dz_fetch_start(rig.fetch, &r, &call);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(ask_with((struct dz_fetch_req){.policy = quick}, "/plain").status, 200);
+    assert_int_equal(late.calls, 0);
+    dz_fetch_cancel(call);
+    while (!late.calls)
+        dz_loop_turn(rig.loop, -1);
+    assert_int_equal(late.kind, DZ_FETCH_CANCELLED);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup(name, fresh)
@@ -768,6 +904,7 @@ int main(void)
         CASE(follows_redirects_within_limits),
         CASE(names_what_is_broken),
         CASE(names_more_that_is_broken),
+        CASE(unpacks),
         CASE(follows_no_redirect_to_a_private_address),
         CASE(writes_some_fields_alone),
         CASE(leaves_a_busy_host_alone),
@@ -780,8 +917,10 @@ int main(void)
         CASE(tells_only_what_others_may_hear),
         CASE(keeps_a_head_of_many_fields),
         CASE(sessions_keep_cookies),
+        CASE(sessions_share_no_answers),
         CASE(cancels),
         CASE(keeps_the_pace),
+        CASE(paces_sources_apart),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

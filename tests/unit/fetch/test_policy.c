@@ -100,6 +100,13 @@ static void refuses_bad_policies(void **state)
     assert_null(p);
 }
 
+static bool opens(const struct dz_fetch_policy *p, const char *address)
+{
+    struct dz_url u;
+    must(dz_url_parse(dz_str_of(address), &u, err));
+    return dz_fetch_policy_opens(p, &u);
+}
+
 static void opens_overridden_hosts(void **state)
 {
     (void)state;
@@ -109,10 +116,16 @@ static void opens_overridden_hosts(void **state)
         .hosts = hosts, .hosts_n = 2, .open_hosts = open, .open_hosts_n = 2};
     DZ_AUTO(dz_fetch_policy_unref) struct dz_fetch_policy *p = NULL;
     assert_int_equal(dz_fetch_policy_new(&s, &p, NULL), DZ_OK);
-    assert_true(dz_fetch_policy_opens(p, DZ_S("127.0.0.1"), DZ_S("8000")));
-    assert_false(dz_fetch_policy_opens(p, DZ_S("127.0.0.1"), DZ_S("8001")));
-    assert_false(dz_fetch_policy_opens(p, DZ_S("127.0.0.1"), (dz_str){0}));
-    assert_true(dz_fetch_policy_opens(p, DZ_S("[::1]"), DZ_S("1")));
+    assert_true(opens(p, "http://127.0.0.1:8000/"));
+    assert_false(opens(p, "http://127.0.0.1:8001/"));
+    assert_false(opens(p, "http://127.0.0.1/"));
+    assert_true(opens(p, "http://[::1]/"));
+    assert_true(opens(p, "https://[::1]:443/"));
+    assert_false(opens(p, "https://[::1]:80/"));
+    assert_false(opens(p, "http://[::1]:1/"));
+    assert_true(dz_fetch_policy_reaches(p, DZ_S("[::1]:443")));
+    assert_true(dz_fetch_policy_reaches(p, DZ_S("127.0.0.1:8000")));
+    assert_false(dz_fetch_policy_reaches(p, DZ_S("[::1]:8000")));
     assert_true(dz_fetch_policy_allows(p, DZ_S("Example.org")));
     assert_true(dz_fetch_policy_allows(p, DZ_S("i.example.net")));
     assert_false(dz_fetch_policy_allows(p, DZ_S("127.0.0.1")));
@@ -185,6 +198,7 @@ static void paces_and_pauses(void **state)
     assert_in_range(dz_fetch_host_wait(&h, p, now_ms), 500, 1000);
     assert_int_equal(h.stats.by_status[5], 12);
     assert_int_equal(h.stats.errors, 15);
+    dz_fetch_host_done(&h);
 }
 
 int main(void)
