@@ -9,11 +9,11 @@
 
 #include <jansson.h>
 
-void download_args_read(dz_str args, struct dz_arena *a, struct download_args *ret_args)
+void download_facts_read(dz_str args, struct dz_arena *a, struct download_facts *ret_args)
 {
     json_t *v = args.n > 0 ? json_loadb(args.p, args.n, 0, NULL) : NULL;
     const json_t *file = json_object_get(v, "file"), *pages = json_object_get(v, "pages");
-    *ret_args = (struct download_args){.pages = -1};
+    *ret_args = (struct download_facts){.pages = -1};
     if (json_is_string(file))
         ret_args->file =
             dz_arena_str(a, (dz_str){json_string_value(file), json_string_length(file)});
@@ -62,7 +62,7 @@ static void put_time(struct dz_json *j, const char *key, int64_t at_ms)
 }
 
 void download_state_put_with(struct dz_json *j, const struct dz_job_rec *job,
-                             const struct download_args *args)
+                             const struct download_facts *args)
 {
     bool over = job->state != DZ_JOB_QUEUED && job->state != DZ_JOB_RUNNING;
     dz_json_object(j);
@@ -85,8 +85,8 @@ void download_state_put_with(struct dz_json *j, const struct dz_job_rec *job,
 void download_state_put(struct dz_json *j, const struct dz_job_rec *job)
 {
     struct dz_arena *a = dz_arena_new(DZ_MIB);
-    struct download_args args;
-    download_args_read(job->args, a, &args);
+    struct download_facts args;
+    download_facts_read(job->args, a, &args);
     download_state_put_with(j, job, &args);
     dz_arena_free(&a);
 }

@@ -60,14 +60,14 @@ void handle_api_events(struct dz_http_req *r); /* events.c */
 
 /* ---- states of downloads (download_state.c) -------------------------------------------------- */
 
-struct download_args {
+struct download_facts {
     dz_str file;   /* the name it gets, without extension */
     int64_t pages; /* -1: not known */
 };
 /* The texts go to the arena. */
-void download_args_read(dz_str args, struct dz_arena *a, struct download_args *ret_args);
+void download_facts_read(dz_str args, struct dz_arena *a, struct download_facts *ret_args);
 const char *download_state_name(const struct dz_job_rec *j); /* "QUEUED" …; static */
 void download_state_put_with(struct dz_json *j, const struct dz_job_rec *job,
-                             const struct download_args *args);
+                             const struct download_facts *args);
 /* The state object of contracts/nagato.md 4.1; reads the arguments of the row as well. */
 void download_state_put(struct dz_json *j, const struct dz_job_rec *job);
