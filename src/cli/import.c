@@ -1,11 +1,13 @@
 /*
- * import: folders, archives and the files of the komizip service into the library.
+ * import: folders, archives and what other services leave behind into the library.
  *
  * In: paths and options. Out: a library that holds them, a line of progress, words about what could
  * not be used, and a summary. The library does the work on this thread and tells it event by event.
  * SIGINT and SIGTERM only set a flag that the library looks at after each page; a second one ends
  * the process at once, which loses nothing either. A running server is told after chapters, at
  * most five times a second, and at the end, so that readers see them now and not at its next look.
+ * Odd: settings of nagato go to stdout alone, to be sent to a file; the summary then stands on
+ * stderr.
  */
 #include <errno.h>
 #include <signal.h>
@@ -18,6 +20,7 @@
 #define JSON_BYTES_MAX (16 * DZ_MIB)
 #define JSON_NOTES_MAX 10000u
 #define NAME_BYTES_MAX (64 * DZ_KIB)
+#define SETTINGS_BYTES_MAX (16 * DZ_MIB)
 #define TELL_EVERY_NS (200 * (int64_t)1000000)
 
 enum { OPT_SERIES, OPT_SHELF, OPT_JSON, OPT_QUIET };
@@ -34,14 +37,33 @@ struct note { /* kept for --json */
     char *path, *entry, *text;
 };
 
+enum form { FORM_PATHS, FORM_KOMIZIP, FORM_NAGATO };
+
 struct run {
     const struct dz_args *args;
+    enum form form;
     struct dz_progress progress;
     const char *data_dir;
     int64_t told_ns; /* when a server was told last; 0: not yet */
     bool quiet, json;
     struct note *notes;
     size_t notes_n, notes_cap;
+    struct dz_buf settings; /* lines for dozo.yaml */
+};
+
+struct figure {
+    const char *key;
+    uint64_t n;
+};
+
+/* What an import of any form came to. */
+struct outcome {
+    struct dz_import_result library;
+    struct dz_nagato_result nagato;
+    uint64_t errors;
+    int64_t spent_ms;
+    enum dz_code code;
+    struct dz_err err;
 };
 
 static atomic_bool stop;
@@ -145,27 +167,30 @@ static void on_event(void *arg, const struct dz_import_event *e)
 
 /* ---- result ---------------------------------------------------------------------------------- */
 
-static void put_summary(struct dz_buf *b, const struct dz_import_result *res, int64_t spent_ms)
+/* " (12 new, 3 unchanged)"; nothing when all are 0. */
+static void put_parts(struct dz_buf *b, const struct figure *v, size_t n)
 {
-    uint64_t chapters = res->chapters_new + res->chapters_changed + res->chapters_same;
-    dz_count_put(b, chapters, "chapter", "chapters");
-    const struct {
-        uint64_t n;
-        const char *what;
-    } parts[] = {{res->chapters_new, "new"},
-                 {res->chapters_changed, "changed"},
-                 {res->chapters_same, "unchanged"}};
     bool first = true;
-    for (size_t i = 0; i < DZ_LEN(parts); i++) {
-        if (parts[i].n == 0)
+    for (size_t i = 0; i < n; i++) {
+        if (v[i].n == 0)
             continue;
         dz_buf_put(b, first ? DZ_S(" (") : DZ_S(", "));
-        dz_buf_put_u64(b, parts[i].n);
-        dz_buf_putf(b, " %s", parts[i].what);
+        dz_buf_put_u64(b, v[i].n);
+        dz_buf_putf(b, " %s", v[i].key);
         first = false;
     }
     if (!first)
         dz_buf_putc(b, ')');
+}
+
+static void put_library(struct dz_buf *b, const struct dz_import_result *res)
+{
+    uint64_t chapters = res->chapters_new + res->chapters_changed + res->chapters_same;
+    dz_count_put(b, chapters, "chapter", "chapters");
+    const struct figure parts[] = {{"new", res->chapters_new},
+                                   {"changed", res->chapters_changed},
+                                   {"unchanged", res->chapters_same}};
+    put_parts(b, parts, DZ_LEN(parts));
     /* What was stored; silent when all was there already. */
     if (res->pages + res->assets + res->bytes > 0 || chapters != res->chapters_same) {
         dz_buf_put(b, DZ_S(", "));
@@ -177,16 +202,37 @@ static void put_summary(struct dz_buf *b, const struct dz_import_result *res, in
         }
         dz_bytes_put(b, res->bytes);
     }
-    dz_buf_putf(b, " in %.1f s", (double)spent_ms / 1000);
-    if (res->errors > 0) {
+}
+
+static void put_nagato(struct dz_buf *b, const struct dz_nagato_result *res)
+{
+    const struct figure marks[] = {{"new", res->marks_new},
+                                   {"unchanged", res->marks_same},
+                                   {"kept as they are here", res->marks_kept}};
+    const struct figure favourites[] = {{"new", res->favourites_new},
+                                        {"unchanged", res->favourites_same}};
+    dz_count_put(b, res->marks_new + res->marks_same + res->marks_kept, "mark", "marks");
+    put_parts(b, marks, DZ_LEN(marks));
+    dz_buf_put(b, DZ_S(", "));
+    dz_count_put(b, res->favourites_new + res->favourites_same, "favourite", "favourites");
+    put_parts(b, favourites, DZ_LEN(favourites));
+}
+
+static void put_summary(struct dz_buf *b, const struct run *r, const struct outcome *o)
+{
+    if (r->form == FORM_NAGATO)
+        put_nagato(b, &o->nagato);
+    else
+        put_library(b, &o->library);
+    dz_buf_putf(b, " in %.1f s", (double)o->spent_ms / 1000);
+    if (o->errors > 0) {
         dz_buf_put(b, DZ_S("; "));
-        dz_count_put(b, res->errors, "error", "errors");
+        dz_count_put(b, o->errors, "error", "errors");
     }
-    if (res->warnings > 0) {
+    if (o->library.warnings > 0) {
         dz_buf_put(b, DZ_S("; "));
-        dz_count_put(b, res->warnings, "warning", "warnings");
+        dz_count_put(b, o->library.warnings, "warning", "warnings");
     }
-    dz_buf_putc(b, '\n');
 }
 
 static void put_notes(struct dz_json *j, const struct run *r, const char *key, int kind)
@@ -211,13 +257,11 @@ static void put_notes(struct dz_json *j, const struct run *r, const char *key, i
     dz_json_end(j);
 }
 
-static void put_json(struct dz_buf *b, const struct run *r, const struct dz_import_result *res,
-                     int64_t spent_ms, enum dz_code code, const struct dz_err *err)
+static void put_figures(struct dz_json *j, const struct run *r, const struct outcome *o)
 {
-    const struct {
-        const char *key;
-        uint64_t n;
-    } figures[] = {
+    const struct dz_import_result *res = &o->library;
+    const struct dz_nagato_result *g = &o->nagato;
+    const struct figure library[] = {
         {"series", res->series},
         {"chapters_new", res->chapters_new},
         {"chapters_changed", res->chapters_changed},
@@ -226,21 +270,40 @@ static void put_json(struct dz_buf *b, const struct run *r, const struct dz_impo
         {"assets", res->assets},
         {"bytes", res->bytes},
         {"warnings", res->warnings},
-        {"errors", res->errors},
-        {"duration_ms", (uint64_t)spent_ms},
     };
+    const struct figure nagato[] = {
+        {"marks_new", g->marks_new},
+        {"marks_unchanged", g->marks_same},
+        {"marks_kept", g->marks_kept},
+        {"favourites_new", g->favourites_new},
+        {"favourites_unchanged", g->favourites_same},
+    };
+    const struct figure both[] = {{"errors", o->errors}, {"duration_ms", (uint64_t)o->spent_ms}};
+    bool is_nagato = r->form == FORM_NAGATO;
+    const struct figure *v = is_nagato ? nagato : library;
+    size_t n = is_nagato ? DZ_LEN(nagato) : DZ_LEN(library);
+    for (size_t i = 0; i < n + DZ_LEN(both); i++) {
+        const struct figure *figure = i < n ? &v[i] : &both[i - n];
+        dz_json_key(j, dz_str_of(figure->key));
+        dz_json_int(j, (int64_t)figure->n);
+    }
+}
+
+static void put_json(struct dz_buf *b, const struct run *r, const struct outcome *o)
+{
     struct dz_json j;
     dz_json_init(&j, b, DZ_JSON_INDENT4, false);
     dz_json_object(&j);
     dz_json_key(&j, DZ_S("ok"));
-    dz_json_bool(&j, code == DZ_OK && res->errors == 0);
-    for (size_t i = 0; i < DZ_LEN(figures); i++) {
-        dz_json_key(&j, dz_str_of(figures[i].key));
-        dz_json_int(&j, (int64_t)figures[i].n);
-    }
-    if (code != DZ_OK) {
+    dz_json_bool(&j, o->code == DZ_OK && o->errors == 0);
+    put_figures(&j, r, o);
+    if (o->code != DZ_OK) {
         dz_json_key(&j, DZ_S("failure"));
-        dz_json_str(&j, dz_str_of(err->text));
+        dz_json_str(&j, dz_str_of(o->err.text));
+    }
+    if (r->settings.n > 0) {
+        dz_json_key(&j, DZ_S("settings"));
+        dz_json_str(&j, dz_buf_str(&r->settings));
     }
     put_notes(&j, r, "error_list", NOTE_ERROR);
     put_notes(&j, r, "warning_list", NOTE_WARNING);
@@ -248,28 +311,37 @@ static void put_json(struct dz_buf *b, const struct run *r, const struct dz_impo
     dz_buf_putc(b, '\n');
 }
 
-static void finish(struct run *r, const struct dz_import_result *res, int64_t spent_ms,
-                   enum dz_code code, const struct dz_err *err)
+static void finish(struct run *r, const struct outcome *o)
 {
     dz_progress_clear(&r->progress);
-    if (code == DZ_CANCELLED)
-        dz_say(&dz_cmd_import,
-               "stopped; finished chapters are kept, the same command goes on from here");
-    else if (code != DZ_OK)
-        dz_say(&dz_cmd_import, "%s", err->text);
+    if (o->code == DZ_CANCELLED)
+        dz_say(&dz_cmd_import, "%s",
+               r->form == FORM_NAGATO
+                   ? "stopped; what was taken is kept, the same command goes on from here"
+                   : "stopped; finished chapters are kept, the same command goes on from here");
+    else if (o->code != DZ_OK)
+        dz_say(&dz_cmd_import, "%s", o->err.text);
     struct dz_buf out DZ_AUTO(dz_buf_done);
-    dz_buf_init(&out, JSON_BYTES_MAX);
+    dz_buf_init(&out, JSON_BYTES_MAX + SETTINGS_BYTES_MAX);
+    bool summary = !r->json && !r->quiet && o->code == DZ_OK;
     if (r->json)
-        put_json(&out, r, res, spent_ms, code, err);
-    else if (!r->quiet && code == DZ_OK)
-        put_summary(&out, res, spent_ms);
+        put_json(&out, r, o);
+    else if (summary)
+        put_summary(&out, r, o);
+    if (summary && r->settings.n > 0) {
+        dz_say(&dz_cmd_import, "%s", dz_buf_cstr(&out));
+        dz_buf_clear(&out);
+    } else if (summary) {
+        dz_buf_putc(&out, '\n');
+    }
+    if (!r->json)
+        dz_buf_put(&out, dz_buf_str(&r->settings));
     dz_print(&out);
 }
 
 /* ---- the command ----------------------------------------------------------------------------- */
 
-static enum dz_code import(struct run *r, struct dz_library *l, struct dz_import_result *ret_result,
-                           struct dz_err *err)
+static void import(struct run *r, struct dz_library *l, struct outcome *out)
 {
     const struct dz_args *a = r->args;
     struct dz_import_options o = {
@@ -279,29 +351,52 @@ static enum dz_code import(struct run *r, struct dz_library *l, struct dz_import
         .arg = r,
         .stop = &stop,
     };
-    if (strcmp(a->operands[0], "komizip") == 0)
-        return dz_library_import_komizip(l, a->operands[1], a->operands[2], &o, ret_result, err);
-    return dz_library_import(l, a->operands, a->operands_n, &o, ret_result, err);
+    if (r->form == FORM_NAGATO) {
+        out->code = dz_library_import_nagato(l, a->operands[1], &o, &out->nagato, &out->err);
+        out->errors = out->nagato.errors;
+        return;
+    }
+    struct dz_import_result *result = &out->library;
+    if (r->form == FORM_KOMIZIP)
+        out->code =
+            dz_library_import_komizip(l, a->operands[1], a->operands[2], &o, result, &out->err);
+    else
+        out->code = dz_library_import(l, a->operands, a->operands_n, &o, result, &out->err);
+    out->errors = result->errors;
+    if (result->chapters_new + result->chapters_changed + result->assets + result->series > 0)
+        dz_bus_tell_changed(r->data_dir);
 }
 
 static int import_with(struct run *r, struct dz_conf *conf)
 {
     DZ_AUTO(dz_library_close) struct dz_library *l = NULL;
-    struct dz_err err = {0};
-    if (dz_library_open(conf, &l, &err) != DZ_OK) {
-        dz_say(&dz_cmd_import, "%s", err.text);
+    struct outcome o = {0};
+    /* First, so that nothing is stored when the other file cannot be read. */
+    if (r->form == FORM_NAGATO && r->args->operands_n == 3)
+        o.code = dz_library_nagato_settings(r->args->operands[2], &r->settings, &o.err);
+    if (o.code == DZ_OK)
+        o.code = dz_library_open(conf, &l, &o.err);
+    if (o.code != DZ_OK) {
+        dz_say(&dz_cmd_import, "%s", o.err.text);
         return DZ_EXIT_FAILED;
     }
     catch_signals();
     r->data_dir = conf->data_dir;
-    dz_progress_begin(&r->progress, true, r->quiet);
+    dz_progress_begin(&r->progress, true, r->quiet || r->form == FORM_NAGATO);
     int64_t begin_ns = dz_mono_ns();
-    struct dz_import_result result = {0};
-    enum dz_code code = import(r, l, &result, &err);
-    if (result.chapters_new + result.chapters_changed + result.assets + result.series > 0)
-        dz_bus_tell_changed(conf->data_dir);
-    finish(r, &result, (dz_mono_ns() - begin_ns) / 1000000, code, &err);
-    return code == DZ_OK && result.errors == 0 ? DZ_EXIT_OK : DZ_EXIT_FAILED;
+    import(r, l, &o);
+    o.spent_ms = (dz_mono_ns() - begin_ns) / 1000000;
+    finish(r, &o);
+    return o.code == DZ_OK && o.errors == 0 ? DZ_EXIT_OK : DZ_EXIT_FAILED;
+}
+
+static enum form form_of(const struct dz_args *a)
+{
+    if (a->operands_n > 0 && strcmp(a->operands[0], "komizip") == 0)
+        return FORM_KOMIZIP;
+    if (a->operands_n > 0 && strcmp(a->operands[0], "nagato") == 0)
+        return FORM_NAGATO;
+    return FORM_PATHS;
 }
 
 /* DZ_EXIT_OK, or what is wrong with the use was said. */
@@ -316,7 +411,14 @@ static int check_use(const struct dz_args *a)
     if (shelf && !dz_conf_is_shelf_name(dz_str_of(shelf)))
         return dz_usage_error(&dz_cmd_import,
                               "--shelf \"%.100s\": a name is " DZ_CONF_SHELF_NAME_WORDS, shelf);
-    if (strcmp(a->operands[0], "komizip") != 0)
+    enum form form = form_of(a);
+    if (form == FORM_NAGATO && (a->operands_n < 2 || a->operands_n > 3))
+        return dz_usage_error(
+            &dz_cmd_import,
+            "nagato needs NAGATO_DB and takes CONF_JSON (a folder of that name: ./nagato)");
+    if (form == FORM_NAGATO && (shelf || a->value[OPT_SERIES]))
+        return dz_usage_error(&dz_cmd_import, "nagato takes neither --series nor --shelf");
+    if (form != FORM_KOMIZIP)
         return DZ_EXIT_OK;
     if (a->operands_n != 3)
         return dz_usage_error(
@@ -348,9 +450,13 @@ static int run_import(int argc, char **argv)
     if (status == DZ_EXIT_OK && !dz_settings_load(&dz_cmd_import, a.config, &conf))
         status = DZ_EXIT_FAILED;
     if (status == DZ_EXIT_OK) {
-        struct run r = {
-            .args = &a, .quiet = a.value[OPT_QUIET] != NULL, .json = a.value[OPT_JSON] != NULL};
+        struct run r = {.args = &a,
+                        .form = form_of(&a),
+                        .quiet = a.value[OPT_QUIET] != NULL,
+                        .json = a.value[OPT_JSON] != NULL};
+        dz_buf_init(&r.settings, SETTINGS_BYTES_MAX);
         status = import_with(&r, conf);
+        dz_buf_done(&r.settings);
         forget_notes(&r);
     }
     dz_conf_unref(&conf);
@@ -362,7 +468,8 @@ const struct dz_command dz_cmd_import = {
     .name = "import",
     .summary = "take folders of images and comic archives into the library",
     .usage = "import PATH… [--series NAME] [--shelf NAME]\n"
-             "import komizip CHAPTERS_JSON CDN_FOLDER --shelf NAME",
+             "import komizip CHAPTERS_JSON CDN_FOLDER --shelf NAME\n"
+             "import nagato NAGATO_DB [CONF_JSON]",
     .help =
         "Takes folders of images, trees of them, and archives (CBZ, ZIP, CBR, CB7, CBT) into the\n"
         "library. Titles and numbers come from ComicInfo.xml where there is one, else from names.\n"
@@ -371,6 +478,9 @@ const struct dz_command dz_cmd_import = {
         "\n"
         "The second form takes over the data files of a komizip service, byte for byte. A folder\n"
         "that is called komizip: dozo import ./komizip\n"
+        "\n"
+        "The third form takes over the marks and favourites of a nagato service, and prints its\n"
+        "settings as lines for dozo.yaml. Neither file is changed, and what is known here stays.\n"
         "\n"
         "Exit status: 0 all fine, 1 something could not be imported (the rest was), 2 wrong use.",
     .options = options,

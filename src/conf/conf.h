@@ -179,6 +179,8 @@ DZ_MUST enum dz_code dz_conf_check_address(const struct dz_conf *c, const char *
 /* Effective settings as YAML that loads back to the same; secrets, also passwords inside URIs, as
  * "***". */
 void dz_conf_dump(const struct dz_conf *c, struct dz_buf *out);
+/* A text in double quotes, with everything escaped that a reader of YAML could stumble over. */
+void dz_conf_put_quoted(struct dz_buf *out, dz_str s);
 void dz_conf_dump_json(const struct dz_conf *c, struct dz_buf *out);
 /* docs/settings.md: every row with type, default, bounds, environment name and help. */
 void dz_conf_docs(struct dz_buf *out);

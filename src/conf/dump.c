@@ -102,7 +102,7 @@ static bool is_plain(uint32_t cp)
     return cp != 0x2028 && cp != 0x2029 && cp != 0xFEFF && cp != 0xFFFE && cp != 0xFFFF;
 }
 
-static void put_quoted(struct dz_buf *out, dz_str s)
+void dz_conf_put_quoted(struct dz_buf *out, dz_str s)
 {
     dz_buf_putc(out, '"');
     while (s.n) {
@@ -157,7 +157,7 @@ static void put_key(struct writer *w, dz_str key)
     if (is_bare(key))
         dz_buf_put(w->yaml, key);
     else
-        put_quoted(w->yaml, key);
+        dz_conf_put_quoted(w->yaml, key);
     dz_buf_putc(w->yaml, ':');
 }
 
@@ -186,7 +186,7 @@ static void put_text(struct writer *w, dz_str key, dz_str text)
         return;
     }
     dz_buf_putc(w->yaml, ' ');
-    put_quoted(w->yaml, text);
+    dz_conf_put_quoted(w->yaml, text);
     dz_buf_putc(w->yaml, '\n');
 }
 
@@ -221,7 +221,7 @@ static void put_list(struct writer *w, dz_str key, const struct dz_strs *list)
         }
         if (i)
             dz_buf_put(w->yaml, DZ_S(", "));
-        put_quoted(w->yaml, dz_str_of(list->v[i]));
+        dz_conf_put_quoted(w->yaml, dz_str_of(list->v[i]));
     }
     if (w->json)
         dz_json_end(w->json);

@@ -3,10 +3,12 @@
  *
  * plan.c walks the given paths and says what is a chapter; known.c is what the catalog holds
  * already of earlier imports; chapter.c reads the pages of one folder or archive into the store;
- * import.c runs the whole and decides ids, keys and orders; komizip.c is the other importer. One
- * thread, one run, freed at its end.
+ * import.c runs the whole and decides ids, keys and orders; komizip.c, nagato.c and nagato_conf.c
+ * take over from other services. One thread, one run, freed at its end.
  */
 #pragma once
+
+#include <jansson.h>
 
 #include "library/library_int.h"
 
@@ -139,6 +141,8 @@ DZ_MUST enum dz_code chapter_read(struct chapter_reader *r, const struct plan_un
 
 /* ---- import.c -------------------------------------------------------------------------------- */
 
+/* What jansson has read, in the writer's style; false: nested too deep. depth: 0. */
+bool import_write_json(struct dz_json *j, const json_t *v, unsigned depth);
 /* DZ_BAD_INPUT unless the settings could name a shelf so; NULL is no name either. */
 DZ_MUST enum dz_code import_check_shelf(const char *name, struct dz_err *err);
 /* Points shelf `name` to a series when it does not yet. */

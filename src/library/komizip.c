@@ -76,8 +76,7 @@ static enum dz_code bad(struct komi *k, struct dz_err *err, dz_str key, const ch
                    DZ_STR_FMT(library_clip(key, 60)), words);
 }
 
-/* false: nested too deep. */
-static bool write_json(struct dz_json *j, const json_t *v, unsigned depth)
+bool import_write_json(struct dz_json *j, const json_t *v, unsigned depth)
 {
     if (depth > DZ_JSON_DEPTH_MAX)
         return false;
@@ -89,7 +88,7 @@ static bool write_json(struct dz_json *j, const json_t *v, unsigned depth)
         json_object_foreach((json_t *)v, name, member)
         {
             dz_json_key(j, dz_str_of(name));
-            if (!write_json(j, member, depth + 1))
+            if (!import_write_json(j, member, depth + 1))
                 return false;
         }
         dz_json_end(j);
@@ -98,7 +97,7 @@ static bool write_json(struct dz_json *j, const json_t *v, unsigned depth)
     case JSON_ARRAY: {
         dz_json_array(j);
         for (size_t i = 0; i < json_array_size(v); i++)
-            if (!write_json(j, json_array_get(v, i), depth + 1))
+            if (!import_write_json(j, json_array_get(v, i), depth + 1))
                 return false;
         dz_json_end(j);
         return true;
@@ -142,7 +141,7 @@ static enum dz_code object_text(struct komi *k, dz_str key, const json_t *o,
         if (skipped)
             continue;
         dz_json_key(&j, dz_str_of(name));
-        fits = fits && write_json(&j, member, 2);
+        fits = fits && import_write_json(&j, member, 2);
         if (!fits)
             return bad(k, err, key, "its members are nested too deep");
         count++;

@@ -185,6 +185,20 @@ DZ_MUST enum dz_code dz_library_import_komizip(struct dz_library *l, const char 
                                                struct dz_import_result *ret_result,
                                                struct dz_err *err);
 
+/* contracts/nagato.md section 9: marks and favourites of its SQLite file, which is not changed.
+ * What the catalog has already stays: a mark that says something else is counted as kept. A row
+ * that cannot be used is told as an error event and left out. *ret_result is always written. */
+struct dz_nagato_result {
+    uint64_t marks_new, marks_same, marks_kept, favourites_new, favourites_same, errors;
+};
+DZ_MUST enum dz_code dz_library_import_nagato(struct dz_library *l, const char *database,
+                                              const struct dz_import_options *o,
+                                              struct dz_nagato_result *ret_result,
+                                              struct dz_err *err);
+/* Its conf.json as lines for dozo.yaml, appended; what has no place there as comments. */
+DZ_MUST enum dz_code dz_library_nagato_settings(const char *conf_json, struct dz_buf *ret_yaml,
+                                                struct dz_err *err);
+
 /* ---- edit ------------------------------------------------------------------------------------ */
 
 #define DZ_EDIT_BYTES_MAX (1024u * 1024)
