@@ -184,6 +184,9 @@ static void on_event(void *arg, const struct dz_crawl_event *e)
             dz_log(&ctx, DZ_INFO, "%s: stopped", of);
         else if (e->fail_kind.n)
             dz_log(&ctx, DZ_WARN, "%s: failed: %.*s", of, DZ_STR_FMT(e->text));
+        else if (e->made.n)
+            dz_log(&ctx, DZ_INFO, "%s: %.*s with %llu pages", of, DZ_STR_FMT(e->made),
+                   (unsigned long long)e->done);
         else
             dz_log(&ctx, e->total ? DZ_INFO : DZ_DEBUG, "%s: done, %llu chapters, %llu requests",
                    of, (unsigned long long)e->total, (unsigned long long)e->requests);

@@ -67,6 +67,7 @@ struct dz_crawl_event {
     dz_str source, target;
     dz_str chapter; /* key; n = 0: about the whole job */
     dz_str text, fail_kind;
+    dz_str made; /* of an end: the path of what a download made */
     uint64_t done, total, bytes, requests;
 };
 
@@ -86,8 +87,8 @@ struct dz_crawler_options {
     /* Of only_job: in place of the row's own args, which may be those of a schedule. */
     bool only_full;
     uint64_t only_limit_pages;
-    void (*changed)(void *arg);                               /* the catalog shows something new */
-    void (*jobs)(void *arg); /* the row of a download was written; may be NULL */
+    void (*changed)(void *arg); /* the catalog shows something new */
+    void (*jobs)(void *arg);    /* the row of a download was written; may be NULL */
     void (*event)(void *arg, const struct dz_crawl_event *e); /* may be NULL */
     void (*idle)(void *arg, bool failed);
     /* Sources whose series come from files of this machine (`local`); worker thread, may block.

@@ -197,10 +197,11 @@ struct crawl_job {
     struct dz_source *source;
     bool full;
     uint64_t limit_pages;
-    uint64_t done, total, requests; /* pages so far */
-    uint64_t bytes;                 /* of them; downloads only */
-    dz_str phase;                   /* static; n = 0: none */
-    struct crawl_pass *pass;
+    uint64_t done, total, requests;  /* pages so far */
+    uint64_t bytes;                  /* of them; downloads only */
+    dz_str phase;                    /* static; n = 0: none */
+    struct crawl_pass *pass;         /* of a crawl */
+    struct crawl_download *download; /* of a download (download_int.h) */
 };
 void crawl_tell(struct crawl_job *j,
                 const struct dz_crawl_event *e); /* fills job, source, target */
@@ -223,6 +224,7 @@ struct crawl_pages_spec {
     json_t *list;                /* what DZ_FN_PAGES returned; increfed */
     dz_str label;                /* for messages */
     int64_t page_delay_ms;       /* before each page, when the source's own is shorter */
+    bool any_bytes;              /* pages that are no whole pictures are kept as they came */
     /* All on the loop. */
     void (*recalled)(void *arg, uint64_t n, uint64_t bytes); /* kept by an earlier attempt */
     void (*progress)(void *arg, uint64_t done, uint64_t total, uint64_t bytes); /* of one page */

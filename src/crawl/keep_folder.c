@@ -30,12 +30,24 @@ static struct keep_folder *of(struct crawl_keeper *k)
     return dz_container(k, struct keep_folder, base);
 }
 
+enum dz_code crawl_file_code(enum dz_code code, struct dz_err *err)
+{
+    static const int lasting[] = {EACCES, EPERM, EROFS, ENOTDIR, EISDIR, ENAMETOOLONG, ELOOP};
+    if (code == DZ_NOT_FOUND)
+        code = DZ_UNAVAILABLE; /* a folder that went away */
+    for (size_t i = 0; i < DZ_LEN(lasting) && code != DZ_OK; i++)
+        if (err->native == lasting[i])
+            code = DZ_FORBIDDEN;
+    err->code = code;
+    return code;
+}
+
 /* contracts/nagato.md 4.2 and 6: by magic; what is unknown is called png. */
 static const char *ext_of(dz_str mime)
 {
     for (int t = DZ_MEDIA_UNKNOWN + 1; t < DZ_MEDIA_TYPE_COUNT; t++)
         if (dz_str_eq(mime, dz_str_of(dz_media_mime((enum dz_media_type)t))))
-            return dz_media_ext((enum dz_media_type)t);
+            return t == DZ_MEDIA_TIFF ? "tiff" : dz_media_ext((enum dz_media_type)t);
     return "png";
 }
 
@@ -109,7 +121,7 @@ static enum dz_code recall(struct crawl_keeper *k, struct dz_arena *a, struct cr
     dz_buf_init(&text, JOURNAL_MAX);
     enum dz_code code = dz_file_read(f->journal, &text, err);
     if (code != DZ_OK && code != DZ_NOT_FOUND)
-        return code;
+        return crawl_file_code(code, err);
     struct crawl_kept *v = dz_alloc(DZ_CHAPTER_PAGES_MAX * sizeof(*v));
     bool *has = dz_zalloc(DZ_CHAPTER_PAGES_MAX);
     dz_str rest = dz_buf_str(&text);
@@ -143,7 +155,9 @@ static enum dz_code put(struct crawl_keeper *k, struct crawl_kept *page, dz_str 
 {
     DZ_AUTO(dz_buf_done) struct dz_buf path;
     put_path(of(k), page, &path);
-    DZ_TRY(dz_file_write_atomic(dz_buf_cstr(&path), bytes, FILE_MODE, err));
+    enum dz_code code = dz_file_write_atomic(dz_buf_cstr(&path), bytes, FILE_MODE, err);
+    if (code != DZ_OK)
+        return crawl_file_code(code, err);
     page->blob.bytes = bytes.n;
     page->crc = dz_crc32(0, bytes);
     return DZ_OK;
@@ -199,7 +213,8 @@ static enum dz_code sync_pages(struct crawl_keeper *k, const struct crawl_kept *
     for (size_t i = 0; i < n; i++)
         put_line(&v[i], &lines);
     dz_buf_putc(&lines, '\n');
-    return append(of(k)->journal, dz_buf_str(&lines), err);
+    enum dz_code code = append(of(k)->journal, dz_buf_str(&lines), err);
+    return code == DZ_OK ? DZ_OK : crawl_file_code(code, err);
 }
 
 static void free_keeper(struct crawl_keeper *k)

@@ -34,7 +34,8 @@ struct page {
     struct dz_work work;
     enum dz_code code;
     struct dz_err err;
-    bool no_key;
+    bool no_key, damaged; /* kept all the same */
+    bool not_kept;        /* not the picture is at fault but the place for it */
     struct crawl_kept kept;
 };
 
@@ -82,6 +83,8 @@ enum dz_source_kind crawl_kind_of_code(enum dz_code code)
 {
     if (code == DZ_CANCELLED)
         return DZ_SOURCE_CANCELLED;
+    if (code == DZ_FORBIDDEN)
+        return DZ_SOURCE_UNSUPPORTED;
     return dz_code_retries(code) || code == DZ_IO || code == DZ_CONFLICT ? DZ_SOURCE_UNAVAILABLE
                                                                          : DZ_SOURCE_PARSE;
 }
@@ -203,6 +206,25 @@ static void flush(struct crawl_pages *p)
 /* ---- one page ----------------------------------------------------------------------------------
  */
 
+/* What a site sends in place of a picture when it means an error. */
+static bool is_html(dz_str bytes)
+{
+    static const char *const starts[] = {"<!doctype html", "<html"};
+    dz_str text = dz_str_trim(dz_str_sub(bytes, 0, 256));
+    for (size_t i = 0; i < DZ_LEN(starts); i++)
+        if (dz_str_eq_nocase(dz_str_sub(text, 0, strlen(starts[i])), dz_str_of(starts[i])))
+            return true;
+    return false;
+}
+
+/* A download has what the site has, also a picture that is none: but only when it came the same
+ * way twice, and as it came. */
+static bool may_be_damaged(const struct page *g, dz_str bytes)
+{
+    return g->all->s.any_bytes && crawl_kind_of_code(g->code) == DZ_SOURCE_PARSE &&
+           g->broken + 1 >= BROKEN_TRIES && bytes.n > 0 && !is_html(bytes);
+}
+
 static void run_make(struct dz_work *w)
 {
     struct page *g = dz_container(w, struct page, work);
@@ -210,7 +232,10 @@ static void run_make(struct dz_work *w)
     dz_str came = {g->body->p, g->body->n};
     struct crawl_page_out out;
     g->code = crawl_page_make(came, json_object_get(g->spec, "transform"), &out, &g->err);
-    if (g->code != DZ_OK)
+    g->damaged = g->code != DZ_OK && may_be_damaged(g, came);
+    if (g->damaged)
+        out = (struct crawl_page_out){.info.type = dz_media_sniff(came)};
+    else if (g->code != DZ_OK)
         return;
     g->no_key = out.no_key;
     g->kept.dropped = out.dropped;
@@ -222,6 +247,7 @@ static void run_make(struct dz_work *w)
                                             .height = out.info.height,
                                             .mime = dz_str_of(dz_media_mime(out.info.type))};
         g->code = p->s.keeper->type->put(p->s.keeper, &g->kept, kept, &g->err);
+        g->not_kept = g->code != DZ_OK;
     }
     dz_buf_done(&out.bytes);
 }
@@ -255,8 +281,8 @@ static void on_made(struct dz_work *w)
     dz_body_unref(&g->body);
     if (g->code != DZ_OK) {
         enum dz_source_kind kind = crawl_kind_of_code(g->code);
-        if (kind == DZ_SOURCE_PARSE && ++g->broken >= BROKEN_TRIES)
-            g->tries = CRAWL_PAGE_TRIES;
+        if (g->not_kept || (kind == DZ_SOURCE_PARSE && ++g->broken >= BROKEN_TRIES))
+            g->tries = CRAWL_PAGE_TRIES; /* asking the site again would not help */
         again(g, kind, -1, g->err.text);
         return;
     }
@@ -268,6 +294,11 @@ static void on_made(struct dz_work *w)
         p->told_key = true;
         if (p->s.note)
             p->s.note(p->s.arg, "pages without a key are kept as they came");
+    }
+    if (g->damaged && p->s.note) {
+        char text[320];
+        snprintf(text, sizeof(text), "page %u is kept as it came: %s", g->kept.at + 1, g->err.text);
+        p->s.note(p->s.arg, text);
     }
     if (p->s.progress)
         p->s.progress(p->s.arg, p->done_n, p->n, g->kept.blob.bytes);

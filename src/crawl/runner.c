@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "crawl/download_int.h"
 #include "crawl/runner_int.h"
 
 #define JOBS_MAX 8u
@@ -136,6 +137,7 @@ static void forget(struct dz_crawler *c, struct crawl_running *r)
         }
     c->running_n--;
     crawl_pass_free(&r->job.pass);
+    crawl_download_free(&r->job.download);
     dz_source_unref(&r->job.source);
     dz_arena_free(&r->job.arena);
     free(r);
@@ -194,6 +196,15 @@ static dz_str clean(struct dz_arena *a, dz_str text)
     return (dz_str){copy, text.n};
 }
 
+static dz_str result_of(struct crawl_running *r)
+{
+    if (r->job.download)
+        return crawl_download_result(&r->job);
+    return dz_arena_printf(r->job.arena, "{\"chapters\":%llu,\"pages\":%llu,\"requests\":%llu}",
+                           (unsigned long long)r->chapters, (unsigned long long)r->job.done,
+                           (unsigned long long)r->job.requests);
+}
+
 static void decide(struct dz_crawler *c, struct crawl_running *r)
 {
     struct dz_job_rec *e = &r->end;
@@ -201,13 +212,11 @@ static void decide(struct dz_crawler *c, struct crawl_running *r)
     e->done = r->job.done;
     e->total = r->job.total;
     e->bytes = r->job.bytes;
-    e->result =
-        dz_arena_printf(r->job.arena, "{\"chapters\":%llu,\"pages\":%llu,\"requests\":%llu}",
-                        (unsigned long long)r->chapters, (unsigned long long)r->job.done,
-                        (unsigned long long)r->job.requests);
+    e->result = result_of(r);
     if (r->fail.kind == DZ_SOURCE_OK) {
         /* A pass without news leaves no row of its own: thousands a day would bury the others. */
-        int64_t wait_ms = r->chapters == 0 ? crawl_schedule_again_ms(c, r) : -1;
+        bool again = r->chapters == 0 && !r->job.download;
+        int64_t wait_ms = again ? crawl_schedule_again_ms(c, r) : -1;
         e->state = wait_ms < 0 ? DZ_JOB_DONE : DZ_JOB_QUEUED;
         e->run_after_ms = dz_now_ms() + wait_ms;
         return;
@@ -233,16 +242,20 @@ static void end(struct crawl_running *r)
     if (r->renewing)
         return; /* on_renewed comes back here */
     decide(c, r);
+    dz_str made =
+        r->job.download ? dz_str_of(crawl_download_path(r->job.download)) : (dz_str){NULL, 0};
     crawl_tell(&r->job, &(struct dz_crawl_event){
                             .kind = DZ_CRAWL_END,
                             .text = r->end.fail_text,
                             .fail_kind = r->end.fail_kind,
+                            .made = made,
                             .done = r->job.done,
                             .total = r->chapters,
                         });
-    if (r->fail.kind != DZ_SOURCE_CANCELLED)
+    bool cancelled = r->fail.kind == DZ_SOURCE_CANCELLED;
+    if (!cancelled && !is_download(&r->job.rec))
         crawl_report(c, r);
-    else if (r->end.state == DZ_JOB_QUEUED)
+    if (cancelled && r->end.state == DZ_JOB_QUEUED)
         /* A stop is no failed attempt: the row waits as if nobody had taken it. */
         r->end.fail_kind = r->end.fail_text = (dz_str){NULL, 0};
     r->end_work = (struct dz_work){.run = run_end, .home = c->env.loop, .done = on_end_written};
@@ -262,6 +275,24 @@ static void on_pass_ended(struct crawl_job *j, const struct dz_source_fail *fail
     end(r);
 }
 
+void crawl_download_ended(struct crawl_job *j, const struct dz_source_fail *fail)
+{
+    struct crawl_running *r = dz_container(j, struct crawl_running, job);
+    if (fail)
+        r->fail = *fail;
+    end(r);
+}
+
+static void on_progress(struct dz_loop *l, struct dz_timer *t);
+
+void crawl_download_moved(struct crawl_job *j)
+{
+    struct dz_crawler *c = j->crawler;
+    dz_container(j, struct crawl_running, job)->moved = true;
+    if (c->progress.at == 0)
+        dz_timer_set(c->env.loop, &c->progress, PROGRESS_MS, on_progress);
+}
+
 /* ---- leases
  * ---------------------------------------------------------------------------------------- */
 
@@ -271,6 +302,8 @@ static void stop_running(struct crawl_running *r)
     atomic_store(&r->import_stop, true);
     if (r->job.pass)
         crawl_pass_stop(r->job.pass);
+    if (r->job.download)
+        crawl_download_stop(r->job.download, r->cancelled);
 }
 
 static void run_renew(struct dz_work *w)
@@ -411,6 +444,12 @@ static void begin(struct crawl_running *r)
         return;
     }
     struct dz_source *s = dz_sources_find(c->env.sources, r->job.rec.source);
+    if (is_download(&r->job.rec)) {
+        if (s && dz_source_info_of(s)->enabled)
+            r->job.source = dz_source_ref(s);
+        r->job.download = crawl_download_begin(&r->job);
+        return;
+    }
     if (!s) {
         refuse(r, DZ_SOURCE_UNSUPPORTED, "there is no such source");
         return;
@@ -453,10 +492,9 @@ static void read_args(struct crawl_job *j)
 static void run_take(struct dz_work *w)
 {
     struct dz_crawler *c = dz_container(w, struct dz_crawler, take_work);
-    static const dz_str kinds[] = {{"crawl", 5}};
     struct dz_job_take t = {
-        .kinds = kinds,
-        .kinds_n = DZ_LEN(kinds),
+        .kinds = c->take_kinds,
+        .kinds_n = c->take_kinds_n,
         .id = c->o.only_job,
         .owner = dz_str_of(c->owner),
         .now_ms = dz_now_ms(),
@@ -511,6 +549,7 @@ static void on_taken(struct dz_work *w)
         r->fail.retry_after_ms = -1;
         r->began_ms = dz_now_ms();
         read_args(&r->job);
+        tell_jobs(r);
         r->next = c->running;
         c->running = r;
         c->running_n++;
@@ -532,7 +571,9 @@ static void on_taken(struct dz_work *w)
     }
     unlock_when_idle(c);
     int64_t wait_ms = POLL_MS, now_ms = dz_now_ms();
-    if (c->take_code == DZ_NOT_FOUND && c->next_due_ms < now_ms + POLL_MS)
+    /* What is due may be of a kind that has to wait: whoever ends looks again. */
+    bool all_kinds = c->take_kinds_n == DZ_LEN(c->take_kinds);
+    if (all_kinds && c->take_code == DZ_NOT_FOUND && c->next_due_ms < now_ms + POLL_MS)
         wait_ms = c->next_due_ms > now_ms ? c->next_due_ms - now_ms + 1 : LOOK_MIN_MS;
     crawl_look_soon(c, wait_ms);
 }
@@ -555,12 +596,26 @@ static bool lock(struct dz_crawler *c)
     return false;
 }
 
+/* Kinds of which one more may run: each has a limit of its own. */
+static bool choose_kinds(struct dz_crawler *c)
+{
+    unsigned downloads = 0;
+    for (const struct crawl_running *r = c->running; r; r = r->next)
+        downloads += is_download(&r->job.rec);
+    c->take_kinds_n = 0;
+    if (c->running_n - downloads < c->o.jobs_max)
+        c->take_kinds[c->take_kinds_n++] = DZ_S("crawl");
+    if (downloads < c->env.conf->downloads.concurrent)
+        c->take_kinds[c->take_kinds_n++] = DZ_S(DZ_JOB_DOWNLOAD);
+    return c->take_kinds_n > 0;
+}
+
 static void look(struct dz_crawler *c)
 {
     bool only_done = c->o.only_job > 0 && c->only_taken;
     if (only_done)
         idle(c);
-    if (c->stopping || c->taking || only_done || c->running_n >= c->o.jobs_max)
+    if (c->stopping || c->taking || only_done || !choose_kinds(c))
         return;
     if (!lock(c)) {
         crawl_look_soon(c, LOCKED_WAIT_MS);

@@ -50,6 +50,8 @@ struct dz_crawler {
 
     struct dz_timer look, renew, progress, stop_poll;
     struct dz_work take_work;
+    dz_str take_kinds[2];
+    size_t take_kinds_n;
     bool taking;
     struct dz_arena *take_arena; /* goes to the job that was taken */
     struct dz_job_rec taken;
@@ -77,6 +79,9 @@ struct dz_crawler {
     void *on_stopped_arg;
 };
 
+/* Of a job that is a download: done, total, bytes or phase are other ones; its end. */
+void crawl_download_moved(struct crawl_job *j);
+void crawl_download_ended(struct crawl_job *j, const struct dz_source_fail *fail);
 void crawl_look_soon(struct dz_crawler *c, int64_t after_ms);
 
 /* owner.c */

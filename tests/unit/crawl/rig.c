@@ -114,7 +114,17 @@ static void put_sources(void)
                         "  for i = 1, 6 do out[i] = site .. \"/page/\" .. i end\n"
                         "  return out\n"
                         "end,\n");
-    put_source("bad", "chapters = function(id)\n"
+    put_source("own", "download = function(id, archive)\n"
+                      "  archive:add(http.get(site .. \"/page/1\"):bytes())\n"
+                      "  archive:add(http.get(site .. \"/page/2\"):bytes(), \"b.png\")\n"
+                      "  archive:add(\"text\")\n"
+                      "  if id == \"twice\" then\n"
+                      "    archive:add(\"1\", \"x\") archive:add(\"2\", \"x\")\n"
+                      "  end\n"
+                      "  if id == \"fails\" then dozo.fail(\"gone\", \"no more\") end\n"
+                      "end,\n");
+    put_source("bad", "pages = function() dozo.fail(\"unavailable\", \"away\") end,\n"
+                      "chapters = function(id)\n"
                       "  if id == \"gone\" then dozo.fail(\"gone\", \"no more\") end\n"
                       "  if id == \"later\" then\n"
                       "    dozo.fail(\"rate_limited\", \"slowly\", { retry_after = 5000 })\n"

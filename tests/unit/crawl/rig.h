@@ -4,7 +4,8 @@
  *
  * The sources (rig.c), by id: "still" has series without chapters; "comic" has chapter "1" with
  * RIG_PAGES pages; "bad" fails by the name of its series ("gone", "unavailable", "later"); "waits"
- * asks the site for something that never comes; "hoards" sets texts in its store, without end for
+ * asks the site for something that never comes; "own" downloads chapters its own way ("twice" and
+ * "fails" do not work); "hoards" sets texts in its store, without end for
  * "much". A page from the fourth on waits until rig.open.
  */
 #pragma once
