@@ -9,7 +9,6 @@
 #include "api/nagato_int.h"
 #include "api/ops.h"
 
-#define LOOK_MS 500 /* how long an answer waits for the back to have looked */
 #define ID_CHARACTERS 22u
 
 #define KIND DZ_S(DZ_JOB_DOWNLOAD)
@@ -240,7 +239,6 @@ void handle_api_dl_states(struct dz_http_req *r)
 static void look_and_reply(struct ask *a)
 {
     a->lenient = true;
-    a->until_ms = dz_loop_now_ms(a->req->loop) + LOOK_MS;
     ask_call(a, "look", NULL, reply_written);
 }
 

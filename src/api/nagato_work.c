@@ -18,6 +18,7 @@
 #define CALLS_MAX 128u   /* each holds a descriptor */
 #define CALLS_AT_ONCE 8u /* of one ask */
 #define CALLS_WAIT_MS 60000
+#define LENIENT_WAIT_MS 500 /* of a call that may fail: it asks no site */
 #define GONE_LOOK_MS 250
 #define PARAMS_MAX 4096u
 #define DEPTH_MAX 24u
@@ -435,6 +436,8 @@ static bool begin_call(struct ask *a, struct ask_call *c)
     struct nagato *n = a->api->nagato;
     const char *data_dir = a->api->conf->data_dir;
     int64_t left_ms = a->until_ms - dz_loop_now_ms(a->req->loop);
+    if (a->lenient && left_ms > LENIENT_WAIT_MS)
+        left_ms = LENIENT_WAIT_MS;
     json_t *args = dz_take(&c->args);
     c->of = a;
     a->calls_begun++;
