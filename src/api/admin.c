@@ -397,13 +397,7 @@ static void call_run(struct dz_work *w)
 static void call_done(struct dz_work *w)
 {
     struct call *c = dz_container(w, struct call, work);
-    struct dz_api *a = c->api;
-    pthread_mutex_lock(&a->lock);
-    bool there = c->loop->loop != NULL;
-    if (there)
-        dz_loop_post(c->loop->loop, &c->msg);
-    pthread_mutex_unlock(&a->lock);
-    if (!there)
+    if (!api_post(c->loop, &c->msg))
         call_free(c);
 }
 

@@ -20,6 +20,7 @@ static const struct dz_http_route routes[] = {
     {"shelf",           DZ_HTTP_GET,  "/shelf/{}",                  handle_shelf_home},
     {"home",            DZ_HTTP_GET,  "/",                          handle_home},
     {"series",          DZ_HTTP_GET,  "/series/{}",                 handle_series},
+    {"cbz",             DZ_HTTP_GET,  "/series/{}/chapter/{}",      handle_cbz},
     {"read",            DZ_HTTP_GET,  "/read/{}/{}",                handle_read},
     {"read_page",       DZ_HTTP_GET,  "/read/{}/{}/{}",             handle_read_page},
     {"page",            DZ_HTTP_GET,  "/page/{}/{}/{}",             handle_page},
@@ -98,6 +99,16 @@ static void *loop_start(void *app, struct dz_loop *l)
     return al;
 }
 
+bool api_post(struct api_loop *to, struct dz_msg *m)
+{
+    pthread_mutex_lock(&to->api->lock);
+    bool there = to->loop != NULL;
+    if (there)
+        dz_loop_post(to->loop, m);
+    pthread_mutex_unlock(&to->api->lock);
+    return there;
+}
+
 /* The loop's memory stays until dz_api_free: a message may still be on its way to it. */
 static void loop_stop(void *app, void *loop_app)
 {
@@ -136,6 +147,8 @@ enum dz_code dz_api_new(const struct dz_api_options *o, struct dz_api **ret_a, s
     a->access = access_new();
     a->admin = admin_new();
     a->nagato = nagato_new();
+    a->cbz = cbz_shelf_new();
+    a->events = events_new(a);
     a->arena = dz_arena_new(DZ_MIB);
     a->routes = api_routes_new(routes, DZ_LEN(routes), a->arena, &a->routes_n);
     a->ops_routes = a->routes + DZ_LEN(routes);
@@ -159,12 +172,28 @@ void dz_api_free(struct dz_api **ap)
     statics_free(&a->statics);
     admin_free(&a->admin);
     nagato_free(&a->nagato);
+    cbz_shelf_free(&a->cbz);
+    events_free(&a->events);
     dz_arena_free(&a->arena);
     dz_map_done(&a->flights);
     dz_view_unref(&a->view);
     dz_conf_unref(&a->conf);
     pthread_mutex_destroy(&a->lock);
     free(a);
+}
+
+/* What an operation has changed is told to those who listen, when it has answered. */
+static void answered(void *app, const struct dz_http_req *r, int status, uint64_t bytes, int64_t ns)
+{
+    const struct api_op *op = api_op_of(r);
+    access_write(app, r, status, bytes, ns);
+    if (op && op->changes && status < 400)
+        events_dirty(app);
+}
+
+void dz_api_jobs_moved(struct dz_api *a)
+{
+    events_dirty(a);
 }
 
 void dz_api_wire(struct dz_api *a, struct dz_http_options *o)
@@ -177,7 +206,7 @@ void dz_api_wire(struct dz_api *a, struct dz_http_options *o)
     o->loop_start = loop_start;
     o->loop_stop = loop_stop;
     o->gate = gate;
-    o->access = access_write;
+    o->access = answered;
     o->cors_expose = DZ_S("X-Metadata, X-Chapters, X-Ip-Country");
 }
 

@@ -1,6 +1,7 @@
 /*
  * api: the routes. One file a family: cdn.c (komizip's cdn and i hosts, library pages), chapters.c
- * (/v1/chapters), admin.c (edits), reader.c (HTML for people), metrics.c (/healthz, /metrics). Each
+ * (/v1/chapters), admin.c (edits), reader.c (HTML for people), metrics.c (/healthz, /metrics); the
+ * library API is a table of operations (ops.c) with handlers of its own and events.c. Each
  * decodes a request, asks the library, encodes the answer.
  *
  * Handlers run on http loops. Each loop holds a reference on one view; a new view reaches it as a
@@ -37,6 +38,9 @@ void dz_api_set_server(struct dz_api *a, struct dz_http_server *s);
  * is opened anew. Control thread. DZ_IO names the path. */
 DZ_MUST enum dz_code dz_api_open_access_log(struct dz_api *a, const char *where,
                                             struct dz_err *err);
+
+/* Downloads began, moved or ended: tells those who listen to /api/events. Any thread. */
+void dz_api_jobs_moved(struct dz_api *a);
 
 /* A new view for every loop; takes the reference. Any thread. */
 void dz_api_publish(struct dz_api *a, struct dz_view *take_view);

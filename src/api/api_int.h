@@ -29,6 +29,7 @@ struct api_loop {
     struct dz_api *api;
     struct dz_loop *loop;
     struct dz_view *view;
+    struct event_loop *events; /* events.c; NULL: nobody ever listened here */
 };
 
 struct flight; /* single-flight of one cold object; fetch.c */
@@ -46,6 +47,8 @@ struct dz_api {
     struct statics *statics;                         /* statics.c */
     struct admin *admin;                             /* admin.c */
     struct nagato *nagato;                           /* nagato_work.c */
+    struct cbz_shelf *cbz;                           /* cbz.c */
+    struct events *events;                           /* events.c */
     struct dz_arena *arena;                          /* of the routes */
     const struct dz_http_route *routes, *ops_routes; /* all; where those of ops.c begin */
     size_t routes_n;
@@ -57,6 +60,9 @@ struct dz_api {
     size_t loops_n;
     struct dz_map flights; /* cache key → struct flight */
 };
+
+/* From any thread; false: the loop has ended, and the message is still the caller's. */
+bool api_post(struct api_loop *to, struct dz_msg *m);
 
 static inline const struct dz_view *view_of(const struct dz_http_req *r)
 {
@@ -91,6 +97,10 @@ struct object_request {
 };
 /* Replies from RAM, from a file, or later from a worker. */
 void serve_object(struct dz_http_req *r, const struct object_request *o);
+/* Stored bytes cannot be had: `missing` answers when the store has lost them, which is logged. err
+ * may be NULL when the code is one that is tried again. */
+void answer_failed(struct dz_http_req *r, void (*missing)(struct dz_http_req *r), enum dz_code code,
+                   const struct dz_err *err);
 
 /* The encodings of ready-made bodies, best liked first among equals, and what they add to an ETag.
  */
@@ -129,9 +139,19 @@ void work_look(struct dz_http_req *r, size_t from, size_t jobs_max,
 struct admin *admin_new(void);
 void admin_free(struct admin **a);
 
+/* Chapters as files: those that were asked for last, and those being laid out (cbz.c). */
+struct cbz_shelf *cbz_shelf_new(void);
+void cbz_shelf_free(struct cbz_shelf **s);
+
 /* What waits for workers and the back on behalf of the library API (nagato_work.c). */
 struct nagato *nagato_new(void);
 void nagato_free(struct nagato **n);
+
+/* Who listens to the states of downloads (events.c). */
+struct events *events_new(struct dz_api *a);
+void events_free(struct events **e);
+/* Downloads have moved: tells those who listen. Any thread. */
+void events_dirty(struct dz_api *a);
 
 /* ---- handlers -------------------------------------------------------------------------------- */
 
@@ -146,6 +166,7 @@ void handle_shelf_admin_edit(struct dz_http_req *r);
 void handle_page(struct dz_http_req *r);
 void handle_home(struct dz_http_req *r);
 void handle_series(struct dz_http_req *r);
+void handle_cbz(struct dz_http_req *r);
 void handle_shelf_home(struct dz_http_req *r);
 void handle_read(struct dz_http_req *r);
 void handle_read_page(struct dz_http_req *r);

@@ -123,8 +123,8 @@ static void answer_busy(struct dz_http_req *r)
     dz_buf_done(&body);
 }
 
-static void answer_failed(struct dz_http_req *r, void (*missing)(struct dz_http_req *r),
-                          enum dz_code code, const struct dz_err *err)
+void answer_failed(struct dz_http_req *r, void (*missing)(struct dz_http_req *r), enum dz_code code,
+                   const struct dz_err *err)
 {
     static struct dz_log_gate gate;
     if (code == DZ_NOT_FOUND) {

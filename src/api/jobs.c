@@ -90,13 +90,7 @@ static void look_run(struct dz_work *w)
 static void look_done(struct dz_work *w)
 {
     struct look *k = dz_container(w, struct look, work);
-    struct dz_api *a = k->api;
-    pthread_mutex_lock(&a->lock);
-    bool there = k->loop->loop != NULL;
-    if (there)
-        dz_loop_post(k->loop->loop, &k->msg);
-    pthread_mutex_unlock(&a->lock);
-    if (!there)
+    if (!api_post(k->loop, &k->msg))
         look_free(k);
 }
 

@@ -350,9 +350,13 @@ void handle_api_openapi(struct dz_http_req *r)
     struct dz_buf b;
     dz_buf_init(&b, OPENAPI_MAX);
     api_openapi_put(&b);
+    static const struct dz_http_header_line nosniff = {{"X-Content-Type-Options", 22},
+                                                       {"nosniff", 7}};
     struct dz_http_meta m = {.content_type = DZ_S("application/json"),
                              .cache_control = CACHE_REVALIDATE,
-                             .last_modified_s = -1};
+                             .last_modified_s = -1,
+                             .extra = &nosniff,
+                             .extra_n = 1};
     dz_http_reply_buf(r, &m, &b);
     dz_buf_done(&b);
 }

@@ -32,6 +32,7 @@ static const struct api_param favs[] = {
 static const struct api_param ids_states[] = {IDS("downloads to look at; without any: all"), {0}};
 static const struct api_param ids_cancel[] = {IDS("downloads to cancel"), {0}};
 static const struct api_param ids_retry[] = {IDS("downloads to try again; without any: all that failed"), {0}};
+static const struct api_param events[] = {{"ids", API_TEXTS, "only these downloads", false}, {0}};
 
 #define BAD {400, TEXT, "Error", "the request cannot be read, or the site does not know such an address"}
 #define NO_SITE {404, TEXT, "Error", "no source is there for the site or address, or the site has no such thing"}
@@ -103,6 +104,8 @@ const struct api_op api_ops[] = {
     {"api_manga_favs", DZ_HTTP_GET, "/api/manga/favs", handle_api_manga_favs, "Favourites by site", false, favs, NULL, false,
      {{200, JSON, "Favourites", "ids, or manga objects by id"}, BAD, NO_SITE}},
 
+    {"api_events", DZ_HTTP_GET, "/api/events", handle_api_events, "States of downloads as they change: an event stream (server-sent events)", false, events, NULL, false,
+     {{200, "text/event-stream", "Events", "snapshot (States) first, then change (States; null for what was forgotten)"}, BAD}},
     {"api_openapi", DZ_HTTP_GET, "/api/openapi.json", handle_api_openapi, "This description", false, NULL, NULL, false,
      {{200, JSON, "Object", "OpenAPI 3.1"}}},
 };

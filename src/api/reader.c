@@ -241,7 +241,17 @@ static void put_chapter_row(struct dz_buf *b, const struct dz_snapshot *s,
         dz_buf_put(b, (dz_str){day, 10});
         PUT(b, "</time></span>");
     }
-    PUT(b, "</a></li>\n");
+    PUT(b, "</a>");
+    if (c->pages_n > 0) {
+        PUT(b, "<a class=\"get\" download title=\"Download as CBZ\" aria-label=\"Download ");
+        put_chapter_name(b, c);
+        PUT(b, "\" href=\"");
+        put_series_url(b, s);
+        PUT(b, "/chapter/");
+        dz_buf_put_u64(b, (uint64_t)c->id);
+        PUT(b, ".cbz\">↓</a>");
+    }
+    PUT(b, "</li>\n");
 }
 
 void handle_series(struct dz_http_req *r)

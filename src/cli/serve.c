@@ -62,6 +62,12 @@ static void on_changed(void *arg)
     dz_library_poke(f->library);
 }
 
+static void on_jobs(void *arg)
+{
+    struct front *f = arg;
+    dz_api_jobs_moved(f->api);
+}
+
 static void read_back(void *arg, struct dz_back_stats *ret_stats)
 {
     struct front *f = arg;
@@ -359,7 +365,7 @@ static enum dz_code start_front(struct front *f, struct dz_err *err)
     DZ_TRY(dz_loop_new(&f->control, err));
     static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
     DZ_TRY(dz_loop_signals(f->control, signals, DZ_LEN(signals), on_signal, f, err));
-    struct dz_bus_hooks hooks = {.changed = on_changed, .arg = f};
+    struct dz_bus_hooks hooks = {.changed = on_changed, .jobs = on_jobs, .arg = f};
     DZ_TRY(dz_bus_open(f->control, f->conf->data_dir, &hooks, &f->bus, err));
     if (f->with_back)
         DZ_TRY(dz_back_supervise(f->control, f->back_argv, &f->back, err));
