@@ -148,6 +148,7 @@ enum dz_code dz_api_new(const struct dz_api_options *o, struct dz_api **ret_a, s
     a->admin = admin_new();
     a->nagato = nagato_new();
     a->cbz = cbz_shelf_new();
+    a->events = events_new(a);
     a->arena = dz_arena_new(DZ_MIB);
     a->routes = api_routes_new(routes, DZ_LEN(routes), a->arena, &a->routes_n);
     a->ops_routes = a->routes + DZ_LEN(routes);
@@ -172,12 +173,27 @@ void dz_api_free(struct dz_api **ap)
     admin_free(&a->admin);
     nagato_free(&a->nagato);
     cbz_shelf_free(&a->cbz);
+    events_free(&a->events);
     dz_arena_free(&a->arena);
     dz_map_done(&a->flights);
     dz_view_unref(&a->view);
     dz_conf_unref(&a->conf);
     pthread_mutex_destroy(&a->lock);
     free(a);
+}
+
+/* What an operation has changed is told to those who listen, when it has answered. */
+static void answered(void *app, const struct dz_http_req *r, int status, uint64_t bytes, int64_t ns)
+{
+    const struct api_op *op = api_op_of(r);
+    access_write(app, r, status, bytes, ns);
+    if (op && op->changes && status < 400)
+        events_dirty(app);
+}
+
+void dz_api_jobs_moved(struct dz_api *a)
+{
+    events_dirty(a);
 }
 
 void dz_api_wire(struct dz_api *a, struct dz_http_options *o)
@@ -190,7 +206,7 @@ void dz_api_wire(struct dz_api *a, struct dz_http_options *o)
     o->loop_start = loop_start;
     o->loop_stop = loop_stop;
     o->gate = gate;
-    o->access = access_write;
+    o->access = answered;
     o->cors_expose = DZ_S("X-Metadata, X-Chapters, X-Ip-Country");
 }
 

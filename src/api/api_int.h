@@ -29,6 +29,7 @@ struct api_loop {
     struct dz_api *api;
     struct dz_loop *loop;
     struct dz_view *view;
+    struct event_loop *events; /* events.c; NULL: nobody ever listened here */
 };
 
 struct flight; /* single-flight of one cold object; fetch.c */
@@ -47,6 +48,7 @@ struct dz_api {
     struct admin *admin;                             /* admin.c */
     struct nagato *nagato;                           /* nagato_work.c */
     struct cbz_shelf *cbz;                           /* cbz.c */
+    struct events *events;                           /* events.c */
     struct dz_arena *arena;                          /* of the routes */
     const struct dz_http_route *routes, *ops_routes; /* all; where those of ops.c begin */
     size_t routes_n;
@@ -144,6 +146,12 @@ void cbz_shelf_free(struct cbz_shelf **s);
 /* What waits for workers and the back on behalf of the library API (nagato_work.c). */
 struct nagato *nagato_new(void);
 void nagato_free(struct nagato **n);
+
+/* Who listens to the states of downloads (events.c). */
+struct events *events_new(struct dz_api *a);
+void events_free(struct events **e);
+/* Downloads have moved: tells those who listen. Any thread. */
+void events_dirty(struct dz_api *a);
 
 /* ---- handlers -------------------------------------------------------------------------------- */
 
