@@ -139,10 +139,10 @@ static enum dz_code find_named(struct ask *a, struct named *m, struct dz_err *er
 /* ids of the query, else those of a JSON array. */
 static enum dz_code read_named(struct ask *a, struct named *m)
 {
+    json_t *body = NULL;
     m->ids = ask_ids(a, &m->n);
-    if (m->ids || a->req->body.n == 0)
-        return DZ_OK;
-    const json_t *body = ask_body_json(a);
+    if (!m->ids)
+        DZ_TRY(ask_body(a, &body));
     return body ? ask_ids_of(a, body, &m->ids, &m->n) : DZ_OK;
 }
 
@@ -316,6 +316,8 @@ static enum dz_code retry(struct ask *a, struct dz_err *err)
     struct named *m = a->own;
     size_t n = 0;
     DZ_TRY(read_named(a, m));
+    if (!m->ids && a->req->body.n > 0)
+        return ask_not_json(a); /* not taken for all */
     DZ_TRY(find_named(a, m, err));
     int64_t *ids = dz_arena_alloc(a->arena, (m->jobs_n + 1) * sizeof(*ids));
     for (size_t i = 0; i < m->jobs_n; i++)

@@ -138,7 +138,7 @@ dz_str *ask_ids(struct ask *a, size_t *ret_n)
 
 /* ---- bodies; on a worker --------------------------------------------------------------------- */
 
-static enum dz_code not_json(struct ask *a)
+enum dz_code ask_not_json(struct ask *a)
 {
     return ask_refuse(a, 400, "", NOT_JSON, "");
 }
@@ -149,14 +149,14 @@ static enum dz_code read_texts(struct ask *a, const json_t *array, size_t max, d
 {
     size_t n = json_array_size(array);
     if (!json_is_array(array))
-        return not_json(a);
+        return ask_not_json(a);
     if (n > ASK_REFS_MAX)
         return ask_refuse(a, 413, "", DZ_S("The request names more than 10000 things"), "");
     dz_str *v = dz_arena_alloc(a->arena, (n + 1) * sizeof(*v));
     for (size_t i = 0; i < n; i++) {
         v[i] = json_text(json_array_get(array, i));
         if (!v[i].p)
-            return not_json(a);
+            return ask_not_json(a);
         if (v[i].n > max)
             return ask_refuse(a, 400, "", DZ_S("The request holds an id or a URL that is too long"),
                               "");
@@ -171,13 +171,14 @@ enum dz_code ask_ids_of(struct ask *a, const json_t *array, dz_str **ret_v, size
     return read_texts(a, array, ASK_TEXT_MAX, ret_v, ret_n);
 }
 
-json_t *ask_body_json(struct ask *a)
+enum dz_code ask_body(struct ask *a, json_t **ret_v)
 {
     dz_str body = a->req->body;
-    json_t *v = says_json(a->req) && body.n <= ASK_BODY_MAX
-                    ? json_loadb(body.n > 0 ? body.p : "", body.n, 0, NULL)
-                    : NULL;
-    return v ? ask_keep(a, v) : NULL;
+    if (body.n > ASK_BODY_MAX)
+        return ask_refuse(a, 413, "", DZ_S("The content of the request is too long"), "");
+    json_t *v = body.n > 0 && says_json(a->req) ? json_loadb(body.p, body.n, 0, NULL) : NULL;
+    *ret_v = v ? ask_keep(a, v) : NULL;
+    return DZ_OK;
 }
 
 static enum dz_code read_refs_of(struct ask *a, dz_str site, const json_t *ids)
@@ -199,13 +200,11 @@ static enum dz_code read_refs_of(struct ask *a, dz_str site, const json_t *ids)
 static enum dz_code read_refs(struct ask *a, struct dz_err *err)
 {
     (void)err;
-    if (a->req->body.n > ASK_BODY_MAX)
-        return ask_refuse(a, 413, "", DZ_S("The content of the request is too long"), "");
-    a->body = ask_body_json(a);
+    DZ_TRY(ask_body(a, &a->body));
     json_t *sites = json_object_get(a->body, "sites"), *urls = json_object_get(a->body, "urls"),
            *ids;
     if (!json_is_object(a->body) || (sites && !json_is_object(sites)))
-        return not_json(a);
+        return ask_not_json(a);
     const char *site;
     dz_str *v = NULL;
     size_t urls_n = 0;

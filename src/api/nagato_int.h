@@ -132,8 +132,10 @@ void ask_site(struct ask *a, bool lenient, ask_next_fn *next);
 dz_str *ask_ids(struct ask *a, size_t *ret_n);
 /* The same of a JSON array, from a worker. */
 DZ_MUST enum dz_code ask_ids_of(struct ask *a, const json_t *array, dz_str **ret_v, size_t *ret_n);
-/* A body of the content type for JSON that is JSON; NULL: it is not. Lives as long as the ask. */
-json_t *ask_body_json(struct ask *a);
+/* The body, when it says that it is JSON and is; else NULL. Lives as long as the ask. Worker. */
+DZ_MUST enum dz_code ask_body(struct ask *a, json_t **ret_v);
+/* The words for a body that is not, or has another shape. Worker. */
+enum dz_code ask_not_json(struct ask *a);
 /* The sites that have a source, asked anew; site_is_known() is from then on right. */
 void ask_sources(struct ask *a, ask_next_fn *next);
 bool site_is_known(struct ask *a, dz_str site);

@@ -20,7 +20,6 @@
 #define CALLS_WAIT_MS 60000
 #define LENIENT_WAIT_MS 500 /* of a call that may fail: it asks no site */
 #define GONE_LOOK_MS 250
-#define PARAMS_MAX 4096u
 #define DEPTH_MAX 24u
 
 #define TEXT DZ_S("text/plain; charset=utf-8")
@@ -225,10 +224,12 @@ static bool is_text(dz_str s)
 
 static bool read_params(struct ask *a)
 {
-    struct ask_param *v = dz_arena_alloc(a->arena, PARAMS_MAX * sizeof(*v));
     dz_str rest = a->req->query;
-    size_t n = 0;
-    while (n < PARAMS_MAX && dz_http_query_next(a->req, &rest, &v[n].name, &v[n].value)) {
+    size_t n = 0, max = 1;
+    for (size_t i = 0; i < rest.n; i++)
+        max += rest.p[i] == '&';
+    struct ask_param *v = dz_arena_alloc(a->arena, max * sizeof(*v));
+    while (n < max && dz_http_query_next(a->req, &rest, &v[n].name, &v[n].value)) {
         if (!is_text(v[n].value))
             return false;
         n++;
@@ -318,14 +319,8 @@ static void work_run(struct dz_work *w)
 static void work_done(struct dz_work *w)
 {
     struct ask *a = dz_container(w, struct ask, work);
-    struct dz_api *api = a->api;
-    atomic_fetch_sub(&api->nagato->works, 1);
-    pthread_mutex_lock(&api->lock);
-    bool there = a->loop->loop != NULL;
-    if (there)
-        dz_loop_post(a->loop->loop, &a->msg);
-    pthread_mutex_unlock(&api->lock);
-    if (!there)
+    atomic_fetch_sub(&a->api->nagato->works, 1);
+    if (!api_post(a->loop, &a->msg))
         ask_free(a);
 }
 
