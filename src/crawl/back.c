@@ -14,7 +14,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#include "crawl/crawl_int.h"
+#include "crawl/call_int.h"
 
 #define CONNECT_WAIT_MS 100
 #define RETRY_MS 200
@@ -36,6 +36,7 @@ struct back {
     struct dz_store *store;
     struct dz_catalog *catalog;
     struct dz_crawler *crawler;
+    struct crawl_calls *calls;
     const struct dz_back_hooks *hooks;
     bool stopping;
     int lock_fd;
@@ -221,7 +222,8 @@ static enum dz_code open_crawler(struct back *b, struct dz_err *err)
         .import = b->hooks && b->hooks->import ? on_import : NULL,
         .arg = b,
     };
-    return dz_crawler_new(&o, &b->crawler, err);
+    DZ_TRY(dz_crawler_new(&o, &b->crawler, err));
+    return crawl_calls_open(b->crawler, &b->calls, err);
 }
 
 /* ---- keeping house --------------------------------------------------------------------------- */
@@ -325,6 +327,7 @@ static void close_back(struct back *b)
         dz_timer_stop(b->loop, &b->retry);
         dz_pool_close(&b->pool);
         dz_timer_stop(b->loop, &b->sweep);
+        crawl_calls_close(&b->calls);
         dz_crawler_free(&b->crawler);
     }
     dz_loop_free(&b->loop);

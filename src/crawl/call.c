@@ -27,6 +27,14 @@ struct dz_call {
     void *arg;
 };
 
+/* Bytes that were cut in the middle of a character do not make JSON. */
+static void trim(char *text)
+{
+    size_t n = strlen(text);
+    for (int i = 0; i < 3 && n > 0 && !dz_str_is_utf8((dz_str){text, n}); i++)
+        text[--n] = '\0';
+}
+
 void call_fail_set(struct dz_source_fail *ret_fail, enum dz_source_kind kind, const char *fmt, ...)
 {
     *ret_fail = (struct dz_source_fail){.kind = kind, .retry_after_ms = -1};
@@ -34,7 +42,9 @@ void call_fail_set(struct dz_source_fail *ret_fail, enum dz_source_kind kind, co
     va_start(ap, fmt);
     vsnprintf(ret_fail->message, sizeof(ret_fail->message), fmt, ap);
     va_end(ap);
+    trim(ret_fail->message);
     snprintf(ret_fail->text, sizeof(ret_fail->text), "%.500s", ret_fail->message);
+    trim(ret_fail->text);
 }
 
 void dz_back_call_cancel(struct dz_call **pc)

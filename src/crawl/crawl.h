@@ -171,7 +171,7 @@ DZ_MUST enum dz_code dz_crawl_health_list(struct dz_catalog *c, int64_t now_ms, 
  *
  * A series as info: id site title alt_titles description authors artists genres tags lang links
  * date rating status. A chapter: volume (integer or null), chapter (number or null), title, lang,
- * pages, team, date, id, manga. "mime" is "" for pictures of no known type. */
+ * pages, team, date, id, manga. "mime" goes by the first bytes. */
 struct dz_call;
 struct dz_call_result {
     const struct dz_source_fail *fail; /* NULL: it worked; valid during done() */

@@ -202,6 +202,7 @@ struct crawl_job {
     dz_str phase;                    /* static; n = 0: none */
     struct crawl_pass *pass;         /* of a crawl */
     struct crawl_download *download; /* of a download (download_int.h) */
+    struct call *follow;             /* of a follow-up (call_int.h) */
 };
 void crawl_tell(struct crawl_job *j,
                 const struct dz_crawl_event *e); /* fills job, source, target */

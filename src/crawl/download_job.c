@@ -31,7 +31,7 @@ static void on_ended(void *arg, const struct dz_source_fail *fail)
 {
     struct crawl_job *j = arg;
     j->requests = crawl_download_requests(j->download);
-    crawl_download_ended(j, fail);
+    crawl_job_ended(j, fail);
 }
 
 struct crawl_download *crawl_download_begin(struct crawl_job *j)

@@ -275,7 +275,7 @@ static void on_pass_ended(struct crawl_job *j, const struct dz_source_fail *fail
     end(r);
 }
 
-void crawl_download_ended(struct crawl_job *j, const struct dz_source_fail *fail)
+void crawl_job_ended(struct crawl_job *j, const struct dz_source_fail *fail)
 {
     struct crawl_running *r = dz_container(j, struct crawl_running, job);
     if (fail)
@@ -304,6 +304,8 @@ static void stop_running(struct crawl_running *r)
         crawl_pass_stop(r->job.pass);
     if (r->job.download)
         crawl_download_stop(r->job.download, r->cancelled);
+    if (r->job.follow)
+        crawl_follow_stop(&r->job);
 }
 
 static void run_renew(struct dz_work *w)
@@ -458,6 +460,11 @@ static void begin(struct crawl_running *r)
     const struct dz_source_info *info = dz_source_info_of(s);
     if (!info->enabled) {
         refuse(r, DZ_SOURCE_UNSUPPORTED, "the source is switched off in the settings");
+    } else if (dz_str_eq(r->job.rec.kind, DZ_S(CRAWL_FOLLOW))) {
+        if (c->calls)
+            crawl_follow_begin(&r->job);
+        else
+            refuse(r, DZ_SOURCE_UNSUPPORTED, "nobody here follows favourites");
     } else if (dz_str_eq(info->id, DZ_S("local"))) {
         r->import_work =
             (struct dz_work){.run = run_import, .home = c->env.loop, .done = on_imported};
@@ -572,8 +579,7 @@ static void on_taken(struct dz_work *w)
     unlock_when_idle(c);
     int64_t wait_ms = POLL_MS, now_ms = dz_now_ms();
     /* What is due may be of a kind that has to wait: whoever ends looks again. */
-    bool all_kinds = c->take_kinds_n == DZ_LEN(c->take_kinds);
-    if (all_kinds && c->take_code == DZ_NOT_FOUND && c->next_due_ms < now_ms + POLL_MS)
+    if (c->take_all && c->take_code == DZ_NOT_FOUND && c->next_due_ms < now_ms + POLL_MS)
         wait_ms = c->next_due_ms > now_ms ? c->next_due_ms - now_ms + 1 : LOOK_MIN_MS;
     crawl_look_soon(c, wait_ms);
 }
@@ -602,10 +608,15 @@ static bool choose_kinds(struct dz_crawler *c)
     unsigned downloads = 0;
     for (const struct crawl_running *r = c->running; r; r = r->next)
         downloads += is_download(&r->job.rec);
+    bool crawls = c->running_n - downloads < c->o.jobs_max;
+    bool more = downloads < c->env.conf->downloads.concurrent;
     c->take_kinds_n = 0;
-    if (c->running_n - downloads < c->o.jobs_max)
+    c->take_all = crawls && more;
+    if (crawls)
         c->take_kinds[c->take_kinds_n++] = DZ_S("crawl");
-    if (downloads < c->env.conf->downloads.concurrent)
+    if (crawls && c->calls)
+        c->take_kinds[c->take_kinds_n++] = DZ_S(CRAWL_FOLLOW);
+    if (more)
         c->take_kinds[c->take_kinds_n++] = DZ_S(DZ_JOB_DOWNLOAD);
     return c->take_kinds_n > 0;
 }

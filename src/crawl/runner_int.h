@@ -37,6 +37,7 @@ struct dz_crawler {
     struct dz_crawler_options o;
     struct crawl_env env;
     struct crawl_memory *memory;
+    struct crawl_calls *calls; /* call_serve.c; NULL: nobody asks */
     char owner[160];
     int owner_fd;     /* its lock */
     int64_t lease_ms; /* as it was at the start: workers read it */
@@ -50,8 +51,9 @@ struct dz_crawler {
 
     struct dz_timer look, renew, progress, stop_poll;
     struct dz_work take_work;
-    dz_str take_kinds[2];
+    dz_str take_kinds[3];
     size_t take_kinds_n;
+    bool take_all; /* none has to wait for its own limit */
     bool taking;
     struct dz_arena *take_arena; /* goes to the job that was taken */
     struct dz_job_rec taken;
@@ -81,7 +83,12 @@ struct dz_crawler {
 
 /* Of a job that is a download: done, total, bytes or phase are other ones; its end. */
 void crawl_download_moved(struct crawl_job *j);
-void crawl_download_ended(struct crawl_job *j, const struct dz_source_fail *fail);
+void crawl_job_ended(struct crawl_job *j, const struct dz_source_fail *fail);
+
+/* follow.c: jobs of this kind look for new chapters of a favourite; c->calls is there. */
+#define CRAWL_FOLLOW "follow"
+void crawl_follow_begin(struct crawl_job *j);
+void crawl_follow_stop(struct crawl_job *j); /* its end comes later */
 void crawl_look_soon(struct dz_crawler *c, int64_t after_ms);
 
 /* owner.c */

@@ -1,0 +1,100 @@
+/*
+ * follow: new chapters of favourites go into the queue of downloads by themselves.
+ *
+ * In: a job of kind "follow" that names a favourite. Out: what the call download_new would queue,
+ * but for chapters that wait in the queue, and those that a follow-up has queued before: what a
+ * person cancelled or what failed for good does not come again by itself. One favourite is one job,
+ * so that one that fails holds up no other. Loop thread.
+ */
+#include "crawl/call_int.h"
+
+#define FOLLOW_DEADLINE_MS (INT64_C(30) * 60 * 1000)
+#define NOTED_MAX 4000u /* chapters of a series; the oldest are forgotten */
+
+static dz_str state_name(struct call *c)
+{
+    return dz_arena_printf(c->arena, "follow/%.*s", DZ_STR_FMT(c->ref.id));
+}
+
+/* Of earlier follow-ups, oldest first; a new reference. */
+static json_t *noted_of(struct call *c)
+{
+    DZ_AUTO(dz_buf_done) struct dz_buf text;
+    dz_buf_init(&text, DZ_CRAWL_STATE_MAX);
+    json_t *list = NULL;
+    if (crawl_memory_get(c->calls->crawler->memory, c->ref.site, state_name(c), &text))
+        list = json_loadb(text.p, text.n, 0, NULL);
+    if (json_is_array(list))
+        return list;
+    json_decref(list);
+    return json_array();
+}
+
+json_t *call_follow_known(struct call *c, const struct dz_job_rec *live, size_t live_n)
+{
+    json_t *known = json_object(), *noted = noted_of(c), *id;
+    size_t i;
+    json_array_foreach(noted, i, id) if (json_is_string(id))
+        json_object_set_new(known, json_string_value(id), json_true());
+    json_decref(noted);
+    for (i = 0; i < live_n; i++) {
+        if (!dz_str_eq(live[i].source, c->ref.site))
+            continue;
+        json_t *args = json_loadb(live[i].args.p ? live[i].args.p : "", live[i].args.n, 0, NULL);
+        const char *chapter = json_string_value(json_object_get(args, "chapter"));
+        if (chapter)
+            json_object_set_new(known, chapter, json_true());
+        json_decref(args);
+    }
+    return known;
+}
+
+void call_follow_note(struct call *c, const struct dz_job_rec *rows, size_t n)
+{
+    json_t *noted = noted_of(c);
+    for (size_t i = 0; i < n; i++) {
+        json_t *args = json_loadb(rows[i].args.p, rows[i].args.n, 0, NULL);
+        json_t *chapter = json_object_get(args, "chapter");
+        if (json_is_string(chapter))
+            json_array_append(noted, chapter);
+        json_decref(args);
+    }
+    while (json_array_size(noted) > NOTED_MAX)
+        json_array_remove(noted, 0);
+    char *text = NULL;
+    while ((text = json_dumps(noted, JSON_COMPACT)) && strlen(text) > DZ_CRAWL_STATE_MAX) {
+        size_t half = json_array_size(noted) / 2 + 1;
+        for (size_t i = 0; i < half; i++)
+            json_array_remove(noted, 0);
+        dz_freep(&text);
+    }
+    if (text)
+        crawl_memory_set(c->calls->crawler->memory, c->ref.site, state_name(c), dz_str_of(text), 0);
+    dz_freep(&text);
+    json_decref(noted);
+}
+
+/* ---- the job --------------------------------------------------------------------------------- */
+
+static void on_ended(void *arg, const struct call_outcome *o)
+{
+    struct crawl_job *j = arg;
+    j->follow = NULL;
+    j->requests = o->requests;
+    j->done = j->total = json_array_size(json_object_get(o->value, "ids"));
+    crawl_job_ended(j, o->fail.kind != DZ_SOURCE_OK ? &o->fail : NULL);
+}
+
+void crawl_follow_begin(struct crawl_job *j)
+{
+    j->follow = call_inside(
+        j->crawler->calls, "download_new",
+        json_pack("{s:o,s:o}", "site", call_json(j->rec.source), "id", call_json(j->rec.target)),
+        FOLLOW_DEADLINE_MS, on_ended, j);
+}
+
+void crawl_follow_stop(struct crawl_job *j)
+{
+    if (!j->follow->answered)
+        call_refuse_words(j->follow, DZ_SOURCE_CANCELLED, "stopped");
+}
