@@ -60,10 +60,8 @@ static bool kv_get(void *arg, dz_str source, dz_str key, struct dz_buf *out)
     (void)source;
     struct trial *t = arg;
     const json_t *v = json_object_getn(t->store, key.p, key.n);
-    char *text = v ? json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
-    if (text)
-        dz_buf_put(out, dz_str_of(text));
-    free(text);
+    if (v)
+        src_put_json(out, v, false);
     return v != NULL;
 }
 
@@ -359,14 +357,12 @@ static char *option_text(struct trial *t, const json_t *v)
 {
     if (json_is_string(v))
         return dz_arena_dup(t->arena, dz_str_of(json_string_value(v)));
-    if (!json_is_array(v)) {
-        char *text = json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT);
-        char *copy = dz_arena_dup(t->arena, dz_str_of(text));
-        free(text);
-        return copy;
-    }
     DZ_AUTO(dz_buf_done) struct dz_buf b;
     dz_buf_init(&b, DZ_MIB);
+    if (!json_is_array(v)) {
+        src_put_json(&b, v, false);
+        return dz_arena_dup(t->arena, dz_buf_str(&b));
+    }
     size_t i;
     json_t *one;
     json_array_foreach(v, i, one)

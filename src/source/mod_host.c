@@ -217,11 +217,10 @@ static int store_set(lua_State *L)
     if (!lua_isnoneornil(L, 2)) {
         if (!src_to_json(L, 2, v, &err))
             return luaL_error(L, "store.set: %s", err.text);
-        size_t n = json_dumpb(*v, NULL, 0, JSON_COMPACT | JSON_ENCODE_ANY);
-        if (n > VALUE_MAX || !dz_buf_reserve(b, n))
-            return luaL_error(L, "store.set: a value of %d bytes as JSON, at most %d",
-                              (int)(n < INT32_MAX ? n : INT32_MAX), (int)VALUE_MAX);
-        b->n = json_dumpb(*v, b->p, n, JSON_COMPACT | JSON_ENCODE_ANY);
+        src_put_json(b, *v, false);
+        if (b->full)
+            return luaL_error(L, "store.set: a value of more than %d bytes as JSON",
+                              (int)VALUE_MAX);
     }
     src_charge(L, 10000);
     if (env->kv_set)

@@ -12,13 +12,6 @@ static int json_decode(lua_State *L)
     return 1;
 }
 
-static int put_chunk(const char *p, size_t n, void *arg)
-{
-    struct dz_buf *b = arg;
-    dz_buf_put(b, (dz_str){p, n});
-    return b->full ? -1 : 0;
-}
-
 static int json_encode(lua_State *L)
 {
     struct dz_err err = {0};
@@ -28,8 +21,8 @@ static int json_encode(lua_State *L)
     struct src_scratch *s = src_scratch_new(L);
     if (!src_to_json(L, 1, &s->json, &err))
         return luaL_error(L, "json.encode: %s", err.text);
-    if (json_dump_callback(s->json, put_chunk, &s->b,
-                           JSON_ENCODE_ANY | (pretty ? JSON_INDENT(2) : JSON_COMPACT)) != 0)
+    src_put_json(&s->b, s->json, pretty);
+    if (s->b.full)
         return luaL_error(L, "json.encode: the text has more than %d bytes", (int)SRC_STRING_MAX);
     lua_pushlstring(L, s->b.p, s->b.n);
     return 1;

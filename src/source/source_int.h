@@ -122,9 +122,8 @@ void src_release(lua_State *L, size_t bytes);
 /* ---- C memory that survives a raise ---------------------------------------------------------- */
 
 /* Each pushes a userdata that owns what is stored in it and frees it when collected. */
-json_t **src_json_slot(lua_State *L);                      /* decref'd */
-struct dz_buf *src_buf_slot(lua_State *L, size_t max);     /* initialised */
-struct dz_arena *src_arena_slot(lua_State *L, size_t max); /* made */
+json_t **src_json_slot(lua_State *L);                  /* decref'd */
+struct dz_buf *src_buf_slot(lua_State *L, size_t max); /* initialised */
 /* A metatable of that name with __gc (may be NULL), __name, a locked __metatable, and methods
  * (may be NULL) as __index; pushed. Call it as often as wanted. */
 void src_metatable(lua_State *L, const char *name, lua_CFunction gc, const luaL_Reg *methods);
@@ -141,6 +140,8 @@ void src_push_json(lua_State *L, const json_t *v);
  * json.array() marked them; keys of objects are sorted. false: err names the path and type. The
  * caller decrefs. */
 bool src_to_json(lua_State *L, int index, json_t **ret_v, struct dz_err *err);
+/* A value as JSON text: numbers as short as they read back equal. `pretty`: two blanks a level. */
+void src_put_json(struct dz_buf *out, const json_t *v, bool pretty);
 /* JSON text as Lua, without a tree in between, so that the run's memory budget holds. Arrays are
  * marked, a number without fraction and exponent is an integer when 64 bits hold it. Raises "WHAT:
  * line 3, column 7: …". */

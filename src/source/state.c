@@ -514,22 +514,6 @@ struct dz_buf *src_buf_slot(lua_State *L, size_t max)
     return b;
 }
 
-static int arena_gc(lua_State *L)
-{
-    dz_arena_free(lua_touserdata(L, 1));
-    return 0;
-}
-
-struct dz_arena *src_arena_slot(lua_State *L, size_t max)
-{
-    struct dz_arena **a = lua_newuserdatauv(L, sizeof(struct dz_arena *), 0);
-    *a = NULL;
-    src_metatable(L, "dozo.arena", arena_gc, NULL);
-    lua_setmetatable(L, -2);
-    *a = dz_arena_new(max);
-    return *a;
-}
-
 /* ---- the state ------------------------------------------------------------------------------- */
 
 static const struct {

@@ -409,3 +409,69 @@ struct src_scratch *src_scratch_new(lua_State *L)
     dz_buf_init(&s->b, SRC_STRING_MAX);
     return s;
 }
+
+/* ---- JSON to text ---------------------------------------------------------------------------- */
+
+/* The library writes 17 digits of every number: 10.1 would become 10.1 and a little. */
+static void put_scalar(struct dz_buf *out, const json_t *v)
+{
+    struct dz_json j;
+    dz_json_init(&j, out, DZ_JSON_COMPACT, false);
+    switch (json_typeof(v)) {
+    case JSON_STRING:
+        dz_json_str(&j, (dz_str){json_string_value(v), json_string_length(v)});
+        break;
+    case JSON_INTEGER:
+        dz_json_int(&j, json_integer_value(v));
+        break;
+    case JSON_REAL:
+        dz_json_real(&j, json_real_value(v));
+        break;
+    case JSON_NULL:
+        dz_json_null(&j);
+        break;
+    default:
+        dz_json_bool(&j, json_is_true(v));
+        break;
+    }
+}
+
+static void break_line(struct dz_buf *out, bool pretty, unsigned depth)
+{
+    if (pretty)
+        dz_buf_putf(out, "\n%*s", (int)depth * 2, "");
+}
+
+static void put_value(struct dz_buf *out, const json_t *v, bool pretty, unsigned depth)
+{
+    size_t i = 0, n = json_array_size(v) + json_object_size(v);
+    bool is_array = json_is_array(v);
+    if (!is_array && !json_is_object(v)) {
+        put_scalar(out, v);
+        return;
+    }
+    dz_buf_putc(out, is_array ? '[' : '{');
+    for (void *it = json_object_iter((json_t *)(uintptr_t)v); i < n && !out->full; i++) {
+        if (i > 0)
+            dz_buf_putc(out, ',');
+        break_line(out, pretty, depth + 1);
+        if (is_array) {
+            put_value(out, json_array_get(v, i), pretty, depth + 1);
+            continue;
+        }
+        struct dz_json j;
+        dz_json_init(&j, out, DZ_JSON_COMPACT, false);
+        dz_json_str(&j, (dz_str){json_object_iter_key(it), json_object_iter_key_len(it)});
+        dz_buf_put(out, pretty ? DZ_S(": ") : DZ_S(":"));
+        put_value(out, json_object_iter_value(it), pretty, depth + 1);
+        it = json_object_iter_next((json_t *)(uintptr_t)v, it);
+    }
+    if (n > 0)
+        break_line(out, pretty, depth);
+    dz_buf_putc(out, is_array ? ']' : '}');
+}
+
+void src_put_json(struct dz_buf *out, const json_t *v, bool pretty)
+{
+    put_value(out, v, pretty, 0);
+}

@@ -72,6 +72,11 @@ static void json_writes(void **state)
         {"return json.encode('\\0\"\\u{e9}')", "\"\\u0000\\\"\xC3\xA9\""},
         {"return json.encode(nil)", "null"},
         {"return json.encode(10.0)", "10.0"},
+        {"return json.encode({10.1, -0.1, 0.1 + 0.2, 1e22, 1.5e-7, 5e-324, 1e308})",
+         "[10.1,-0.1,0.30000000000000004,1e+22,1.5e-07,5e-324,1e+308]"},
+        {"return json.encode({a = {}, b = {1, {c = 'x'}}, d = json.array()}, true)",
+         "{\n  \"a\": {},\n  \"b\": [\n    1,\n    {\n      \"c\": \"x\"\n    }\n  ],\n"
+         "  \"d\": []\n}"},
         {"return json.encode(math.mininteger)", "-9223372036854775808"},
         {"return json.encode({1}, true)", "[\n  1\n]"},
         {"return json.encode(setmetatable({a = 1}, {__index = {b = 2}, "
