@@ -332,7 +332,9 @@ static void split_head(struct dz_fetch_call *c)
 
 static void explain(struct dz_fetch_call *c, CURLcode curl)
 {
-    const char *words = c->words[0] ? c->words : curl_easy_strerror(curl);
+    /* libcurl's own words may quote the proxy with its password. */
+    bool own_words = c->words[0] && c->req.policy->proxy.n == 0;
+    const char *words = own_words ? c->words : curl_easy_strerror(curl);
     int host_n = (int)(c->parts.host.n < 100 ? c->parts.host.n : 100);
     const char *host = c->parts.host.p;
     enum dz_fetch_kind kind = DZ_FETCH_BROKEN;

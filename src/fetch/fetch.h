@@ -27,8 +27,9 @@ struct dz_fetch_res;
 #define DZ_FETCH_REDIRECTS_MAX 10
 #define DZ_FETCH_RATIO_MAX 200          /* decoded to encoded, above 1 MiB decoded: a bomb */
 #define DZ_FETCH_PAUSE_MAX_MS (3600000) /* longest Retry-After that is believed */
-#define DZ_FETCH_CALLS_MAX 4096         /* waiting and running; one more is DZ_FETCH_PAUSED */
-#define DZ_FETCH_HOSTS_MAX 1024 /* records kept; idle ones that were asked longest ago leave */
+#define DZ_FETCH_PER_HOST_MAX 256u /* requests at a time to one host that a policy may ask for */
+#define DZ_FETCH_CALLS_MAX 4096    /* waiting and running; one more is DZ_FETCH_PAUSED */
+#define DZ_FETCH_HOSTS_MAX 1024    /* records kept; idle ones that were asked longest ago leave */
 
 /* ---- whom a source may ask, and how fast ----------------------------------------------------- */
 
@@ -190,5 +191,11 @@ DZ_MUST enum dz_code dz_url_join(dz_str base, dz_str reference, struct dz_arena 
  * unreserved characters decoded, others in upper case: equal for equal resources; for cache keys
  * and loops. */
 DZ_MUST enum dz_code dz_url_normal(dz_str s, struct dz_arena *a, dz_str *ret_s, struct dz_err *err);
+/* An address as it may stand in messages, log lines and records: no name and password, no fragment,
+ * values of the query that may be secrets as "...": those of names like token, key or sig, and all
+ * of more than 20 bytes. Printable ASCII with a NUL, cut where it is too long; what is no address
+ * at all is treated as if it were. */
+#define DZ_URL_SHOWN_MAX 800u
+const char *dz_url_show(dz_str url, char text[DZ_URL_SHOWN_MAX]);
 /* Whether a host matches a pattern of a policy. */
 bool dz_url_host_matches(dz_str host, dz_str pattern);

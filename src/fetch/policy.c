@@ -14,7 +14,6 @@
 #define HOSTS_MAX 256u
 #define HEADERS_MAX 64u
 #define PER_HOST 2u
-#define PER_HOST_MAX 64u
 
 static enum dz_code check_host(dz_str host, struct dz_err *err)
 {
@@ -91,9 +90,9 @@ static enum dz_code check(const struct dz_fetch_policy_spec *s, struct dz_err *e
         DZ_TRY(check_host(s->hosts[i], err));
     for (size_t i = 0; i < s->open_hosts_n; i++)
         DZ_TRY(check_host(s->open_hosts[i], err));
-    if (s->per_host > PER_HOST_MAX)
+    if (s->per_host > DZ_FETCH_PER_HOST_MAX)
         return dz_fail(err, DZ_BAD_INPUT, "%u requests at a time to one host, at most %u",
-                       s->per_host, PER_HOST_MAX);
+                       s->per_host, DZ_FETCH_PER_HOST_MAX);
     if (!(s->rate >= 0) || s->rate > 1e6)
         return dz_fail(err, DZ_BAD_INPUT, "the rate is no number of requests a second");
     for (size_t i = 0; i < s->headers_n; i++)

@@ -317,3 +317,72 @@ bool dz_url_host_matches(dz_str host, dz_str pattern)
     return host.n > suffix.n &&
            dz_str_eq_nocase(dz_str_sub(host, host.n - suffix.n, host.n), suffix);
 }
+
+/* ---- showing --------------------------------------------------------------------------------- */
+
+#define SHOWN_VALUE_MAX                                                                            \
+    20u /* bytes of a value that is no secret, though its name does not say so */
+
+static bool sounds_secret(dz_str name)
+{
+    static const char *const words[] = {"auth",    "code", "cred", "hmac",   "jwt",    "key",
+                                        "pass",    "pwd",  "sess", "secret", "sid",    "sig",
+                                        "token",   "hash", "user", "mail",   "bearer", "salt",
+                                        "account", "pin",  "otp"};
+    for (size_t at = 0; at < name.n; at++)
+        for (size_t i = 0; i < DZ_LEN(words); i++)
+            if (dz_str_eq_nocase(dz_str_sub(name, at, at + strlen(words[i])), dz_str_of(words[i])))
+                return true;
+    return false;
+}
+
+struct shown {
+    char *text;
+    size_t n;
+};
+
+static void show(struct shown *to, dz_str s)
+{
+    for (size_t i = 0; i < s.n && to->n + 1 < DZ_URL_SHOWN_MAX; i++)
+        to->text[to->n++] = s.p[i] > ' ' && s.p[i] < 0x7F ? s.p[i] : '?';
+    to->text[to->n] = 0;
+}
+
+static void show_query(struct shown *to, dz_str query)
+{
+    while (query.n > 0) {
+        size_t end = until(query, 0, "&;");
+        dz_str item = dz_str_sub(query, 0, end);
+        size_t equals = dz_str_chr(item, '=');
+        dz_str name = dz_str_sub(item, 0, equals);
+        dz_str value = equals != DZ_NPOS ? dz_str_sub(item, equals + 1, item.n) : name;
+        bool hidden = value.n > SHOWN_VALUE_MAX || (equals != DZ_NPOS && sounds_secret(name));
+        if (equals != DZ_NPOS) {
+            show(to, name);
+            show(to, DZ_S("="));
+        }
+        show(to, hidden ? DZ_S("...") : value);
+        show(to, dz_str_sub(query, end, end + 1));
+        query = dz_str_sub(query, end + 1, query.n);
+    }
+}
+
+/* By hand, since what a message speaks of is often no right address. */
+const char *dz_url_show(dz_str url, char text[DZ_URL_SHOWN_MAX])
+{
+    struct shown to = {.text = text};
+    size_t from = dz_str_find(url, DZ_S("//"));
+    from = from == DZ_NPOS ? 0 : from + 2;
+    size_t end = until(url, from, "/?#"), query = until(url, from, "?#");
+    dz_str authority = dz_str_sub(url, from, end);
+    size_t at = dz_str_rchr(authority, '@');
+    text[0] = 0;
+    show(&to, dz_str_sub(url, 0, from));
+    show(&to, at == DZ_NPOS ? authority : dz_str_sub(authority, at + 1, authority.n));
+    show(&to, dz_str_sub(url, end, query));
+    if (query < url.n && url.p[query] == '?') {
+        show(&to, DZ_S("?"));
+        show_query(&to, dz_str_sub(url, query + 1, until(url, query, "#")));
+    }
+    return text;
+}

@@ -25,7 +25,7 @@
 #define COLLECTIONS_MAX ((size_t)1024 * 1024)
 #define PRESET_MAX 20000u
 #define ARENA_MAX (32 * DZ_MIB)
-#define PER_HOST_MAX 64
+#define PER_HOST_MAX 64 /* that a source may ask for; the settings allow more */
 
 struct dz_source {
     atomic_uint refs;
@@ -486,9 +486,9 @@ static enum dz_code lay_settings(struct reading *d, const struct dz_conf *conf)
         return bad_setting(d, "rate", text);
     if ((text = said(d, DZ_S("concurrency"))) != NULL) {
         uint64_t n;
-        if (dz_str_u64(dz_str_of(text), UINT32_MAX, &n, NULL) != DZ_OK || n == 0)
+        if (dz_str_u64(dz_str_of(text), DZ_FETCH_PER_HOST_MAX, &n, NULL) != DZ_OK || n == 0)
             return bad_setting(d, "concurrency", text);
-        d->spec.per_host = n < PER_HOST_MAX ? (uint32_t)n : PER_HOST_MAX;
+        d->spec.per_host = (uint32_t)n;
     }
     if ((text = said(d, DZ_S("page_delay"))) != NULL &&
         !duration_ms(dz_str_of(text), &info->page_delay_ms))

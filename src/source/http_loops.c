@@ -33,9 +33,10 @@ static void visit(lua_State *L, const struct http_op *op)
 {
     http_push_normal(L, op->req.url);
     lua_pushvalue(L, -1);
+    char shown[DZ_URL_SHOWN_MAX];
     if (lua_rawget(L, AGG_VISITED) != LUA_TNIL)
-        src_raise(L, DZ_SOURCE_PARSE, -1, "Loop detected in aggregation request to %.300s",
-                  lua_tostring(L, -2));
+        src_raise(L, DZ_SOURCE_PARSE, -1, "Loop detected in aggregation request to %s",
+                  dz_url_show(op->req.url, shown));
     lua_pop(L, 1);
     lua_pushboolean(L, true);
     lua_rawset(L, AGG_VISITED);

@@ -85,8 +85,8 @@ struct http_op *http_new_op(lua_State *L, const char *what); /* its box is pushe
 int http_go(lua_State *L, struct http_op *op);
 /* The normal form of an address, so that equal ones are equal; pushed. */
 void http_push_normal(lua_State *L, dz_str url);
-/* Key of a remembered result: the address, the fields that are sent, and where the function at
- * `fn` is written; pushed; nil when nothing may be remembered. */
+/* Key of a remembered result: the address, the fields that are sent, where the function at `fn` is
+ * written and what it captures; pushed, a table; nil when nothing may be remembered. */
 void http_push_key(lua_State *L, const struct http_op *op, int options, int fn);
 /* Pushes what is remembered and returns true; else pushes nothing. */
 bool http_recall(lua_State *L, int key);

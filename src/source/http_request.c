@@ -10,7 +10,7 @@
 
 #include <stdlib.h>
 
-#define ADDRESS_SHOWN_MAX 800u /* bytes of it in a message */
+#define MEMO_TEXT_MAX 256u /* bytes of a captured text that stands in a key itself */
 
 static const char op_type[] = "dozo.http.op";
 static const char memo_key; /* its address is the key in the registry */
@@ -149,12 +149,9 @@ static bool is_connection_error(enum dz_fetch_kind kind)
     return kind == DZ_FETCH_CONNECT || kind == DZ_FETCH_TIMEOUT || kind == DZ_FETCH_BROKEN;
 }
 
-/* The address, short enough for a message; pushed, so that it lives until the error is raised. */
-static const char *address(lua_State *L, const struct http_op *op)
+static dz_str address(const struct http_op *op)
 {
-    dz_str u = op->from.n > 0 ? op->from : op->req.url;
-    lua_pushlstring(L, u.p, u.n < ADDRESS_SHOWN_MAX ? u.n : ADDRESS_SHOWN_MAX);
-    return lua_tostring(L, -1);
+    return op->from.n > 0 ? op->from : op->req.url;
 }
 
 static _Noreturn void raise_status(lua_State *L, struct http_op *op)
@@ -162,8 +159,7 @@ static _Noreturn void raise_status(lua_State *L, struct http_op *op)
     enum dz_source_kind kind = kind_of(op);
     bool waits = kind == DZ_SOURCE_RATE_LIMITED || kind == DZ_SOURCE_UNAVAILABLE;
     char words[DZ_SOURCE_MESSAGE_MAX];
-    dz_source_words_of_status(op->status, dz_str_of(address(L, op)), op->judged ? op->tries : 0,
-                              words);
+    dz_source_words_of_status(op->status, address(op), op->judged ? op->tries : 0, words);
     src_raise(L, kind, waits ? op->retry_after_ms : -1, "%s", words);
 }
 
@@ -228,10 +224,11 @@ static int on_answer(lua_State *L, int status, lua_KContext context)
     src_count_requests(L, op->requests);
     if (op->kind != DZ_FETCH_OK)
         return came_to_nothing(L, op);
+    char shown[DZ_URL_SHOWN_MAX];
     if (http_is_challenge(op))
         src_raise(L, DZ_SOURCE_CHALLENGE, -1,
                   "a challenge for browsers with status %d, not solved here: %s", op->status,
-                  address(L, op));
+                  dz_url_show(address(op), shown));
     if (op->status < 400) {
         http_push_response(L, op);
         return op->finish(L, op);
@@ -262,6 +259,29 @@ void http_push_normal(lua_State *L, dz_str url)
     lua_pushlstring(L, text, normal.n);
 }
 
+/* Appends to the text on top what the function at `fn` remembers from around it: with another n in
+ * function(res) … n … end the result is another. Long texts and objects are the same when they are
+ * the same piece; the key keeps them alive, so that no other one can be taken for them. */
+static void add_captured(lua_State *L, int fn, int key)
+{
+    int text = lua_gettop(L);
+    for (int i = 1; lua_getupvalue(L, fn, i); i++) {
+        int type = lua_type(L, -1);
+        size_t n = type == LUA_TSTRING ? lua_rawlen(L, -1) : 0;
+        lua_pushfstring(L, "\n%d %d:", type, (int)n);
+        if (type == LUA_TNUMBER || type == LUA_TBOOLEAN || type == LUA_TNIL)
+            (void)luaL_tolstring(L, text + 1, NULL);
+        else if (type == LUA_TSTRING && n <= MEMO_TEXT_MAX)
+            lua_pushvalue(L, text + 1);
+        else
+            lua_pushfstring(L, "%p", lua_topointer(L, text + 1));
+        lua_pushvalue(L, text + 1);
+        lua_rawseti(L, key, (lua_Integer)lua_rawlen(L, key) + 1);
+        lua_remove(L, text + 1);
+        lua_concat(L, 3);
+    }
+}
+
 void http_push_key(lua_State *L, const struct http_op *op, int options, int fn)
 {
     int type = lua_getfield(L, options, "cache");
@@ -272,11 +292,16 @@ void http_push_key(lua_State *L, const struct http_op *op, int options, int fn)
         lua_pushnil(L);
         return;
     }
+    lua_createtable(L, 1, 0);
+    int key = lua_gettop(L);
+    lua_pushboolean(L, true); /* in the place of the text */
+    lua_rawseti(L, key, 1);
     lua_Debug ar;
     lua_pushvalue(L, fn);
     (void)lua_getinfo(L, ">S", &ar);
     http_push_normal(L, op->req.url);
-    lua_pushfstring(L, "\n%s:%d:%d", ar.short_src, ar.linedefined, ar.lastlinedefined);
+    lua_pushfstring(L, "\n%s:%d:%d\n%I %d", ar.short_src, ar.linedefined, ar.lastlinedefined,
+                    (lua_Integer)op->req.body_max, op->req.no_redirects);
     lua_concat(L, 2);
     for (size_t i = 0; i < op->req.headers_n; i++) {
         const struct dz_fetch_header *h = &op->req.headers[i];
@@ -286,6 +311,8 @@ void http_push_key(lua_State *L, const struct http_op *op, int options, int fn)
         lua_pushlstring(L, h->value.p ? h->value.p : "", h->value.n);
         lua_concat(L, 5);
     }
+    add_captured(L, fn, key);
+    lua_rawseti(L, key, 1);
 }
 
 bool http_recall(lua_State *L, int key)
@@ -297,7 +324,7 @@ bool http_recall(lua_State *L, int key)
         lua_settop(L, top);
         return false;
     }
-    lua_pushvalue(L, key);
+    (void)lua_rawgeti(L, key, 1);
     if (lua_rawget(L, top + 1) == LUA_TTABLE) {
         (void)lua_rawgeti(L, top + 2, 2);
         if (lua_tointeger(L, -1) > dz_loop_now_ms(src_env_of(L)->loop)) {
@@ -328,15 +355,17 @@ void http_remember(lua_State *L, int key, int options, int value)
         lua_pushvalue(L, -1);
         lua_rawsetp(L, LUA_REGISTRYINDEX, &memo_key);
     }
-    lua_pushvalue(L, key);
+    (void)lua_rawgeti(L, key, 1);
     bool known = lua_rawget(L, top + 1) != LUA_TNIL;
     lua_settop(L, top + 1);
     if (!known) {
-        lua_pushvalue(L, key);
+        (void)lua_rawgeti(L, key, 1);
         lua_rawseti(L, top + 1, (lua_Integer)lua_rawlen(L, top + 1) + 1);
     }
+    (void)lua_rawgeti(L, key, 1);
+    lua_createtable(L, 3, 0);
     lua_pushvalue(L, key);
-    lua_createtable(L, 2, 0);
+    lua_rawseti(L, -2, 3);
     lua_pushvalue(L, value);
     lua_rawseti(L, -2, 1);
     lua_pushinteger(L, dz_loop_now_ms(src_env_of(L)->loop) + keep_ms);

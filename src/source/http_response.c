@@ -62,8 +62,8 @@ static int l_json(lua_State *L)
     dz_str body = text_field(L, "body", "json"), url = text_field(L, "url", "json");
     if (dz_str_starts(body, DZ_S("\xEF\xBB\xBF")))
         body = dz_str_sub(body, 3, body.n);
-    char what[240];
-    snprintf(what, sizeof(what), "%.*s sent no JSON", (int)(url.n < 200 ? url.n : 200), url.p);
+    char what[DZ_URL_SHOWN_MAX + 20], shown[DZ_URL_SHOWN_MAX];
+    snprintf(what, sizeof(what), "%s sent no JSON", dz_url_show(url, shown));
     src_push_json_text(L, body, what);
     return 1;
 }

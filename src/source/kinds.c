@@ -98,20 +98,18 @@ enum dz_source_kind dz_source_kind_of_fetch(const struct dz_fetch_res *res)
     return res->kind == DZ_FETCH_OK ? kind_of_status(res->status) : failures[res->kind];
 }
 
-#define URL_SHOWN_MAX 800u
-
 void dz_source_words_of_status(int status, dz_str url, unsigned tries,
                                char text[DZ_SOURCE_MESSAGE_MAX])
 {
-    int url_n = (int)(url.n < URL_SHOWN_MAX ? url.n : URL_SHOWN_MAX);
-    char how[48] = "failed";
+    char how[48] = "failed", shown[DZ_URL_SHOWN_MAX];
+    (void)dz_url_show(url, shown);
     if (tries > 0)
         snprintf(how, sizeof(how), "failed after %u attempts", tries);
     if (tries == 0 && kind_of_status(status) == DZ_SOURCE_NOT_FOUND)
-        snprintf(text, DZ_SOURCE_MESSAGE_MAX, "Could not find resource at %.*s", url_n, url.p);
+        snprintf(text, DZ_SOURCE_MESSAGE_MAX, "Could not find resource at %s", shown);
     else
-        snprintf(text, DZ_SOURCE_MESSAGE_MAX, "Request to %.*s %s with return code %d %s", url_n,
-                 url.p, how, status, dz_http_reason(status));
+        snprintf(text, DZ_SOURCE_MESSAGE_MAX, "Request to %s %s with return code %d %s", shown, how,
+                 status, dz_http_reason(status));
 }
 
 const char *dz_source_fn_name(enum dz_source_fn fn)

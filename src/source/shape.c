@@ -208,8 +208,9 @@ static json_t *shape_text(struct shaper *sh, const struct field *f, const json_t
         return wrong(sh, "an empty text");
     dz_str s = {json_string_value(v), n};
     struct dz_url u;
+    char shown[DZ_URL_SHOWN_MAX];
     if (f->type == T_URL && (dz_url_parse(s, &u, NULL) != DZ_OK || !u.scheme.p || !u.host.p))
-        return wrong(sh, "expected %s, got \"%.60s\"", expected[T_URL], s.p);
+        return wrong(sh, "expected %s, got \"%.60s\"", expected[T_URL], dz_url_show(s, shown));
     return json_stringn(s.p, n);
 }
 

@@ -872,8 +872,7 @@ static void paces_sources_apart(void **state)
                                      .open_hosts_n = 1,
                                      .rate = 1.0 / 3600};
     DZ_AUTO(dz_fetch_policy_unref)
-    struct dz_fetch_policy *slow = NULL,
-                           *again = NULL, *quick = NULL;
+    struct dz_fetch_policy *slow = NULL, *again = NULL, *quick = NULL;
     must(dz_fetch_policy_new(&s, &slow, err));
     must(dz_fetch_policy_new(&s, &again, err));
     s.source = DZ_S("quick");

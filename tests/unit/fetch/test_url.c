@@ -182,9 +182,41 @@ static void matches_hosts(void **state)
             fail_msg("%s against %s", rows[i].host, rows[i].pattern);
 }
 
+static void shows_no_secrets(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *url, *shown;
+    } rows[] = {
+        {"https://example.org/a/b?id=7&page=2", "https://example.org/a/b?id=7&page=2"},
+        {"https://me:pw@example.org:8/a#frag", "https://example.org:8/a"},
+        {"https://me:p@w@example.org/a", "https://example.org/a"},
+        {"http://a/?token=x&b=1&API_Key=y;z=", "http://a/?token=...&b=1&API_Key=...;z="},
+        {"http://a/?q=123456789012345678901&r=12345678901234567890",
+         "http://a/?q=...&r=12345678901234567890"},
+        {"http://a/?123456789012345678901", "http://a/?..."},
+        {"http://a?plain&X-Amz-Signature=1", "http://a?plain&X-Amz-Signature=..."},
+        {"http://a/?a==b=c&=&&", "http://a/?a==b=c&=&&"},
+        {"//u@h/p", "//h/p"},
+        {"u:p@h", "h"},
+        {"", ""},
+        {"http://a/\x01\xFF \n", "http://a/????"},
+        {"http://a/b@c?d@e=1", "http://a/b@c?d@e=1"},
+    };
+    char text[DZ_URL_SHOWN_MAX];
+    for (size_t i = 0; i < DZ_LEN(rows); i++)
+        assert_string_equal(dz_url_show(dz_str_of(rows[i].url), text), rows[i].shown);
+    char large[5000];
+    memset(large, 'x', sizeof(large));
+    memcpy(large, "http://", 7);
+    assert_int_equal(strlen(dz_url_show((dz_str){large, sizeof(large)}, text)),
+                     DZ_URL_SHOWN_MAX - 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(shows_no_secrets),
         cmocka_unit_test(parses),
         cmocka_unit_test(joins),
         cmocka_unit_test(compares),

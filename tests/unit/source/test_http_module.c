@@ -492,13 +492,69 @@ static void keeps_what_it_may(void **state)
     struct outcome o = run("return tostring(http.get(base .. '/fresh').from_cache)");
     assert_string_equal(o.text, "true");
     assert_int_equal(o.requests, 0);
-    assert_gives("local n = 0\nlocal function f(r) n = n + 1 return { r.body .. n } end\n"
+    assert_gives("local n = {0}\n"
+                 "local function f(r) n[1] = n[1] + 1 return { r.body .. n[1] } end\n"
                  "local a = http.get(base .. '/json', { map = f })\n"
                  "local b = http.get(base .. '/json', { map = f })\n"
                  "local c = http.get(base .. '/json', { map = f, cache = false })\n"
                  "return a[1]:sub(-1) .. b[1]:sub(-1) .. c[1]:sub(-1)",
                  "112");
     assert_int_equal(rig.requests, 2);
+}
+
+/* One place in the source may be many functions: each with what it captures. */
+static void remembers_results_apart(void **state)
+{
+    (void)state;
+    assert_gives("local function ask(x, path)\n"
+                 "  return http.get(base .. (path or '/text'), { map = function(r)\n"
+                 "    return r.body .. tostring(type(x) == 'table' and x[1] or x) end }) end\n"
+                 "return ask(1) .. ask(2) .. ask(1) .. ask('1') .. ask(true) .. ask(1.0)",
+                 "hello1hello2hello1hello1hellotruehello1.0");
+    assert_int_equal(rig.requests, 5); /* asked of the site each time but the third */
+    assert_gives("local out = {}\n"
+                 "for i = 1, 50 do\n"
+                 "  local t = { i }\n"
+                 "  out[i] = http.get(base .. '/fresh', { map = function(r) return t[1] end })\n"
+                 "  t = nil for k = 1, 3000 do local _ = { k } end\n"
+                 "end\n"
+                 "for i = 1, 50 do assert(out[i] == i, i) end return 'apart'",
+                 "apart");
+    assert_gives("local long = ('x'):rep(5000)\n"
+                 "local function ask(x)\n"
+                 "  return http.get(base .. '/text', { map = function(r) return #x end }) end\n"
+                 "return ask(long) .. ask(long .. 'y') .. ask(long)",
+                 "500050015000");
+    assert_gives(
+        "local n = {0}\n"
+        "local function f(r) n[1] = n[1] + 1 return n[1] end\n"
+        "local a = http.get(base .. '/echo', { map = f, headers = { X = '1' } })\n"
+        "local b = http.get(base .. '/echo', { map = f, headers = { X = '2' } })\n"
+        "local c = http.get(base .. '/echo', { map = f, headers = { X = '1' } })\n"
+        "local d = http.request { url = base .. '/echo', map = f, method = 'POST', body = 'a' }\n"
+        "local e = http.request { url = base .. '/echo', map = f, method = 'POST', body = 'b' }\n"
+        "return a .. b .. c .. d .. e",
+        "12134");
+}
+
+/* Neither a name and a password nor a key gets into messages. */
+static void keeps_secrets(void **state)
+{
+    (void)state;
+    static const char *const asks[] = {
+        "http.get(base:gsub('//', '//me:s3cret@') .. '/missing?page=2&api_key=s3cret')",
+        "http.get(base:gsub('//', '//me:s3cret@') .. '/status/500?page=2&token=s3cret')",
+        "http.get(base:gsub('//', '//me:s3cret@') .. '/cf?page=2&x-sig=s3cret')",
+        "http.get(base:gsub('//', '//me:s3cret@') .. '/echo?page=2&secret=s3cret'):json()",
+        "http.aggregate(base:gsub('//', '//me:s3cret@') .. '/text?page=2&pwd=s3cret',\n"
+        "  function(r) return r, r.url end)",
+    };
+    for (size_t i = 0; i < DZ_LEN(asks); i++) {
+        struct outcome o = run(asks[i]);
+        assert_true(o.kind != DZ_SOURCE_OK);
+        if (strstr(o.text, "s3cret") || strstr(o.message, "s3cret") || !strstr(o.text, "page=2"))
+            fail_msg("%s", o.text);
+    }
 }
 
 static void makes_requesters(void **state)
@@ -770,6 +826,8 @@ int main(void)
         CASE(can_be_caught),
         CASE(asks_handlers),
         CASE(keeps_what_it_may),
+        CASE(remembers_results_apart),
+        CASE(keeps_secrets),
         CASE(makes_requesters),
         CASE(keeps_cookies_in_sessions),
         CASE(follows_pages),
