@@ -87,6 +87,11 @@ static void on_ended(void *arg, const struct call_outcome *o)
 
 void crawl_follow_begin(struct crawl_job *j)
 {
+    if (!crawl_schedule_has(j->crawler, &j->rec)) {
+        /* No favourite any more, or following was switched off. */
+        crawl_job_ended(j, NULL);
+        return;
+    }
     j->follow = call_inside(
         j->crawler->calls, "download_new",
         json_pack("{s:o,s:o}", "site", call_json(j->rec.source), "id", call_json(j->rec.target)),

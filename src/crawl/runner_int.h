@@ -9,6 +9,7 @@
 
 /* What comes again and again. */
 struct crawl_regular {
+    const char *kind; /* of the job: CRAWL_JOB, CRAWL_FOLLOW */
     char *source, *target;
     int64_t every_ms;
     unsigned failures; /* in a row */
@@ -67,14 +68,22 @@ struct dz_crawler {
     size_t regular_n;
     struct dz_work add_work; /* schedule.c: one list of jobs at a time */
     bool adding;
+    enum dz_code add_code;
+    struct dz_err add_err;
     struct crawl_ask_item {
         struct crawl_ask_item *next;
+        const char *kind;
         char *source, *target;
         int64_t run_after_ms;
         bool keeps; /* a row that is there keeps its time */
         enum dz_code code;
         struct dz_err err;
     } * asked, *adding_list; /* in the order in which they came */
+    bool favourites_due;     /* with the next list they are read as well */
+    struct dz_arena *favourites_arena;
+    struct dz_favourite_rec *favourites;
+    size_t favourites_n;
+    json_t *follow_told; /* sources of favourites that are not there */
 
     bool stopping, stopped;
     void (*on_stopped)(void *arg);
@@ -85,6 +94,7 @@ struct dz_crawler {
 void crawl_download_moved(struct crawl_job *j);
 void crawl_job_ended(struct crawl_job *j, const struct dz_source_fail *fail);
 
+#define CRAWL_JOB "crawl"
 /* follow.c: jobs of this kind look for new chapters of a favourite; c->calls is there. */
 #define CRAWL_FOLLOW "follow"
 void crawl_follow_begin(struct crawl_job *j);
@@ -107,8 +117,9 @@ void crawl_schedule_free(struct dz_crawler *c);
 /* When a job that worked and brought nothing new comes again; -1: it is not one of ours. */
 int64_t crawl_schedule_again_ms(struct dz_crawler *c, const struct crawl_running *r);
 void crawl_schedule_ended(struct dz_crawler *c, const struct crawl_running *r);
-void crawl_schedule_add(struct dz_crawler *c, dz_str source, dz_str target, int64_t run_after_ms,
-                        bool keeps);
+void crawl_schedule_add(struct dz_crawler *c, const char *kind, dz_str source, dz_str target,
+                        int64_t run_after_ms, bool keeps);
+bool crawl_schedule_has(const struct dz_crawler *c, const struct dz_job_rec *j); /* is regular */
 
 /* Name of the health records; each process that crawls has one of its own. */
 #define CRAWL_HEALTH "health"

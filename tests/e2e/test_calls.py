@@ -316,3 +316,47 @@ def test_two_hundred_at_once(back):
     for t in threads:
         t.join(PATIENCE)
     assert len(answers) == 200 and all("value" in a for a in answers), [a for a in answers if "value" not in a][:3]
+
+
+def follow(back, *favourites, **crawl):
+    """A server that follows these favourites, which an earlier one has taken down."""
+    import sqlite3
+    back.start()
+    assert back.server.stop() == 0
+    with sqlite3.connect(back.folder / "data/dozo.db") as db:
+        db.executemany("insert into favourite (source, series, created_ms) values (?, ?, 1)", favourites)
+    settings = "".join(f", {k}: {v}" for k, v in crawl.items())
+    return back.start(f"downloads: {{destination: out, follow: true}}\ncrawl: {{every: 300ms, retry_max: 500ms{settings}}}")
+
+
+def files(back):
+    return sorted(p.name for p in (back.folder / "out").rglob("*.cbz"))
+
+
+def test_new_chapters_of_favourites_come_by_themselves(back):
+    follow(back, (SITE, "m404"), ("gone.example", "x"), (SITE, "m1"))
+    until(lambda: len(files(back)) == 6, "six chapters")
+    back.site.forget()
+    until(lambda: back.site.count("/manga/m1/feed") >= 6)  # asked again and again, at little cost
+    assert back.site.not_modified > 0 and back.site.count("/manga/m404/feed") > 0
+    back.site.add_chapter("c7", "m1", "11", [png(8, 12, 70)], title="Late")
+    until(lambda: len(files(back)) == 7, "the seventh")
+    assert "Dr. Stone \u2215 X -.- C11 Late.cbz" in files(back)
+    assert len(jobs(back)) == 7  # each once
+    log = back.server.read_log()
+    assert log.count("favourites of gone.example are not followed") == 1
+    assert back.server.stop() == 0
+
+
+def test_what_failed_for_good_is_not_followed_again(back):
+    back.site.misbehave("/at-home/.*", faults.status(404))
+    follow(back, (SITE, "m1"), retries=0)
+    until(lambda: len(jobs(back)) == 6)
+    back.site.forget()
+    until(lambda: back.site.count("/manga/m1/feed") >= 6)
+    assert len(jobs(back)) == 6
+    assert back.server.stop() == 0
+    back.start("downloads: {destination: out, follow: true}\ncrawl: {every: 300ms}")
+    back.site.forget()
+    until(lambda: back.site.count("/manga/m1/feed") >= 6)
+    assert len(jobs(back)) == 6
