@@ -189,6 +189,45 @@ DZ_MUST enum dz_code dz_back_call(struct dz_loop *l, const char *data_dir, const
                                   void *arg, struct dz_call **ret_call, struct dz_err *err);
 void dz_back_call_cancel(struct dz_call **c); /* done does not come; the back ends what runs */
 
+/* ---- one download, without a queue -----------------------------------------------------------
+ */
+
+/* A chapter as files on disk, by the same steps as a job of kind "download" (contracts/nagato.md 5
+ * to 7) but without a data folder: nothing is asked of a library and no mark is set. It shares
+ * unfinished work with jobs. Loop's thread. */
+struct dz_download;
+struct dz_download_state {
+    uint64_t done, total; /* pages; total 0: not known (yet) */
+    uint64_t bytes;       /* of the pages that are done */
+    bool saving;          /* all pages are here */
+};
+struct dz_download_spec {
+    struct dz_loop *loop;
+    struct dz_pool *pool;
+    struct dz_fetch *fetch;
+    struct dz_conf *conf;             /* ref'd */
+    struct dz_source *source;         /* ref'd */
+    const json_t *chapter, *series;   /* as the source has returned them */
+    const char *method, *destination; /* NULL: as the settings say */
+    bool again;                       /* also when the result is there */
+    void (*progress)(void *arg, const struct dz_download_state *s);
+    void (*note)(void *arg, const char *text);
+    /* Once, from the loop. path NULL: there is no result; was_there: it was there before. */
+    void (*ended)(void *arg, const struct dz_source_fail *fail, const char *path, bool was_there);
+    void (*log)(void *arg, enum dz_level level, dz_str text); /* what the source says */
+    void *arg;
+};
+/* DZ_BAD_INPUT: the method, or the template of the settings. */
+DZ_MUST enum dz_code dz_download_new(const struct dz_download_spec *s, struct dz_download **ret_d,
+                                     struct dz_err *err);
+/* What came is kept for the next time; ended comes with DZ_SOURCE_CANCELLED. */
+void dz_download_stop(struct dz_download *d);
+uint64_t dz_download_requests(const struct dz_download *d); /* from ended on */
+void dz_download_free(struct dz_download **d);              /* from ended on */
+/* Whether a failure is the site's as a whole, so that asking it for the next thing would be told
+ * the same. */
+bool dz_crawl_is_site(const struct dz_source_fail *fail);
+
 /* ---- the back and its supervisor ------------------------------------------------------------- */
 
 struct dz_back; /* the supervisor's handle, on the front's control loop */

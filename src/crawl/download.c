@@ -306,7 +306,6 @@ static void on_list(void *arg, const struct dz_source_result *res)
     size_t n = json_array_size(res->value);
     say_difference(d, n);
     d->progress.listed = n;
-    tell(d);
     struct crawl_folder_spec folder = {d->place.pages, d->place.journal, d->place.width};
     d->keeper = crawl_keep_folder(&folder);
     struct crawl_pages_spec spec = {

@@ -42,7 +42,8 @@ static enum dz_code recall(struct crawl_keeper *k, struct dz_arena *a, struct cr
         v[kept++] = (struct crawl_kept){
             .at = p->at, .url = p->url, .mtime_s = p->mtime_s, .dropped = blank, .blob = p->blob};
     }
-    DZ_TRY(dz_store_batch_begin(s->env->store, &s->batch, err));
+    if (!s->batch)
+        DZ_TRY(dz_store_batch_begin(s->env->store, &s->batch, err));
     *ret_v = v;
     *ret_n = kept;
     return DZ_OK;

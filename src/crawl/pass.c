@@ -111,7 +111,7 @@ void crawl_pass_next(struct crawl_pass *p, enum pass_stage stage)
     dz_timer_set(p->j->env->loop, &p->soon, 0, on_soon);
 }
 
-bool crawl_pass_is_site(const struct dz_source_fail *fail)
+bool dz_crawl_is_site(const struct dz_source_fail *fail)
 {
     return fail->kind == DZ_SOURCE_UNAVAILABLE || fail->kind == DZ_SOURCE_RATE_LIMITED ||
            fail->kind == DZ_SOURCE_CHALLENGE || fail->kind == DZ_SOURCE_AUTH ||
@@ -399,7 +399,7 @@ static void on_chapters(struct crawl_pass *p, const struct dz_source_result *res
 {
     if (res->fail) {
         crawl_pass_trouble(p, res->fail, true);
-        crawl_pass_next(p, crawl_pass_is_site(res->fail) ? STAGE_TITLES : STAGE_STATUS);
+        crawl_pass_next(p, dz_crawl_is_site(res->fail) ? STAGE_TITLES : STAGE_STATUS);
         return;
     }
     p->list = json_incref(res->value);
@@ -440,7 +440,7 @@ static void chapter_failed(struct crawl_pass *p, const struct dz_source_fail *fa
                         dz_now_ms());
     crawl_pass_trouble(p, fail, true);
     p->fresh_at++;
-    crawl_pass_next(p, crawl_pass_is_site(fail) ? STAGE_STATUS : STAGE_CHAPTER);
+    crawl_pass_next(p, dz_crawl_is_site(fail) ? STAGE_STATUS : STAGE_CHAPTER);
 }
 
 static void free_pages(struct crawl_pass *p)

@@ -126,8 +126,6 @@ void crawl_pass_work(struct crawl_pass *p, void (*run)(struct dz_work *w),
 void crawl_pass_trouble(struct crawl_pass *p, const struct dz_source_fail *fail, bool counts);
 /* The same for an error of ours. */
 void crawl_pass_error(struct crawl_pass *p, const struct dz_err *err, bool counts);
-/* The failure is the site's as a whole: asking it for the next thing would be told the same. */
-bool crawl_pass_is_site(const struct dz_source_fail *fail);
 dz_str crawl_pass_text(struct crawl_pass *p, const json_t *v); /* text or number; n = 0: null */
 struct pass_known *crawl_pass_known(struct crawl_pass *p, dz_str key); /* NULL: not kept */
 bool crawl_pass_has_asset(const struct crawl_pass *p, dz_str name);
