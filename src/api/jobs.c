@@ -186,14 +186,17 @@ static void put_time(struct dz_buf *b, int64_t at_ms, int64_t now_ms, const char
 static void put_state(struct dz_buf *b, const struct dz_job_rec *j, int64_t now_ms)
 {
     const char *name = dz_job_state_name(j->state);
+    dz_str phase = j->phase;
     if (j->state == DZ_JOB_RUNNING && j->lease_until_ms <= now_ms)
         name = "lost";
     else if (j->state == DZ_JOB_RUNNING && j->cancel_asked)
         name = "ending";
+    if (phase.n == 0 || strcmp(name, "running") != 0)
+        phase = dz_str_of(name);
     PUT(b, "<td class=\"state ");
     dz_buf_put(b, dz_str_of(name));
     PUT(b, "\">");
-    dz_buf_put(b, dz_str_of(name));
+    dz_buf_put_html(b, phase);
     PUT(b, "</td>");
 }
 
@@ -215,6 +218,23 @@ static void put_when(struct dz_buf *b, const struct dz_job_rec *j, int64_t now_m
     }
 }
 
+/* "3/20 pages, 1.5 MiB" */
+static void put_progress(struct dz_buf *b, const struct dz_job_rec *j)
+{
+    if (j->done + j->total > 0) {
+        dz_buf_put_u64(b, j->done);
+        if (j->total > j->done) {
+            dz_buf_putc(b, '/');
+            dz_buf_put_u64(b, j->total);
+        }
+        dz_buf_put(b, j->done == 1 && j->total <= 1 ? DZ_S(" page") : DZ_S(" pages"));
+    }
+    if (j->bytes > 0) {
+        dz_buf_put(b, j->done + j->total > 0 ? DZ_S(", ") : DZ_S(""));
+        dz_buf_put_size(b, j->bytes);
+    }
+}
+
 static void put_job(struct dz_buf *b, const struct dz_job_rec *j, int64_t now_ms)
 {
     PUT(b, "<tr><td class=\"soft\">");
@@ -232,14 +252,7 @@ static void put_job(struct dz_buf *b, const struct dz_job_rec *j, int64_t now_ms
         put_words(b, j->target);
     }
     PUT(b, "</td><td>");
-    if (j->done + j->total > 0) {
-        dz_buf_put_u64(b, j->done);
-        if (j->total > j->done) {
-            dz_buf_putc(b, '/');
-            dz_buf_put_u64(b, j->total);
-        }
-        dz_buf_put(b, j->done == 1 && j->total <= 1 ? DZ_S(" page") : DZ_S(" pages"));
-    }
+    put_progress(b, j);
     PUT(b, "</td><td>");
     put_when(b, j, now_ms);
     PUT(b, "</td><td class=\"words\">");

@@ -202,6 +202,8 @@ void dz_buf_putc(struct dz_buf *b, char c);
 void dz_buf_put_u64(struct dz_buf *b, uint64_t n); /* decimal */
 /* A length of time for people: "90 s", "12 min", "5 h", "3 d"; below zero is "0 s". */
 void dz_buf_put_span(struct dz_buf *b, int64_t ms);
+/* A number of bytes for people: "1 byte", "102.4 MiB". */
+void dz_buf_put_size(struct dz_buf *b, uint64_t bytes);
 /* Not for JSON, HTML, XML or headers. */
 void dz_buf_putf(struct dz_buf *b, const char *fmt, ...) DZ_PRINTF(2, 3);
 /* & < > " ' escaped; also right for XML 1.0, whose forbidden control characters and malformed UTF-8

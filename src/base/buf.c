@@ -84,6 +84,24 @@ void dz_buf_put_span(struct dz_buf *b, int64_t ms)
     dz_buf_put(b, dz_str_of(units[i].unit));
 }
 
+void dz_buf_put_size(struct dz_buf *b, uint64_t bytes)
+{
+    static const char *const units[] = {"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+    if (bytes < DZ_KIB) {
+        dz_buf_put_u64(b, bytes);
+        dz_buf_put(b, bytes == 1 ? DZ_S(" byte") : DZ_S(" bytes"));
+        return;
+    }
+    double x = (double)bytes / 1024;
+    size_t unit = 0;
+    /* Not 1024.0 of a unit, which is how 1023.96 would be written. */
+    while (x >= 1023.95 && unit + 1 < DZ_LEN(units)) {
+        x /= 1024;
+        unit++;
+    }
+    dz_buf_putf(b, "%.1f %s", x, units[unit]);
+}
+
 void dz_buf_putf(struct dz_buf *b, const char *fmt, ...)
 {
     va_list args, again;

@@ -70,7 +70,7 @@ static void put_summary(struct dz_buf *b, const struct dz_check_result *res, boo
 {
     dz_count_put(b, res->blobs, "file", "files");
     dz_buf_put(b, DZ_S(", "));
-    dz_bytes_put(b, res->bytes);
+    dz_buf_put_size(b, res->bytes);
     dz_buf_put(b, DZ_S(": "));
     if (res->problems == 0) {
         dz_buf_put(b, DZ_S("clean"));
@@ -102,12 +102,9 @@ static void put_json(struct dz_buf *b, const struct run *r, const struct dz_chec
     struct dz_json j;
     dz_json_init(&j, b, DZ_JSON_COMPACT, false);
     dz_json_object(&j);
-    dz_json_key(&j, DZ_S("ok"));
-    dz_json_bool(&j, left_of(res) == 0);
-    for (size_t i = 0; i < DZ_LEN(figures); i++) {
-        dz_json_key(&j, dz_str_of(figures[i].key));
-        dz_json_int(&j, (int64_t)figures[i].n);
-    }
+    dz_member_bool(&j, "ok", left_of(res) == 0);
+    for (size_t i = 0; i < DZ_LEN(figures); i++)
+        dz_member_int(&j, figures[i].key, (int64_t)figures[i].n);
     dz_json_key(&j, DZ_S("problem_list"));
     dz_json_raw(&j, dz_buf_str(&r->list));
     dz_json_end(&j);

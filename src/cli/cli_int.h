@@ -53,8 +53,6 @@ const char *dz_nearest(dz_str typed, const char *(*name_at)(const void *table, s
  * "..."; SIZE_MAX: no limit. Wide characters count 2, combining ones 0. Returns the columns taken.
  */
 size_t dz_text_put(struct dz_buf *out, dz_str text, size_t columns);
-/* "102.4 MiB" */
-void dz_bytes_put(struct dz_buf *out, uint64_t n);
 /* "1 chapter", "12 chapters" */
 void dz_count_put(struct dz_buf *out, uint64_t n, const char *one, const char *many);
 
@@ -62,6 +60,16 @@ void dz_count_put(struct dz_buf *out, uint64_t n, const char *one, const char *m
 void dz_say(const struct dz_command *cmd, const char *fmt, ...) DZ_PRINTF(2, 3);
 /* Writes a finished text to stdout; a failure shows in dz_cli_main's exit status. */
 void dz_print(const struct dz_buf *b);
+
+/* ---- members.c: JSON objects of commands ------------------------------------------------------
+ */
+
+void dz_member_text(struct dz_json *j, const char *key, dz_str text); /* n = 0: null */
+void dz_member_texts(struct dz_json *j, const char *key, const dz_str *v, size_t n);
+void dz_member_int(struct dz_json *j, const char *key, int64_t n);
+void dz_member_bool(struct dz_json *j, const char *key, bool b);
+/* Unix milliseconds as "2026-11-21T09:20:35Z"; 0 or less: null. */
+void dz_member_time(struct dz_json *j, const char *key, int64_t at_ms);
 
 /* ---- settings -------------------------------------------------------------------------------- */
 

@@ -395,20 +395,11 @@ static void put_summary(struct dz_buf *b, const struct run *r, int64_t spent_ms)
     dz_count_put(b, r->pages, "page", "pages");
     dz_buf_put(b, DZ_S(", "));
     if (r->bytes > 0) {
-        dz_bytes_put(b, r->bytes);
+        dz_buf_put_size(b, r->bytes);
         dz_buf_put(b, DZ_S(", "));
     }
     dz_count_put(b, r->requests, "request", "requests");
     dz_buf_putf(b, " in %.1f s\n", (double)spent_ms / 1000);
-}
-
-static void put_text(struct dz_json *j, const char *key, dz_str text)
-{
-    dz_json_key(j, dz_str_of(key));
-    if (text.p)
-        dz_json_str(j, text);
-    else
-        dz_json_null(j);
 }
 
 static void put_json(struct dz_buf *b, const struct run *r, int64_t spent_ms, bool worked)
@@ -428,23 +419,20 @@ static void put_json(struct dz_buf *b, const struct run *r, int64_t spent_ms, bo
     struct dz_json j;
     dz_json_init(&j, b, DZ_JSON_INDENT4, false);
     dz_json_object(&j);
-    dz_json_key(&j, DZ_S("ok"));
-    dz_json_bool(&j, worked);
-    put_text(&j, "source", dz_buf_str(&r->source));
-    put_text(&j, "target", r->target.n ? dz_buf_str(&r->target) : (dz_str){NULL, 0});
-    for (size_t i = 0; i < DZ_LEN(figures); i++) {
-        dz_json_key(&j, dz_str_of(figures[i].key));
-        dz_json_int(&j, (int64_t)figures[i].n);
-    }
-    put_text(&j, "failure", dz_str_of(r->fail_text));
-    put_text(&j, "failure_kind", dz_str_of(r->fail_kind));
+    dz_member_bool(&j, "ok", worked);
+    dz_member_text(&j, "source", dz_buf_str(&r->source));
+    dz_member_text(&j, "target", r->target.n ? dz_buf_str(&r->target) : (dz_str){NULL, 0});
+    for (size_t i = 0; i < DZ_LEN(figures); i++)
+        dz_member_int(&j, figures[i].key, (int64_t)figures[i].n);
+    dz_member_text(&j, "failure", dz_str_of(r->fail_text));
+    dz_member_text(&j, "failure_kind", dz_str_of(r->fail_kind));
     dz_json_key(&j, DZ_S("notes"));
     dz_json_array(&j);
     for (size_t i = 0; i < r->notes_n; i++) {
         dz_json_object(&j);
-        put_text(&j, "kind", dz_str_of(r->notes[i].kind));
-        put_text(&j, "chapter", dz_str_of(r->notes[i].chapter));
-        put_text(&j, "text", dz_str_of(r->notes[i].text));
+        dz_member_text(&j, "kind", dz_str_of(r->notes[i].kind));
+        dz_member_text(&j, "chapter", dz_str_of(r->notes[i].chapter));
+        dz_member_text(&j, "text", dz_str_of(r->notes[i].text));
         dz_json_end(&j);
     }
     dz_json_end(&j);

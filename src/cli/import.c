@@ -200,7 +200,7 @@ static void put_library(struct dz_buf *b, const struct dz_import_result *res)
             dz_count_put(b, res->assets, "other file", "other files");
             dz_buf_put(b, DZ_S(", "));
         }
-        dz_bytes_put(b, res->bytes);
+        dz_buf_put_size(b, res->bytes);
     }
 }
 
@@ -284,8 +284,7 @@ static void put_figures(struct dz_json *j, const struct run *r, const struct out
     size_t n = is_nagato ? DZ_LEN(nagato) : DZ_LEN(library);
     for (size_t i = 0; i < n + DZ_LEN(both); i++) {
         const struct figure *figure = i < n ? &v[i] : &both[i - n];
-        dz_json_key(j, dz_str_of(figure->key));
-        dz_json_int(j, (int64_t)figure->n);
+        dz_member_int(j, figure->key, (int64_t)figure->n);
     }
 }
 
@@ -294,17 +293,12 @@ static void put_json(struct dz_buf *b, const struct run *r, const struct outcome
     struct dz_json j;
     dz_json_init(&j, b, DZ_JSON_INDENT4, false);
     dz_json_object(&j);
-    dz_json_key(&j, DZ_S("ok"));
-    dz_json_bool(&j, o->code == DZ_OK && o->errors == 0);
+    dz_member_bool(&j, "ok", o->code == DZ_OK && o->errors == 0);
     put_figures(&j, r, o);
-    if (o->code != DZ_OK) {
-        dz_json_key(&j, DZ_S("failure"));
-        dz_json_str(&j, dz_str_of(o->err.text));
-    }
-    if (r->settings.n > 0) {
-        dz_json_key(&j, DZ_S("settings"));
-        dz_json_str(&j, dz_buf_str(&r->settings));
-    }
+    if (o->code != DZ_OK)
+        dz_member_text(&j, "failure", dz_str_of(o->err.text));
+    if (r->settings.n > 0)
+        dz_member_text(&j, "settings", dz_buf_str(&r->settings));
     put_notes(&j, r, "error_list", NOTE_ERROR);
     put_notes(&j, r, "warning_list", NOTE_WARNING);
     dz_json_end(&j);

@@ -64,13 +64,13 @@ static bool is_lost(const struct picture *p, const struct dz_job_rec *j)
     return j->state == DZ_JOB_RUNNING && j->lease_until_ms <= p->now_ms;
 }
 
-static const char *state_of(const struct picture *p, const struct dz_job_rec *j)
+static dz_str state_of(const struct picture *p, const struct dz_job_rec *j)
 {
     if (is_lost(p, j))
-        return "lost";
+        return DZ_S("lost");
     if (j->state == DZ_JOB_RUNNING && j->cancel_asked)
-        return "ending";
-    return dz_job_state_name(j->state);
+        return DZ_S("ending");
+    return j->phase.n > 0 ? j->phase : dz_str_of(dz_job_state_name(j->state));
 }
 
 static void add_what(struct dz_table *t, const struct dz_job_rec *j)
@@ -89,15 +89,23 @@ static void add_what(struct dz_table *t, const struct dz_job_rec *j)
     dz_table_add(t, dz_buf_str(&b));
 }
 
+/* "3/20, 1.5 MiB" */
 static void add_progress(struct dz_table *t, const struct dz_job_rec *j)
 {
-    char text[64] = "";
-    if (j->total > 0 && j->done < j->total)
-        snprintf(text, sizeof(text), "%llu/%llu", (unsigned long long)j->done,
-                 (unsigned long long)j->total);
-    else if (j->done > 0)
-        snprintf(text, sizeof(text), "%llu", (unsigned long long)j->done);
-    dz_table_add(t, dz_str_of(text));
+    DZ_AUTO(dz_buf_done) struct dz_buf b;
+    dz_buf_init(&b, 128);
+    bool part = j->total > 0 && j->done < j->total;
+    if (part || j->done > 0)
+        dz_buf_put_u64(&b, j->done);
+    if (part) {
+        dz_buf_putc(&b, '/');
+        dz_buf_put_u64(&b, j->total);
+    }
+    if (j->bytes > 0) {
+        dz_buf_put(&b, b.n > 0 ? DZ_S(", ") : DZ_S(""));
+        dz_buf_put_size(&b, j->bytes);
+    }
+    dz_table_add(t, dz_buf_str(&b));
 }
 
 /* "3 min ago", "in 10 s", "now" */
@@ -120,7 +128,7 @@ static void add_job(struct dz_table *t, const struct picture *p, const struct dz
     char id[24];
     snprintf(id, sizeof(id), "%lld", (long long)j->id);
     dz_table_add(t, dz_str_of(id));
-    dz_table_add(t, dz_str_of(state_of(p, j)));
+    dz_table_add(t, state_of(p, j));
     add_what(t, j);
     add_progress(t, j);
     add_time(t, j->started_ms, p->now_ms);
@@ -169,59 +177,29 @@ static void put_table(const struct picture *p, size_t columns, size_t rows, cons
 /* ---- JSON --------------------------------------------------------------------------------------
  */
 
-static void put_time(struct dz_json *j, const char *key, int64_t at_ms)
-{
-    char iso[21];
-    dz_json_key(j, dz_str_of(key));
-    if (at_ms <= 0) {
-        dz_json_null(j);
-        return;
-    }
-    dz_time_iso(at_ms / 1000, iso);
-    dz_json_str(j, dz_str_of(iso));
-}
-
-static void put_text(struct dz_json *j, const char *key, dz_str text)
-{
-    dz_json_key(j, dz_str_of(key));
-    if (text.n > 0)
-        dz_json_str(j, text);
-    else
-        dz_json_null(j);
-}
-
 static void put_job(struct dz_json *j, const struct picture *p, const struct dz_job_rec *job)
 {
     dz_json_object(j);
-    dz_json_key(j, DZ_S("id"));
-    dz_json_int(j, job->id);
-    dz_json_key(j, DZ_S("state"));
-    dz_json_str(j, dz_str_of(dz_job_state_name(job->state)));
-    dz_json_key(j, DZ_S("lost"));
-    dz_json_bool(j, is_lost(p, job));
-    dz_json_key(j, DZ_S("cancel_asked"));
-    dz_json_bool(j, job->cancel_asked);
-    put_text(j, "kind", job->kind);
-    put_text(j, "source", job->source);
-    put_text(j, "target", job->target);
-    const struct {
-        const char *key;
-        int64_t n;
-    } numbers[] = {{"priority", job->priority},
-                   {"attempts", job->attempts},
-                   {"pages_done", (int64_t)job->done},
-                   {"pages_total", (int64_t)job->total}};
-    for (size_t i = 0; i < DZ_LEN(numbers); i++) {
-        dz_json_key(j, dz_str_of(numbers[i].key));
-        dz_json_int(j, numbers[i].n);
-    }
-    put_time(j, "created", job->created_ms);
-    put_time(j, "run_after", job->run_after_ms);
-    put_time(j, "started", job->started_ms);
-    put_time(j, "ended", job->ended_ms);
-    put_text(j, "owner", job->owner);
-    put_text(j, "failure_kind", job->fail_kind);
-    put_text(j, "failure", job->fail_text);
+    dz_member_int(j, "id", job->id);
+    dz_member_text(j, "state", dz_str_of(dz_job_state_name(job->state)));
+    dz_member_text(j, "phase", job->phase);
+    dz_member_bool(j, "lost", is_lost(p, job));
+    dz_member_bool(j, "cancel_asked", job->cancel_asked);
+    dz_member_text(j, "kind", job->kind);
+    dz_member_text(j, "source", job->source);
+    dz_member_text(j, "target", job->target);
+    dz_member_int(j, "priority", job->priority);
+    dz_member_int(j, "attempts", job->attempts);
+    dz_member_int(j, "pages_done", (int64_t)job->done);
+    dz_member_int(j, "pages_total", (int64_t)job->total);
+    dz_member_int(j, "bytes", (int64_t)job->bytes);
+    dz_member_time(j, "created", job->created_ms);
+    dz_member_time(j, "run_after", job->run_after_ms);
+    dz_member_time(j, "started", job->started_ms);
+    dz_member_time(j, "ended", job->ended_ms);
+    dz_member_text(j, "owner", job->owner);
+    dz_member_text(j, "failure_kind", job->fail_kind);
+    dz_member_text(j, "failure", job->fail_text);
     dz_json_key(j, DZ_S("result"));
     if (job->result.n > 0)
         dz_json_raw(j, job->result);
@@ -237,10 +215,8 @@ static void put_json(const struct picture *p, bool one_line, struct dz_buf *out)
     dz_json_object(&j);
     dz_json_key(&j, DZ_S("counts"));
     dz_json_object(&j);
-    for (size_t i = 0; i < DZ_JOB_STATES; i++) {
-        dz_json_key(&j, dz_str_of(dz_job_state_name((enum dz_job_state)i)));
-        dz_json_int(&j, (int64_t)p->counts[i]);
-    }
+    for (size_t i = 0; i < DZ_JOB_STATES; i++)
+        dz_member_int(&j, dz_job_state_name((enum dz_job_state)i), (int64_t)p->counts[i]);
     dz_json_end(&j);
     dz_json_key(&j, DZ_S("jobs"));
     dz_json_array(&j);
@@ -391,11 +367,13 @@ const struct dz_command dz_cmd_jobs = {
     .summary = "what is crawled now, next, and how it went",
     .usage = "jobs [--watch] [--all] [--json]\n"
              "jobs --cancel ID",
-    .help = "Running jobs first, then queued ones by when they are due, then the latest that have\n"
-            "ended. PAGES counts what a job has got so far. A running job hears of its cancelling\n"
-            "within a quarter of crawl.job_lease, at most 15 s; its finished pages are kept.\n"
-            "\n"
-            "Exit status: 0 done, 1 failed (also: no such job, or it has ended), 2 wrong use.",
+    .help =
+        "Running jobs first, then queued ones by when they are due, then the latest that have\n"
+        "ended. PAGES counts what a job has got so far, of a download its bytes as well. A\n"
+        "running job hears of its cancelling within a quarter of crawl.job_lease, at most 15 s;\n"
+        "its finished pages are kept.\n"
+        "\n"
+        "Exit status: 0 done, 1 failed (also: no such job, or it has ended), 2 wrong use.",
     .options = options,
     .run = run_jobs,
 };

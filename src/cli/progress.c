@@ -26,7 +26,7 @@
 static void put_amount(struct dz_buf *out, const struct dz_progress_state *s, uint64_t n)
 {
     if (s->is_bytes)
-        dz_bytes_put(out, n);
+        dz_buf_put_size(out, n);
     else
         dz_buf_put_u64(out, n);
 }

@@ -86,23 +86,6 @@ size_t dz_text_put(struct dz_buf *out, dz_str text, size_t columns)
     return taken;
 }
 
-void dz_bytes_put(struct dz_buf *out, uint64_t n)
-{
-    static const char *const units[] = {"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
-    if (n < DZ_KIB) {
-        dz_count_put(out, n, "byte", "bytes");
-        return;
-    }
-    double x = (double)n / 1024;
-    size_t unit = 0;
-    /* Not 1024.0 of a unit, which is how 1023.96 would be written. */
-    while (x >= 1023.95 && unit + 1 < DZ_LEN(units)) {
-        x /= 1024;
-        unit++;
-    }
-    dz_buf_putf(out, "%.1f %s", x, units[unit]);
-}
-
 void dz_count_put(struct dz_buf *out, uint64_t n, const char *one, const char *many)
 {
     dz_buf_put_u64(out, n);

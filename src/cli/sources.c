@@ -146,44 +146,15 @@ static void put_table(const struct run *r, struct dz_buf *out)
 /* ---- JSON --------------------------------------------------------------------------------------
  */
 
-static void put_time(struct dz_json *j, const char *key, int64_t at_ms)
-{
-    char iso[21];
-    dz_json_key(j, dz_str_of(key));
-    if (at_ms <= 0) {
-        dz_json_null(j);
-        return;
-    }
-    dz_time_iso(at_ms / 1000, iso);
-    dz_json_str(j, dz_str_of(iso));
-}
-
-static void put_texts(struct dz_json *j, const char *key, const dz_str *v, size_t n)
-{
-    dz_json_key(j, dz_str_of(key));
-    dz_json_array(j);
-    for (size_t i = 0; i < n; i++)
-        dz_json_str(j, v[i]);
-    dz_json_end(j);
-}
-
-static void put_number(struct dz_json *j, const char *key, uint64_t n)
-{
-    dz_json_key(j, dz_str_of(key));
-    dz_json_int(j, (int64_t)n);
-}
-
 static void put_health(struct dz_json *j, const struct dz_crawl_health *h)
 {
-    put_time(j, "last_success", h->last_ok_ms);
-    put_time(j, "last_error", h->last_error_ms);
-    dz_json_key(j, DZ_S("last_error_kind"));
-    h->last_kind.n ? dz_json_str(j, h->last_kind) : dz_json_null(j);
-    dz_json_key(j, DZ_S("last_error_text"));
-    h->last_text.n ? dz_json_str(j, h->last_text) : dz_json_null(j);
-    put_number(j, "last_requests", h->requests);
-    put_number(j, "requests", h->requests_total);
-    put_number(j, "last_took_ms", (uint64_t)h->took_ms);
+    dz_member_time(j, "last_success", h->last_ok_ms);
+    dz_member_time(j, "last_error", h->last_error_ms);
+    dz_member_text(j, "last_error_kind", h->last_kind);
+    dz_member_text(j, "last_error_text", h->last_text);
+    dz_member_int(j, "last_requests", (int64_t)h->requests);
+    dz_member_int(j, "requests", (int64_t)h->requests_total);
+    dz_member_int(j, "last_took_ms", h->took_ms);
     dz_json_key(j, DZ_S("hosts_asked"));
     dz_json_array(j);
     for (size_t i = 0; i < h->hosts_n; i++) {
@@ -191,14 +162,14 @@ static void put_health(struct dz_json *j, const struct dz_crawl_health *h)
         dz_json_object(j);
         dz_json_key(j, DZ_S("host"));
         dz_json_str(j, o->host);
-        put_number(j, "requests", o->requests);
-        put_number(j, "from_cache", o->from_cache);
-        put_number(j, "revalidated", o->revalidated);
-        put_number(j, "errors", o->errors);
-        put_number(j, "bytes", o->bytes);
-        put_number(j, "last_status", (uint64_t)o->last_status);
-        put_number(j, "waited_ms", (uint64_t)o->waited_ms);
-        put_time(j, "paused_until", o->paused_until_ms);
+        dz_member_int(j, "requests", (int64_t)o->requests);
+        dz_member_int(j, "from_cache", (int64_t)o->from_cache);
+        dz_member_int(j, "revalidated", (int64_t)o->revalidated);
+        dz_member_int(j, "errors", (int64_t)o->errors);
+        dz_member_int(j, "bytes", (int64_t)o->bytes);
+        dz_member_int(j, "last_status", o->last_status);
+        dz_member_int(j, "waited_ms", o->waited_ms);
+        dz_member_time(j, "paused_until", o->paused_until_ms);
         dz_json_end(j);
     }
     dz_json_end(j);
@@ -218,21 +189,19 @@ static void put_source(struct dz_json *j, const struct run *r, const struct dz_s
         dz_json_key(j, dz_str_of(texts[i].key));
         dz_json_str(j, texts[i].text);
     }
-    dz_json_key(j, DZ_S("built_in"));
-    dz_json_bool(j, info->built_in);
-    dz_json_key(j, DZ_S("enabled"));
-    dz_json_bool(j, info->enabled);
-    put_texts(j, "langs", info->langs, info->langs_n);
-    put_texts(j, "match", info->match, info->match_n);
-    put_texts(j, "hosts", info->hosts, info->hosts_n);
+    dz_member_bool(j, "built_in", info->built_in);
+    dz_member_bool(j, "enabled", info->enabled);
+    dz_member_texts(j, "langs", info->langs, info->langs_n);
+    dz_member_texts(j, "match", info->match, info->match_n);
+    dz_member_texts(j, "hosts", info->hosts, info->hosts_n);
     dz_json_key(j, DZ_S("functions"));
     dz_json_array(j);
     for (int fn = 0; fn < DZ_FN_COUNT; fn++)
         if (info->has[fn])
             dz_json_str(j, dz_str_of(dz_source_fn_name((enum dz_source_fn)fn)));
     dz_json_end(j);
-    put_number(j, "series", counts.series);
-    put_number(j, "chapters", counts.chapters);
+    dz_member_int(j, "series", (int64_t)counts.series);
+    dz_member_int(j, "chapters", (int64_t)counts.chapters);
     put_health(j, health_of(r, info->id));
     dz_json_end(j);
 }
@@ -247,7 +216,7 @@ static void put_json(const struct run *r, struct dz_buf *out)
     for (size_t i = 0; i < dz_sources_count(r->sources); i++)
         put_source(&j, r, dz_sources_at(r->sources, i));
     dz_json_end(&j);
-    put_texts(&j, "not_loaded", r->problems, r->problems_n);
+    dz_member_texts(&j, "not_loaded", r->problems, r->problems_n);
     dz_json_end(&j);
     dz_buf_putc(out, '\n');
 }

@@ -141,13 +141,41 @@ static void wants_a_maximum(void **state)
     assert_true(panics(take_without_maximum, "assertion failed: max"));
 }
 
+static const char *size(uint64_t bytes)
+{
+    static char text[32];
+    DZ_AUTO(dz_buf_done) struct dz_buf b;
+    dz_buf_init(&b, sizeof(text));
+    dz_buf_put_size(&b, bytes);
+    (void)snprintf(text, sizeof(text), "%s", dz_buf_cstr(&b));
+    return text;
+}
+
+static void says_sizes(void **state)
+{
+    (void)state;
+    assert_string_equal(size(0), "0 bytes");
+    assert_string_equal(size(1), "1 byte");
+    assert_string_equal(size(1023), "1023 bytes");
+    assert_string_equal(size(1024), "1.0 KiB");
+    assert_string_equal(size(1536), "1.5 KiB");
+    assert_string_equal(size(DZ_MIB - 1), "1.0 MiB");
+    assert_string_equal(size(DZ_MIB * 1024 / 10), "102.4 MiB");
+    assert_string_equal(size(UINT64_MAX), "16.0 EiB");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(grows),        cmocka_unit_test(stays_full),
-        cmocka_unit_test(formats),      cmocka_unit_test(formats_at_every_edge),
-        cmocka_unit_test(is_taken),     cmocka_unit_test(escapes_html),
-        cmocka_unit_test(escapes_urls), cmocka_unit_test(wants_a_maximum),
+        cmocka_unit_test(says_sizes),
+        cmocka_unit_test(grows),
+        cmocka_unit_test(stays_full),
+        cmocka_unit_test(formats),
+        cmocka_unit_test(formats_at_every_edge),
+        cmocka_unit_test(is_taken),
+        cmocka_unit_test(escapes_html),
+        cmocka_unit_test(escapes_urls),
+        cmocka_unit_test(wants_a_maximum),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
