@@ -72,6 +72,17 @@ void gql_error_at(struct dz_gql_errors *e, struct dz_gql_error *error, struct dz
     error->locs = locs;
 }
 
+void gql_errors_move(struct dz_gql_errors *from, struct dz_gql_errors *to)
+{
+    for (const struct dz_gql_error *x = from->first; x; x = x->next) {
+        struct dz_gql_error *y = gql_errors_new(to, x->code, "%.*s", DZ_STR_FMT(x->message));
+        for (uint32_t i = 0; i < x->locs_n; i++)
+            gql_error_at(to, y, x->locs[i]);
+    }
+    to->dropped += from->dropped;
+    dz_gql_errors_done(from);
+}
+
 dz_str dz_gql_errors_first(const struct dz_gql_errors *e)
 {
     return e->first ? e->first->message : DZ_S("");

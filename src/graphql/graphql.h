@@ -360,10 +360,11 @@ enum dz_gql_lenient {
 };
 
 struct dz_gql_run {
-    dz_str operation;                     /* its name; empty: the only one */
-    const struct dz_gql_value *variables; /* an object; NULL, ABSENT and NULL kind: none */
-    void *root, *context;                 /* handed to resolvers */
-    unsigned lenient;                     /* a sum of enum dz_gql_lenient */
+    dz_str operation; /* its name; empty: the only one */
+    /* An object, borrowed until dz_gql_exec_end; NULL, ABSENT and the kind NULL: none. */
+    const struct dz_gql_value *variables;
+    void *root, *context; /* handed to resolvers */
+    unsigned lenient;     /* a sum of enum dz_gql_lenient */
     struct dz_gql_style style;
     size_t data_bytes_max; /* of the answer; 0: 64 MiB */
     uint32_t errors_max;   /* told; 0: 1,000 */
@@ -372,7 +373,7 @@ struct dz_gql_run {
 struct dz_gql_exec;
 /* Chooses the operation and coerces variables. DZ_BAD_INPUT: nothing runs, the reasons are in
  * errors. A mutation where the schema has none, and any subscription, begins and gives an answer
- * whose data is null. Borrows nothing but root and context. */
+ * whose data is null. */
 DZ_MUST enum dz_code dz_gql_exec_begin(struct dz_gql_doc *d, const struct dz_gql_run *run,
                                        struct dz_gql_exec **ret_x, struct dz_gql_errors *errors);
 /* Goes on for at most `rows` items of lists and about `bytes` of text; 0: no bound. False when the

@@ -377,6 +377,7 @@ static bool take_definition(struct parser *p, struct dz_gql_doc *doc,
                             struct gql_definition **last[2])
 {
     struct gql_definition *d = NEW(p, struct gql_definition);
+    d->index = doc->fragments_n;
     d->loc = d->name_loc = p->lexer.token.loc;
     p->last_spread = &d->spreads;
     p->depth = 0;
@@ -389,6 +390,7 @@ static bool take_definition(struct parser *p, struct dz_gql_doc *doc,
     } else if (!(at_word(p, "fragment") ? take_fragment(p, d) : refuse_definition(p))) {
         return false;
     }
+    doc->fragments_n += !is_operation;
     *last[!is_operation] = d;
     last[!is_operation] = &d->next;
     return true;
