@@ -13,21 +13,75 @@
 
 #include "media/xpath.h"
 
+#include <malloc.h>
 #include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
 
 #define META_LOOK 2048 /* where a <meta charset> must stand */
 #define PARSED_MAX                                                                                 \
     (128 * DZ_MIB) /* an expression as a tree, which is a few hundred bytes a token */
-/* Of the parser's table for the attributes of one tag, which it compares each with each: 1408
- * attributes in HTML, about 400 in XML. */
-#define ATTRIBUTE_SLOTS_MAX 4096
+/* Of the parser's table for the attributes of one tag, which it compares each with each: 176
+ * attributes in HTML, 88 in XML. */
+#define ATTRIBUTE_SLOTS_MAX 512
+#define PARSE_NS_MAX 1500000000 /* of this thread's time; a page of 32 MiB takes less */
 
 struct dz_doc {
     xmlDocPtr xml;
     bool html;
+    size_t bytes; /* that the tree takes */
 };
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+/* ---- what a tree takes ----------------------------------------------------------------------- */
+
+/* What the library holds of what this thread has asked for. A piece may be freed by another thread:
+ * only the growth while a document is read says something. */
+static _Thread_local size_t held_bytes;
+
+static void *count_alloc(size_t n)
+{
+    void *p = malloc(n);
+    held_bytes += p ? malloc_usable_size(p) : 0;
+    return p;
+}
+
+static void *count_realloc(void *p, size_t n)
+{
+    size_t was = p ? malloc_usable_size(p) : 0;
+    void *q = realloc(p, n);
+    if (q)
+        held_bytes += malloc_usable_size(q) - was;
+    return q;
+}
+
+static void count_free(void *p)
+{
+    held_bytes -= p ? malloc_usable_size(p) : 0;
+    free(p);
+}
+
+static char *count_strdup(const char *s)
+{
+    size_t n = strlen(s) + 1;
+    char *p = count_alloc(n);
+    return p ? memcpy(p, s, n) : NULL;
+}
+
+/* Before any thread: the library reads them without a lock. What it allocated earlier is the C
+ * library's as well. */
+__attribute__((constructor)) static void count_memory(void)
+{
+    (void)xmlMemSetup(count_free, count_alloc, count_realloc, count_strdup);
+}
+
+static int64_t own_time_ns(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
 
 static xmlNodePtr node_of(const struct dz_node *n)
 {
@@ -84,9 +138,17 @@ static enum dz_code encoding_of(dz_str text, dz_str charset, char name[64], stru
     return DZ_OK;
 }
 
+/* For the few places where the library speaks past the structured way. */
+static void quiet_words(void *ctx, const char *words, ...)
+{
+    (void)ctx;
+    (void)words;
+}
+
 static enum dz_code sized(dz_str text, const char *what, struct dz_err *err)
 {
     (void)pthread_once(&once, xmlInitParser);
+    xmlSetGenericErrorFunc(NULL, quiet_words); /* this thread's */
     if (text.n > DZ_DOC_BYTES_MAX)
         return dz_fail(err, DZ_TOO_LARGE, "the %s has %zu bytes, at most %zu", what, text.n,
                        DZ_DOC_BYTES_MAX);
@@ -95,27 +157,54 @@ static enum dz_code sized(dz_str text, const char *what, struct dz_err *err)
     return DZ_OK;
 }
 
-static struct dz_doc *doc_of(xmlDocPtr xml, bool html)
+static struct dz_doc *doc_of(xmlDocPtr xml, bool html, size_t bytes)
 {
     struct dz_doc *d = dz_new(struct dz_doc);
     d->xml = xml;
     d->html = html;
+    d->bytes = bytes;
     xpath_number(xml);
     return d;
 }
 
-/* The text in pieces as the parser asks for them, also in the middle of a tag: the one place where
- * it can be stopped there. */
+/* The text in pieces of 4,000 bytes, as the parser asks for them, also in the middle of a tag: the
+ * one place where it can be stopped. What it takes is measured and not guessed: what a byte of a
+ * page may become is the library's affair, and so is what it does in quadratic time. */
 struct feed {
     dz_str rest;
     xmlParserCtxtPtr parser;
-    bool stopped;
+    size_t held_before, bytes_max;
+    int64_t began_ns;
+    enum { FED, MANY_ATTRIBUTES, LARGE_TREE, LONG_TIME } stopped;
 };
+
+static void feed_begin(struct feed *f, dz_str text, size_t bytes_max)
+{
+    *f = (struct feed){.rest = text, .held_before = held_bytes, .bytes_max = bytes_max};
+    f->began_ns = own_time_ns();
+}
+
+static size_t feed_held(const struct feed *f)
+{
+    return held_bytes - f->held_before;
+}
+
+static void feed_judge(struct feed *f)
+{
+    if (f->stopped)
+        return;
+    if (f->parser->maxatts > ATTRIBUTE_SLOTS_MAX)
+        f->stopped = MANY_ATTRIBUTES;
+    else if (feed_held(f) > f->bytes_max)
+        f->stopped = LARGE_TREE;
+    else if (own_time_ns() - f->began_ns > PARSE_NS_MAX)
+        f->stopped = LONG_TIME;
+}
 
 static int feed_read(void *arg, char *to, int n)
 {
     struct feed *f = arg;
-    f->stopped = f->stopped || f->parser->maxatts > ATTRIBUTE_SLOTS_MAX;
+    feed_judge(f);
     if (f->stopped)
         return 0;
     dz_str piece = dz_str_sub(f->rest, 0, (size_t)n);
@@ -130,32 +219,53 @@ static int feed_close(void *arg)
     return 0;
 }
 
-static enum dz_code too_many_attributes(struct dz_err *err)
+static enum dz_code feed_error(const struct feed *f, struct dz_err *err)
 {
-    return dz_fail(err, DZ_TOO_LARGE, "a tag has too many attributes");
+    switch (f->stopped) {
+    case FED:
+        return DZ_OK;
+    case MANY_ATTRIBUTES:
+        return dz_fail(err, DZ_TOO_LARGE, "a tag has too many attributes");
+    case LARGE_TREE:
+        return dz_fail(err, DZ_FULL, "as a tree it takes more than %zu KiB", f->bytes_max / 1024);
+    case LONG_TIME:
+        break;
+    }
+    return dz_fail(err, DZ_TOO_LARGE, "it takes too long to be read");
 }
 
-enum dz_code dz_doc_html(dz_str text, dz_str charset, struct dz_doc **ret_d, struct dz_err *err)
+/* The parser is gone. What was read, if it may be kept. */
+static enum dz_code keep(struct feed *f, xmlDocPtr xml, bool html, struct dz_doc **ret_d,
+                         struct dz_err *err)
+{
+    size_t bytes = feed_held(f);
+    if (!f->stopped && bytes > f->bytes_max) /* by what came last */
+        f->stopped = LARGE_TREE;
+    enum dz_code code = feed_error(f, err);
+    if (code == DZ_OK && xml)
+        *ret_d = doc_of(xml, html, bytes);
+    else
+        xmlFreeDoc(xml);
+    return code;
+}
+
+enum dz_code dz_doc_html(dz_str text, dz_str charset, size_t bytes_max, struct dz_doc **ret_d,
+                         struct dz_err *err)
 {
     char encoding[64];
     DZ_TRY(sized(text, "page", err));
     DZ_TRY(encoding_of(text, charset, encoding, err));
-    htmlParserCtxtPtr p = htmlNewParserCtxt();
+    struct feed f;
+    feed_begin(&f, text, bytes_max);
+    f.parser = htmlNewParserCtxt();
     xmlDocPtr xml = NULL;
-    struct feed f = {.rest = text, .parser = p};
-    if (p)
-        xml = htmlCtxtReadIO(p, feed_read, feed_close, &f, NULL, encoding,
+    if (f.parser)
+        xml = htmlCtxtReadIO(f.parser, feed_read, feed_close, &f, NULL, encoding,
                              HTML_PARSE_RECOVER | HTML_PARSE_NOERROR | HTML_PARSE_NOWARNING |
                                  HTML_PARSE_NONET | HTML_PARSE_NODEFDTD);
-    htmlFreeParserCtxt(p);
-    if (f.stopped) {
-        xmlFreeDoc(xml);
-        return too_many_attributes(err);
-    }
-    if (!xml)
-        return dz_fail(err, DZ_PARSE, "the page cannot be read as HTML");
-    *ret_d = doc_of(xml, true);
-    return DZ_OK;
+    htmlFreeParserCtxt(f.parser);
+    DZ_TRY(keep(&f, xml, true, ret_d, err));
+    return xml ? DZ_OK : dz_fail(err, DZ_PARSE, "the page cannot be read as HTML");
 }
 
 static void refuse_doctype(void *ctx, const xmlChar *name, const xmlChar *external,
@@ -169,36 +279,38 @@ static void refuse_doctype(void *ctx, const xmlChar *name, const xmlChar *extern
     xmlStopParser(p);
 }
 
-enum dz_code dz_doc_xml(dz_str text, struct dz_doc **ret_d, struct dz_err *err)
+enum dz_code dz_doc_xml(dz_str text, size_t bytes_max, struct dz_doc **ret_d, struct dz_err *err)
 {
     DZ_TRY(sized(text, "document", err));
-    xmlParserCtxtPtr p = xmlNewParserCtxt();
+    struct feed f;
+    feed_begin(&f, text, bytes_max);
+    xmlParserCtxtPtr p = f.parser = xmlNewParserCtxt();
     if (!p)
         return dz_fail(err, DZ_FULL, "no memory for a parser");
     bool doctype = false;
     p->_private = &doctype;
     p->sax->internalSubset = refuse_doctype;
     p->sax->serror = NULL;
-    struct feed f = {.rest = text, .parser = p};
     xmlDocPtr xml = xmlCtxtReadIO(p, feed_read, feed_close, &f, NULL, NULL,
                                   XML_PARSE_NOERROR | XML_PARSE_NOWARNING | XML_PARSE_NONET |
                                       XML_PARSE_NOCDATA);
-    enum dz_code code = DZ_OK;
-    if (f.stopped)
-        code = too_many_attributes(err);
-    else if (doctype)
+    enum dz_code code = feed_error(&f, err);
+    if (code == DZ_OK && doctype)
         code = dz_fail(err, DZ_PARSE, "line %d: a DOCTYPE is not read here",
                        p->input ? p->input->line : 1);
-    else if (!xml)
+    else if (code == DZ_OK && !xml)
         code = dz_fail(err, DZ_PARSE, "line %d: %.150s", p->lastError.line,
                        p->lastError.message ? p->lastError.message : "not XML");
     xmlFreeParserCtxt(p);
-    if (code != DZ_OK) {
-        xmlFreeDoc(xml);
-        return code;
-    }
-    *ret_d = doc_of(xml, false);
-    return DZ_OK;
+    if (code == DZ_OK)
+        return keep(&f, xml, false, ret_d, err);
+    xmlFreeDoc(xml);
+    return code;
+}
+
+size_t dz_doc_bytes(const struct dz_doc *d)
+{
+    return d->bytes;
 }
 
 void dz_doc_free(struct dz_doc **d)

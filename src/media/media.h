@@ -151,16 +151,21 @@ bool dz_archive_is_junk(dz_str name);
 struct dz_doc;
 struct dz_node;
 #define DZ_DOC_BYTES_MAX ((size_t)32 * 1024 * 1024)
+#define DZ_DOC_TREE_MAX ((size_t)1024 * 1024 * 1024) /* for who knows no better bytes_max */
 #define DZ_SELECTOR_MAX 4096u /* bytes of a selector or an XPath expression */
 #define DZ_SELECT_NODES_MAX 100000u
 
 /* HTML as browsers' leniency has it. charset: of the Content-Type, n = 0 when not told: then a byte
  * order mark, a <meta>, UTF-8 when it is valid, else windows-1252. DZ_TOO_LARGE; DZ_PARSE only for
- * an empty text or an unknown charset. */
-DZ_MUST enum dz_code dz_doc_html(dz_str text, dz_str charset, struct dz_doc **ret_d,
-                                 struct dz_err *err);
-/* Well-formed XML 1.0 without DTD; no entities beyond the five, no network. DZ_PARSE with line. */
-DZ_MUST enum dz_code dz_doc_xml(dz_str text, struct dz_doc **ret_d, struct dz_err *err);
+ * an empty text or an unknown charset; DZ_FULL when the tree takes more than bytes_max,
+ * as the allocator measures it. */
+DZ_MUST enum dz_code dz_doc_html(dz_str text, dz_str charset, size_t bytes_max,
+                                 struct dz_doc **ret_d, struct dz_err *err);
+/* Well-formed XML 1.0 without DTD; no entities beyond the five, no network. DZ_PARSE with line;
+ * DZ_TOO_LARGE and DZ_FULL as above. */
+DZ_MUST enum dz_code dz_doc_xml(dz_str text, size_t bytes_max, struct dz_doc **ret_d,
+                                struct dz_err *err);
+size_t dz_doc_bytes(const struct dz_doc *d); /* that it takes */
 void dz_doc_free(struct dz_doc **d);
 struct dz_node *dz_doc_root(struct dz_doc *d); /* NULL: no element at all */
 
@@ -205,7 +210,7 @@ struct dz_node *dz_node_child(const struct dz_node *n); /* the first */
 #define DZ_ZIP_BYTES_MAX ((uint64_t)INT64_MAX / 2)
 
 struct dz_zip_entry {
-    dz_str name; /* UTF-8, '/' between folders, none in front */
+    dz_str name; /* UTF-8, '/' between folders, none at the ends, no '\\' */
     uint64_t bytes;
     uint32_t crc; /* dz_crc32 of the bytes */
 };

@@ -3,17 +3,11 @@
  *
  * In: pages and XML as text. Out: userdata. A document owns its tree; an element holds on to its
  * document, so nothing dangles whatever the collector takes first. A tree lies outside Lua's heap
- * and is many times larger than its text, so its size is estimated before it is parsed and counts
- * against the run's memory. Parsing and selecting are charged as work.
+ * and is many times larger than its text: it may take what the run has left, measured while it is
+ * read, and counts against the run's memory. Parsing and selecting are charged as work.
  * Loop's thread.
  */
 #include "source/source_int.h"
-
-/* What the parser allocates for a tag with its text, and for an attribute with its value. */
-#define TAG_BYTES 300u
-#define ATTRIBUTE_BYTES 270u
-/* Of parsing, charged as SRC_NS_A_STEP says. */
-#define BYTES_A_STEP 4
 
 static const char doc_name[] = "html document", node_name[] = "html element";
 
@@ -317,15 +311,20 @@ static void push_metatables(lua_State *L)
     lua_pop(L, 2);
 }
 
-/* What the tree will take, from what its text holds. */
-static size_t estimate(dz_str text)
+static size_t room_of(lua_State *L)
 {
-    size_t tags = 0, attributes = 0;
-    for (size_t i = 0; i < text.n; i++) {
-        tags += text.p[i] == '<';
-        attributes += text.p[i] == '=';
-    }
-    return 4096 + 2 * text.n + tags * TAG_BYTES + attributes * ATTRIBUTE_BYTES;
+    const struct dz_source_run *r = src_run_of(L);
+    return r->budget.memory_bytes - r->memory;
+}
+
+static enum dz_code read_document(lua_State *L, dz_str text, dz_str charset, bool xml,
+                                  struct document *d, struct dz_err *err)
+{
+    int64_t start = src_cpu_ns();
+    enum dz_code code = xml ? dz_doc_xml(text, room_of(L), &d->doc, err)
+                            : dz_doc_html(text, charset, room_of(L), &d->doc, err);
+    charge_since(L, start);
+    return code;
 }
 
 static void push_document(lua_State *L, dz_str text, dz_str charset, dz_str base, bool xml,
@@ -341,15 +340,21 @@ static void push_document(lua_State *L, dz_str text, dz_str charset, dz_str base
         lua_pushlstring(L, base.p, base.n);
         (void)lua_setiuservalue(L, -2, DOC_ADDRESS);
     }
-    size_t held = estimate(text);
-    src_hold(L, held);
-    d->held = held;
-    src_charge(L, text.n / BYTES_A_STEP);
     struct dz_err err = {0};
-    enum dz_code code =
-        xml ? dz_doc_xml(text, &d->doc, &err) : dz_doc_html(text, charset, &d->doc, &err);
+    size_t room = room_of(L);
+    enum dz_code code = read_document(L, text, charset, xml, d, &err);
+    if (code == DZ_FULL) { /* documents that nobody needs any more may lie about */
+        lua_gc(L, LUA_GCCOLLECT);
+        if (room_of(L) > room)
+            code = read_document(L, text, charset, xml, d, &err);
+    }
+    if (code == DZ_FULL)
+        src_hold(L, src_run_of(L)->budget.memory_bytes); /* raises: some of it is in use */
     if (code != DZ_OK)
         luaL_error(L, "%s: %s", fn, err.text);
+    size_t bytes = dz_doc_bytes(d->doc);
+    src_hold(L, bytes);
+    d->held = bytes;
 }
 
 void src_push_document(lua_State *L, dz_str text, dz_str charset, dz_str base, bool xml)

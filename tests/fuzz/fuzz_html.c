@@ -37,7 +37,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     expression = dz_str_sub(expression, xml, expression.n);
     struct dz_doc *d = NULL;
     struct dz_err err = {0};
-    enum dz_code code = xml ? dz_doc_xml(text, &d, &err) : dz_doc_html(text, (dz_str){0}, &d, &err);
+    enum dz_code code = xml ? dz_doc_xml(text, DZ_DOC_TREE_MAX, &d, &err)
+                            : dz_doc_html(text, (dz_str){0}, DZ_DOC_TREE_MAX, &d, &err);
     if (code != DZ_OK) {
         dz_assert(err.text[0] != '\0');
         return 0;

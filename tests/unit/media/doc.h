@@ -9,7 +9,7 @@ static inline struct dz_doc *page(void)
 {
     struct dz_buf file = fixture("shelf.html");
     struct dz_doc *d = NULL;
-    must(dz_doc_html(dz_buf_str(&file), (dz_str){0}, &d, err));
+    must(dz_doc_html(dz_buf_str(&file), (dz_str){0}, DZ_DOC_TREE_MAX, &d, err));
     dz_buf_done(&file);
     return d;
 }

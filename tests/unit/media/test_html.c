@@ -37,7 +37,7 @@ static void reads_elements(void **state)
     DZ_AUTO(dz_arena_free) struct dz_arena *a = dz_arena_new(DZ_MIB);
     DZ_AUTO(dz_buf_done) struct dz_buf out;
     dz_buf_init(&out, DZ_MIB);
-    assert_int_equal(dz_doc_html(DZ_S(text), (dz_str){0}, &d, NULL), DZ_OK);
+    assert_int_equal(dz_doc_html(DZ_S(text), (dz_str){0}, DZ_DOC_TREE_MAX, &d, NULL), DZ_OK);
     struct dz_nodes nodes;
     assert_int_equal(dz_doc_select(d, NULL, DZ_S("p.x"), a, &nodes, NULL), DZ_OK);
     assert_int_equal(nodes.n, 1);
@@ -161,7 +161,7 @@ static void escapes(void **state)
         {"p\\:p", ""},
     };
     DZ_AUTO(dz_doc_free) struct dz_doc *d = NULL;
-    assert_int_equal(dz_doc_html(DZ_S(html), (dz_str){0}, &d, NULL), DZ_OK);
+    assert_int_equal(dz_doc_html(DZ_S(html), (dz_str){0}, DZ_DOC_TREE_MAX, &d, NULL), DZ_OK);
     for (size_t i = 0; i < DZ_LEN(rows); i++) {
         DZ_AUTO(dz_arena_free) struct dz_arena *a = dz_arena_new(DZ_MIB);
         DZ_AUTO(dz_buf_done) struct dz_buf text;
@@ -199,7 +199,8 @@ static void reads_charsets(void **state)
         DZ_AUTO(dz_buf_done) struct dz_buf text;
         dz_buf_init(&text, DZ_MIB);
         struct dz_nodes nodes;
-        assert_int_equal(dz_doc_html(dz_str_of(rows[i].html), dz_str_of(rows[i].charset), &d, NULL),
+        assert_int_equal(dz_doc_html(dz_str_of(rows[i].html), dz_str_of(rows[i].charset),
+                                     DZ_DOC_TREE_MAX, &d, NULL),
                          DZ_OK);
         assert_int_equal(dz_doc_select(d, NULL, DZ_S("title"), a, &nodes, NULL), DZ_OK);
         assert_int_equal(nodes.n, 1);
@@ -209,9 +210,10 @@ static void reads_charsets(void **state)
     }
     struct dz_doc *none = NULL;
     struct dz_err err;
-    assert_int_equal(dz_doc_html(DZ_S("<p>"), DZ_S("klingon"), &none, &err), DZ_PARSE);
+    assert_int_equal(dz_doc_html(DZ_S("<p>"), DZ_S("klingon"), DZ_DOC_TREE_MAX, &none, &err),
+                     DZ_PARSE);
     assert_non_null(strstr(err.text, "klingon"));
-    assert_int_equal(dz_doc_html(DZ_S(" \n"), (dz_str){0}, &none, &err), DZ_PARSE);
+    assert_int_equal(dz_doc_html(DZ_S(" \n"), (dz_str){0}, DZ_DOC_TREE_MAX, &none, &err), DZ_PARSE);
 }
 
 static void reads_xml(void **state)
@@ -223,7 +225,7 @@ static void reads_xml(void **state)
     DZ_AUTO(dz_arena_free) struct dz_arena *a = dz_arena_new(DZ_MIB);
     struct dz_nodes nodes;
     dz_str text;
-    assert_int_equal(dz_doc_xml(DZ_S(feed), &d, NULL), DZ_OK);
+    assert_int_equal(dz_doc_xml(DZ_S(feed), DZ_DOC_TREE_MAX, &d, NULL), DZ_OK);
     assert_int_equal(dz_doc_select(d, NULL, DZ_S("feed > entry Count"), a, &nodes, NULL), DZ_OK);
     assert_int_equal(nodes.n, 1);
     assert_int_equal(dz_doc_select(d, NULL, DZ_S("m|Count"), a, &nodes, NULL), DZ_OK);
@@ -245,7 +247,7 @@ static void reads_xml(void **state)
     for (size_t i = 0; i < DZ_LEN(bad); i++) {
         struct dz_doc *none = NULL;
         struct dz_err err;
-        assert_int_equal(dz_doc_xml(dz_str_of(bad[i]), &none, &err), DZ_PARSE);
+        assert_int_equal(dz_doc_xml(dz_str_of(bad[i]), DZ_DOC_TREE_MAX, &none, &err), DZ_PARSE);
         assert_non_null(strstr(err.text, "line 1"));
         assert_null(none);
     }
@@ -263,7 +265,7 @@ static void stops_costly_selections(void **state)
     DZ_AUTO(dz_arena_free) struct dz_arena *a = dz_arena_new(16 * DZ_MIB);
     struct dz_nodes nodes;
     struct dz_err err;
-    assert_int_equal(dz_doc_html(dz_buf_str(&html), (dz_str){0}, &d, NULL), DZ_OK);
+    assert_int_equal(dz_doc_html(dz_buf_str(&html), (dz_str){0}, DZ_DOC_TREE_MAX, &d, NULL), DZ_OK);
     assert_int_equal(dz_doc_select(d, NULL, DZ_S("i"), a, &nodes, &err), DZ_OK);
     assert_int_equal(nodes.n, 60000);
     assert_int_equal(dz_doc_select(d, NULL, DZ_S("i:nth-last-child(2n+1)"), a, &nodes, &err),
@@ -287,7 +289,8 @@ static void stops_costly_selections(void **state)
     for (int i = 0; i < 100000; i++)
         dz_buf_put(&html, DZ_S("<b>"));
     struct dz_doc *deep = NULL; /* the parser's own limit of depth, and no stack used up */
-    assert_int_equal(dz_doc_html(dz_buf_str(&html), (dz_str){0}, &deep, &err), DZ_OK);
+    assert_int_equal(dz_doc_html(dz_buf_str(&html), (dz_str){0}, DZ_DOC_TREE_MAX, &deep, &err),
+                     DZ_OK);
     assert_int_equal(dz_doc_select(deep, NULL, DZ_S("b b b"), a, &nodes, &err), DZ_OK);
     dz_buf_clear(&html);
     dz_node_text(dz_doc_root(deep), false, &html);
@@ -304,16 +307,16 @@ static void refuses_endless_tags(void **state)
     struct dz_doc *d = NULL;
     struct dz_err err = {0};
     for (int xml = 0; xml < 2; xml++) {
-        for (int n = 300; n <= 30000; n *= 100) {
+        for (int n = 80; n <= 8000; n *= 100) {
             dz_buf_clear(&text);
             dz_buf_put(&text, DZ_S("<a"));
             for (int i = 0; i < n; i++)
                 dz_buf_putf(&text, " a%d=\"v\"", i);
             dz_buf_put(&text, DZ_S(">x</a>"));
             dz_str s = dz_buf_str(&text);
-            enum dz_code code =
-                xml ? dz_doc_xml(s, &d, &err) : dz_doc_html(s, (dz_str){0}, &d, &err);
-            assert_int_equal(code, n == 300 ? DZ_OK : DZ_TOO_LARGE);
+            enum dz_code code = xml ? dz_doc_xml(s, DZ_DOC_TREE_MAX, &d, &err)
+                                    : dz_doc_html(s, (dz_str){0}, DZ_DOC_TREE_MAX, &d, &err);
+            assert_int_equal(code, n == 80 ? DZ_OK : DZ_TOO_LARGE);
             dz_doc_free(&d);
         }
         assert_non_null(strstr(err.text, "too many attributes"));
@@ -323,8 +326,73 @@ static void refuses_endless_tags(void **state)
     for (int i = 0; i < 500000; i++)
         dz_buf_putc(&text, 'x');
     dz_buf_put(&text, DZ_S("'>"));
-    assert_int_equal(dz_doc_html(dz_buf_str(&text), (dz_str){0}, &d, &err), DZ_OK);
+    assert_int_equal(dz_doc_html(dz_buf_str(&text), (dz_str){0}, DZ_DOC_TREE_MAX, &d, &err), DZ_OK);
     dz_doc_free(&d);
+}
+
+/* What a byte of a page becomes is measured: 4 of them are an attribute of 100 and more. */
+static void measures_trees(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *begin, *middle, *end;
+        bool xml;
+    } rows[] = {
+        {"", "<p ab ac ad ae af ag ah ai aj ak al am an ao ap aq ar as at au av aw ax ay az>", "",
+         false},
+        {"", "<i></i>", "", false},
+        {"", "<!-->", "", false},
+        {"", "a<b>c</b>", "", false},
+        {"<r>", "<i/>", "</r>", true},
+        {"<r>", "<i a='' b='' c='' d=''/>", "</r>", true},
+        {"<r>", "a<!---->", "</r>", true},
+        {"<r>", "<?a?>", "</r>", true},
+        {"<r>", "<i xmlns:a='b' xmlns:c='d'/>", "</r>", true},
+    };
+    const size_t few = 4 * DZ_MIB;
+    DZ_AUTO(dz_buf_done) struct dz_buf text;
+    dz_buf_init(&text, 16 * DZ_MIB);
+    for (size_t i = 0; i < DZ_LEN(rows); i++) {
+        struct dz_doc *d = NULL;
+        struct dz_err err = {0};
+        repeat(&text, rows[i].middle, 1000);
+        DZ_AUTO(dz_buf_done) struct dz_buf all;
+        dz_buf_init(&all, 16 * DZ_MIB);
+        dz_buf_putf(&all, "%s%s%s", rows[i].begin, dz_buf_cstr(&text), rows[i].end);
+        dz_str s = dz_buf_str(&all);
+        enum dz_code code = rows[i].xml ? dz_doc_xml(s, DZ_DOC_TREE_MAX, &d, &err)
+                                        : dz_doc_html(s, (dz_str){0}, DZ_DOC_TREE_MAX, &d, &err);
+        assert_int_equal(code, DZ_OK);
+        assert_true(dz_doc_bytes(d) > s.n);
+        dz_doc_free(&d);
+        repeat(&text, rows[i].middle, 4 * DZ_MIB / strlen(rows[i].middle));
+        dz_buf_clear(&all);
+        dz_buf_putf(&all, "%s%s%s", rows[i].begin, dz_buf_cstr(&text), rows[i].end);
+        s = dz_buf_str(&all);
+        code =
+            rows[i].xml ? dz_doc_xml(s, few, &d, &err) : dz_doc_html(s, (dz_str){0}, few, &d, &err);
+        if (code != DZ_FULL)
+            fail_msg("%s: %d %s", rows[i].middle, (int)code, err.text);
+        assert_non_null(strstr(err.text, "4096 KiB"));
+        assert_null(d);
+    }
+}
+
+/* Names that are all different are looked up one after another by the library. */
+static void stops_long_readings(void **state)
+{
+    (void)state;
+    DZ_AUTO(dz_buf_done) struct dz_buf text;
+    dz_buf_init(&text, 32 * DZ_MIB);
+    dz_buf_put(&text, DZ_S("<r>"));
+    for (unsigned i = 0; i < 2000000; i++)
+        dz_buf_putf(&text, "<n%x/>", i);
+    dz_buf_put(&text, DZ_S("</r>"));
+    struct dz_doc *d = NULL;
+    struct dz_err err = {0};
+    assert_int_equal(dz_doc_xml(dz_buf_str(&text), DZ_DOC_TREE_MAX, &d, &err), DZ_TOO_LARGE);
+    assert_non_null(strstr(err.text, "too long"));
+    assert_null(d);
 }
 
 int main(void)
@@ -339,6 +407,8 @@ int main(void)
         cmocka_unit_test(reads_xml),
         cmocka_unit_test(stops_costly_selections),
         cmocka_unit_test(refuses_endless_tags),
+        cmocka_unit_test(measures_trees),
+        cmocka_unit_test(stops_long_readings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

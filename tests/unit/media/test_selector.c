@@ -397,7 +397,7 @@ static void names_in_xml(void **state)
         {"m|li:nth-of-type(1)", "a"},
     };
     struct dz_doc *d = NULL;
-    assert_int_equal(dz_doc_xml(DZ_S(text), &d, NULL), DZ_OK);
+    assert_int_equal(dz_doc_xml(DZ_S(text), DZ_DOC_TREE_MAX, &d, NULL), DZ_OK);
     for (size_t i = 0; i < DZ_LEN(rows); i++)
         find(d, NULL, rows[i].css, rows[i].ids);
     dz_doc_free(&d);
@@ -478,7 +478,7 @@ static void pays_for_texts(void **state)
     DZ_AUTO(dz_arena_free) struct dz_arena *a = dz_arena_new(16 * DZ_MIB);
     struct dz_nodes nodes;
     struct dz_err err;
-    assert_int_equal(dz_doc_html(dz_buf_str(&html), (dz_str){0}, &d, NULL), DZ_OK);
+    assert_int_equal(dz_doc_html(dz_buf_str(&html), (dz_str){0}, DZ_DOC_TREE_MAX, &d, NULL), DZ_OK);
     for (size_t i = 0; i < DZ_LEN(costly); i++) {
         enum dz_code code = dz_doc_select(d, NULL, dz_str_of(costly[i]), a, &nodes, &err);
         if (code != DZ_TOO_LARGE)

@@ -354,7 +354,7 @@ static void pays_for_texts(void **state)
     repeat(&word, "a ", 500000);
     repeat(&html, "<i></i>", 20000);
     dz_buf_putf(&html, "<b x='%s'>", dz_buf_cstr(&word));
-    must(dz_doc_html(dz_buf_str(&html), (dz_str){0}, &d, err));
+    must(dz_doc_html(dz_buf_str(&html), (dz_str){0}, DZ_DOC_TREE_MAX, &d, err));
     for (size_t i = 0; i < DZ_LEN(all); i++) {
         DZ_AUTO(dz_arena_free) struct dz_arena *a = dz_arena_new(16 * DZ_MIB);
         struct dz_nodes nodes;
