@@ -151,6 +151,14 @@ const char *const dz_migrations[] = {
     "ALTER TABLE job ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0 CHECK (bytes >= 0);"
     "ALTER TABLE job ADD COLUMN phase TEXT NOT NULL DEFAULT '';"
     "CREATE INDEX job_target ON job (kind, target, id);"
+    /* Rows of downloads are long: what waits in a queue or a history is judged by indexes alone. */
+    "DROP INDEX job_queue;"
+    "CREATE INDEX job_queue ON job"
+    " (priority DESC, run_after_ms, id, kind, state, lease_until_ms, cancel_asked) WHERE state < 2;"
+    "DROP INDEX job_ended;"
+    "CREATE INDEX job_ended ON job (ended_ms, id, kind, state) WHERE state >= 2;"
+    "CREATE INDEX job_due ON job (run_after_ms, id) WHERE state = 0;"
+    "CREATE INDEX job_running ON job (started_ms, id) WHERE state = 1;"
     "CREATE INDEX job_kind_live ON job (kind, id) WHERE state < 2;"
     "CREATE INDEX job_kind_ended ON job (kind, id) WHERE state >= 2;"
     "CREATE INDEX job_kind_age ON job (kind, ended_ms, id) WHERE state >= 2;"
@@ -162,7 +170,7 @@ const char *const dz_migrations[] = {
     " mark TEXT NOT NULL CHECK (mark IN ('D', 'I')),"
     " PRIMARY KEY (source, chapter)"
     ") STRICT, WITHOUT ROWID;"
-    "CREATE INDEX mark_series ON mark (source, series, chapter);"
+    "CREATE INDEX mark_series ON mark (source, series, chapter, mark);"
     /* The order of ids is the order in which they were added. */
     "CREATE TABLE favourite ("
     " id INTEGER PRIMARY KEY AUTOINCREMENT,"

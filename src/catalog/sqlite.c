@@ -182,21 +182,13 @@ static enum dz_code arena_copy(struct dz_arena *a, const void *v, size_t bytes, 
     return DZ_OK;
 }
 
-/* Rows on their way into the arena. */
-struct rows {
-    char *v;
-    size_t size, n, cap;
-    struct dz_text_pool pool;
-};
-
-static void rows_done(struct rows *r)
+void dz_sq_rows_done(struct dz_sq_rows *r)
 {
     free(r->v);
 }
 
-/* Adds what the statement gives, from its next row to its end. */
-static enum dz_code rows_add(struct rows *r, struct dz_sq_conn *c, sqlite3_stmt *st,
-                             dz_sq_read_fn *read, struct dz_err *err)
+enum dz_code dz_sq_rows_add(struct dz_sq_rows *r, struct dz_sq_conn *c, sqlite3_stmt *st,
+                            dz_sq_read_fn *read, struct dz_err *err)
 {
     for (;;) {
         bool row = false;
@@ -209,7 +201,8 @@ static enum dz_code rows_add(struct rows *r, struct dz_sq_conn *c, sqlite3_stmt 
     }
 }
 
-static enum dz_code rows_out(const struct rows *r, void *ret_v, size_t *ret_n, struct dz_err *err)
+enum dz_code dz_sq_rows_out(const struct dz_sq_rows *r, void *ret_v, size_t *ret_n,
+                            struct dz_err *err)
 {
     void *copy;
     DZ_TRY(arena_copy(r->pool.arena, r->v, r->n * r->size, &copy, err));
@@ -221,24 +214,24 @@ static enum dz_code rows_out(const struct rows *r, void *ret_v, size_t *ret_n, s
 enum dz_code dz_sq_list(struct dz_sq_conn *c, sqlite3_stmt *st, struct dz_arena *a, size_t size,
                         dz_sq_read_fn *read, void *ret_v, size_t *ret_n, struct dz_err *err)
 {
-    DZ_AUTO(rows_done) struct rows r = {.size = size, .pool.arena = a};
-    DZ_TRY(rows_add(&r, c, st, read, err));
-    return rows_out(&r, ret_v, ret_n, err);
+    DZ_AUTO(dz_sq_rows_done) struct dz_sq_rows r = {.size = size, .pool.arena = a};
+    DZ_TRY(dz_sq_rows_add(&r, c, st, read, err));
+    return dz_sq_rows_out(&r, ret_v, ret_n, err);
 }
 
 enum dz_code dz_sq_list_each(struct dz_sq_conn *c, const struct dz_sq_each *each,
                              struct dz_arena *a, size_t size, dz_sq_read_fn *read, void *ret_v,
                              size_t *ret_n, struct dz_err *err)
 {
-    DZ_AUTO(rows_done) struct rows r = {.size = size, .pool.arena = a};
+    DZ_AUTO(dz_sq_rows_done) struct dz_sq_rows r = {.size = size, .pool.arena = a};
     for (size_t i = 0; i < each->n; i++) {
         DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
         DZ_TRY(dz_sq_get(c, each->which, &st, err));
         dz_sq_bind_str(st, 1, each->same);
         dz_sq_bind_str(st, 2, each->v[i]);
-        DZ_TRY(rows_add(&r, c, st, read, err));
+        DZ_TRY(dz_sq_rows_add(&r, c, st, read, err));
     }
-    return rows_out(&r, ret_v, ret_n, err);
+    return dz_sq_rows_out(&r, ret_v, ret_n, err);
 }
 
 static enum dz_code read_id(sqlite3_stmt *st, struct dz_text_pool *pool, void *ret_id,
@@ -285,13 +278,13 @@ static int newest_first(const void *x, const void *y)
     return dz_newest_first(a->sort, a->key, b->sort, b->key);
 }
 
-static enum dz_code load_all_chapters(struct dz_sq_conn *c, int64_t series_id, struct rows *to,
-                                      struct dz_err *err)
+static enum dz_code load_all_chapters(struct dz_sq_conn *c, int64_t series_id,
+                                      struct dz_sq_rows *to, struct dz_err *err)
 {
     DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
     DZ_TRY(dz_sq_get(c, DZ_SQ_CHAPTERS, &st, err));
     dz_sq_bind_int(st, 1, series_id);
-    return rows_add(to, c, st, dz_sq_read_chapter, err);
+    return dz_sq_rows_add(to, c, st, dz_sq_read_chapter, err);
 }
 
 /* Which chapters the old snapshot has as they are now: a mark for each of its own; and the ids of
@@ -334,17 +327,17 @@ static enum dz_code compare(struct dz_sq_conn *c, int64_t series_id, const struc
 }
 
 static enum dz_code load_one_chapter(struct dz_sq_conn *c, int64_t id, int64_t series_id,
-                                     struct rows *to, struct dz_err *err)
+                                     struct dz_sq_rows *to, struct dz_err *err)
 {
     DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
     DZ_TRY(dz_sq_get(c, DZ_SQ_CHAPTER_BY_ID, &st, err));
     dz_sq_bind_int(st, 1, id);
     dz_sq_bind_int(st, 2, series_id);
-    return rows_add(to, c, st, dz_sq_read_chapter, err); /* found in this transaction: one */
+    return dz_sq_rows_add(to, c, st, dz_sq_read_chapter, err); /* found in this transaction: one */
 }
 
 static enum dz_code load_other_chapters(struct dz_sq_conn *c, const struct dz_snapshot *old,
-                                        struct rows *to, struct dz_series_full *full,
+                                        struct dz_sq_rows *to, struct dz_series_full *full,
                                         struct dz_err *err)
 {
     DZ_AUTO(compared_done) struct compared with_old = {0};
@@ -366,14 +359,15 @@ static enum dz_code load_chapters(struct dz_sq_conn *c, const struct dz_snapshot
                                   struct dz_arena *a, struct dz_series_full *full,
                                   struct dz_err *err)
 {
-    DZ_AUTO(rows_done) struct rows read = {.size = sizeof(*full->chapters), .pool.arena = a};
+    DZ_AUTO(dz_sq_rows_done)
+    struct dz_sq_rows read = {.size = sizeof(*full->chapters), .pool.arena = a};
     if (old)
         DZ_TRY(load_other_chapters(c, old, &read, full, err));
     else
         DZ_TRY(load_all_chapters(c, full->series.id, &read, err));
     if (read.n > 1)
         qsort(read.v, read.n, read.size, newest_first);
-    return rows_out(&read, &full->chapters, &full->chapters_n, err);
+    return dz_sq_rows_out(&read, &full->chapters, &full->chapters_n, err);
 }
 
 static int by_id(const void *x, const void *y)

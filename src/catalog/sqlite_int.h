@@ -77,7 +77,9 @@ enum dz_sq_statement {
     DZ_SQ_JOBS_TRIM,
     DZ_SQ_JOBS_TRIM_KIND,
     DZ_SQ_JOB_FIND,
-    DZ_SQ_JOBS_OF,
+    DZ_SQ_JOBS_LIVE,
+    DZ_SQ_JOBS_ENDED,
+    DZ_SQ_JOB_RETRY,
     DZ_SQ_JOBS_RETRY,
     DZ_SQ_JOBS_FORGET,
     DZ_SQ_JOB_COUNTS,
@@ -236,10 +238,24 @@ struct dz_sq_reading {
 DZ_MUST enum dz_code dz_sq_reading_begin(struct dz_sq_reading *r, struct dz_sqlite *d,
                                          struct dz_err *err);
 void dz_sq_reading_done(struct dz_sq_reading *r); /* a DZ_AUTO handler */
-/* The rows that are left of a statement, as records of `size` bytes in the arena. ret_v is a
- * T ** of whatever `read` writes. */
+/* Writes a record from the row at hand. */
 typedef enum dz_code dz_sq_read_fn(sqlite3_stmt *st, struct dz_text_pool *pool, void *ret_row,
                                    struct dz_err *err);
+/* Records of `size` bytes on their way into an arena, from one statement or several. */
+struct dz_sq_rows {
+    size_t size; /* set these two */
+    struct dz_text_pool pool;
+    char *v;
+    size_t n, cap;
+};
+void dz_sq_rows_done(struct dz_sq_rows *r); /* a DZ_AUTO handler */
+/* Adds what is left of the statement. */
+DZ_MUST enum dz_code dz_sq_rows_add(struct dz_sq_rows *r, struct dz_sq_conn *c, sqlite3_stmt *st,
+                                    dz_sq_read_fn *read, struct dz_err *err);
+/* ret_v is a T ** of whatever was read. */
+DZ_MUST enum dz_code dz_sq_rows_out(const struct dz_sq_rows *r, void *ret_v, size_t *ret_n,
+                                    struct dz_err *err);
+/* The three in one: what is left of a statement. */
 DZ_MUST enum dz_code dz_sq_list(struct dz_sq_conn *c, sqlite3_stmt *st, struct dz_arena *a,
                                 size_t size, dz_sq_read_fn *read, void *ret_v, size_t *ret_n,
                                 struct dz_err *err);

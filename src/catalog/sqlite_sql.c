@@ -18,6 +18,13 @@
     "fail_text, result, bytes, phase"
 /* Nobody is at work on it: queued, or under a lease that ended before ?1. */
 #define JOB_FREE "(state = 0 OR (state = 1 AND lease_until_ms <= ?1))"
+#define RETRY                                                                                      \
+    "UPDATE job SET state = 0, run_after_ms = ?2, attempts = 0, cancel_asked = 0, started_ms = "   \
+    "0, "                                                                                          \
+    "ended_ms = 0, done = 0, total = 0, bytes = 0, fail_kind = '', fail_text = '', result = '' "
+#define ALIVE                                                                                      \
+    "(SELECT 1 FROM job l WHERE l.state < 2 AND l.kind = job.kind AND l.source = job.source AND "  \
+    "l.target = job.target)"
 #define STATE "SELECT source, name, value, updated_ms, expires_ms FROM crawl_state WHERE "
 #define PART "SELECT p.source, p.chapter, p.at, p.url, p.mtime_s, "
 #define OLD_PARTS                                                                                  \
@@ -165,7 +172,7 @@ const char *const dz_sq_texts[DZ_SQ_STATEMENTS] = {
     /* An owner that died before it heard of the cancel. */
     [DZ_SQ_JOB_GIVE_UP] =
         "UPDATE job SET state = 4, ended_ms = ?1, owner = '', lease_until_ms = 0, phase = '' "
-        "WHERE state < 2 AND state = 1 AND cancel_asked = 1 AND lease_until_ms <= ?1",
+        "WHERE state = 1 AND cancel_asked = 1 AND lease_until_ms <= ?1",
     /* In the order of job_queue: the first that fits ends the search. */
     [DZ_SQ_JOB_TAKE] =
         "UPDATE job SET state = 1, attempts = min(attempts + 1, 4294967295), started_ms = ?1, "
@@ -193,11 +200,16 @@ const char *const dz_sq_texts[DZ_SQ_STATEMENTS] = {
         "phase = iif(" JOB_FREE ", '', phase) WHERE id = ?2 AND state < 2",
     [DZ_SQ_JOB_STATE] = "SELECT state FROM job WHERE id = ?1",
     [DZ_SQ_JOBS] =
-        "SELECT " JOB " FROM job ORDER BY CASE state WHEN 1 THEN 0 WHEN 0 THEN 1 ELSE 2 END, "
+        "SELECT " JOB " FROM job WHERE id IN (SELECT id FROM (SELECT id FROM job WHERE state = 1 "
+        "ORDER BY started_ms, id LIMIT ?1) UNION ALL SELECT id FROM (SELECT id FROM job "
+        "WHERE state = 0 ORDER BY run_after_ms, id LIMIT ?1) UNION ALL SELECT id FROM "
+        "(SELECT id FROM job WHERE state >= 2 ORDER BY ended_ms DESC, id DESC LIMIT ?1)) "
+        "ORDER BY CASE state WHEN 1 THEN 0 WHEN 0 THEN 1 ELSE 2 END, "
         "CASE state WHEN 1 THEN started_ms WHEN 0 THEN run_after_ms ELSE -ended_ms END, "
         "iif(state < 2, id, -id) LIMIT ?1",
     [DZ_SQ_JOB_NEXT] =
-        "SELECT min(iif(state = 0, run_after_ms, lease_until_ms)) FROM job WHERE state < 2",
+        "SELECT min(at_ms) FROM (SELECT min(run_after_ms) AS at_ms FROM job WHERE state = 0 "
+        "UNION ALL SELECT min(lease_until_ms) FROM job WHERE state = 1)",
     [DZ_SQ_JOBS_TRIM] =
         "DELETE FROM job WHERE id IN (SELECT id FROM job WHERE state >= 2 AND kind <> ?2 "
         "ORDER BY ended_ms DESC, id DESC LIMIT 9223372036854775807 OFFSET ?1)",
@@ -206,19 +218,20 @@ const char *const dz_sq_texts[DZ_SQ_STATEMENTS] = {
         "ORDER BY ended_ms DESC, id DESC LIMIT 9223372036854775807 OFFSET ?1)",
     [DZ_SQ_JOB_FIND] =
         "SELECT " JOB " FROM job WHERE kind = ?1 AND target = ?2 ORDER BY id DESC LIMIT 1",
-    [DZ_SQ_JOBS_OF] =
-        "SELECT " JOB " FROM job WHERE id IN (SELECT id FROM job WHERE kind = ?1 AND state < 2 "
-        "UNION ALL SELECT id FROM (SELECT id FROM job WHERE kind = ?1 AND state >= 2 "
-        "ORDER BY id DESC LIMIT ?2)) ORDER BY state >= 2, id",
+    /* No sorting of whole rows: the first in the order of its index, the second of the table. */
+    [DZ_SQ_JOBS_LIVE] = "SELECT " JOB " FROM job WHERE kind = ?1 AND state < 2 ORDER BY id",
+    [DZ_SQ_JOBS_ENDED] =
+        "SELECT " JOB " FROM job WHERE id IN (SELECT id FROM job WHERE kind = ?1 AND state >= 2 "
+        "ORDER BY id DESC LIMIT ?2) ORDER BY id",
+    [DZ_SQ_JOB_RETRY] = RETRY "WHERE id = ?3 AND kind = ?1 AND state = 3 AND NOT EXISTS " ALIVE,
+    /* Of several with one target the newest. */
     [DZ_SQ_JOBS_RETRY] =
-        "UPDATE job SET state = 0, run_after_ms = ?2, attempts = 0, cancel_asked = 0, "
-        "started_ms = 0, ended_ms = 0, done = 0, total = 0, bytes = 0, fail_kind = '', "
-        "fail_text = '', result = '' "
-        "WHERE kind = ?1 AND state = 3 AND (?3 = 0 OR id = ?3) AND NOT EXISTS "
-        "(SELECT 1 FROM job o WHERE o.kind = job.kind AND o.target = job.target AND "
-        "o.source = job.source AND (o.state < 2 OR (?3 = 0 AND o.state = 3 AND o.id > job.id)))",
+        RETRY "WHERE kind = ?1 AND state = 3 AND NOT EXISTS " ALIVE " AND NOT EXISTS (SELECT 1 "
+        "FROM job o WHERE o.kind = job.kind AND o.target = job.target AND o.id > job.id AND "
+        "o.source = job.source AND o.state = 3)",
     [DZ_SQ_JOBS_FORGET] = "DELETE FROM job WHERE kind = ?1 AND state >= 2",
-    [DZ_SQ_JOB_COUNTS] = "SELECT state, count(*) FROM job GROUP BY state",
+    [DZ_SQ_JOB_COUNTS] = "SELECT state, count(*) FROM job WHERE state < 2 GROUP BY state UNION ALL "
+        "SELECT state, count(*) FROM job WHERE state >= 2 GROUP BY state",
     [DZ_SQ_SOURCE_COUNTS] =
         "SELECT source, count(*), sum(chapters_n) FROM series GROUP BY source ORDER BY source",
 

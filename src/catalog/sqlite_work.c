@@ -293,13 +293,19 @@ enum dz_code dz_sq_jobs(void *self, size_t max, struct dz_arena *a, struct dz_jo
 enum dz_code dz_sq_jobs_of(void *self, dz_str kind, size_t max, struct dz_arena *a,
                            struct dz_job_rec **ret_v, size_t *ret_n, struct dz_err *err)
 {
+    static const enum dz_sq_statement steps[] = {DZ_SQ_JOBS_LIVE, DZ_SQ_JOBS_ENDED};
     DZ_AUTO(dz_sq_reading_done) struct dz_sq_reading r = {0};
-    DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
+    DZ_AUTO(dz_sq_rows_done) struct dz_sq_rows v = {.size = sizeof(**ret_v), .pool.arena = a};
     DZ_TRY(dz_sq_reading_begin(&r, self, err));
-    DZ_TRY(dz_sq_get(r.c, DZ_SQ_JOBS_OF, &st, err));
-    dz_sq_bind_str(st, 1, kind);
-    dz_sq_bind_int(st, 2, rows(max));
-    return dz_sq_list(r.c, st, a, sizeof(**ret_v), read_job, ret_v, ret_n, err);
+    for (size_t i = 0; i < DZ_LEN(steps); i++) {
+        DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
+        DZ_TRY(dz_sq_get(r.c, steps[i], &st, err));
+        dz_sq_bind_str(st, 1, kind);
+        if (steps[i] == DZ_SQ_JOBS_ENDED)
+            dz_sq_bind_int(st, 2, rows(max));
+        DZ_TRY(dz_sq_rows_add(&v, r.c, st, read_job, err));
+    }
+    return dz_sq_rows_out(&v, ret_v, ret_n, err);
 }
 
 enum dz_code dz_sq_jobs_find(void *self, dz_str kind, const dz_str *targets, size_t n,
@@ -312,14 +318,16 @@ enum dz_code dz_sq_jobs_find(void *self, dz_str kind, const dz_str *targets, siz
     return dz_sq_list_each(r.c, &each, a, sizeof(**ret_v), read_job, ret_v, ret_n, err);
 }
 
+/* id 0: all of the kind. */
 static enum dz_code retry(struct dz_sq_conn *c, dz_str kind, int64_t id, int64_t now_ms, size_t *n,
                           struct dz_err *err)
 {
     sqlite3_stmt *st = NULL;
-    DZ_TRY(dz_sq_get(c, DZ_SQ_JOBS_RETRY, &st, err));
+    DZ_TRY(dz_sq_get(c, id ? DZ_SQ_JOB_RETRY : DZ_SQ_JOBS_RETRY, &st, err));
     dz_sq_bind_str(st, 1, kind);
     dz_sq_bind_int(st, 2, now_ms);
-    dz_sq_bind_int(st, 3, id);
+    if (id)
+        dz_sq_bind_int(st, 3, id);
     DZ_TRY(dz_sq_run(c, st, err));
     *n += (size_t)sqlite3_changes(c->db);
     return DZ_OK;
