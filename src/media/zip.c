@@ -184,8 +184,11 @@ static enum dz_code check_entry(const struct dz_zip_entry *e, size_t i, struct d
     if (!dz_str_is_utf8(e->name) || dz_str_chr(e->name, '\0') != DZ_NPOS)
         return dz_fail(err, DZ_BAD_INPUT,
                        "entry %zu of a ZIP file has a name that is no UTF-8 text", i + 1);
-    if (e->name.p[0] == '/')
-        return dz_fail(err, DZ_BAD_INPUT, "entry %.*s of a ZIP file begins with a slash",
+    if (e->name.p[0] == '/' || e->name.p[e->name.n - 1] == '/') /* the latter is a folder's */
+        return dz_fail(err, DZ_BAD_INPUT, "entry %.*s of a ZIP file has a slash at an end",
+                       DZ_STR_FMT(shown));
+    if (dz_str_chr(e->name, '\\') != DZ_NPOS) /* which many readers take for a slash */
+        return dz_fail(err, DZ_BAD_INPUT, "entry %.*s of a ZIP file has a backslash in its name",
                        DZ_STR_FMT(shown));
     if (e->bytes > DZ_ZIP_BYTES_MAX)
         return dz_fail(err, DZ_TOO_LARGE, "entry %.*s of a ZIP file is too large",

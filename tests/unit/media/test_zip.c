@@ -281,6 +281,8 @@ static void refuses(void **state)
     refuse((struct dz_zip_entry){DZ_S("a\xff"), 0, 0}, DZ_S(""), DZ_BAD_INPUT, "UTF-8");
     refuse((struct dz_zip_entry){DZ_S("a\0"), 0, 0}, DZ_S(""), DZ_BAD_INPUT, "UTF-8");
     refuse((struct dz_zip_entry){DZ_S("/a"), 0, 0}, DZ_S(""), DZ_BAD_INPUT, "slash");
+    refuse((struct dz_zip_entry){DZ_S("a/"), 0, 0}, DZ_S(""), DZ_BAD_INPUT, "slash");
+    refuse((struct dz_zip_entry){DZ_S("a\\b"), 0, 0}, DZ_S(""), DZ_BAD_INPUT, "backslash");
     refuse(big, DZ_S(""), DZ_TOO_LARGE, "too large");
     refuse(e, (dz_str){text, 65536}, DZ_TOO_LARGE, "comment");
     refuse(e, DZ_S("x PK\5\6"), DZ_BAD_INPUT, "comment");
