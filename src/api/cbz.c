@@ -17,6 +17,7 @@
 
 #define KEPT_MAX 64u
 #define KEPT_BYTES_MAX (32 * DZ_MIB)
+#define AGAIN_MS 50
 #define PLANS_MAX 32u /* at workers or waiting for one */
 
 struct key {
@@ -142,7 +143,8 @@ struct content {
     const struct dz_sha256 *blob; /* whose bytes file or body are */
     struct dz_file *file;
     struct dz_body *body;
-    struct fetch *fetch; /* under way for `blob` */
+    struct fetch *fetch;   /* under way for `blob` */
+    struct dz_timer again; /* when no worker could be had */
 };
 
 /* A page on its way from a store without files. */
@@ -173,6 +175,7 @@ static void content_free(struct dz_http_source **s)
     struct content *c = dz_container(dz_take(s), struct content, base);
     if (c->fetch)
         c->fetch->content = NULL;
+    dz_timer_stop(c->req->loop, &c->again);
     dz_file_unref(&c->file);
     dz_body_unref(&c->body);
     dz_cbz_unref(&c->cbz);
@@ -224,12 +227,17 @@ static void fetch_done(struct dz_work *w)
         fetch_free(f);
 }
 
-/* -EAGAIN, or why not. */
+static void try_again(struct dz_loop *l, struct dz_timer *t)
+{
+    (void)l;
+    dz_http_source_wake(dz_container(t, struct content, again)->req);
+}
+
+/* -EAGAIN; when all workers are busy it is tried again soon. */
 static ssize_t begin_fetch(struct content *c, const struct dz_cbz_piece *piece)
 {
     struct api_loop *loop = c->req->loop_app;
     struct fetch *f = dz_new(struct fetch);
-    struct dz_err err;
     f->work.run = fetch_run;
     f->work.done = fetch_done;
     f->msg.fn = fetch_arrive;
@@ -238,14 +246,14 @@ static ssize_t begin_fetch(struct content *c, const struct dz_cbz_piece *piece)
     f->content = c;
     f->sha = *piece->blob;
     f->bytes = piece->blob_bytes;
-    c->blob = piece->blob;
-    c->fetch = f;
-    if (dz_pool_submit(loop->api->pool, &f->work, &err) == DZ_OK)
-        return -EAGAIN;
-    complain(c, err.code, &err);
-    c->fetch = NULL;
-    fetch_free(f);
-    return -EIO;
+    if (dz_pool_submit(loop->api->pool, &f->work, NULL) == DZ_OK) {
+        c->blob = piece->blob;
+        c->fetch = f;
+    } else {
+        fetch_free(f);
+        dz_timer_set(c->req->loop, &c->again, AGAIN_MS, try_again);
+    }
+    return -EAGAIN;
 }
 
 /* Has the page at hand as a file, as a body, or on its way (-EAGAIN). 0: at hand. */
@@ -257,6 +265,7 @@ static ssize_t have_blob(struct content *c, const struct dz_cbz_piece *piece)
         return c->file || c->body ? 0 : c->fetch ? -EAGAIN : -EIO;
     dz_file_unref(&c->file);
     dz_body_unref(&c->body);
+    c->blob = NULL;
     enum dz_code code = dz_library_file(a->library, piece->blob, &c->file, &err);
     if (code == DZ_UNSUPPORTED)
         return begin_fetch(c, piece);

@@ -243,7 +243,8 @@ static void put_chapter_row(struct dz_buf *b, const struct dz_snapshot *s,
     }
     PUT(b, "</a>");
     if (c->pages_n > 0) {
-        PUT(b, "<a class=\"get\" download title=\"Download as CBZ\" aria-label=\"Download ");
+        PUT(b, "<a class=\"get\" rel=\"nofollow\" download title=\"Download as CBZ\" "
+               "aria-label=\"Download ");
         put_chapter_name(b, c);
         PUT(b, "\" href=\"");
         put_series_url(b, s);

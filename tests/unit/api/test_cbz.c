@@ -145,6 +145,31 @@ static void clients_that_go(void **state)
     rig_end();
 }
 
+/* What has begun waits for a worker instead. */
+static void full_pool_in_the_middle(void **state)
+{
+    (void)state;
+    rig_begin(1);
+    store.no_files = true;
+    struct dz_http_test_conn *third = get("Range: bytes=0-1\r\n");
+    rig_assert_status(&third, 206, DZ_S("PK"));
+    atomic_store(&store.reads, 0);
+    atomic_store(&store.closed, true);
+    struct dz_http_test_conn *first = rig_ask(it.url[0], "");
+    rig_wait_for_reads(1);
+    struct dz_http_test_conn *second = rig_ask(it.url[1], ""), *gone = rig_ask(it.cbz, "");
+    third = rig_ask(it.cbz, "");
+    dz_http_test_free(&gone);
+    atomic_store(&store.closed, false);
+    rig_assert_status(&first, 200, lab_picture(0));
+    rig_assert_status(&second, 200, lab_picture(1));
+    dz_http_test_feed(third, (dz_str){0}, false); /* until it is whole */
+    struct dz_buf b = expected();
+    rig_assert_status(&third, 200, dz_buf_str(&b));
+    dz_buf_done(&b);
+    rig_end();
+}
+
 static void full_pool(void **state)
 {
     (void)state;
@@ -170,6 +195,7 @@ int main(void)
         cmocka_unit_test(with_and_without_files),   cmocka_unit_test(many_wait_for_one_plan),
         cmocka_unit_test(failures_before_the_head), cmocka_unit_test(failures_in_the_middle),
         cmocka_unit_test(clients_that_go),          cmocka_unit_test(full_pool),
+        cmocka_unit_test(full_pool_in_the_middle),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
