@@ -28,7 +28,8 @@ struct dz_command {
     int (*run)(int argc, char **argv);
 };
 extern const struct dz_command dz_cmd_serve, dz_cmd_import, dz_cmd_check, dz_cmd_config,
-    dz_cmd_password, dz_cmd_source, dz_cmd_version, dz_cmd_crawl, dz_cmd_jobs, dz_cmd_sources;
+    dz_cmd_password, dz_cmd_source, dz_cmd_version, dz_cmd_crawl, dz_cmd_download, dz_cmd_jobs,
+    dz_cmd_sources;
 
 /* Finds the command, handles --help, --version and a mistyped name ("did you mean"), runs it. */
 int dz_cli_main(int argc, char **argv);

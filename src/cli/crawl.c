@@ -8,7 +8,6 @@
  * and SIGTERM let the job go where it stands; a second one ends the process at once. A running
  * front is told of chapters, at most five times a second.
  */
-#include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -59,7 +58,7 @@ struct run {
 
     int64_t job;
     bool job_is_ours, began, ended;
-    atomic_bool stop; /* a signal came */
+    struct dz_stopper stopper;
     bool told_waiting, told_repair;
     uint64_t chapters, changed, pages, bytes, requests;
     char *fail_kind, *fail_text; /* NULL: it worked */
@@ -210,22 +209,13 @@ static void on_idle(void *arg, bool failed)
     dz_crawler_stop(r->crawler, on_stopped, r);
 }
 
-static void on_signal(struct dz_loop *l, int signo, void *arg)
+static void on_stop(void *arg)
 {
     struct run *r = arg;
-    if (atomic_exchange(&r->stop, true)) {
-        sigset_t set;
-        sigemptyset(&set);
-        sigaddset(&set, signo);
-        dz_progress_clear(&r->progress);
-        signal(signo, SIG_DFL);
-        sigprocmask(SIG_UNBLOCK, &set, NULL);
-        raise(signo);
-    }
     if (r->crawler)
         dz_crawler_stop(r->crawler, on_stopped, r);
     else
-        dz_loop_stop(l);
+        dz_loop_stop(r->loop);
 }
 
 static enum dz_code import(void *arg, const char *const *paths, size_t n, atomic_bool *stop,
@@ -345,9 +335,9 @@ static enum dz_code crawl(struct run *r, struct dz_err *err)
             look_for_repair(r);
             DZ_TRY(try_once(r, err));
         }
-        if (!r->began && !atomic_load(&r->stop))
+        if (!r->began && !atomic_load(&r->stopper.asked))
             pause_a_little(r);
-        if (r->began || atomic_load(&r->stop))
+        if (r->began || atomic_load(&r->stopper.asked))
             return DZ_OK;
     }
     return dz_fail(err, DZ_UNAVAILABLE, "job %lld cannot be taken", (long long)r->job);
@@ -358,7 +348,7 @@ static void give_up_job(struct run *r)
 {
     bool asked;
     struct dz_err err;
-    if (!r->job_is_ours || !atomic_load(&r->stop))
+    if (!r->job_is_ours || !atomic_load(&r->stopper.asked))
         return;
     enum dz_code code = dz_catalog_job_cancel(r->catalog, r->job, dz_now_ms(), &asked, &err);
     if (code != DZ_OK && code != DZ_NOT_FOUND)
@@ -442,7 +432,7 @@ static void put_json(struct dz_buf *b, const struct run *r, int64_t spent_ms, bo
 
 static int finish(struct run *r, int64_t spent_ms, enum dz_code code, const struct dz_err *err)
 {
-    bool stopped = atomic_load(&r->stop) && (r->fail_kind || !r->ended);
+    bool stopped = atomic_load(&r->stopper.asked) && (r->fail_kind || !r->ended);
     bool worked = code == DZ_OK && r->ended && !r->fail_kind;
     dz_progress_clear(&r->progress);
     if (code != DZ_OK && !r->fail_text) {
@@ -469,16 +459,10 @@ static int finish(struct run *r, int64_t spent_ms, enum dz_code code, const stru
 
 static enum dz_code open_all(struct run *r, struct dz_err *err)
 {
-    static const int signals[] = {SIGINT, SIGTERM};
     const struct dz_conf *c = r->conf;
-    sigset_t set;
-    sigemptyset(&set);
-    for (size_t i = 0; i < DZ_LEN(signals); i++)
-        sigaddset(&set, signals[i]);
+    r->stopper = (struct dz_stopper){.progress = &r->progress, .stop = on_stop, .arg = r};
     DZ_TRY(dz_loop_new(&r->loop, err));
-    sigprocmask(SIG_BLOCK, &set, NULL);
-    signal(SIGPIPE, SIG_IGN);
-    DZ_TRY(dz_loop_signals(r->loop, signals, DZ_LEN(signals), on_signal, r, err));
+    DZ_TRY(dz_stopper_watch(&r->stopper, r->loop, err));
     DZ_TRY(dz_make_run_dir(c->data_dir, err));
     DZ_TRY(dz_store_open(dz_conf_driver_name(c->store.driver), c->data_dir, c->store.uri, &r->store,
                          err));

@@ -8,102 +8,58 @@
  */
 #include "cli/crawl_int.h"
 
-struct asking {
-    struct dz_loop *loop;
-    struct dz_buf kind, id; /* what resolve() said; kind n = 0: nothing */
-    struct dz_source_fail fail;
-};
-
-static void take_text(struct dz_buf *to, const json_t *v)
+static dz_str text_of(const json_t *v)
 {
-    dz_buf_clear(to);
-    if (json_is_string(v))
-        dz_buf_put(to, (dz_str){json_string_value(v), json_string_length(v)});
+    return (dz_str){json_string_value(v), json_string_length(v)};
 }
 
-static void on_resolved(void *arg, const struct dz_source_result *res)
+/* Appends the id of the series that the address leads to; nothing: the source knows none. */
+static enum dz_code resolve_on(struct dz_asker *k, dz_str url, struct dz_buf *ret_target,
+                               struct dz_err *err)
 {
-    struct asking *k = arg;
-    if (res->fail) {
-        k->fail = *res->fail;
-    } else {
-        take_text(&k->kind, json_object_get(res->value, "kind"));
-        take_text(&k->id, json_object_get(res->value, "id"));
+    json_t *found = NULL, *series = NULL;
+    DZ_TRY(dz_asker_ask_text(k, DZ_FN_RESOLVE, url, &found, err));
+    dz_str id = text_of(json_object_get(found, "id"));
+    enum dz_code code = DZ_OK;
+    if (dz_str_eq(text_of(json_object_get(found, "kind")), DZ_S("chapter"))) {
+        code = dz_asker_ask_text(k, DZ_FN_SERIES_OF, id, &series, err);
+        id = text_of(series);
     }
-    dz_loop_stop(k->loop);
-}
-
-static void on_series(void *arg, const struct dz_source_result *res)
-{
-    struct asking *k = arg;
-    if (res->fail)
-        k->fail = *res->fail;
-    else
-        take_text(&k->id, res->value);
-    dz_loop_stop(k->loop);
-}
-
-static enum dz_code call(struct asking *k, struct dz_source_run *run, enum dz_source_fn fn,
-                         dz_str text, dz_source_done_fn *done, struct dz_err *err)
-{
-    json_t *args = json_pack("[s%]", text.p, text.n);
-    enum dz_code code = args ? dz_source_run_call(run, fn, args, done, k, err)
-                             : dz_fail(err, DZ_BAD_INPUT, "the address is not UTF-8");
     if (code == DZ_OK)
-        dz_loop_run(k->loop);
-    json_decref(args);
+        dz_buf_put(ret_target, id);
+    json_decref(series);
+    json_decref(found);
     return code;
 }
 
-static enum dz_code resolve_on(struct asking *k, const struct dz_conf *conf, struct dz_source *s,
-                               dz_str url, struct dz_err *err)
+static enum dz_code ask(const struct dz_conf *conf, struct dz_source *s, dz_str url,
+                        struct dz_asker *k, struct dz_buf *ret_target, struct dz_err *err)
 {
+    DZ_AUTO(dz_loop_free) struct dz_loop *l = NULL;
     DZ_AUTO(dz_fetch_free) struct dz_fetch *fetch = NULL;
-    struct dz_fetch_options o = {
-        .user_agent = conf->sources.user_agent && conf->sources.user_agent[0]
-                          ? conf->sources.user_agent
-                          : "dozo/" DZ_VERSION,
-        .connect_timeout_ms = conf->sources.connect_timeout_ms,
-        .read_timeout_ms = conf->sources.read_timeout_ms,
-    };
-    DZ_TRY(dz_fetch_new(k->loop, &o, &fetch, err));
-    struct dz_source_env env = {.loop = k->loop, .fetch = fetch};
-    DZ_AUTO(dz_source_run_free) struct dz_source_run *run = NULL;
-    DZ_TRY(dz_source_run_new(s, &env, NULL, &run, err));
-    DZ_TRY(call(k, run, DZ_FN_RESOLVE, url, on_resolved, err));
-    if (k->fail.kind != DZ_SOURCE_OK || !dz_str_eq(dz_buf_str(&k->kind), DZ_S("chapter")))
-        return DZ_OK;
-    DZ_AUTO(dz_buf_done) struct dz_buf chapter;
-    dz_buf_init(&chapter, DZ_TEXT_MAX);
-    dz_buf_put(&chapter, dz_buf_str(&k->id));
-    return call(k, run, DZ_FN_SERIES_OF, dz_buf_str(&chapter), on_series, err);
+    DZ_TRY(dz_loop_new(&l, err));
+    DZ_TRY(dz_cli_fetch_new(l, conf, &fetch, err));
+    enum dz_code code = dz_asker_open(k, l, fetch, s, err);
+    if (code == DZ_OK)
+        code = resolve_on(k, url, ret_target, err);
+    dz_asker_close(k);
+    return code;
 }
 
 static int resolve(const struct dz_conf *conf, struct dz_source *s, dz_str url,
                    struct dz_buf *ret_target)
 {
-    struct asking k = {.fail.retry_after_ms = -1};
+    struct dz_asker k = {0};
     struct dz_err err = {0};
-    dz_buf_init(&k.kind, DZ_TEXT_MAX);
-    dz_buf_init(&k.id, DZ_TEXT_MAX);
-    enum dz_code code = dz_loop_new(&k.loop, &err);
-    if (code == DZ_OK)
-        code = resolve_on(&k, conf, s, url, &err);
-    dz_loop_free(&k.loop);
-    int status = DZ_EXIT_OK;
-    dz_str id = dz_source_info_of(s)->id;
-    if (code != DZ_OK || k.fail.kind != DZ_SOURCE_OK) {
-        dz_say(&dz_cmd_crawl, "%s", code != DZ_OK ? err.text : k.fail.text);
-        status = k.fail.kind == DZ_SOURCE_BAD_URL ? DZ_EXIT_USAGE : DZ_EXIT_FAILED;
-    } else if (k.id.n == 0) {
-        status =
-            dz_usage_error(&dz_cmd_crawl, "%.*s knows no series at this address", DZ_STR_FMT(id));
-    } else {
-        dz_buf_put(ret_target, dz_buf_str(&k.id));
+    if (ask(conf, s, url, &k, ret_target, &err) != DZ_OK) {
+        bool source_said = k.fail.kind != DZ_SOURCE_OK;
+        dz_say(&dz_cmd_crawl, "%s", source_said ? k.fail.text : err.text);
+        return k.fail.kind == DZ_SOURCE_BAD_URL ? DZ_EXIT_USAGE : DZ_EXIT_FAILED;
     }
-    dz_buf_done(&k.kind);
-    dz_buf_done(&k.id);
-    return status;
+    if (ret_target->n == 0)
+        return dz_usage_error(&dz_cmd_crawl, "%.*s knows no series at this address",
+                              DZ_STR_FMT(dz_source_info_of(s)->id));
+    return DZ_EXIT_OK;
 }
 
 static const char *source_at(const void *table, size_t i)
