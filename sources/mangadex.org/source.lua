@@ -136,7 +136,7 @@ local function series_record(record)
   for _, title in ipairs(present(a.altTitles) or {}) do titles[#titles + 1] = title end
   return {
     id = record.id,
-    title = pick(a.title) or "Untitled",
+    title = present(pick(a.title)) or "Untitled",
     alt_titles = titles,
     description = pick(a.description),
     authors = people(record, "author"),

@@ -363,7 +363,7 @@ static void end_calls(struct ask *a)
 static void look_gone(struct dz_loop *l, struct dz_timer *t)
 {
     struct ask *a = dz_container(t, struct ask, gone);
-    if (!dz_http_is_gone(a->req)) {
+    if (!dz_http_has_left(a->req)) {
         dz_timer_set(l, t, GONE_LOOK_MS, look_gone);
         return;
     }

@@ -192,6 +192,10 @@ const char *dz_http_reason(int status);
  * listens any more. Pipelined requests behind it wait. */
 void dz_http_defer(struct dz_http_req *r);
 bool dz_http_is_gone(const struct dz_http_req *r);
+/* Gone, or over HTTP/1.1 closed on its side, which is how most clients go: the few that only say
+ * so that nothing more comes would still read a reply. A system call: for looks now and then at a
+ * request that is dear to answer. */
+bool dz_http_has_left(const struct dz_http_req *r);
 
 /* Negotiation, RFC 9110 12.5.3. Bits offered; returns the one best liked, DZ_HTTP_IDENTITY when
  * nothing fits or the client says nothing. Ties: br, zstd, gzip, identity. */

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <linux/sockios.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/sendfile.h>
 #include <unistd.h>
@@ -71,6 +72,15 @@ static bool socket_readable(struct dz_http_conn *c)
 {
     char byte;
     return recv(c->watch.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
+bool dz_http_has_left(const struct dz_http_req *r)
+{
+    if (dz_http_is_gone(r))
+        return true;
+    const struct dz_http_conn *c = r->conn;
+    struct pollfd p = {.fd = c->watch.fd, .events = POLLRDHUP};
+    return !c->h2 && c->watch.fn && poll(&p, 1, 0) == 1;
 }
 
 static void socket_arm(struct dz_http_conn *c, uint32_t events)

@@ -215,13 +215,20 @@ class MangaDex(Site):
     def one_manga(self, request, manga_id):
         return as_json({"result": "ok", "response": "entity", "data": self.manga[manga_id]}) if manga_id in self.manga else self.missing()
 
+    @staticmethod
+    def number(text):
+        try:
+            return float(text)
+        except (TypeError, ValueError):
+            return 0.0
+
     def feed(self, request, manga_id):
         if manga_id not in self.manga:
             return self.missing()
         offset, limit = int(request.query.get("offset", ["0"])[0]), int(request.query.get("limit", ["100"])[0])
         limit = min(limit, self.feed_limit)
         mine = [c for c in self.chapters.values() if c["relationships"][-1]["id"] == manga_id]
-        mine.sort(key=lambda c: float(c["attributes"]["chapter"] or 0))
+        mine.sort(key=lambda c: self.number(c["attributes"]["chapter"]))
         return as_json({"result": "ok", "response": "collection", "data": mine[offset:offset + limit], "limit": limit, "offset": offset,
                         "total": len(mine)})
 

@@ -1,0 +1,229 @@
+"""The library API on bad days: clients of the original that know nothing of this program, crawlers and servers that die, sites that hang or
+are not there, and requests that nobody should send."""
+import concurrent.futures
+import json
+import os
+import signal
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+import zipfile
+
+from conftest import png, until
+from nagato_rig import PATIENCE, SITE, dex, faults, n, pages_of, start
+
+CHAPTER = "https://mangadex.org/chapter/c1"
+
+
+# ---- a script that was written for the original -----------------------------------------------------------------------------
+
+
+def script(base, manga):
+    """Fetches what is new of a manga, looks until all is there, and clears the history: what people run from cron."""
+    def call(method, path, data=None, **params):
+        url = f"{base}/api/{path}" + ("?" + urllib.parse.urlencode(params, doseq=True) if params else "")
+        headers = {"Content-Type": "application/json"} if data is not None else {}
+        request = urllib.request.Request(url, method=method, headers=headers, data=None if data is None else json.dumps(data).encode())
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+            return answer.status, answer.read().decode()
+
+    assert call("GET", "ping") == (200, "pong")
+    if call("GET", "manga/fav", url=manga) == (200, "false"):
+        assert call("PUT", "manga/fav", url=manga)[0] == 201
+    status, ids = call("POST", "download/allnew")
+    ids = json.loads(ids)
+    assert status == 202
+    deadline = time.monotonic() + PATIENCE
+    while ids:
+        states = json.loads(call("GET", "dl_states/agregate", **{"ids[]": ids})[1])
+        if all(states[i]["status"] == "COMPLETE" for i in ids):
+            break
+        assert time.monotonic() < deadline and not any(states[i]["status"] in ("FAILED", "CANCELLED") for i in ids), states
+        time.sleep(0.1)
+    for i in ids:
+        assert json.loads(call("GET", f"dl_state/{i}")[1])["completion"] == 1.0
+    deleted = json.loads(call("DELETE", "downloads/history")[1])["deleted"]
+    assert deleted == len(ids)
+    try:
+        call("GET", "dl_state/unknown")
+    except urllib.error.HTTPError as e:
+        assert (e.code, e.read().decode()) == (404, "No download registered with the id unknown")
+    return len(ids)
+
+
+def test_a_script_for_the_original(n):
+    base = "http://%s:%d" % n.server.address
+    assert script(base, "https://mangadex.org/title/m1/dr-stone") == 6
+    assert script(base, "https://mangadex.org/title/m1/dr-stone") == 0
+    assert len(n.files()) == 6 and set(n.json("manga/marked", site=SITE, id="m1").values()) == {"DOWNLOADED"}
+
+
+# ---- who dies ---------------------------------------------------------------------------------------------------------------
+
+
+def slow_pages(n, seconds=0.3):
+    n.dex.misbehave("/data/.*", faults.slow(seconds))
+
+
+def assert_archive(n, pages):
+    """Two files and nothing unfinished; the one of c50 is whole."""
+    assert len(n.files()) == 2
+    (file,) = [f for f in n.files() if "C50" in f]
+    with zipfile.ZipFile(n.folder / "out" / file) as z:
+        assert [z.read(i) for i in z.namelist()] == pages
+
+
+def test_a_killed_crawler_goes_on(n):
+    pages = [png(9, 12, i) for i in range(20)]
+    n.dex.add_chapter("c50", "m1", "50", pages)
+    slow_pages(n)
+    got, queued = n.download("c50"), n.download("c2")
+    until(lambda: n.state(got)["completion"] > 0.2, "some pages")
+    back = n.back()
+    os.kill(back, signal.SIGKILL)
+    until(lambda: n.back() not in (None, back), "another crawler")
+    n.dex.behave()
+    assert n.wait(got, "COMPLETE")["size"] == sum(map(len, pages)) and n.wait(queued, "COMPLETE")
+    # Pages that were here were not fetched again, but for those that were on their way.
+    assert n.dex.count("/data/c50/.*") <= len(pages) + 8
+    assert_archive(n, pages)
+
+
+def test_a_killed_server_goes_on(n):
+    pages = [png(9, 12, i) for i in range(20)]
+    n.dex.add_chapter("c50", "m1", "50", pages)
+    slow_pages(n)
+    n.empty("PUT", "chapter/mark/IGNORED", 201, site=SITE, id="c3")
+    n.empty("PUT", "manga/fav", 201, site=SITE, id="m1")
+    got, queued = n.download("c50", addMark="true"), n.download("c2")
+    until(lambda: n.state(got)["completion"] > 0.2, "some pages")
+    n.server.process.kill()
+    n.server.process.wait()
+    n.dex.behave()
+    n.start()
+    assert n.state(queued)["status"] in ("QUEUED", "PROCESSING", "SAVING", "COMPLETE")
+    assert n.wait(got, "COMPLETE")["completion"] == 1.0 and n.wait(queued, "COMPLETE")
+    assert n.dex.count("/data/c50/.*") <= len(pages) + 8
+    assert (n.mark("c3"), n.mark("c50"), n.json("manga/fav", site=SITE, id="m1")) == ("IGNORED", "DOWNLOADED", True)
+    assert_archive(n, pages)
+
+
+def test_without_a_crawler(start):
+    """What the catalog knows is answered and written; what needs a site is 503 for now."""
+    n = start(args=("--role", "front"))
+    for method, path, params in (("GET", "manga/info", {"site": SITE, "id": "m1"}), ("GET", "sites", {}), ("GET", "chapter/mark", {"url": CHAPTER}),
+                                 ("POST", "download/chapter", {"site": SITE, "id": "c1"}), ("PUT", "manga/fav", {"site": SITE, "id": "m1"}),
+                                 ("PUT", "chapter/mark/IGNORED", {"site": SITE, "id": "c1"}), ("GET", "resource/site", {"url": CHAPTER})):
+        r = n.ask(method, path, **params)
+        assert (r.status, r["Retry-After"]) == (503, "5"), (path, r.text)
+    assert n.mark("c1") is None and n.json("manga/favs") == {} and n.json("dl_states/agregate") == {}
+    assert n.json("manga/fav", site=SITE, id="m1") is False and n.json("manga/marked", site=SITE, id="m1") == {}
+    assert n.json("cancel/downloads", "POST", ids="x") == {"x": False} and n.json("download/retry", "POST") == {"retried": 0}
+    n.empty("DELETE", "chapter/mark", 200, site=SITE, id="c1")
+    assert n.ask("DELETE", "downloads/history").body == b'{"deleted":0}\n'
+
+
+def test_marks_that_are_known_need_no_crawler(start):
+    n = start()
+    n.empty("PUT", "chapters/mark/IGNORED", 201, body={"sites": {SITE: ["c1", "c2"]}})
+    n.empty("PUT", "manga/fav", 201, site=SITE, id="m1")
+    queued = n.finished("c3")
+    assert n.server.stop() == 0
+    n.args = ("--role", "front")
+    n.start()
+    n.empty("PUT", "chapters/mark/DOWNLOADED", 201, body={"sites": {SITE: ["c1", "c2"]}})
+    assert n.json("manga/marked", site=SITE, id="m1") == {"c1": "DOWNLOADED", "c2": "DOWNLOADED"}
+    assert n.json("manga/favs") == {SITE: ["m1"]} and list(n.json("dl_states/agregate").values()) == [queued]
+    n.empty("DELETE", "manga/fav", 200, site=SITE, id="m1")
+    assert n.json("manga/fav", site=SITE, id="m1") is False
+
+
+# ---- sites that hang ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_site_that_hangs_stops_nobody(start):
+    n = start(more="http: {threads: 2, graceful_timeout: 1s}")
+    n.json("manga/info", site=SITE, id="m1")
+    n.dex.misbehave("/manga/h.*", faults.slow(4))
+    waiting = [n.server.connect() for _ in range(100)]
+    for i, c in enumerate(waiting):
+        c.send(f"GET /api/manga/info?site={SITE}&id=h{i} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    for _ in range(10):
+        assert n.server.get("/healthz").status == 200 and n.get("ping").text == "pong"
+        assert n.json("manga/fav", site=SITE, id="m1") is False
+    # Who hangs up is not waited for: the calls end, and what comes after them is answered.
+    for c in waiting[:90]:
+        c.close()
+    for c in waiting[90:]:
+        r = c.response()
+        assert r.status in (404, 500, 503), r.text
+        c.close()
+    assert n.dex.count("/manga/h.*") < 60
+    n.dex.behave()
+    assert n.json("manga/info", site=SITE, id="m1")["id"] == "m1"
+    n.dex.misbehave("/manga/h.*", faults.slow(30))
+    for i in range(20):
+        c = n.server.connect()
+        c.send(f"GET /api/manga/info?site={SITE}&id=h{i + 200} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        waiting.append(c)
+    assert n.server.stop() == 0  # also with calls open
+
+
+def test_a_site_that_is_not_there(start, dex):
+    dex.close()
+    r = start().ask("GET", "manga/info", site=SITE, id="m1")
+    assert r.status == 500 and "<" not in r.text and "127.0.0.1" in r.text, r.text
+
+
+# ---- requests that nobody should send ----------------------------------------------------------------------------------------
+
+
+def test_long_and_strange_texts(n):
+    long = "https://mangadex.org/title/" + "a" * (1024 * 1024)
+    r = n.ask("PUT", "chapters/mark/IGNORED", body={"urls": [long]})
+    assert r.status == 400 and len(r.text) < 200
+    assert n.server.get("/api/manga/info?url=" + long).status in (414, 431)
+    assert n.ask("GET", "manga/info", url=long[:9000]).status == 400 == n.ask("GET", "manga/info", site=SITE, id="a" * 5000).status
+    assert n.ask("PUT", "chapters/mark/IGNORED", body={"sites": {SITE: ["a" * 5000]}}).status == 400
+    assert n.ask("PUT", "chapters/mark/IGNORED", body={"sites": {SITE: [f"x{i}" for i in range(10001)]}}).status == 413
+    assert n.ask("PUT", "chapters/mark/IGNORED", body={"urls": [f"mangadex.org/chapter/x{i}" for i in range(10001)]}).status == 413
+    assert n.ask("PUT", "chapters/mark/IGNORED", body=b'{"urls": ["' + b"a" * (4 << 20) + b'"]}', headers={"Content-Type": "application/json"}).status == 413
+    assert n.ask("POST", "cancel/downloads", body=[f"x{i}" for i in range(10001)]).status == 413
+    assert n.ask("POST", "cancel/downloads", body=[f"x{i}" for i in range(10000)]).status == 200
+    html = "mangadex.org/title/<script>alert(1)</script>"
+    for path in ("manga/id", "chapter/id", "manga/info"):
+        r = n.ask("GET", path, url=html)
+        assert r.status == 400 and r.text == f"URL {html} does not link to any {'manga' if path == 'chapter/id' else 'manga nor chapter'} on the Mangadex website"
+    r = n.ask("GET", "manga/info", url="<b>example.com</b>")
+    assert (r.status, r.text) == (404, 'No downloader found for URL "<b>example.com</b>"')
+
+
+def test_bytes_that_are_no_text(n):
+    get = n.server.get
+    for query in ("url=%00", "url=a%00b", "url=%ff", "site=%fe&id=m1", "id=%c3%28&site=mangadex.org", "ids=%ff"):
+        for path in ("manga/info", "chapter/mark", "dl_states/agregate"):
+            r = get(f"/api/{path}?{query}")
+            assert (r.status, r["Content-Type"]) == (400, "text/plain; charset=utf-8"), (path, query)
+    # Percent-encoded parts are the same parts.
+    assert json.loads(get("/api/manga/fav?s%69te=mangadex%2Eorg&%69d=%6D1").body) is False
+    assert json.loads(get("/api/manga/id?url=https%3A%2F%2Fmangadex.org%2Ftitle%2Fm1").body)["id"] == "m1"
+    for bad in ("-rf", "--help", "../../etc/passwd", "'; DROP TABLE job; --", "%", "\u202e", "m1/../m1", "?", "#", " "):
+        r = n.ask("GET", "manga/info", site=SITE, id=bad)
+        assert r.status in (400, 404, 500) and r["Content-Type"] == "text/plain; charset=utf-8", (bad, r.text)
+        assert n.json("chapter/mark", site=SITE, id=bad) is None and n.json("manga/fav", site=SITE, id=bad) is False
+        n.empty("DELETE", "chapter/mark", 200, site=SITE, id=bad)
+        n.empty("PUT", "manga/fav", 201, site=SITE, id=bad)
+    assert len(n.json("manga/favs")[SITE]) == 10
+
+
+def test_many_at_once(n):
+    """Marks from all sides: each request is whole, and the last word about a chapter is one of those that were said."""
+    def mark(i):
+        return n.ask("PUT", f"chapters/mark/{('IGNORED', 'DOWNLOADED')[i % 2]}", body={"sites": {SITE: ["c1", "c2", "c3"]}}).status
+    n.empty("PUT", "chapters/mark/IGNORED", 201, body={"sites": {SITE: ["c1", "c2", "c3"]}})
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        assert set(pool.map(mark, range(100))) == {201}
+        assert len(set(n.json("manga/marked", site=SITE, id="m1").values())) == 1
+        ids = list(pool.map(lambda _: n.download("c1"), range(20)))
+    assert len(set(ids)) == 20
