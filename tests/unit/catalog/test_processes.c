@@ -62,13 +62,20 @@ static void queue_downloads(const char *folder, const char *name)
     dz_catalog_close(&c);
 }
 
-static void three_queue_downloads(void **state)
+/* Two children and this process do the same at once. */
+static void three_at_once(const char *folder, const char *mode,
+                          void (*work)(const char *folder, const char *name))
 {
-    pid_t first = start_self("queue", *state, NULL, NULL);
-    pid_t second = start_self("queue", *state, NULL, NULL);
-    queue_downloads(*state, "parent");
+    pid_t first = start_self(mode, folder, NULL, NULL);
+    pid_t second = start_self(mode, folder, NULL, NULL);
+    work(folder, "parent");
     assert_int_equal(wait_for(first), 0);
     assert_int_equal(wait_for(second), 0);
+}
+
+static void three_queue_downloads(void **state)
+{
+    three_at_once(*state, "queue", queue_downloads);
     DZ_AUTO(dz_arena_free) struct dz_arena *a = dz_arena_new(4 * DZ_MIB);
     struct dz_catalog *c = NULL;
     struct dz_job_rec *jobs;
@@ -97,12 +104,7 @@ static enum dz_code check_refs(void *arg, const struct dz_blob_rec *b, uint64_t 
 
 static void three_make_and_write_one_catalog(void **state)
 {
-    pid_t first = start_self("write", *state, NULL, NULL);
-    pid_t second = start_self("write", *state, NULL, NULL);
-    write_chapters(*state, "parent");
-    assert_int_equal(wait_for(first), 0);
-    assert_int_equal(wait_for(second), 0);
-
+    three_at_once(*state, "write", write_chapters);
     struct dz_catalog *c = NULL;
     struct dz_catalog_counts k;
     uint64_t left;
