@@ -450,7 +450,7 @@ static enum dz_code name_all(struct crawl_download *d, struct dz_err *err)
     for (size_t i = 0; i < d->kept_n; i++) {
         DZ_AUTO(dz_buf_done) struct dz_buf name;
         dz_buf_init(&name, DZ_KIB);
-        crawl_folder_name(d->place.width, (uint32_t)i, d->kept[i].blob.mime, &name);
+        dz_media_page_name((uint32_t)i, d->place.width, d->kept[i].blob.mime, &name);
         bool own = d->own_n > 0 && d->own[i]->name.n > 0;
         d->names[i] = own ? d->own[i]->name : dz_arena_str(d->arena, dz_buf_str(&name));
         if (dz_map_set(&taken, d->names[i], d))

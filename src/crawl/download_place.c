@@ -344,7 +344,7 @@ static enum dz_code name_pages(const struct download_place *p, const struct craw
     for (size_t i = 0; i < n; i++) {
         DZ_AUTO(dz_buf_done) struct dz_buf have;
         dz_buf_init(&have, DZ_KIB);
-        crawl_folder_name(p->width, v[i].at, v[i].blob.mime, &have);
+        dz_media_page_name(v[i].at, p->width, v[i].blob.mime, &have);
         DZ_AUTO(dz_freep) char *from = path_of(p->pages, dz_buf_str(&have));
         DZ_AUTO(dz_freep) char *to = path_of(p->final, names[i]);
         if (strcmp(from, to) != 0 && move(from, to) != 0)

@@ -39,7 +39,7 @@ static enum dz_code read_file(struct saving *g, const struct crawl_kept *page, d
     DZ_AUTO(dz_buf_done) struct dz_buf path;
     dz_buf_init(&path, 64 * DZ_KIB);
     dz_buf_putf(&path, "%s/", p->pages);
-    crawl_folder_name(p->width, page->at, page->blob.mime, &path);
+    dz_media_page_name(page->at, p->width, page->blob.mime, &path);
     dz_buf_clear(&g->page);
     enum dz_code code = dz_file_read(dz_buf_cstr(&path), &g->page, err);
     if (code != DZ_OK)
@@ -204,7 +204,7 @@ static enum dz_code copy_blobs(struct saving *g, struct dz_err *err)
         DZ_AUTO(dz_buf_done) struct dz_buf path;
         dz_buf_init(&path, 64 * DZ_KIB);
         dz_buf_putf(&path, "%s/", p->pages);
-        crawl_folder_name(p->width, g->s->v[i].at, g->s->v[i].blob.mime, &path);
+        dz_media_page_name(g->s->v[i].at, p->width, g->s->v[i].blob.mime, &path);
         enum dz_code code = dz_file_write_atomic(dz_buf_cstr(&path), bytes, FILE_MODE, err);
         if (code != DZ_OK)
             return crawl_file_code(code, err);

@@ -42,25 +42,11 @@ enum dz_code crawl_file_code(enum dz_code code, struct dz_err *err)
     return code;
 }
 
-/* contracts/nagato.md 4.2 and 6: by magic; what is unknown is called png. */
-static const char *ext_of(dz_str mime)
-{
-    for (int t = DZ_MEDIA_UNKNOWN + 1; t < DZ_MEDIA_TYPE_COUNT; t++)
-        if (dz_str_eq(mime, dz_str_of(dz_media_mime((enum dz_media_type)t))))
-            return t == DZ_MEDIA_TIFF ? "tiff" : dz_media_ext((enum dz_media_type)t);
-    return "png";
-}
-
-void crawl_folder_name(unsigned width, uint32_t at, dz_str mime, struct dz_buf *out)
-{
-    dz_buf_putf(out, "%0*u.%s", (int)width, at + 1, ext_of(mime));
-}
-
 static void put_path(const struct keep_folder *f, const struct crawl_kept *page, struct dz_buf *out)
 {
     dz_buf_init(out, 64 * DZ_KIB);
     dz_buf_putf(out, "%s/", f->pages);
-    crawl_folder_name(f->width, page->at, page->blob.mime, out);
+    dz_media_page_name(page->at, f->width, page->blob.mime, out);
 }
 
 /* ---- reading back -----------------------------------------------------------------------------

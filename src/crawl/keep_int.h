@@ -63,5 +63,3 @@ struct crawl_keeper *crawl_keep_folder(const struct crawl_folder_spec *s);
 /* An error of the file system as a job has to take it: DZ_FORBIDDEN for what only a person can
  * change, DZ_UNAVAILABLE for a folder that went away. */
 enum dz_code crawl_file_code(enum dz_code code, struct dz_err *err);
-/* The file of a page, without the folder. */
-void crawl_folder_name(unsigned width, uint32_t at, dz_str mime, struct dz_buf *out);

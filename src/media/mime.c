@@ -66,7 +66,7 @@ void dz_media_page_name(uint32_t at, unsigned width, dz_str mime, struct dz_buf 
     const char *ext = dz_media_ext(DZ_MEDIA_PNG);
     for (int t = DZ_MEDIA_UNKNOWN + 1; t < DZ_MEDIA_TYPE_COUNT; t++)
         if (dz_str_eq(mime, dz_str_of(types[t].mime)))
-            ext = types[t].ext;
+            ext = t == DZ_MEDIA_TIFF ? "tiff" : types[t].ext; /* as the contract calls it */
     dz_buf_putf(out, "%0*llu.%s", (int)width, (unsigned long long)at + 1, ext);
 }
 

@@ -43,7 +43,7 @@ static char *file_of(const struct crawl_kept *page)
     DZ_AUTO(dz_buf_done) struct dz_buf b;
     dz_buf_init(&b, DZ_KIB);
     dz_buf_putf(&b, "%s/", pages_dir);
-    crawl_folder_name(3, page->at, page->blob.mime, &b);
+    dz_media_page_name(page->at, 3, page->blob.mime, &b);
     return dz_str_dup(dz_buf_str(&b));
 }
 
@@ -243,30 +243,6 @@ static void test_torn_journal(void **state)
     }
 }
 
-static void test_names(void **state)
-{
-    (void)state;
-    static const struct {
-        unsigned width;
-        uint32_t at;
-        const char *mime, *name;
-    } cases[] = {
-        {1, 0, "image/jpeg", "1.jpg"},
-        {3, 0, "image/png", "001.png"},
-        {3, 1233, "image/gif", "1234.gif"},
-        {4, 9, "image/webp", "0010.webp"},
-        {2, 0, "image/tiff", "01.tiff"},
-        {2, 0, "application/octet-stream", "01.png"},
-        {2, 0, "", "01.png"},
-    };
-    for (size_t i = 0; i < DZ_LEN(cases); i++) {
-        DZ_AUTO(dz_buf_done) struct dz_buf b;
-        dz_buf_init(&b, DZ_KIB);
-        crawl_folder_name(cases[i].width, cases[i].at, dz_str_of(cases[i].mime), &b);
-        assert_string_equal(dz_buf_cstr(&b), cases[i].name);
-    }
-}
-
 int main(void)
 {
 #define of(fn, i)                                                                                  \
@@ -275,10 +251,8 @@ int main(void)
     }
 #define both(fn) of(fn, 0), of(fn, 1)
     const struct CMUnitTest tests[] = {
-        both(test_found_again),         both(test_other_addresses),
-        both(test_the_last_one_counts), both(test_lost),
-        of(test_damaged_file, 1),       of(test_torn_journal, 1),
-        cmocka_unit_test(test_names),
+        both(test_found_again), both(test_other_addresses), both(test_the_last_one_counts),
+        both(test_lost),        of(test_damaged_file, 1),   of(test_torn_journal, 1),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

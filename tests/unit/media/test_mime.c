@@ -50,11 +50,10 @@ static void page_names(void **state)
         uint32_t at;
         unsigned width;
         const char *mime, *name;
-    } cases[] = {{0, 3, "image/jpeg", "001.jpg"},
-                 {119, 3, "image/webp", "120.webp"},
-                 {9, 1, "image/png", "10.png"},
-                 {4, 4, "text/html", "0005.png"},
-                 {0, 1, "", "1.png"}};
+    } cases[] = {{0, 3, "image/jpeg", "001.jpg"}, {119, 3, "image/webp", "120.webp"},
+                 {9, 1, "image/png", "10.png"},   {1233, 3, "image/gif", "1234.gif"},
+                 {4, 4, "text/html", "0005.png"}, {0, 2, "application/octet-stream", "01.png"},
+                 {1, 2, "image/tiff", "02.tiff"}, {0, 1, "", "1.png"}};
     for (size_t i = 0; i < DZ_LEN(cases); i++) {
         struct dz_buf b;
         dz_buf_init(&b, 64);
