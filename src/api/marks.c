@@ -216,6 +216,7 @@ static void marks_looked_at(struct ask *a)
     json_t *refs = json_array();
     for (size_t i = 0; i < m->fresh_n; i++)
         json_array_append_new(refs, json_ref(&a->refs[m->fresh[i]]));
+    ask_more_time(a, m->fresh_n);
     ask_call(a, "series_of", json_pack("{so}", "refs", refs), got_series_of);
 }
 
@@ -413,6 +414,7 @@ static void ask_about_all(struct ask *a)
         if (f->asked[i])
             f->calls[f->calls_n++] = (struct ask_call){.name = "series", .args = json_ref(&ref)};
     }
+    ask_more_time(a, f->calls_n);
     ask_calls(a, f->calls, f->calls_n, write_all);
 }
 

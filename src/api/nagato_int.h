@@ -91,6 +91,8 @@ void ask_work(struct ask *a, ask_work_fn *run, ask_next_fn *next);
 void ask_call(struct ask *a, const char *name, json_t *take_args, ask_next_fn *next);
 /* Several at once, a few at a time; v lives in the arena. The first that fails ends all. */
 void ask_calls(struct ask *a, struct ask_call *v, size_t n, ask_next_fn *next);
+/* So many things are asked about one after another: the calls get longer. */
+void ask_more_time(struct ask *a, size_t n);
 /* From a worker: the answer will be this status with these words; returns a code that is not 0. */
 enum dz_code ask_refuse(struct ask *a, int status, const char *before, dz_str what,
                         const char *after);

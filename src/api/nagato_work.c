@@ -18,6 +18,8 @@
 #define CALLS_MAX 128u   /* each holds a descriptor */
 #define CALLS_AT_ONCE 8u /* of one ask */
 #define CALLS_WAIT_MS 60000
+#define CALLS_WAIT_EACH_MS 1000 /* more for each thing that is asked about */
+#define CALLS_WAIT_MAX_MS (10 * 60000)
 #define LENIENT_WAIT_MS 500 /* of a call that may fail: it asks no site */
 #define GONE_LOOK_MS 250
 #define DEPTH_MAX 24u
@@ -469,6 +471,12 @@ static void begin_calls(struct ask *a)
     dz_timer_stop(a->req->loop, &a->gone);
     a->lenient = false;
     a->next(a);
+}
+
+void ask_more_time(struct ask *a, size_t n)
+{
+    int64_t more_ms = (int64_t)n * CALLS_WAIT_EACH_MS;
+    a->until_ms += more_ms < CALLS_WAIT_MAX_MS ? more_ms : CALLS_WAIT_MAX_MS;
 }
 
 void ask_calls(struct ask *a, struct ask_call *v, size_t n, ask_next_fn *next)
