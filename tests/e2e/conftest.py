@@ -201,6 +201,13 @@ def until(check, what="it"):
     raise AssertionError(f"{what} did not happen")
 
 
+def back_of(server):
+    """Pid of the crawler that a server has started; None while there is none."""
+    children = pathlib.Path(f"/proc/{server.process.pid}/task").glob("*/children")
+    pids = [int(p) for c in children for p in c.read_text().split()]
+    return pids[0] if pids else None
+
+
 def dozo(*args, cwd, env=None, stdin=None, check=None, binary=DOZO):
     r = subprocess.run([binary, *map(str, args)], cwd=cwd, input=stdin, capture_output=True, env=clean_env(**(env or {})),
                        timeout=PATIENCE * 5)
@@ -234,4 +241,4 @@ def tool(name):
     return path
 
 
-__all__ = ["DOZO", "PATIENCE", "ROOT", "Raw", "Server", "clean_env", "dozo", "png", "sys", "tool", "until"]
+__all__ = ["DOZO", "PATIENCE", "ROOT", "Raw", "Server", "back_of", "clean_env", "dozo", "png", "sys", "tool", "until"]

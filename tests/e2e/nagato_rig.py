@@ -13,6 +13,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "sites"))
 import pytest
 import site_http as faults
 from conftest import PATIENCE, png, until
+from site_http import Answer
 from upstreams import MangaDex
 
 SITE = "mangadex.org"
@@ -129,14 +130,6 @@ sources:
     def mark(self, chapter):
         return self.json("chapter/mark", site=SITE, id=chapter)
 
-    # ---- processes
-
-    def back(self):
-        """Pid of the crawler."""
-        children = pathlib.Path(f"/proc/{self.server.process.pid}/task").glob("*/children")
-        pids = [int(p) for c in children for p in c.read_text().split()]
-        return pids[0] if pids else None
-
 
 @pytest.fixture
 def dex():
@@ -157,4 +150,4 @@ def n(start):
     return start()
 
 
-__all__ = ["MISSING_REF", "NOT_JSON", "PATIENCE", "SITE", "Nagato", "dex", "faults", "n", "pages_of", "start"]
+__all__ = ["Answer", "MISSING_REF", "NOT_JSON", "PATIENCE", "SITE", "Nagato", "dex", "faults", "n", "pages_of", "start"]

@@ -16,7 +16,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "sites"))
 
 import site_http as faults
-from conftest import DOZO, PATIENCE, clean_env, dozo, png, until
+from conftest import DOZO, PATIENCE, back_of, clean_env, dozo, png, until
 from site_http import Answer, Site
 from upstreams import Covers, Viz, Wiki, as_json, jpeg, picture
 
@@ -101,12 +101,6 @@ def time_passes(folder):
     db.execute("DELETE FROM crawl_state WHERE name LIKE 'due/%'")
     db.commit()
     db.close()
-
-
-def back_of(server):
-    children = pathlib.Path(f"/proc/{server.process.pid}/task").glob("*/children")
-    pids = [int(p) for c in children for p in c.read_text().split()]
-    return pids[0] if pids else None
 
 
 def clean(folder):

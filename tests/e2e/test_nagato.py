@@ -232,6 +232,21 @@ def test_favourites(n):
     assert n.json("manga/favs", site=SITE) == {SITE: []} and n.json("manga/fav", url=TITLE) is False
 
 
+def test_many_favourites(n):
+    ids = [f"f{i}" for i in range(40)]
+    for i in ids:
+        n.dex.add_manga(i, f"Title {i}")
+        n.empty("PUT", "manga/fav", 201, site=SITE, id=i)
+    got = n.json("manga/favs", includeInfo="true")
+    assert {i: m["title"] for i, m in got[SITE].items()} == {i: f"Title {i}" for i in ids} and list(got[SITE]) == ids
+
+
+def test_heads(n):
+    for path in (f"manga/info?site={SITE}&id=m1", f"manga/cover?site={SITE}&id=m1", "dl_states/agregate", "manga/favs", "sites", "dl_state/x"):
+        get, head = n.server.get(f"/api/{path}"), n.server.head(f"/api/{path}")
+        assert (head.status, head["Content-Type"], head["Content-Length"]) == (get.status, get["Content-Type"], str(len(get.body)))
+
+
 def test_favourites_of_a_site_that_is_gone(n):
     n.empty("PUT", "manga/fav", 201, site=SITE, id="m1")
     db = sqlite3.connect(n.folder / "data/dozo.db", timeout=30)

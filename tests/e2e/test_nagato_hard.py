@@ -10,8 +10,8 @@ import urllib.parse
 import urllib.request
 import zipfile
 
-from conftest import png, until
-from nagato_rig import PATIENCE, SITE, dex, faults, n, pages_of, start
+from conftest import back_of, png, until
+from nagato_rig import Answer, PATIENCE, SITE, dex, faults, n, pages_of, start
 
 CHAPTER = "https://mangadex.org/chapter/c1"
 
@@ -80,9 +80,9 @@ def test_a_killed_crawler_goes_on(n):
     slow_pages(n)
     got, queued = n.download("c50"), n.download("c2")
     until(lambda: n.state(got)["completion"] > 0.2, "some pages")
-    back = n.back()
+    back = back_of(n.server)
     os.kill(back, signal.SIGKILL)
-    until(lambda: n.back() not in (None, back), "another crawler")
+    until(lambda: back_of(n.server) not in (None, back), "another crawler")
     n.dex.behave()
     assert n.wait(got, "COMPLETE")["size"] == sum(map(len, pages)) and n.wait(queued, "COMPLETE")
     # Pages that were here were not fetched again, but for those that were on their way.
@@ -174,6 +174,38 @@ def test_a_site_that_is_not_there(start, dex):
     dex.close()
     r = start().ask("GET", "manga/info", site=SITE, id="m1")
     assert r.status == 500 and "<" not in r.text and "127.0.0.1" in r.text, r.text
+
+
+STUBBORN = """
+local function stubborn(_, tries) return tries <= 2 end
+return dozo.source {
+  id = "stubborn.example", name = "Stubborn", version = "1.0.0", api = 1, langs = { "en" },
+  match = { "stubborn.example/" }, hosts = { "stubborn.example" },
+  options = { base_url = { type = "string", default = "https://stubborn.example", help = "Where it is" } },
+  resolve = function(address) return "series", address:match("([^/]+)$") end,
+  chapters = function() return {} end,
+  series = function(id)
+    local url = opt.base_url .. "/" .. id
+    if id == "loop" then return { id = id, title = http.aggregate(url, function() return "x", url end) } end
+    return { id = id, title = http.get(url, { on_status = { [503] = stubborn } }).body }
+  end,
+}
+"""
+
+
+def test_sources_that_try_again(tmp_path, start, dex):
+    """25 of the contract: a handler decides how often, a list that leads back to itself is no list."""
+    lua = tmp_path / "lua/stubborn"
+    lua.mkdir(parents=True)
+    (lua / "source.lua").write_text(STUBBORN)
+    n = start(sources=f'  dir: [lua]\n  stubborn.example: {{base_url: "{dex.url}", rate: 2000/second}}')
+    assert n.json("sites") == sorted(n.json("sites"), key=lambda s: -len(s)) and "stubborn.example" in n.json("sites")
+    dex.route("/(fine|loop)", lambda request, which: Answer("A title"))
+    assert n.json("manga/info", url="stubborn.example/fine")["title"] == "A title"
+    dex.misbehave("/bad", faults.status(503))
+    assert n.words("manga/info", 500, url="stubborn.example/bad").endswith("failed after 3 attempts with return code 503 Service Unavailable")
+    assert dex.count("/bad") == 3
+    assert n.words("manga/info", 500, url="stubborn.example/loop").startswith("Loop detected")
 
 
 # ---- requests that nobody should send ----------------------------------------------------------------------------------------
