@@ -34,6 +34,7 @@ clang|a second opinion on warnings
 git|lists the files to check
 python3|end-to-end tests
 python3-pytest|end-to-end tests
+python3-jsonschema|checks answers against /api/openapi.json
 zip|archives as users make them
 unzip|archives as users make them
 p7zip-full|archives as users make them

@@ -28,6 +28,8 @@ static const struct dz_http_route routes[] = {
     {"healthz",         DZ_HTTP_GET,  "/healthz",                   handle_healthz},
     {"metrics",         DZ_HTTP_GET,  "/metrics",                   handle_metrics},
     {"jobs",            DZ_HTTP_GET,  "/-/jobs",                    handle_jobs},
+    {"downloads",       DZ_HTTP_GET,  "/-/downloads",               handle_downloads},
+    {"downloads_retry", DZ_HTTP_POST, "/-/downloads/retry",         handle_downloads_retry},
     {"api_unknown",     0,            "/api/{*}",                   NULL}, /* ops.c */
     {"redirect",        DZ_HTTP_GET,  "/{}/{*}",                    handle_image_redirect},
 };

@@ -131,8 +131,9 @@ struct work_picture {
     size_t health_n;
     int64_t now_ms;
 };
-/* Comes back with the picture on the loop's thread, at once when there is no worker to be had. */
-void work_look(struct dz_http_req *r, size_t from, size_t jobs_max,
+/* Comes back with the picture on the loop's thread, at once when there is no worker to be had. With
+ * a kind: all jobs of it that run or wait, then the latest jobs_max that have ended, by id. */
+void work_look(struct dz_http_req *r, dz_str kind, size_t from, size_t jobs_max,
                void (*reply)(struct dz_http_req *r, const struct work_picture *p));
 
 /* Who tried passwords, and how many calls are under way (admin.c). */
@@ -174,6 +175,8 @@ void handle_static(struct dz_http_req *r);
 void handle_healthz(struct dz_http_req *r);
 void handle_metrics(struct dz_http_req *r);
 void handle_jobs(struct dz_http_req *r);
+void handle_downloads(struct dz_http_req *r);
+void handle_downloads_retry(struct dz_http_req *r);
 
 /* The library API, contracts/nagato.md 4. */
 void handle_api_ping(struct dz_http_req *r);
@@ -228,12 +231,18 @@ struct page_head {
     dz_str title, lang, prev, next, prefetch;
     bool right_to_left;
     unsigned refresh_s; /* > 0: the page shows itself anew so often, and has no script */
+    dz_str script;      /* its own; without scripts the page shows itself anew now and then */
 };
 void html_open(struct dz_buf *b, const struct page_head *h);
 void html_top(struct dz_buf *b, dz_str search); /* the bar with the name and the search field */
 void html_close(struct dz_buf *b, bool footer);
 /* "1 page", "2 pages" */
 void html_number(struct dz_buf *b, uint64_t n, const char *one, const char *many);
+/* A text from outside without the user names and queries of addresses, which may be secrets. */
+void html_words(struct dz_buf *b, dz_str s);
+/* <time datetime="2026-11-21T09:20:35Z">before 3 min after</time> */
+void html_time(struct dz_buf *b, int64_t at_ms, int64_t now_ms, const char *before,
+               const char *after);
 void html_page_url(struct dz_buf *b, int64_t series_id, int64_t chapter_id,
                    const struct dz_snap_page *p);
 void html_reply(struct dz_http_req *r, int status, struct dz_buf *b);

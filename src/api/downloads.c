@@ -46,6 +46,7 @@ static void submit(struct ask *a, ask_next_fn *next)
     json_t *refs = json_array();
     for (size_t i = 0; i < a->refs_n; i++)
         json_array_append_new(refs, json_ref(&a->refs[i]));
+    ask_more_time(a, a->refs_n);
     ask_call(a, "download",
              json_pack("{sosb}", "refs", refs, "add_mark", ask_flag(a, DZ_S("addMark"))), next);
 }
@@ -238,6 +239,7 @@ void handle_api_dl_states(struct dz_http_req *r)
 /* The answer is written; the runner hears at once of what has changed, when there is one. */
 static void look_and_reply(struct ask *a)
 {
+    events_dirty(a->api);
     a->lenient = true;
     ask_call(a, "look", NULL, reply_written);
 }
@@ -335,6 +337,30 @@ void handle_api_download_retry(struct dz_http_req *r)
         ask_work(a, retry, look_and_reply);
 }
 
+/* The button of the page: back to it. */
+static void go_back(struct ask *a)
+{
+    static const struct dz_http_header_line to = {{"Location", 8}, {"/-/downloads", 12}};
+    dz_buf_clear(&a->out);
+    events_dirty(a->api);
+    ask_reply_as(a, 303, DZ_S("text/plain; charset=utf-8"), &to, 1);
+}
+
+static void look_and_go_back(struct ask *a)
+{
+    a->lenient = true;
+    ask_call(a, "look", NULL, go_back);
+}
+
+void handle_downloads_retry(struct dz_http_req *r)
+{
+    if (answered_for_shelf_host(r) || api_write_refused(r))
+        return;
+    struct ask *a = begin(r);
+    if (a)
+        ask_work(a, retry, look_and_go_back);
+}
+
 /* Compact and with a line feed, as the original's framework writes it. */
 static enum dz_code forget(struct ask *a, struct dz_err *err)
 {
@@ -345,9 +371,15 @@ static enum dz_code forget(struct ask *a, struct dz_err *err)
     return DZ_OK;
 }
 
+static void reply_forgotten(struct ask *a)
+{
+    events_dirty(a->api);
+    reply_written(a);
+}
+
 void handle_api_delete_history(struct dz_http_req *r)
 {
     struct ask *a = begin(r);
     if (a)
-        ask_work(a, forget, reply_written);
+        ask_work(a, forget, reply_forgotten);
 }

@@ -15,9 +15,9 @@
 
 #define LISTENERS_MAX 1000u
 #define IDS_MAX 100u
-#define TICK_MS 250   /* also the least time between two looks */
-#define POLL_MS 1000  /* nobody said anything: another program may have changed the queue */
-#define LOOK_SHARE 20 /* of this many parts of the time at most one goes to looking */
+#define TICK_MS 250  /* also the least time between two looks */
+#define POLL_MS 1000 /* nobody said anything: another program may have changed the queue */
+#define LOOK_SHARE 8 /* of this many parts of the time at most one goes to looking */
 #define BEAT_MS 15000
 #define RETRY_S 30
 #define ARENA_MAX (256 * DZ_MIB)
@@ -49,6 +49,7 @@ struct events {
     atomic_uint listeners_n;
     struct dz_work work; /* one look at a time */
     bool news;           /* of it */
+    int64_t took_ms;
 
     pthread_mutex_t lock;
     bool dirty, looking;
@@ -74,12 +75,14 @@ static void look_run(struct dz_work *w)
     struct dz_job_rec *v = NULL;
     size_t n = 0;
     struct dz_err err = {0};
+    int64_t begin_ms = now_ms();
     enum dz_code code = dz_catalog_jobs_of(dz_library_catalog(e->api->library),
                                            DZ_S(DZ_JOB_DOWNLOAD), e->history, a, &v, &n, &err);
     e->news = code == DZ_OK && feed_update(e->feed, v, n);
     if (code != DZ_OK && dz_log_gate_pass(&gate, 10000))
         dz_log_err(&ctx, DZ_WARN, &err, "the queue of downloads cannot be read");
     dz_arena_free(&a);
+    e->took_ms = now_ms() - begin_ms;
 }
 
 /* Still on the worker, which has let go of w: the next look may begin. */
@@ -90,7 +93,7 @@ static void look_done(struct dz_work *w)
     pthread_mutex_lock(&e->api->lock); /* loops end under it */
     pthread_mutex_lock(&e->lock);
     e->looking = false;
-    e->cost_ms = now_ms() - e->looked_ms;
+    e->cost_ms = e->took_ms;
     for (size_t i = 0; i < e->loops_n && news; i++) {
         struct event_loop *el = e->loops[i];
         if (!el->listens || el->posted || !el->loop->loop)

@@ -5,6 +5,10 @@
  */
 #include "api/api_int.h"
 
+#define WORDS_MAX 600u
+
+#define PUT(b, literal) dz_buf_put(b, DZ_S(literal))
+
 const struct static_file *static_find(dz_str name)
 {
     for (size_t i = 0; i < static_files_n; i++)
@@ -61,8 +65,10 @@ void html_open(struct dz_buf *b, const struct page_head *h)
         dz_buf_put(b, DZ_S("\">\n<body>\n"));
         return;
     }
+    if (h->script.n > 0)
+        dz_buf_put(b, DZ_S("<noscript><meta http-equiv=\"refresh\" content=\"5\"></noscript>\n"));
     dz_buf_put(b, DZ_S("<script defer src=\""));
-    put_static_url(b, DZ_S("keys.js"));
+    put_static_url(b, h->script.n > 0 ? h->script : DZ_S("keys.js"));
     dz_buf_put(b, DZ_S("\"></script>\n<body>\n"));
 }
 
@@ -95,6 +101,57 @@ void html_number(struct dz_buf *b, uint64_t n, const char *one, const char *many
     dz_buf_put_u64(b, n);
     dz_buf_putc(b, ' ');
     dz_buf_put(b, dz_str_of(n == 1 ? one : many));
+}
+
+static bool ends_url(char c)
+{
+    return (unsigned char)c <= ' ' || c == '"' || c == '\'' || c == '<' || c == '>' || c == ')';
+}
+
+void html_words(struct dz_buf *b, dz_str s)
+{
+    bool cut = s.n > WORDS_MAX;
+    s = dz_str_sub(s, 0, WORDS_MAX);
+    while (s.n > 0) {
+        size_t at = dz_str_find(s, DZ_S("://"));
+        if (at == DZ_NPOS)
+            break;
+        dz_buf_put_html(b, dz_str_sub(s, 0, at + 3));
+        s = dz_str_sub(s, at + 3, s.n);
+        size_t n = 0;
+        while (n < s.n && !ends_url(s.p[n]))
+            n++;
+        dz_str url = dz_str_sub(s, 0, n), authority = dz_str_sub(url, 0, dz_str_chr(url, '/'));
+        s = dz_str_sub(s, n, s.n);
+        size_t user = dz_str_rchr(authority, '@');
+        if (user != DZ_NPOS)
+            url = dz_str_after(url, user);
+        size_t query = dz_str_chr(url, '?');
+        dz_buf_put_html(b, dz_str_sub(url, 0, query));
+        if (query != DZ_NPOS)
+            PUT(b, "?…");
+    }
+    dz_buf_put_html(b, s);
+    if (cut)
+        PUT(b, "…");
+}
+
+void html_time(struct dz_buf *b, int64_t at_ms, int64_t now_ms, const char *before,
+               const char *after)
+{
+    char iso[21];
+    if (at_ms <= 0)
+        return;
+    dz_time_iso(at_ms / 1000, iso);
+    PUT(b, "<time datetime=\"");
+    dz_buf_put(b, dz_str_of(iso));
+    PUT(b, "\" title=\"");
+    dz_buf_put(b, dz_str_of(iso));
+    PUT(b, "\">");
+    dz_buf_put(b, dz_str_of(before));
+    dz_buf_put_span(b, at_ms > now_ms ? at_ms - now_ms + 999 : now_ms - at_ms);
+    dz_buf_put(b, dz_str_of(after));
+    PUT(b, "</time>");
 }
 
 void html_button(struct dz_buf *b, const char *rel, dz_str href, dz_str words)
@@ -177,14 +234,19 @@ void html_page_url(struct dz_buf *b, int64_t series_id, int64_t chapter_id,
 
 static void send_page(struct dz_http_req *r, int status, bool live, struct dz_buf *b)
 {
-    static const struct dz_http_header_line lines[] = {
-        {{"Content-Security-Policy", 23},
-         DZ_S("default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; "
-              "form-action 'self'; "
-              "base-uri 'none'; frame-ancestors 'self'")},
-        {{"X-Content-Type-Options", 22}, DZ_S("nosniff")},
-        {{"Referrer-Policy", 15}, DZ_S("same-origin")},
-    };
+#define POLICY(more)                                                                               \
+    {                                                                                              \
+        {"Content-Security-Policy", 23},                                                           \
+            DZ_S("default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; " more  \
+                 "form-action 'self'; base-uri 'none'; frame-ancestors 'self'")                    \
+    }
+#define OTHERS                                                                                     \
+    {{"X-Content-Type-Options", 22}, DZ_S("nosniff")},                                             \
+    {                                                                                              \
+        {"Referrer-Policy", 15}, DZ_S("same-origin")                                               \
+    }
+    static const struct dz_http_header_line lines[] = {POLICY(""), OTHERS};
+    static const struct dz_http_header_line live_lines[] = {POLICY("connect-src 'self'; "), OTHERS};
     if (b->full) {
         struct dz_err err;
         answer_error(r,
@@ -205,7 +267,7 @@ static void send_page(struct dz_http_req *r, int status, bool live, struct dz_bu
                              .cache_control = kept ? CACHE_REVALIDATE : NO_STORE,
                              .vary_encoding = true,
                              .last_modified_s = -1,
-                             .extra = lines,
+                             .extra = live ? live_lines : lines,
                              .extra_n = DZ_LEN(lines)};
     dz_http_reply_buf(r, &m, b);
 }

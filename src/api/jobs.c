@@ -16,7 +16,6 @@
 #define PER_PAGE 100u
 #define PAGES_MAX 1000u
 #define REFRESH_S 5u
-#define WORDS_MAX 600u
 
 #define PUT(b, literal) dz_buf_put(b, DZ_S(literal))
 
@@ -30,6 +29,7 @@ struct look {
     struct api_loop *loop;
     struct dz_http_req *req;
     struct dz_arena *arena;
+    dz_str kind;
     size_t from, jobs_max;
     struct work_picture picture;
     struct dz_err err;
@@ -72,7 +72,10 @@ static enum dz_code read_all(struct look *k)
         return DZ_OK;
     struct dz_job_rec *v = NULL;
     size_t n = 0;
-    DZ_TRY(dz_catalog_jobs(c, k->from + k->jobs_max, k->arena, &v, &n, &k->err));
+    if (k->kind.n > 0)
+        DZ_TRY(dz_catalog_jobs_of(c, k->kind, k->jobs_max, k->arena, &v, &n, &k->err));
+    else
+        DZ_TRY(dz_catalog_jobs(c, k->from + k->jobs_max, k->arena, &v, &n, &k->err));
     size_t from = k->from < n ? k->from : n;
     p->jobs = v + from;
     p->jobs_n = n - from;
@@ -94,7 +97,7 @@ static void look_done(struct dz_work *w)
         look_free(k);
 }
 
-void work_look(struct dz_http_req *r, size_t from, size_t jobs_max,
+void work_look(struct dz_http_req *r, dz_str kind, size_t from, size_t jobs_max,
                void (*reply)(struct dz_http_req *r, const struct work_picture *p))
 {
     static const struct work_picture busy = {.code = DZ_UNAVAILABLE};
@@ -113,6 +116,7 @@ void work_look(struct dz_http_req *r, size_t from, size_t jobs_max,
     k->loop = r->loop_app;
     k->req = r;
     k->arena = dz_arena_new(ARENA_MAX);
+    k->kind = kind;
     k->from = from;
     k->jobs_max = jobs_max;
     k->reply = reply;
@@ -122,62 +126,6 @@ void work_look(struct dz_http_req *r, size_t from, size_t jobs_max,
     }
     look_free(k);
     reply(r, &busy);
-}
-
-/* ---- words -------------------------------------------------------------------------------------
- */
-
-static bool ends_url(char c)
-{
-    return (unsigned char)c <= ' ' || c == '"' || c == '\'' || c == '<' || c == '>' || c == ')';
-}
-
-/* Without the user names and queries of addresses, which may be secrets. */
-static void put_words(struct dz_buf *b, dz_str s)
-{
-    bool cut = s.n > WORDS_MAX;
-    s = dz_str_sub(s, 0, WORDS_MAX);
-    while (s.n > 0) {
-        size_t at = dz_str_find(s, DZ_S("://"));
-        if (at == DZ_NPOS)
-            break;
-        dz_buf_put_html(b, dz_str_sub(s, 0, at + 3));
-        s = dz_str_sub(s, at + 3, s.n);
-        size_t n = 0;
-        while (n < s.n && !ends_url(s.p[n]))
-            n++;
-        dz_str url = dz_str_sub(s, 0, n), authority = dz_str_sub(url, 0, dz_str_chr(url, '/'));
-        s = dz_str_sub(s, n, s.n);
-        size_t user = dz_str_rchr(authority, '@');
-        if (user != DZ_NPOS)
-            url = dz_str_after(url, user);
-        size_t query = dz_str_chr(url, '?');
-        dz_buf_put_html(b, dz_str_sub(url, 0, query));
-        if (query != DZ_NPOS)
-            PUT(b, "?…");
-    }
-    dz_buf_put_html(b, s);
-    if (cut)
-        PUT(b, "…");
-}
-
-/* <time datetime="2026-11-21T09:20:35Z">before 3 min after</time> */
-static void put_time(struct dz_buf *b, int64_t at_ms, int64_t now_ms, const char *before,
-                     const char *after)
-{
-    char iso[21];
-    if (at_ms <= 0)
-        return;
-    dz_time_iso(at_ms / 1000, iso);
-    PUT(b, "<time datetime=\"");
-    dz_buf_put(b, dz_str_of(iso));
-    PUT(b, "\" title=\"");
-    dz_buf_put(b, dz_str_of(iso));
-    PUT(b, "\">");
-    dz_buf_put(b, dz_str_of(before));
-    dz_buf_put_span(b, at_ms > now_ms ? at_ms - now_ms + 999 : now_ms - at_ms);
-    dz_buf_put(b, dz_str_of(after));
-    PUT(b, "</time>");
 }
 
 /* ---- the list ----------------------------------------------------------------------------------
@@ -204,16 +152,16 @@ static void put_when(struct dz_buf *b, const struct dz_job_rec *j, int64_t now_m
 {
     switch (j->state) {
     case DZ_JOB_RUNNING:
-        put_time(b, j->started_ms, now_ms, "for ", "");
+        html_time(b, j->started_ms, now_ms, "for ", "");
         break;
     case DZ_JOB_QUEUED:
         if (j->run_after_ms > now_ms)
-            put_time(b, j->run_after_ms, now_ms, "in ", "");
+            html_time(b, j->run_after_ms, now_ms, "in ", "");
         else
             PUT(b, "now");
         break;
     default:
-        put_time(b, j->ended_ms, now_ms, "", " ago");
+        html_time(b, j->ended_ms, now_ms, "", " ago");
         break;
     }
 }
@@ -246,10 +194,10 @@ static void put_job(struct dz_buf *b, const struct dz_job_rec *j, int64_t now_ms
         dz_buf_put_html(b, j->kind);
         dz_buf_putc(b, ' ');
     }
-    put_words(b, j->source);
+    html_words(b, j->source);
     if (j->target.n > 0) {
         dz_buf_putc(b, '/');
-        put_words(b, j->target);
+        html_words(b, j->target);
     }
     PUT(b, "</td><td>");
     put_progress(b, j);
@@ -260,7 +208,7 @@ static void put_job(struct dz_buf *b, const struct dz_job_rec *j, int64_t now_ms
         PUT(b, "<b>");
         dz_buf_put_html(b, j->fail_kind);
         PUT(b, "</b> ");
-        put_words(b, j->fail_text);
+        html_words(b, j->fail_text);
     }
     PUT(b, "</td></tr>\n");
 }
@@ -322,7 +270,7 @@ static void put_source(struct dz_buf *b, const struct dz_crawl_health *h, int64_
     dz_buf_put_html(b, h->source);
     PUT(b, "</td><td>");
     if (h->last_ok_ms > 0)
-        put_time(b, h->last_ok_ms, now_ms, "worked ", " ago");
+        html_time(b, h->last_ok_ms, now_ms, "worked ", " ago");
     else
         PUT(b, "never worked");
     PUT(b, "</td><td>");
@@ -332,9 +280,9 @@ static void put_source(struct dz_buf *b, const struct dz_crawl_health *h, int64_
         PUT(b, "<b>");
         dz_buf_put_html(b, h->last_kind);
         PUT(b, "</b> ");
-        put_time(b, h->last_error_ms, now_ms, "", " ago");
+        html_time(b, h->last_error_ms, now_ms, "", " ago");
         PUT(b, ": ");
-        put_words(b, h->last_text);
+        html_words(b, h->last_text);
         dz_buf_putc(b, ' ');
     }
     put_pauses(b, h, now_ms);
@@ -393,5 +341,5 @@ static void reply_jobs(struct dz_http_req *r, const struct work_picture *p)
 void handle_jobs(struct dz_http_req *r)
 {
     if (!answered_for_shelf_host(r))
-        work_look(r, (size_t)(asked_page(r) - 1) * PER_PAGE, PER_PAGE, reply_jobs);
+        work_look(r, (dz_str){0}, (size_t)(asked_page(r) - 1) * PER_PAGE, PER_PAGE, reply_jobs);
 }

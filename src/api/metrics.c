@@ -233,7 +233,7 @@ static void reply_metrics(struct dz_http_req *r, const struct work_picture *p)
 void handle_metrics(struct dz_http_req *r)
 {
     if (!answered_for_shelf_host(r))
-        work_look(r, 0, 0, reply_metrics);
+        work_look(r, (dz_str){0}, 0, 0, reply_metrics);
 }
 
 /* 200 as long as readers are served, also when the catalog or the back is lost: then "status" is

@@ -48,8 +48,8 @@ const struct api_op *api_op_of(const struct dz_http_req *r);
 
 /* Before the handler of an operation: true when it has answered. */
 bool api_refused(struct dz_http_req *r, const struct api_op *op);
-/* A page of another origin sends it, which no setting allows. */
-bool api_is_foreign(const struct dz_http_req *r);
+/* The same for what changes something and is no operation. */
+bool api_write_refused(struct dz_http_req *r);
 
 /* ---- the description (openapi.c) ------------------------------------------------------------- */
 

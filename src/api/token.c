@@ -58,8 +58,9 @@ static bool is_named(const struct dz_strs *origins, dz_str origin)
     return false;
 }
 
-/* A browser that says neither is none, or one of before 2020, which sends Origin with a POST. */
-bool api_is_foreign(const struct dz_http_req *r)
+/* A page of another origin sends it, which no setting allows. A browser that says neither is none,
+ * or one of before 2020, which sends Origin with a POST. */
+static bool is_foreign(const struct dz_http_req *r)
 {
     dz_str site = dz_http_header(r, DZ_S("sec-fetch-site"));
     dz_str origin = dz_http_header(r, DZ_S("origin"));
@@ -74,12 +75,8 @@ bool api_is_foreign(const struct dz_http_req *r)
            !dz_str_eq_nocase(dz_str_sub(origin, scheme + 3, origin.n), r->host);
 }
 
-bool api_refused(struct dz_http_req *r, const struct api_op *op)
+bool api_write_refused(struct dz_http_req *r)
 {
-    if (answered_for_shelf_host(r))
-        return true;
-    if (!op->changes)
-        return false;
     dz_str token = dz_str_of(view_of(r)->conf->auth.token);
     if (token.n > 0) {
         if (has_token(r, token))
@@ -91,10 +88,15 @@ bool api_refused(struct dz_http_req *r, const struct api_op *op)
                           "auth.token: Authorization: Bearer TOKEN"));
         return true;
     }
-    if (!api_is_foreign(r))
+    if (!is_foreign(r))
         return false;
     refuse(r, 403,
            DZ_S("A page of another origin may not change anything here; the setting "
                 "http.cors_origins names those that may"));
     return true;
+}
+
+bool api_refused(struct dz_http_req *r, const struct api_op *op)
+{
+    return answered_for_shelf_host(r) || (op->changes && api_write_refused(r));
 }
