@@ -49,6 +49,10 @@ static void defaults(void **state)
     assert_string_equal(c->uploads.opengraph.properties.v[3].text, "dozo");
     assert_string_equal(c->downloads.format, "${manga} -.- C${chapter} ${title}");
     assert_string_equal(c->downloads.method, "cbz");
+    assert_true(c->downloads.separate);
+    assert_int_equal(c->downloads.concurrent, 1);
+    assert_int_equal(c->downloads.history, 10000);
+    assert_false(c->downloads.follow || c->downloads.comicinfo_21 || c->downloads.comicinfo_sizes);
     assert_int_equal(c->crawl.job_lease_ms, 60000);
     assert_int_equal(c->sources.connect_timeout_ms, 3050);
     assert_int_equal(c->sources.http_cache_max_entries, 50);
@@ -124,7 +128,9 @@ static const char full[] =
     "  opengraph: { enabled: on, properties: { \"og:x\": \"a \\\"b\\\" \\u2028 \\\\ \\n\\x07é漢\" "
     "} }\n"
     "downloads: { format: \"$$ $manga ${chapter:3|none}-${title|no {title}\", method: "
-    "CBZ+comicinfo }\n"
+    "CBZ+comicinfo,\n"
+    "  destination: /d, separate: no, page_delay: 1, concurrent: 3, history: 0, follow: yes,\n"
+    "  comicinfo_sizes: yes, comicinfo_21: yes }\n"
     "sources:\n"
     "  dir: []\n"
     "  viz.com: { enabled: no, every: 90, wiki_url: \"http://127.0.0.1:1/wiki/\", concurrency: 4,\n"
@@ -169,6 +175,12 @@ static void every_type(void **state)
     assert_string_equal(c->uploads.fallback_ext, "jpg");
     assert_int_equal(c->uploads.opengraph.properties.n, 1);
     assert_string_equal(c->downloads.method, "cbz+comicinfo");
+    assert_string_equal(c->downloads.destination, "/d");
+    assert_false(c->downloads.separate);
+    assert_int_equal(c->downloads.page_delay_ms, 1000);
+    assert_int_equal(c->downloads.concurrent, 3);
+    assert_int_equal(c->downloads.history, 0);
+    assert_true(c->downloads.follow && c->downloads.comicinfo_21 && c->downloads.comicinfo_sizes);
     assert_false(c->sources.v[2].enabled);
     assert_string_equal(option_of(c, "viz.com", "every"), "90s");
     assert_string_equal(option_of(c, "viz.com", "wiki_url"), "http://127.0.0.1:1/wiki");
