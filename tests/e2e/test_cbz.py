@@ -259,6 +259,19 @@ def test_many_at_once(web):
         c.close()
 
 
+def test_more_chapters_than_are_remembered(tmp_path, serve):
+    write(tmp_path / "lib", {f"S/S c{i}.cbz": zip_bytes(pages(1, i)) for i in range(1, 81)})
+    importing(tmp_path, "lib")
+    s = serve(tmp_path)
+    paths = cbz_links(s, series_links(s)[0])
+    assert len(paths) == 80
+    first = {p: s.get(p) for p in paths}
+    assert len({r["ETag"] for r in first.values()}) == 80
+    for p in paths:
+        again = s.get(p)
+        assert again["ETag"] == first[p]["ETag"] and again.body == first[p].body
+
+
 def test_http2(tmp_path):
     make_pair(tmp_path, "a", "a.test")
     cbz(tmp_path / "S/c1.cbz", {"1.png": big_png(1200), **pages(2)})
