@@ -273,7 +273,6 @@ def test_the_page(n):
     r = n.server.request("POST", f"/-/downloads/retry?ids={two}", headers={"Sec-Fetch-Site": "same-origin"})
     assert (r.status, r["Location"]) == (303, "/-/downloads")
     n.wait(two, "COMPLETE")
-    assert n.server.get("/-/downloads/retry").status == 405
 
 
 def test_the_page_with_a_token(start):
