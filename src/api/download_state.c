@@ -3,23 +3,77 @@
  *
  * In: a row of the catalog's jobs of the kind "download". Out: one JSON object. What was asked for
  * stands in the row's arguments, a JSON text that does not change as long as the row lives; who
- * reads a row often reads them once. Pure; any thread.
+ * reads a row often reads them once. Pure; any thread. The odd thing: only the members that are
+ * wanted are looked at, since a list has thousands of rows with long descriptions in them.
  */
 #include "api/ops.h"
 
 #include <jansson.h>
 
+/* Behind the text whose quote stands at `at`. */
+static size_t text_end(dz_str s, size_t at)
+{
+    for (at++; at < s.n && s.p[at] != '"'; at++)
+        at += s.p[at] == '\\';
+    return at + 1;
+}
+
+/* Behind the value that begins at `at`: at the comma or bracket that follows it. */
+static size_t value_end(dz_str s, size_t at)
+{
+    unsigned depth = 0;
+    while (at < s.n) {
+        char c = s.p[at];
+        bool closes = c == '}' || c == ']';
+        if (depth == 0 && (closes || c == ','))
+            break;
+        depth += c == '{' || c == '[';
+        depth -= closes;
+        at = c == '"' ? text_end(s, at) : at + 1;
+    }
+    return at;
+}
+
+static size_t blanks_end(dz_str s, size_t at)
+{
+    while (at < s.n && (s.p[at] == ' ' || s.p[at] == '\n' || s.p[at] == ',' || s.p[at] == ':'))
+        at++;
+    return at;
+}
+
+/* The next member of an object, name and value as they are written; false: there is none. */
+static bool next_member(dz_str s, size_t *at, dz_str *ret_name, dz_str *ret_value)
+{
+    size_t name = blanks_end(s, *at);
+    if (name >= s.n || s.p[name] != '"')
+        return false;
+    size_t end = text_end(s, name), value = blanks_end(s, end);
+    *at = value_end(s, value);
+    *ret_name = dz_str_sub(s, name, end);
+    *ret_value = dz_str_sub(s, value, *at);
+    return ret_value->n > 0;
+}
+
+/* Not parsed whole: what a site said of chapter and series stands there too, and lists are long. */
 void download_facts_read(dz_str args, struct dz_arena *a, struct download_facts *ret_args)
 {
-    json_t *v = args.n > 0 ? json_loadb(args.p, args.n, 0, NULL) : NULL;
-    const json_t *file = json_object_get(v, "file"), *pages = json_object_get(v, "pages");
+    size_t at = 1;
+    dz_str name, value;
+    bool file = false, pages = false;
     *ret_args = (struct download_facts){.pages = -1};
-    if (json_is_string(file))
-        ret_args->file =
-            dz_arena_str(a, (dz_str){json_string_value(file), json_string_length(file)});
-    if (json_is_integer(pages) && json_integer_value(pages) >= 0)
-        ret_args->pages = json_integer_value(pages);
-    json_decref(v);
+    while (!(file && pages) && next_member(args, &at, &name, &value)) {
+        bool is_file = dz_str_eq(name, DZ_S("\"file\"")),
+             is_pages = dz_str_eq(name, DZ_S("\"pages\""));
+        file |= is_file;
+        pages |= is_pages;
+        json_t *v =
+            is_file || is_pages ? json_loadb(value.p, value.n, JSON_DECODE_ANY, NULL) : NULL;
+        if (is_file && json_is_string(v))
+            ret_args->file = dz_arena_str(a, (dz_str){json_string_value(v), json_string_length(v)});
+        if (is_pages && json_is_integer(v) && json_integer_value(v) >= 0)
+            ret_args->pages = json_integer_value(v);
+        json_decref(v);
+    }
 }
 
 const char *download_state_name(const struct dz_job_rec *j)
