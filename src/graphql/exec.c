@@ -12,6 +12,9 @@
 #define DATA_BYTES_MAX (64 * DZ_MIB)
 #define ERRORS_MAX 1000u
 
+static const char null_condition[] =
+    "Argument \"if\" of non-null type \"Boolean!\" must not be null.";
+
 /* ---- errors
  * -------------------------------------------------------------------------------------- */
 
@@ -202,8 +205,11 @@ static void complete(struct dz_gql_exec *x, struct gql_plan_field *f, const stru
         complete_list(x, f, r->of, o, strict);
     } else if (gql_is_composite(r->type)) {
         const struct dz_gql_type *t = object_type(x, f, r->type, o);
-        if (t)
-            push_object(x, gql_plan_below(x, f, t), o->object, strict, mark);
+        const struct gql_plan *plan = t ? gql_plan_below(x, f, t) : NULL;
+        if (plan && DZ_UNLIKELY(plan->bad))
+            field_error(x, f, DZ_BAD_INPUT, null_condition);
+        if (plan && !plan->bad)
+            push_object(x, plan, o->object, strict, mark);
         else
             put_null(x, strict);
     } else {
@@ -375,7 +381,14 @@ static void begin(struct dz_gql_exec *x)
         dz_json_null(&x->json);
         return;
     }
-    push_object(x, gql_plan_root(x), x->run.root, false, x->root_mark);
+    const struct gql_plan *plan = gql_plan_root(x);
+    if (!plan->bad) {
+        push_object(x, plan, x->run.root, false, x->root_mark);
+        return;
+    }
+    struct dz_gql_error *error = gql_errors_new(&x->errors, DZ_BAD_INPUT, "%s", null_condition);
+    gql_error_at(&x->errors, error, plan->bad->loc);
+    dz_json_null(&x->json);
 }
 
 enum dz_code dz_gql_exec_begin(struct dz_gql_doc *d, const struct dz_gql_run *run,

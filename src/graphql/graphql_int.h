@@ -456,7 +456,8 @@ struct gql_plan {
     const struct dz_gql_type *type;
     struct gql_plan_field *fields;
     uint32_t n;
-    bool prepares; /* at least one field wants to be prepared */
+    bool prepares;               /* at least one field wants to be prepared */
+    const struct gql_value *bad; /* a condition that is null: there is no such object then */
     struct gql_plan *next;
 };
 struct dz_gql_asked {

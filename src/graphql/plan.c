@@ -14,14 +14,17 @@ struct collector {
     struct dz_map keys; /* response key → struct entry */
     struct entry *first, **last;
     uint32_t n, walk;
+    const struct gql_value *bad; /* a condition of @skip or @include that is null */
 };
 struct entry {
     struct gql_plan_field field;
     struct entry *next;
 };
 
-/* @skip and @include; one that is missing its value counts as false. */
-static bool is_asked(const struct dz_gql_exec *x, const struct gql_selection *s)
+/* @skip and @include. A condition can be null where its variable has a default, and null was given:
+ * then it counts as false, and *ret_bad is set. */
+static bool is_asked(const struct dz_gql_exec *x, const struct gql_selection *s,
+                     const struct gql_value **ret_bad)
 {
     for (const struct gql_directive_use *d = s->directives; d; d = d->next) {
         bool skip = dz_str_eq(d->name, DZ_S("skip"));
@@ -31,7 +34,10 @@ static bool is_asked(const struct dz_gql_exec *x, const struct gql_selection *s)
         bool is = v->b;
         if (v->kind == DZ_GQL_VARIABLE) {
             const struct dz_gql_value *given = dz_map_get(&x->variables, v->text);
-            is = given && given->kind == DZ_GQL_BOOL && given->b;
+            if (!dz_gql_given(given))
+                *ret_bad = v;
+            else
+                is = given->b;
         }
         if (is == skip)
             return false;
@@ -68,7 +74,7 @@ static void add_field(struct collector *c, const struct gql_selection *s)
 static void collect(struct collector *c, const struct gql_selection *set)
 {
     for (const struct gql_selection *s = set; s; s = s->next) {
-        if (!is_asked(c->x, s))
+        if (!is_asked(c->x, s, &c->bad))
             continue;
         if (s->kind == GQL_FIELD) {
             add_field(c, s);
@@ -93,7 +99,7 @@ static enum dz_code coerce_arg(const struct dz_gql_exec *x, const struct gql_sel
     const struct gql_arg *a = s->args;
     while (a && !dz_str_eq(a->name, i->name))
         a = a->next;
-    out->kind = DZ_GQL_ABSENT;
+    *out = (struct dz_gql_value){.kind = DZ_GQL_ABSENT};
     if (a) {
         enum dz_code code = gql_literal_in(x->arena, a->value, i->ref, &x->variables, out, err);
         if (code != DZ_OK)
@@ -130,7 +136,7 @@ static struct gql_plan *finish(struct collector *c)
 {
     struct dz_gql_exec *x = c->x;
     struct gql_plan *plan = dz_arena_alloc(x->arena, sizeof(*plan));
-    *plan = (struct gql_plan){.type = c->type, .n = c->n};
+    *plan = (struct gql_plan){.type = c->type, .n = c->n, .bad = c->bad};
     plan->fields = dz_arena_alloc(x->arena, c->n * sizeof(*plan->fields));
     struct gql_plan_field *f = plan->fields;
     for (const struct entry *e = c->first; e; e = e->next, f++) {
@@ -183,8 +189,9 @@ static bool asks(const struct dz_gql_exec *x, const struct gql_selection *set, d
 {
     size_t dot = dz_str_chr(path, '.');
     dz_str name = dz_str_sub(path, 0, dot);
+    const struct gql_value *bad;
     for (const struct gql_selection *s = set; s; s = s->next) {
-        if (!is_asked(x, s))
+        if (!is_asked(x, s, &bad))
             continue;
         if (s->kind == GQL_FIELD) {
             if (dz_str_eq(s->name, name) &&

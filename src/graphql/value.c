@@ -377,9 +377,11 @@ static enum dz_code boolean_in(const struct dz_gql_value *in, unsigned lenient,
                                struct dz_gql_value *out, struct dz_err *err)
 {
     char shown[96];
-    *out = (struct dz_gql_value){.kind = DZ_GQL_BOOL, .b = in->b};
-    if (in->kind == DZ_GQL_BOOL)
+    *out = (struct dz_gql_value){.kind = DZ_GQL_BOOL};
+    if (in->kind == DZ_GQL_BOOL) {
+        out->b = in->b;
         return DZ_OK;
+    }
     double x = in->kind == DZ_GQL_STRING ? in->text.n > 0 : 0;
     if ((lenient & DZ_GQL_LENIENT_BOOLEANS) &&
         (in->kind == DZ_GQL_STRING || to_number(in, false, &x))) {
@@ -530,7 +532,7 @@ enum dz_code gql_literal_in(struct dz_arena *a, const struct gql_value *v,
     if (v->kind == DZ_GQL_NULL) {
         if (ref->wrap == GQL_NON_NULL)
             return fail_null(ref, err);
-        ret_v->kind = DZ_GQL_NULL;
+        *ret_v = (struct dz_gql_value){.kind = DZ_GQL_NULL};
         return DZ_OK;
     }
     ref = gql_nullable(ref);

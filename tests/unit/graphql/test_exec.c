@@ -49,6 +49,15 @@ static void skip_and_include(void **state)
             "{\"data\":{\"a\":\"20190429.1\",\"f\":\"20190429.1\"}}");
     answers("{person(id: 1) {name @skip(if: true)}}", NULL, "{\"data\":{\"person\":{}}}");
     answers("{version @skip(if: true)}", NULL, "{\"data\":{}}");
+    answers(
+        "query ($a: Boolean = true) {version @skip(if: $a)}", "{\"a\": null}",
+        "{\"errors\":[{\"message\":\"Argument \\\"if\\\" of non-null type \\\"Boolean!\\\" must "
+        "not be null.\",\"locations\":[{\"line\":1,\"column\":47}]}],\"data\":null}");
+    answers(
+        "query ($a: Boolean = true) {maybe {version @include(if: $a)} version}", "{\"a\": null}",
+        "{\"errors\":[{\"message\":\"Argument \\\"if\\\" of non-null type \\\"Boolean!\\\" must "
+        "not be null.\",\"locations\":[{\"line\":1,\"column\":29}],\"path\":[\"maybe\"]}],\"data\":"
+        "{\"maybe\":null,\"version\":\"20190429.1\"}}");
     /* A fragment that was skipped once is still followed elsewhere. */
     answers("{...F @skip(if: true) ...F} fragment F on Query {version}", NULL,
             "{\"data\":{\"version\":\"20190429.1\"}}");
