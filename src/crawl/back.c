@@ -68,6 +68,7 @@ static void stop(struct back *b, const char *why)
         return;
     b->stopping = true;
     LOG(DZ_INFO, "%s: ending", why);
+    crawl_calls_close(&b->calls);
     dz_crawler_stop(b->crawler, on_crawler_stopped, b);
 }
 

@@ -98,6 +98,7 @@ static void on_worked(struct dz_work *w)
 {
     struct call *c = dz_container(w, struct call, work);
     bool goes_on = c->calls && !c->answered;
+    c->crawler->call_works--;
     call_came_back(c);
     if (goes_on)
         c->worked(c);
@@ -109,10 +110,11 @@ void call_work(struct call *c, void (*run)(struct dz_work *w), void (*then)(stru
     c->worked = then;
     c->work_code = DZ_OK;
     c->work_err = (struct dz_err){0};
-    c->under_way++;
-    if (dz_pool_submit(call_env(c)->pool, &c->work, &c->work_err) == DZ_OK)
+    if (dz_pool_submit(call_env(c)->pool, &c->work, &c->work_err) == DZ_OK) {
+        c->under_way++;
+        c->crawler->call_works++;
         return;
-    c->under_way--;
+    }
     call_refuse_err(c, &c->work_err);
 }
 

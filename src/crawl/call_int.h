@@ -42,7 +42,8 @@ struct crawl_calls {
 /* Listens on data_dir/run/back.sock and answers what dz_back_call asks. */
 DZ_MUST enum dz_code crawl_calls_open(struct dz_crawler *c, struct crawl_calls **ret_calls,
                                       struct dz_err *err);
-/* Ends all of them; before the crawler is freed. What is on a worker ends there by itself. */
+/* Ends all of them, before the crawler is stopped, which waits for what is on a worker. Calls from
+ * inside are told. */
 void crawl_calls_close(struct crawl_calls **calls);
 
 struct call_ref {
@@ -60,6 +61,7 @@ struct call_run;
 struct call {
     struct dz_link link;
     struct crawl_calls *calls; /* NULL: it has ended, and waits for what is under way */
+    struct dz_crawler *crawler;
     struct call *prev, *next, *next_waiting;
     struct dz_timer timer; /* the deadline; once it is answered, patience with the peer */
     const struct call_kind *kind;
@@ -90,8 +92,8 @@ struct call {
     bool inside; /* asked by the crawler itself */
     void (*ended)(void *arg, const struct call_outcome *o);
     void *ended_arg;
-    struct call_outcome *outcome; /* in the arena, once it is there */
-    uint64_t requests;            /* that left for sites */
+    struct call_outcome outcome;
+    uint64_t requests; /* that left for sites */
 };
 
 struct call_kind {

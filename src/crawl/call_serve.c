@@ -85,16 +85,16 @@ static void on_inside_ended(struct dz_loop *l, struct dz_timer *t)
 {
     (void)l;
     struct call *c = dz_container(t, struct call, timer);
-    c->ended(c->ended_arg, c->outcome);
+    c->ended(c->ended_arg, &c->outcome);
     remove_call(c);
 }
 
 static void end_inside(struct call *c, const struct dz_source_fail *fail, json_t *take_value)
 {
-    c->outcome = dz_arena_alloc(c->arena, sizeof(*c->outcome));
-    *c->outcome = (struct call_outcome){.value = take_value, .requests = c->requests};
+    /* Not in the arena: a worker may be using that. */
+    c->outcome = (struct call_outcome){.value = take_value, .requests = c->requests};
     if (fail)
-        c->outcome->fail = *fail;
+        c->outcome.fail = *fail;
     json_decref(c->made);
     c->made = take_value;
     c->answered = true;
@@ -203,6 +203,7 @@ static void take_turn(struct call *c)
 static void enlist(struct crawl_calls *all, struct call *c)
 {
     c->calls = all;
+    c->crawler = all->crawler;
     c->next = all->all;
     if (c->next)
         c->next->prev = c;
@@ -348,8 +349,14 @@ void crawl_calls_close(struct crawl_calls **pall)
         return;
     all->running_max = 0; /* none begins any more */
     all->crawler->calls = NULL;
-    while (all->all)
-        remove_call(all->all);
+    while (all->all) {
+        struct call *c = all->all;
+        if (c->inside && !c->answered)
+            call_refuse_words(c, DZ_SOURCE_CANCELLED, "stopped");
+        if (c->inside)
+            c->ended(c->ended_arg, &c->outcome);
+        remove_call(c);
+    }
     dz_door_close(&all->door);
     free(all);
 }

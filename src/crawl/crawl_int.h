@@ -72,6 +72,7 @@ struct dz_link {
     struct dz_timer timer; /* end of patience with a begun message; after a failed send: at once */
     struct dz_wire_in in;
     struct dz_buf out;
+    size_t sent; /* of out */
     bool failed; /* why is set; ended comes from the timer */
     struct dz_err why;
     int64_t frame_timeout_ms;

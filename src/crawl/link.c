@@ -68,7 +68,7 @@ void dz_link_flush(struct dz_link *k)
         fail_later(k, DZ_FULL, 0, "the other side does not read");
         return;
     }
-    size_t sent = 0;
+    size_t sent = k->sent;
     while (sent < k->out.n) {
         ssize_t n = send(k->fd, k->out.p + sent, k->out.n - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (n < 0 && errno == EINTR)
@@ -81,9 +81,13 @@ void dz_link_flush(struct dz_link *k)
         }
         sent += (size_t)n;
     }
-    memmove(k->out.p, k->out.p + sent, k->out.n - sent);
-    k->out.n -= sent;
-    dz_watch_set(k->loop, &k->watch, k->out.n > 0 ? EPOLLIN | EPOLLOUT : EPOLLIN);
+    if (sent >= k->out.n - sent) { /* a long answer is not moved again with each piece */
+        memmove(k->out.p, k->out.p + sent, k->out.n - sent);
+        k->out.n -= sent;
+        sent = 0;
+    }
+    k->sent = sent;
+    dz_watch_set(k->loop, &k->watch, k->out.n > sent ? EPOLLIN | EPOLLOUT : EPOLLIN);
 }
 
 /* Hands out what is whole. The link may be gone after. */
@@ -151,6 +155,7 @@ enum dz_code dz_link_open(struct dz_link *k, struct dz_loop *l, int take_fd,
     k->watch = (struct dz_watch){0};
     k->timer = (struct dz_timer){0};
     k->failed = false;
+    k->sent = 0;
     k->frame_timeout_ms = frame_timeout_ms;
     dz_wire_in_init(&k->in, k->message_max ? k->message_max : WIRE_MESSAGE_MAX);
     dz_buf_init(&k->out, k->out_max ? k->out_max : LINK_OUT_MAX);

@@ -745,7 +745,8 @@ void dz_crawler_set_conf(struct dz_crawler *c, struct dz_conf *conf)
 static void on_stop_poll(struct dz_loop *l, struct dz_timer *t)
 {
     struct dz_crawler *c = dz_container(t, struct dz_crawler, stop_poll);
-    bool busy = c->running_n > 0 || c->taking || c->adding || crawl_memory_is_busy(c->memory);
+    bool busy = c->running_n > 0 || c->taking || c->adding || c->call_works > 0 ||
+                crawl_memory_is_busy(c->memory);
     if (busy) {
         dz_timer_set(l, t, STOP_POLL_MS, on_stop_poll);
         return;

@@ -39,6 +39,7 @@ struct dz_crawler {
     struct crawl_env env;
     struct crawl_memory *memory;
     struct crawl_calls *calls; /* call_serve.c; NULL: nobody asks */
+    unsigned call_works;       /* of calls, on the pool, also of those that have ended */
     char owner[160];
     int owner_fd;     /* its lock */
     int64_t lease_ms; /* as it was at the start: workers read it */
