@@ -29,8 +29,6 @@ json_t *call_series_info(const json_t *series)
                                         "links",   "date",    "rating", "status"};
     json_t *o = json_object();
     copy(o, series, names, DZ_LEN(names));
-    if (json_is_null(json_object_get(o, "links")))
-        json_object_del(o, "links"); /* only where a site has some */
     return o;
 }
 

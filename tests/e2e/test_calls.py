@@ -127,8 +127,8 @@ def test_what_is_known_of_series_and_chapters(back):
     back.start()
     m = back.value("series", site=SITE, id="m1")
     assert (m["site"], m["id"]) == (SITE, "m1")
-    assert list(m["info"]) == ["id", "site", "title", "alt_titles", "description", "authors", "artists", "genres", "tags", "lang", "date",
-                               "rating", "status"]
+    assert list(m["info"]) == ["id", "site", "title", "alt_titles", "description", "authors", "artists", "genres", "tags", "lang", "links",
+                               "date", "rating", "status"]
     assert m["info"]["title"] == "Dr. Stone / X" and m["info"]["genres"] == ["Comedy"] and m["info"]["tags"] == ["School Life"]
     assert m["info"]["date"] == {"day": None, "month": None, "year": 2016} and m["info"]["description"] == "About it."
     assert back.value("series", url=url("/chapter/c2"))["id"] == "m1"
