@@ -28,9 +28,7 @@ static struct ask_ref place_of(const struct ask *a)
 
 static void add_member(struct ask *a, const char *name, json_t *take_v)
 {
-    json_t *info = json_object_get(a->value, "info");
-    if (json_object_set_new(info, name, take_v) != 0)
-        dz_log(NULL, DZ_ERROR, "the crawler's answer has no info");
+    (void)json_object_set_new(json_object_get(a->value, "info"), name, take_v);
 }
 
 static enum dz_code add_favourite(struct ask *a, struct dz_err *err)

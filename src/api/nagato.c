@@ -303,7 +303,10 @@ void ask_site(struct ask *a, bool lenient, ask_next_fn *next)
 void ask_reply_nonsense(struct ask *a)
 {
     static const struct dz_log_ctx ctx = {.room = "api", .what = "nagato"};
-    dz_log(&ctx, DZ_ERROR, "%s: the crawler's answer has a shape of its own", a->req->route->name);
+    static struct dz_log_gate gate;
+    if (dz_log_gate_pass(&gate, 1000))
+        dz_log(&ctx, DZ_ERROR, "%s: the crawler's answer has a shape of its own",
+               a->req->route->name);
     ask_reply_words(a, 500, "Internal server error", (dz_str){NULL, 0}, "");
 }
 
