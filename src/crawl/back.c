@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "crawl/call_int.h"
+#include "crawl/download_int.h"
 
 #define CONNECT_WAIT_MS 100
 #define RETRY_MS 200
@@ -232,6 +233,7 @@ static enum dz_code open_crawler(struct back *b, struct dz_err *err)
 static void run_sweep(struct dz_work *w)
 {
     struct back *b = dz_container(w, struct back, sweep_work);
+    crawl_download_sweep(b->conf->downloads.destination, dz_now_ms() - PARTS_KEPT_MS);
     b->sweep_code = dz_store_sweep(b->store, SWEEP_OLDER_THAN_S, &b->swept, &b->sweep_err);
     if (b->sweep_code == DZ_OK)
         b->sweep_code =

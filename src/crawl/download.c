@@ -14,6 +14,9 @@
 
 #define ARENA_MAX (256 * DZ_MIB)
 #define LIBRARY_MAX (2 * DZ_GIB)
+#define BUSY_LOOK_MS 500 /* while another process makes the same thing */
+#define BUSY_LOOKS_MAX 120u
+#define BUSY_AGAIN_MS 20000
 #define OWN_WAITING_MAX (256 * DZ_MIB) /* handed over and not on disk yet */
 
 enum step { STEP_OPEN, STEP_ASK, STEP_SAVE, STEP_CLOSE, STEP_END };
@@ -32,6 +35,7 @@ struct own_file {
 
 struct crawl_download {
     struct crawl_download_spec s;
+    struct dz_conf *conf; /* as it was at the start: workers read it */
     struct dz_arena *arena;
     struct download_args args;
     struct download_place place;
@@ -39,6 +43,7 @@ struct crawl_download {
     enum step step;
     enum busy busy;
     bool stopping, forget, there, published;
+    unsigned looks; /* in vain, for an end of somebody else's work */
     struct dz_timer soon;
     struct dz_source_fail fail; /* the first one */
     struct crawl_download_progress progress;
@@ -157,6 +162,7 @@ static bool are_there(const struct crawl_env *env, const struct dz_chapter_rec *
 static void take_chapter(struct crawl_download *d, const struct dz_chapter_rec *c)
 {
     struct crawl_kept *v = dz_arena_alloc(d->arena, c->pages_n * sizeof(*v));
+    d->progress.bytes = 0;
     for (size_t i = 0; i < c->pages_n; i++) {
         v[i] = (struct crawl_kept){.at = (uint32_t)i, .blob = c->pages[i].blob};
         v[i].blob.mime = dz_arena_str(d->arena, v[i].blob.mime);
@@ -208,8 +214,28 @@ static void run_open(struct dz_work *w)
                                            &d->there, &d->path, &d->work_err);
 }
 
+/* Somebody else makes the same thing: what he leaves is taken over, but one that has been halted is
+ * not waited for without end. */
+static bool waits_for_other(struct crawl_download *d)
+{
+    if (d->work_code != DZ_CONFLICT || d->stopping)
+        return false;
+    if (++d->looks > BUSY_LOOKS_MAX) {
+        fail(d, DZ_SOURCE_UNAVAILABLE, "%s", d->work_err.text);
+        d->fail.retry_after_ms = BUSY_AGAIN_MS;
+        return false;
+    }
+    if (d->looks == 1)
+        note(d, d->work_err.text);
+    download_place_close(&d->place, false, false);
+    dz_timer_set(d->s.env->loop, &d->soon, BUSY_LOOK_MS, on_soon);
+    return true;
+}
+
 static void on_opened(struct crawl_download *d)
 {
+    if (waits_for_other(d))
+        return;
     if (d->work_code != DZ_OK)
         fail(d, crawl_kind_of_code(d->work_code), "%s", d->work_err.text);
     if (d->work_code != DZ_OK || d->there || d->stopping) {
@@ -314,7 +340,7 @@ static void on_list(void *arg, const struct dz_source_result *res)
         .keeper = d->keeper,
         .list = res->value,
         .label = dz_str_of(d->label),
-        .page_delay_ms = d->s.env->conf->downloads.page_delay_ms,
+        .page_delay_ms = d->conf->downloads.page_delay_ms,
         .any_bytes = true,
         .recalled = on_recalled,
         .progress = on_page,
@@ -465,6 +491,7 @@ static enum dz_code save(struct crawl_download *d, struct dz_err *err)
     DZ_TRY(name_all(d, err));
     struct download_save s = {
         .env = d->s.env,
+        .conf = d->conf,
         .args = &d->args,
         .place = &d->place,
         .v = d->kept,
@@ -510,10 +537,8 @@ static void on_saved(struct crawl_download *d)
 static void run_close(struct dz_work *w)
 {
     struct crawl_download *d = dz_container(w, struct crawl_download, work);
-    /* After a failure what came stays, if it can be found again; else no trace does. */
-    bool stays = d->pages && d->progress.done > 0;
-    bool forget = d->published || d->forget || !stays;
-    download_place_close(&d->place, forget, d->published);
+    /* After a failure what came stays, if it can be found again. */
+    download_place_close(&d->place, d->published || d->forget, d->published);
 }
 
 static void on_closed(struct crawl_download *d)
@@ -586,6 +611,7 @@ struct crawl_download *crawl_download_new(const struct crawl_download_spec *s)
 {
     struct crawl_download *d = dz_new(struct crawl_download);
     d->s = *s;
+    d->conf = dz_conf_ref(s->env->conf);
     d->arena = dz_arena_new(ARENA_MAX);
     d->s.source_id = dz_arena_str(d->arena, s->source_id);
     d->s.destination = dz_arena_dup(d->arena, dz_str_of(s->destination));
@@ -665,6 +691,7 @@ void crawl_download_free(struct crawl_download **dd)
     json_decref(d->args.json);
     dz_source_unref(&d->s.source);
     dz_arena_free(&d->arena);
+    dz_conf_unref(&d->conf);
     free(d->path);
     free(d);
 }

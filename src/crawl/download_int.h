@@ -79,12 +79,15 @@ DZ_MUST enum dz_code download_place_publish_files(struct download_place *p,
 /* Lets go of the lock, also after a failed open. forget: removes the folder of the work first and,
  * unless the result was published, what of it lies in its place. */
 void download_place_close(struct download_place *p, bool forget, bool published);
+/* Removes unfinished work that nobody has touched since then. */
+void crawl_download_sweep(const char *destination, int64_t before_ms);
 
 /* ---- download_save.c: archives -----------------------------------------------------------------
  */
 
 struct download_save {
     const struct crawl_env *env; /* for pages in the store */
+    const struct dz_conf *conf;  /* what a reload does not change */
     const struct download_args *args;
     struct download_place *place;
     const struct crawl_kept *v;

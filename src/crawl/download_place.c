@@ -394,11 +394,58 @@ static void forget_work(struct download_place *p, bool published)
 
 void download_place_close(struct download_place *p, bool forget, bool published)
 {
-    if (p->lock_fd >= 0 && forget)
+    /* Without a journal nobody could go on from it. */
+    if (p->lock_fd >= 0 && (forget || !is_there(p->journal)))
         forget_work(p, published);
     dz_closep(&p->lock_fd);
     char **texts[] = {&p->comment, &p->folder,  &p->work,  &p->pages,
                       &p->journal, &p->archive, &p->final, &p->file};
     for (size_t i = 0; i < DZ_LEN(texts); i++)
         dz_freep(texts[i]);
+}
+
+/* ---- what nobody came back for -----------------------------------------------------------------
+ */
+
+static bool is_work_name(const char *name)
+{
+    return strncmp(name, ".dozo-", 6) == 0 && strspn(name + 6, "0123456789abcdef") == 16 &&
+           name[6 + 16] == '\0';
+}
+
+static void sweep_work(const char *path, int64_t before_ms)
+{
+    struct download_place p = {.work = dz_strdup(path), .lock_fd = -1};
+    p.pages = path_of(path, DZ_S("pages"));
+    p.journal = path_of(path, DZ_S("journal"));
+    p.archive = path_of(path, DZ_S("archive"));
+    struct stat st;
+    bool locked = false;
+    bool old = lstat(p.journal, &st) == 0 && (int64_t)st.st_mtim.tv_sec * 1000 < before_ms;
+    /* Where pages lie under their names already the journal says that they are not all. */
+    if (old && is_there(p.pages) && try_lock(&p, &locked, NULL) == DZ_OK && locked)
+        forget_work(&p, false);
+    download_place_close(&p, false, false);
+}
+
+static void sweep_folder(const char *path, int64_t before_ms, bool deeper)
+{
+    DIR *d = opendir(path);
+    for (const struct dirent *e; d && (e = readdir(d));) {
+        DZ_AUTO(dz_freep) char *below = path_of(path, dz_str_of(e->d_name));
+        struct stat st;
+        if (lstat(below, &st) != 0 || !S_ISDIR(st.st_mode))
+            continue;
+        if (is_work_name(e->d_name))
+            sweep_work(below, before_ms);
+        else if (deeper && e->d_name[0] != '.')
+            sweep_folder(below, before_ms, false);
+    }
+    if (d)
+        closedir(d);
+}
+
+void crawl_download_sweep(const char *destination, int64_t before_ms)
+{
+    sweep_folder(destination, before_ms, true);
 }

@@ -112,7 +112,7 @@ static enum dz_code list_entries(struct saving *g, struct dz_err *err)
     if (s->args->method != DOWNLOAD_COMICINFO)
         return DZ_OK;
     DZ_AUTO(dz_arena_free) struct dz_arena *a = dz_arena_new(16 * DZ_MIB);
-    download_comicinfo(s->args, s->v, s->n, s->env->conf, a, &g->comicinfo);
+    download_comicinfo(s->args, s->v, s->n, s->conf, a, &g->comicinfo);
     if (g->comicinfo.full)
         return dz_fail(err, DZ_TOO_LARGE, "ComicInfo.xml would be larger than %llu bytes",
                        (unsigned long long)COMICINFO_MAX);

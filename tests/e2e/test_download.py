@@ -229,6 +229,10 @@ def test_killed_and_begun_again(play, method):
     if method == "cbz":
         assert play.results() == []
     play.dex.behave()
+    play.dex.misbehave("/at-home/.*", faults.status(404))
+    play(chapter(1), "--method", method, check=1)
+    assert play.kept() >= 3, "what was kept stays when there is nothing new"
+    play.dex.behave()
     play.dex.forget()
     play(chapter(1), "--method", method, check=0)
     assert play.dex.count("/data/c1/.*") == 1, "only the page that was missing"
@@ -345,6 +349,26 @@ def test_a_full_disk(play):
         assert len([p for p in place.rglob("*") if p.is_file()]) == 1
     finally:
         subprocess.run([tool("umount"), "-l", place], check=False)
+
+
+@pytest.mark.parametrize("op", ["write", "fsync", "rename"])
+@pytest.mark.parametrize("method", ["cbz", "files"])
+def test_killed_at_every_step(play, method, op):
+    """One run a step, each going on from what the one before has left: what has its name is whole."""
+    play.add(5, "5", 2, "T5")
+    pages = [png(8, 12, 100 + i) for i in range(2)]
+    for n in (1, 2, 3, 4, 5, 6, 7, 1, 2, 3):
+        r = play(chapter(5), "--method", method, env={"DZ_FAULT": f"{op}:{n}:kill"})
+        for p in (play.folder / "out" / p for p in play.results()):
+            if method == "files":
+                assert p.name.startswith(".tmp-") or p.read_bytes() in pages
+            else:
+                with zipfile.ZipFile(p) as z:
+                    assert z.testzip() is None and [z.read(i) for i in z.namelist()] == pages
+        if r.returncode == 0:
+            break
+    play(chapter(5), "--method", method, check=0)
+    assert play.hidden() == [] and len(play.results()) == (2 if method == "files" else 1)
 
 
 @pytest.mark.parametrize("op", ["write", "fsync", "rename"])

@@ -408,6 +408,30 @@ static void test_cancelled_again(void **state)
     assert_string_equal(list(path), "1.png 2.png 3.png 4.png 5.png 6.png");
 }
 
+/* While somebody else works on the same chapter the job waits, and goes on from what he leaves. */
+static void test_waits_for_another(void **state)
+{
+    (void)state;
+    atomic_store(&rig.open, true);
+    int64_t id = ask("comic", "c1", "cbz");
+    DZ_AUTO(dz_arena_free) struct dz_arena *a = arena();
+    struct download_args d;
+    struct download_place p;
+    bool there;
+    char *path;
+    must(download_args_read(rig_job(id, a).args, &d, err));
+    must(download_place_open(&p, out, DZ_S("comic"), &d, false, INT64_MAX, &there, &path, err));
+    start();
+    rig_until_event(DZ_CRAWL_NOTE, 1);
+    assert_non_null(strstr(rig_last(DZ_CRAWL_NOTE)->text, "another dozo"));
+    assert_int_equal(atomic_load(&rig.page_requests[1]), 0);
+    download_place_close(&p, false, false);
+    json_decref(d.json);
+    rig_until_state(id, DZ_JOB_DONE);
+    rig_stop(&one);
+    assert_int_equal(rig_job(id, a).attempts, 1);
+}
+
 /* Killed between the result and the written end: nothing is asked again. */
 static void test_end_was_lost(void **state)
 {
@@ -539,6 +563,110 @@ static void test_hostile_names(void **state)
     dz_conf_unref(&conf);
 }
 
+/* ---- the place ------------------------------------------------------------------------------- */
+
+static struct download_args args_of(const char *method)
+{
+    char text[256];
+    snprintf(text, sizeof(text),
+             "{\"chapter\":\"c\",\"file\":\"x\",\"folder\":\"\",\"method\":\"%s\",\"pages\":3}",
+             method);
+    struct download_args d;
+    must(download_args_read(dz_str_of(text), &d, err));
+    return d;
+}
+
+static void open_place(struct download_place *p, const struct download_args *d,
+                       struct crawl_keeper **ret_k)
+{
+    bool there;
+    char *path;
+    must(download_place_open(p, out, DZ_S("s"), d, false, INT64_MAX, &there, &path, err));
+    assert_false(there);
+    *ret_k = crawl_keep_folder(&(struct crawl_folder_spec){p->pages, p->journal, p->width});
+}
+
+static void keep(struct crawl_keeper *k, struct crawl_kept *page, uint32_t at)
+{
+    *page = (struct crawl_kept){
+        .at = at, .url = DZ_S("u"), .blob = {.bytes = 1, .mime = DZ_S("image/png")}};
+    char byte = (char)('a' + at);
+    must(k->type->put(k, page, (dz_str){&byte, 1}, err));
+    must(k->type->sync(k, page, 1, err));
+}
+
+/* Pages that are left out leave no gap in the names. */
+static void test_gaps(void **state)
+{
+    (void)state;
+    static const dz_str names[] = {{"1.png", 5}, {"2.png", 5}};
+    struct download_args d = args_of("files");
+    struct download_place p;
+    struct crawl_keeper *k;
+    struct crawl_kept v[2];
+    open_place(&p, &d, &k);
+    keep(k, &v[0], 0);
+    keep(k, &v[1], 2);
+    DZ_AUTO(dz_freep) char *path = NULL;
+    must(download_place_publish_files(&p, v, names, 2, &path, err));
+    download_place_close(&p, true, true);
+    crawl_keeper_free(&k);
+    json_decref(d.json);
+    assert_string_equal(list(path), "1.png 2.png");
+    char file[512];
+    snprintf(file, sizeof(file), "%s/2.png", path);
+    DZ_AUTO(dz_buf_done) struct dz_buf b = read_all(file);
+    assert_true(dz_str_eq(dz_buf_str(&b), DZ_S("c")));
+    assert_string_equal(list(out), "x");
+}
+
+static void test_one_at_a_time(void **state)
+{
+    (void)state;
+    struct download_args d = args_of("cbz");
+    struct download_place p, other;
+    struct crawl_keeper *k;
+    bool there;
+    char *path;
+    struct dz_err err;
+    open_place(&p, &d, &k);
+    assert_int_equal(
+        download_place_open(&other, out, DZ_S("s"), &d, false, INT64_MAX, &there, &path, &err),
+        DZ_CONFLICT);
+    assert_true(dz_str_find(dz_str_of(err.text), DZ_S("another dozo")) != DZ_NPOS);
+    download_place_close(&other, true, false);
+    crawl_keeper_free(&k);
+    download_place_close(&p, false, false); /* nothing was kept: no trace */
+    json_decref(d.json);
+    assert_string_equal(list(out), "");
+}
+
+static void test_swept(void **state)
+{
+    (void)state;
+    static const char *const methods[] = {"cbz", "files"};
+    for (size_t i = 0; i < DZ_LEN(methods); i++) {
+        struct download_args d = args_of(methods[i]);
+        struct download_place p;
+        struct crawl_keeper *k;
+        struct crawl_kept page;
+        int64_t now_ms = dz_now_ms();
+        open_place(&p, &d, &k);
+        keep(k, &page, 0);
+        crawl_download_sweep(rig.dir, now_ms + 60000); /* at work */
+        assert_int_equal(access(p.journal, F_OK), 0);
+        DZ_AUTO(dz_freep) char *journal = dz_strdup(p.journal);
+        download_place_close(&p, false, false);
+        crawl_keeper_free(&k);
+        json_decref(d.json);
+        crawl_download_sweep(rig.dir, now_ms - 60000); /* too young */
+        assert_int_equal(access(journal, F_OK), 0);
+        crawl_download_sweep(rig.dir, now_ms + 60000);
+        /* A folder with pages in it is known to be unfinished as long as the journal is there. */
+        assert_int_equal(access(journal, F_OK), i == 0 ? -1 : 0);
+    }
+}
+
 int main(void)
 {
 #define with_rig(fn) cmocka_unit_test_setup_teardown(fn, setup, rig_teardown)
@@ -555,11 +683,15 @@ int main(void)
         with_rig(test_cancelled_files),
         with_rig(test_cancelled_again),
         with_rig(test_end_was_lost),
+        with_rig(test_waits_for_another),
         with_rig(test_mark),
         with_rig(test_tried_again),
         with_rig(test_no_destination),
         with_rig(test_rows_that_lie),
         with_rig(test_hostile_names),
+        with_rig(test_gaps),
+        with_rig(test_one_at_a_time),
+        with_rig(test_swept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
