@@ -239,12 +239,15 @@ static void step_object(struct dz_gql_exec *x, struct gql_frame *frame)
     struct gql_plan_field *f = &plan->fields[frame->at];
     separate(x, frame->at++ == 0);
     dz_buf_put(&x->data, f->lead);
-    struct dz_gql_out out = {.kind = DZ_GQL_OUT_NULL};
     if (f->def == x->doc->schema->typename_field) {
         dz_json_str(&x->json, plan->type->name);
         return;
     }
-    struct dz_err err = {0};
+    /* Not cleared as a whole: this runs for every value of an answer. */
+    struct dz_gql_out out;
+    struct dz_err err;
+    out.kind = DZ_GQL_OUT_NULL;
+    err.text[0] = '\0';
     enum dz_code code = DZ_OK;
     if (DZ_UNLIKELY(f->bad_args)) {
         err = *f->bad_args;
@@ -263,8 +266,10 @@ static void step_object(struct dz_gql_exec *x, struct gql_frame *frame)
 
 static void step_list(struct dz_gql_exec *x, struct gql_frame *frame)
 {
-    struct dz_gql_out out = {.kind = DZ_GQL_OUT_NULL};
-    struct dz_err err = {0};
+    struct dz_gql_out out;
+    struct dz_err err;
+    out.kind = DZ_GQL_OUT_NULL;
+    err.text[0] = '\0';
     x->rows_left--;
     frame->at++;
     enum dz_code code = frame->rows.next(&frame->rows, &out, &err);
