@@ -17,21 +17,15 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "sites"))
 
 import site_http as faults
 from conftest import PATIENCE, png, until
+from nagato_rig import NOT_JSON, SITE, fill
 from upstreams import MangaDex
-
-SITE = "mangadex.org"
 
 
 class Back:
     """A server, the site that it knows, and raw calls to its back."""
 
     def __init__(self, folder, serve):
-        self.folder, self.serve, self.site = folder, serve, MangaDex()
-        self.site.feed_limit = 4
-        self.site.add_manga("m1", "Dr. Stone / X", cover=png(9))
-        for n in range(1, 6):
-            self.site.add_chapter(f"c{n}", "m1", str(n), [png(8, 12, n), png(8, 12, n + 50)], volume="1", title=f"Part {n}")
-        self.site.add_chapter("c6", "m1", "10.5", [png(), png(9)], team=None)
+        self.folder, self.serve, self.site = folder, serve, fill(MangaDex())
 
     def start(self, more="", sources=""):
         self.server = self.serve(self.folder, f"""
@@ -134,8 +128,8 @@ def test_what_is_known_of_series_and_chapters(back):
     assert back.value("series", url=url("/chapter/c2"))["id"] == "m1"
     c = back.value("chapter", site=SITE, id="c1")["info"]
     assert list(c) == ["volume", "chapter", "title", "lang", "pages", "team", "date", "id", "manga"]
-    assert (c["volume"], c["chapter"], c["title"], c["pages"], c["manga"]) == (1, 1, "Part 1", 2, "m1")
-    assert c["team"] == {"id": "g1", "name": "Some Group", "site": "https://group.example"}
+    assert (c["volume"], c["chapter"], c["title"], c["pages"], c["manga"]) == (1, 1, "Title 1", 2, "m1")
+    assert c["team"] == {"id": "g1", "name": "Team & Co", "site": "https://group.example"}
     back.site.chapters["c5"]["attributes"].update(chapter=None, volume="2.5")  # a oneshot, in half a volume
     c = back.value("chapter", url=url("/chapter/c5"))["info"]
     assert c["chapter"] is None and c["volume"] is None and "no whole number" in back.server.read_log()
@@ -196,7 +190,7 @@ def age(file):
 def test_covers(back):
     back.start()
     cover = back.value("cover", site=SITE, id="m1")
-    assert cover["mime"] == "image/png" and base64.b64decode(cover["base64"]) == png(9)
+    assert cover["mime"] == "image/png" and base64.b64decode(cover["base64"]) == png(20, 30, 7)
     back.site.add_manga("m2", "Bare")
     assert back.fail("cover", site=SITE, id="m2") == ("not_found", f'No cover found for "m2" of "{SITE}"')
     back.site.add_manga("m3", "Odd", cover=b"what is this")
@@ -214,7 +208,7 @@ def test_lists_of_refs_keep_their_order(back):
     assert back.value("refs") == [] and back.value("refs", sites={}, urls=[]) == []
     assert back.fail("refs", urls=["foo"]) == ("not_found", 'No downloader found for URL "foo"')
     assert back.fail("refs", sites={"foo": []}) == ("not_found", 'No downloader found for site "foo"')
-    bad = ("bad_url", "Content of request is not well-formed JSON")
+    bad = ("bad_url", NOT_JSON)
     for args in ({"sites": []}, {"urls": {}}, {"sites": {SITE: "c1"}}, {"sites": {SITE: [1]}}, {"urls": [None]}, {"urls": [""]}):
         assert back.fail("refs", **args) == bad, args
 
@@ -238,7 +232,7 @@ def test_downloads_are_queued_all_or_none(back):
     assert [r[1] for r in rows] == ids
     args = [json.loads(r[2]) for r in rows]
     assert [a["chapter"] for a in args] == ["c6", "c1"] and {a["series"] for a in args} == {"m1"}
-    assert args[0]["file"] == "Dr. Stone \u2215 X -.- C10.5 None" and args[1]["file"] == "Dr. Stone \u2215 X -.- C1 Part 1"
+    assert args[0]["file"] == "Dr. Stone \u2215 X -.- C10.5 None" and args[1]["file"] == "Dr. Stone \u2215 X -.- C1 Title 1"
     assert args[0]["folder"] == "Dr. Stone \u2215 X" and args[0]["method"] == "cbz" and args[0]["pages"] == 2
     assert back.site.count("/manga/m1") == 1  # for both
     assert back.fail("download", refs=[*refs, {"site": SITE, "id": "zzz"}])[0] == "not_found"
