@@ -46,15 +46,14 @@ struct event_loop { /* a loop's listeners; that loop's thread but where it says 
 struct events {
     struct dz_api *api;
     struct feed *feed;
-    atomic_uint listeners_n;
-    struct dz_work work; /* one look at a time */
-    bool news;           /* of it */
+    atomic_uint listeners_n, history; /* how many ended ones there are at most */
+    struct dz_work work;              /* one look at a time */
+    bool news;                        /* of it */
     int64_t took_ms;
 
     pthread_mutex_t lock;
     bool dirty, looking;
     int64_t looked_ms, cost_ms; /* the last look: its begin, what it took */
-    size_t history;
     struct event_loop *loops[API_LOOPS_MAX];
     size_t loops_n;
 };
@@ -76,8 +75,9 @@ static void look_run(struct dz_work *w)
     size_t n = 0;
     struct dz_err err = {0};
     int64_t begin_ms = now_ms();
-    enum dz_code code = dz_catalog_jobs_of(dz_library_catalog(e->api->library),
-                                           DZ_S(DZ_JOB_DOWNLOAD), e->history, a, &v, &n, &err);
+    enum dz_code code =
+        dz_catalog_jobs_of(dz_library_catalog(e->api->library), DZ_S(DZ_JOB_DOWNLOAD),
+                           atomic_load(&e->history), a, &v, &n, &err);
     e->news = code == DZ_OK && feed_update(e->feed, v, n);
     if (code != DZ_OK && dz_log_gate_pass(&gate, 10000))
         dz_log_err(&ctx, DZ_WARN, &err, "the queue of downloads cannot be read");
@@ -169,9 +169,7 @@ static void on_tick(struct dz_loop *l, struct dz_timer *t)
         el->beat_ms = now;
         wake_all(el, true);
     }
-    pthread_mutex_lock(&e->lock);
-    e->history = view_of(el->first->req)->conf->downloads.history;
-    pthread_mutex_unlock(&e->lock);
+    atomic_store(&e->history, view_of(el->first->req)->conf->downloads.history);
     look_maybe(e);
     dz_timer_set(l, t, TICK_MS, on_tick);
 }
@@ -309,9 +307,7 @@ void handle_api_events(struct dz_http_req *r)
     x->rest = DZ_S("retry: 2000\n\n"); /* milliseconds after which a client comes back */
     feed_reader_init(e->feed, &x->reader, dz_http_header(r, DZ_S("last-event-id")), ids, ids_n);
     join(event_loop_of(r), x);
-    pthread_mutex_lock(&e->lock);
-    e->history = view_of(r)->conf->downloads.history;
-    pthread_mutex_unlock(&e->lock);
+    atomic_store(&e->history, view_of(r)->conf->downloads.history);
     static const struct dz_http_header_line lines[] = {
         {{"X-Accel-Buffering", 17}, {"no", 2}}, /* what proxies of the nginx kind listen to */
         {{"X-Content-Type-Options", 22}, {"nosniff", 7}}};
