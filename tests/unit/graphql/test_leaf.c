@@ -250,6 +250,8 @@ static void *run_often(void *doc)
                        DZ_S("{\"data\":{\"o\":{\"a\":\"Thing\",\"b\":\"Thing\"}}}")))
             return doc;
         struct dz_gql_doc *own DZ_AUTO(dz_gql_doc_unref) = prepare("{i __schema{types{name}}}");
+        if (dz_gql_doc_bytes(own) == 0)
+            return doc;
     }
     return NULL;
 }
