@@ -251,7 +251,8 @@ static void reply_downloads(struct dz_http_req *r, const struct work_picture *pi
     html_open(&p.b,
               &(struct page_head){.title = DZ_S("Downloads"), .script = DZ_S("downloads.js")});
     html_top(&p.b, DZ_S(""));
-    PUT(&p.b, "<main id=\"main\"><h1>Downloads</h1>\n");
+    PUT(&p.b, "<main id=\"main\"><h1>Downloads</h1>\n"
+              "<p class=\"soft\"><a href=\"/-/jobs\">all jobs</a></p>\n");
     for (size_t i = 0; i < DZ_LEN(sections); i++)
         put_section(&p, &sections[i]);
     if (picture->jobs_n == 0)

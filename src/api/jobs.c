@@ -227,6 +227,7 @@ static void put_counts(struct dz_buf *b, const struct work_picture *p)
     }
     if (p->health_n > 0)
         PUT(b, " · <a href=\"#sources\">sources</a>");
+    PUT(b, " · <a href=\"/-/downloads\">downloads</a>");
     PUT(b, "</p>\n");
 }
 

@@ -219,6 +219,21 @@ def test_not_on_hosts_of_shelves(start):
     assert n.server.get("/api/ping").status == 200
 
 
+def connections(server):
+    """With the one that asks."""
+    return int(re.search(r"^dozo_http_connections (\d+)$", server.get("/metrics").text, re.M)[1])
+
+
+def curl_events(web):
+    """HTTP/1.1 over TLS, by a client that nobody here wrote; it has its snapshot."""
+    host, port = web.secure
+    curl = subprocess.Popen(["curl", "-sSNk", "--http1.1", f"https://{host}:{port}/api/events"], stdout=subprocess.PIPE)
+    text = b""
+    while b"snapshot" not in text or not text.endswith(b"\n\n"):
+        text += curl.stdout.read1(65536)
+    return curl
+
+
 def test_over_tls_and_http2(tmp_path):
     make_pair(tmp_path, "a", "a.test")
     web = Tls(tmp_path, CONFIG)
@@ -234,12 +249,15 @@ def test_over_tls_and_http2(tmp_path):
     while b"snapshot" not in c.answers[again][1]:
         c.step()
         c.flush()
-    # HTTP/1.1 over TLS, by a client that nobody here wrote.
-    host, port = web.secure
-    curl = subprocess.Popen(["curl", "-sSNk", "--http1.1", f"https://{host}:{port}/api/events"], stdout=subprocess.PIPE)
-    text = b""
-    while b"snapshot" not in text or not text.endswith(b"\n\n"):
-        text += curl.stdout.read1(65536)
+    # Who goes is gone at once, whatever it speaks.
+    curl = curl_events(web)
+    assert connections(web) == 3
+    curl.kill()
+    curl.wait(PATIENCE)
+    until(lambda: connections(web) == 2, "the end of curl's connection")
+    c.sock.close()
+    until(lambda: connections(web) == 1, "the end of the connection that spoke HTTP/2")
+    curl = curl_events(web)
     assert web.stop() == 0
     assert curl.wait(PATIENCE) == 0
 
