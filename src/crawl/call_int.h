@@ -17,6 +17,7 @@
 
 #define CALL_GUESTS_MAX 256u   /* connections */
 #define CALL_RUNNING_MAX 16u   /* calls that ask sources at a time; others wait their turn */
+#define CALL_SITE_MAX 8u       /* of these for one site, so that a slow one stalls no other */
 #define CALL_LINGER_MS 30000   /* for taking the answer */
 #define CALL_DEADLINE_MS 60000 /* of a request that names none */
 #define CALL_DEADLINE_MAX_MS (INT64_C(3600) * 1000)
@@ -35,7 +36,7 @@ struct crawl_calls {
     struct dz_crawler *crawler;
     struct dz_door door;
     struct call *all, *waiting; /* waiting: for a turn, the first one first */
-    unsigned running_n, running_max;
+    unsigned running_n, running_max, site_max;
     bool starting;
     int64_t frame_timeout_ms, linger_ms;
 };
@@ -68,6 +69,7 @@ struct call {
     json_t *args;
     struct dz_arena *arena;
     int64_t deadline_at_ms; /* of the loop */
+    dz_str site;            /* of most of it, in the arena; n = 0: of several, or none */
     bool asked, has_turn, answered;
     unsigned under_way; /* work and fetches that will come back */
 
@@ -137,12 +139,13 @@ void call_came_back(struct call *c); /* of what was under way; may free it */
 /* A ref of the arguments, which may need its source: goes on with c->ref set, or the call is
  * refused. A series is also meant by the address of its chapter. */
 void call_resolve(struct call *c, const json_t *ref, bool chapter, void (*then)(struct call *c));
-/* The enabled source of that id; else the call is refused, and NULL. */
+/* The enabled source of that id; NULL: there is none, and call_source_of refuses the call. */
+struct dz_source *call_offered(const struct call *c, dz_str site);
 struct dz_source *call_source_of(struct call *c, dz_str site);
-struct dz_source *call_offered(const struct call *c,
-                               dz_str site);              /* the same; NULL: there is none */
 dz_str call_text(const json_t *object, const char *name); /* n = 0: not there, or no text */
 json_t *call_json(dz_str s);
+/* The site that the arguments name, by itself or by an address; n = 0: none, or several. */
+dz_str call_site(const struct call *c);
 
 extern const struct call_kind call_kinds_refs[];
 

@@ -45,6 +45,15 @@ struct dz_source *call_source_of(struct call *c, dz_str site)
     return NULL;
 }
 
+dz_str call_site(const struct call *c)
+{
+    const json_t *refs = json_object_get(c->args, "refs");
+    const json_t *ref = refs ? json_array_get(refs, 0) : c->args;
+    dz_str url = call_text(ref, "url");
+    const struct dz_source *s = url.n > 0 ? dz_sources_match(call_env(c)->sources, url) : NULL;
+    return s ? dz_source_info_of(s)->id : call_text(ref, "site");
+}
+
 static bool is_id(dz_str id)
 {
     return id.n > 0 && id.n <= CALL_ID_MAX;

@@ -175,14 +175,28 @@ static void on_deadline(struct dz_loop *l, struct dz_timer *t)
 
 /* ---- requests -------------------------------------------------------------------------------- */
 
+/* Where the first one hangs that waits for nothing but a turn. */
+static struct call **next_of(struct crawl_calls *all)
+{
+    for (struct call **at = &all->waiting; *at; at = &(*at)->next_waiting) {
+        unsigned n = 0;
+        for (const struct call *c = (*at)->site.n > 0 ? all->all : NULL; c; c = c->next)
+            n += c->has_turn && dz_str_eq(c->site, (*at)->site);
+        if (n < all->site_max)
+            return at;
+    }
+    return NULL;
+}
+
 static void start_next(struct crawl_calls *all)
 {
+    struct call **at;
     if (all->starting)
         return; /* one that ended as it began has come back here */
     all->starting = true;
-    while (all->waiting && all->running_n < all->running_max) {
-        struct call *c = all->waiting;
-        all->waiting = c->next_waiting;
+    while (all->running_n < all->running_max && (at = next_of(all)) != NULL) {
+        struct call *c = *at;
+        *at = c->next_waiting;
         c->next_waiting = NULL;
         c->has_turn = true;
         all->running_n++;
@@ -194,6 +208,7 @@ static void start_next(struct crawl_calls *all)
 static void take_turn(struct call *c)
 {
     struct call **last = &c->calls->waiting;
+    c->site = dz_arena_str(c->arena, call_site(c));
     while (*last)
         last = &(*last)->next_waiting;
     *last = c;
@@ -326,6 +341,7 @@ enum dz_code crawl_calls_open(struct dz_crawler *crawler, struct crawl_calls **r
     DZ_AUTO(crawl_calls_close) struct crawl_calls *all = dz_new(struct crawl_calls);
     all->crawler = crawler;
     all->running_max = CALL_RUNNING_MAX;
+    all->site_max = CALL_SITE_MAX;
     all->frame_timeout_ms = LINK_FRAME_TIMEOUT_MS;
     all->linger_ms = CALL_LINGER_MS;
     all->door = (struct dz_door){.loop = crawler->env.loop,

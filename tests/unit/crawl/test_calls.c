@@ -284,6 +284,33 @@ static void deadlines_end_calls(void **state)
     assert_fails("nothing", NULL, DZ_SOURCE_UNSUPPORTED, "there is no call \"nothing\"");
 }
 
+static void a_slow_site_stalls_no_other(void **state)
+{
+    (void)state;
+    struct outcome waits[12] = {0};
+    struct dz_call *v[12];
+    for (size_t i = 0; i < DZ_LEN(v); i++)
+        v[i] =
+            start("series",
+                  i & 1 ? json_pack("{s:s}", "url", "https://Talks.example/s/wait") : ref("wait"),
+                  60000, &waits[i]);
+    while (calls->door.guests_n < DZ_LEN(v) || calls->running_n < CALL_SITE_MAX)
+        rig_turn();
+    turn_some(5);
+    assert_int_equal(calls->running_n, CALL_SITE_MAX);
+    struct outcome o = ask("chapters", json_pack("{s:s,s:s}", "site", "still", "id", "x"));
+    assert_int_equal(json_array_size(json_object_get(o.value, "chapters")), 0);
+    json_decref(o.value);
+    o = ask("refs", json_pack("{s:{s:[s]}}", "sites", "talks", "c1"));
+    assert_int_equal(json_array_size(o.value), 1);
+    json_decref(o.value);
+    for (size_t i = 0; i < DZ_LEN(v); i++)
+        dz_back_call_cancel(&v[i]);
+    while (calls->door.guests_n > 0)
+        rig_turn();
+    assert_int_equal(calls->running_n, 0);
+}
+
 static void a_hog_holds_nobody_up(void **state)
 {
     (void)state;
@@ -573,6 +600,7 @@ int main(void)
         WITH_BACK(a_crowd_takes_turns),
         WITH_BACK(deadlines_end_calls),
         WITH_BACK(a_hog_holds_nobody_up),
+        WITH_BACK(a_slow_site_stalls_no_other),
         WITH_BACK(settings_may_change_meanwhile),
         WITH_BACK(bad_clients_are_dropped_alone),
         WITH_BACK(a_client_that_does_not_read_is_let_go),
