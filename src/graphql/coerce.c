@@ -187,6 +187,8 @@ enum dz_code gql_coerce_variables(struct dz_gql_exec *x, struct dz_gql_errors *e
         dz_gql_errors_add(errors, DZ_BAD_INPUT, "Variables must be an object.");
         return DZ_BAD_INPUT;
     }
+    if (!x->operation->variables)
+        return DZ_OK;
     struct dz_map names;
     dz_map_init(&names);
     for (uint32_t i = 0; dz_gql_given(given) && i < given->n; i++)

@@ -357,73 +357,116 @@ struct row {
     const char *name, *type;
     unsigned data;
     bool deprecated_arg;
+    const char *description;
 };
 
 static void add_rows(struct dz_gql_type *t, dz_gql_resolve_fn resolve, const struct row *rows,
                      size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        struct dz_gql_field *f = dz_gql_add_field(t, rows[i].name, rows[i].type, resolve,
-                                                  (void *)(uintptr_t)rows[i].data, NULL);
+        struct dz_gql_field *f =
+            dz_gql_add_field(t, rows[i].name, rows[i].type, resolve,
+                             (void *)(uintptr_t)rows[i].data, rows[i].description);
         if (rows[i].deprecated_arg)
-            dz_gql_add_arg(f, "includeDeprecated", "Boolean", "false", NULL);
+            dz_gql_add_arg(f, "includeDeprecated", "Boolean", "false",
+                           "Whether what should not be used any more is told, too.");
     }
 }
 
 /* clang-format off */
 static const struct row schema_rows[] = {
-    {"description", "String", SCHEMA_DESCRIPTION, false},
-    {"types", "[__Type!]!", SCHEMA_TYPES, false},
-    {"queryType", "__Type!", SCHEMA_QUERY, false},
-    {"mutationType", "__Type", SCHEMA_MUTATION, false},
-    {"subscriptionType", "__Type", SCHEMA_SUBSCRIPTION, false},
-    {"directives", "[__Directive!]!", SCHEMA_DIRECTIVES, false},
+    {"description", "String", SCHEMA_DESCRIPTION, false,
+     "About the whole schema."},
+    {"types", "[__Type!]!", SCHEMA_TYPES, false,
+     "Every type, also those of the introspection."},
+    {"queryType", "__Type!", SCHEMA_QUERY, false,
+     "Where queries begin."},
+    {"mutationType", "__Type", SCHEMA_MUTATION, false,
+     "Where mutations begin; null when there are none."},
+    {"subscriptionType", "__Type", SCHEMA_SUBSCRIPTION, false,
+     "Where subscriptions begin; null when there are none."},
+    {"directives", "[__Directive!]!", SCHEMA_DIRECTIVES, false,
+     "What documents and schemas may be marked with."},
 };
 static const struct row type_rows[] = {
-    {"kind", "__TypeKind!", TYPE_KIND, false},
-    {"name", "String", TYPE_NAME, false},
-    {"description", "String", TYPE_DESCRIPTION, false},
-    {"specifiedByURL", "String", TYPE_URL, false},
-    {"fields", "[__Field!]", TYPE_FIELDS, true},
-    {"interfaces", "[__Type!]", TYPE_INTERFACES, false},
-    {"possibleTypes", "[__Type!]", TYPE_POSSIBLE, false},
-    {"enumValues", "[__EnumValue!]", TYPE_CHOICES, true},
-    {"inputFields", "[__InputValue!]", TYPE_INPUTS, true},
-    {"ofType", "__Type", TYPE_OF, false},
+    {"kind", "__TypeKind!", TYPE_KIND, false,
+     "What kind of type it is."},
+    {"name", "String", TYPE_NAME, false,
+     "Null for lists and non-nulls."},
+    {"description", "String", TYPE_DESCRIPTION, false,
+     "About the type."},
+    {"specifiedByURL", "String", TYPE_URL, false,
+     "Where a custom scalar is specified."},
+    {"fields", "[__Field!]", TYPE_FIELDS, true,
+     "Of objects and interfaces."},
+    {"interfaces", "[__Type!]", TYPE_INTERFACES, false,
+     "What an object or an interface implements."},
+    {"possibleTypes", "[__Type!]", TYPE_POSSIBLE, false,
+     "The object types that an interface or a union can be."},
+    {"enumValues", "[__EnumValue!]", TYPE_CHOICES, true,
+     "Of an enum."},
+    {"inputFields", "[__InputValue!]", TYPE_INPUTS, true,
+     "Of an input object."},
+    {"ofType", "__Type", TYPE_OF, false,
+     "What a list or a non-null is made of."},
 };
 static const struct row field_rows[] = {
-    {"name", "String!", ITEM_NAME, false},
-    {"description", "String", ITEM_DESCRIPTION, false},
-    {"args", "[__InputValue!]!", ITEM_ARGS, true},
-    {"type", "__Type!", ITEM_TYPE, false},
-    {"isDeprecated", "Boolean!", ITEM_IS_DEPRECATED, false},
-    {"deprecationReason", "String", ITEM_REASON, false},
+    {"name", "String!", ITEM_NAME, false,
+     "How it is asked for."},
+    {"description", "String", ITEM_DESCRIPTION, false,
+     "About the field."},
+    {"args", "[__InputValue!]!", ITEM_ARGS, true,
+     "What it may be told."},
+    {"type", "__Type!", ITEM_TYPE, false,
+     "What it gives."},
+    {"isDeprecated", "Boolean!", ITEM_IS_DEPRECATED, false,
+     "Whether it should not be used any more."},
+    {"deprecationReason", "String", ITEM_REASON, false,
+     "Why, and what to use instead."},
 };
 static const struct row input_rows[] = {
-    {"name", "String!", ITEM_NAME, false},
-    {"description", "String", ITEM_DESCRIPTION, false},
-    {"type", "__Type!", ITEM_TYPE, false},
-    {"defaultValue", "String", ITEM_DEFAULT, false},
-    {"isDeprecated", "Boolean!", ITEM_IS_DEPRECATED, false},
-    {"deprecationReason", "String", ITEM_REASON, false},
+    {"name", "String!", ITEM_NAME, false,
+     "How it is given."},
+    {"description", "String", ITEM_DESCRIPTION, false,
+     "About the value."},
+    {"type", "__Type!", ITEM_TYPE, false,
+     "What may be given."},
+    {"defaultValue", "String", ITEM_DEFAULT, false,
+     "As the language writes it; null when there is none."},
+    {"isDeprecated", "Boolean!", ITEM_IS_DEPRECATED, false,
+     "Whether it should not be used any more."},
+    {"deprecationReason", "String", ITEM_REASON, false,
+     "Why, and what to use instead."},
 };
 static const struct row choice_rows[] = {
-    {"name", "String!", ITEM_NAME, false},
-    {"description", "String", ITEM_DESCRIPTION, false},
-    {"isDeprecated", "Boolean!", ITEM_IS_DEPRECATED, false},
-    {"deprecationReason", "String", ITEM_REASON, false},
+    {"name", "String!", ITEM_NAME, false,
+     "How it is written."},
+    {"description", "String", ITEM_DESCRIPTION, false,
+     "About the value."},
+    {"isDeprecated", "Boolean!", ITEM_IS_DEPRECATED, false,
+     "Whether it should not be used any more."},
+    {"deprecationReason", "String", ITEM_REASON, false,
+     "Why, and what to use instead."},
 };
 static const struct row directive_rows[] = {
-    {"name", "String!", DIRECTIVE_NAME, false},
-    {"description", "String", DIRECTIVE_DESCRIPTION, false},
-    {"isRepeatable", "Boolean!", DIRECTIVE_REPEATABLE, false},
-    {"locations", "[__DirectiveLocation!]!", DIRECTIVE_PLACES, false},
-    {"args", "[__InputValue!]!", DIRECTIVE_ARGS, true},
+    {"name", "String!", DIRECTIVE_NAME, false,
+     "How it is written, without the @."},
+    {"description", "String", DIRECTIVE_DESCRIPTION, false,
+     "About the directive."},
+    {"isRepeatable", "Boolean!", DIRECTIVE_REPEATABLE, false,
+     "Whether it may stand more than once at one place."},
+    {"locations", "[__DirectiveLocation!]!", DIRECTIVE_PLACES, false,
+     "Where it may stand."},
+    {"args", "[__InputValue!]!", DIRECTIVE_ARGS, true,
+     "What it may be told."},
 };
 static const struct row old_directive_rows[] = {
-    {"onOperation", "Boolean!", DIRECTIVE_ON_OPERATION, false},
-    {"onFragment", "Boolean!", DIRECTIVE_ON_FRAGMENT, false},
-    {"onField", "Boolean!", DIRECTIVE_ON_FIELD, false},
+    {"onOperation", "Boolean!", DIRECTIVE_ON_OPERATION, false,
+     "Use `locations`."},
+    {"onFragment", "Boolean!", DIRECTIVE_ON_FRAGMENT, false,
+     "Use `locations`."},
+    {"onField", "Boolean!", DIRECTIVE_ON_FIELD, false,
+     "Use `locations`."},
 };
 /* clang-format on */
 
@@ -444,7 +487,7 @@ static void add_meta(struct dz_gql_builder *b)
 {
     struct dz_gql_schema *s = b->schema;
     struct dz_gql_type *t = dz_gql_add_object(b, "__Meta", NULL);
-    dz_gql_add_field(t, "__schema", "__Schema!", resolve_meta_schema, s, NULL);
+    dz_gql_add_field(t, "__schema", "__Schema!", resolve_meta_schema, s, "The schema itself.");
     struct dz_gql_field *f = dz_gql_add_field(t, "__type", "__Type", resolve_meta_type, s, NULL);
     dz_gql_add_arg(f, "name", "String!", NULL, NULL);
     s->typename_field = dz_gql_add_field(t, "__typename", "String!", resolve_nothing, NULL, NULL);
