@@ -4,12 +4,13 @@ import base64
 import json
 import os
 import pathlib
+import re
+import signal
 import socket
 import stat
 import struct
 import sys
 import threading
-import time
 
 import pytest
 
@@ -133,6 +134,8 @@ def test_what_is_known_of_series_and_chapters(back):
     back.site.chapters["c5"]["attributes"].update(chapter=None, volume="2.5")  # a oneshot, in half a volume
     c = back.value("chapter", url=url("/chapter/c5"))["info"]
     assert c["chapter"] is None and c["volume"] is None and "no whole number" in back.server.read_log()
+    numbers = {c["id"]: c["chapter"] for c in back.value("chapters", site=SITE, id="m1")["chapters"]}
+    assert numbers == {"c1": 1, "c2": 2, "c3": 3, "c4": 4, "c5": None, "c6": 10.5}
     kind, words = back.fail("series", site=SITE, id="zzz")
     assert kind == "not_found" and words.startswith(f"Could not find resource at {back.site.url}/manga/zzz")
     back.site.misbehave("/chapter/c3", faults.status(500), times=1)
@@ -296,6 +299,24 @@ def test_calls_end_with_their_deadline_and_with_their_peer(back):
         until(lambda: back.site.count("/manga/m1") >= 2)
     assert back.value("chapters", site=SITE, id="m1")  # others go on meanwhile
     hold.set()
+
+
+def test_a_back_that_dies_takes_its_calls_along(back):
+    back.start()
+    hold = threading.Event()
+    back.site.misbehave("/manga/m1", lambda h, request: hold.wait(PATIENCE) and False)
+    pids = until(lambda: re.findall(r"back with pid (\d+) connected", back.server.read_log()))
+    with back.open() as s:
+        s.sendall(back.frame({"call": "series", "args": {"site": SITE, "id": "m1"}}))
+        until(lambda: back.site.count("/manga/m1"))
+        os.kill(int(pids[0]), signal.SIGKILL)
+        try:
+            assert back.answer(s) is None
+        except ConnectionResetError:
+            pass
+    hold.set()
+    until(lambda: len(re.findall(r"back with pid (\d+) connected", back.server.read_log())) == 2)
+    assert back.value("series", site=SITE, id="m1")["id"] == "m1"  # its socket took the place of the dead one's
 
 
 def test_two_hundred_at_once(back):
