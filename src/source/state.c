@@ -382,19 +382,49 @@ static int base_xpcall(lua_State *L)
     return end_pcall(L, status, 2);
 }
 
+static const char metatable_key; /* its address: where a copy has what it was made of */
+
+/* What Lua looks for in a metatable, but for __gc and __mode. */
+static const char *const events[] = {
+    "__index", "__newindex", "__call",   "__tostring",  "__name",  "__eq",    "__lt",
+    "__le",    "__len",      "__concat", "__metatable", "__pairs", "__close", "__unm",
+    "__add",   "__sub",      "__mul",    "__div",       "__mod",   "__pow",   "__idiv",
+    "__band",  "__bor",      "__bxor",   "__shl",       "__shr",   "__bnot",
+};
+
+/* Lua's collector follows chains of weak keys in quadratic time, in one piece that nobody can stop:
+ * minutes for 64 MiB of them. A __mode may be written into a metatable at any time, so that the
+ * real one is a copy that no source can reach. */
 static int base_setmetatable(lua_State *L)
 {
     luaL_checktype(L, 1, LUA_TTABLE);
     luaL_argexpected(L, lua_isnil(L, 2) || lua_istable(L, 2), 2, "nil or table");
     if (luaL_getmetafield(L, 1, "__metatable") != LUA_TNIL)
         return luaL_error(L, "cannot change a protected metatable");
-    if (lua_istable(L, 2)) {
-        lua_pushliteral(L, "__gc");
-        if (lua_rawget(L, 2) != LUA_TNIL)
-            return luaL_error(L, "setmetatable: __gc is not for sources");
-    }
     lua_settop(L, 2);
+    if (lua_isnil(L, 2)) {
+        lua_setmetatable(L, 1);
+        return 1;
+    }
+    static const char *const refused[] = {"__gc", "__mode"};
+    for (size_t i = 0; i < DZ_LEN(refused); i++) {
+        lua_pushstring(L, refused[i]);
+        if (lua_rawget(L, 2) != LUA_TNIL)
+            return luaL_error(L, "setmetatable: %s is not for sources", refused[i]);
+        lua_settop(L, 2);
+    }
+    lua_createtable(L, 0, 4);
+    for (size_t i = 0; i < DZ_LEN(events); i++) {
+        lua_pushstring(L, events[i]);
+        lua_pushvalue(L, -1);
+        if (lua_rawget(L, 2) != LUA_TNIL)
+            lua_rawset(L, 3);
+        lua_settop(L, 3);
+    }
+    lua_pushvalue(L, 2);
+    lua_rawsetp(L, 3, &metatable_key);
     lua_setmetatable(L, 1);
+    lua_settop(L, 1);
     return 1;
 }
 
@@ -407,8 +437,11 @@ static int base_getmetatable(lua_State *L)
         return 1;
     }
     lua_pushliteral(L, "__metatable");
-    if (lua_rawget(L, -2) == LUA_TNIL)
-        lua_pop(L, 1);
+    if (lua_rawget(L, -2) != LUA_TNIL)
+        return 1;
+    lua_pop(L, 1);
+    if (lua_rawgetp(L, -1, &metatable_key) == LUA_TNIL)
+        lua_pop(L, 1); /* of the host */
     return 1;
 }
 

@@ -224,6 +224,26 @@ static void test_ways_out(void **state)
         SERIES_OF("local m = {} setmetatable({}, m) m.__gc = function() while true do end end\n"
                   "return 1"),
         DZ_FN_SERIES_OF, "[]", "\"1\"");
+    /* Weak keys in a chain are followed in quadratic time by the collector, at one go. */
+    ERROR("setmetatable({}, { __mode = \"k\" })",
+          "source.lua:4: setmetatable: __mode is not for sources");
+    rig_gives(SERIES_OF("local m = {} local t, k = setmetatable({}, m), {} m.__mode = \"k\"\n"
+                        "for i = 1, 20000 do local n = {} t[n] = k k = n end\n"
+                        "getmetatable(t).__mode = \"k\"\n"
+                        "for i = 1, 300000 do local garbage = {} end\n"
+                        "local left = 0 for _ in next, t do left = left + 1 end return left"),
+              DZ_FN_SERIES_OF, "[]", "\"20000\"");
+    rig_gives(
+        SERIES_OF("local m = { __index = function(t, k) return k .. \"!\" end,\n"
+                  "  __call = function(t, x) return x * 2 end, other = 1 }\n"
+                  "local t = setmetatable({}, m)\n"
+                  "assert(getmetatable(t) == m and getmetatable(t).other == 1)\n"
+                  "assert(getmetatable(setmetatable(t, nil)) == nil)\n"
+                  "assert(getmetatable(setmetatable({}, { __metatable = 7 })) == 7)\n"
+                  "assert(not pcall(setmetatable, setmetatable({}, { __metatable = 7 }), m))\n"
+                  "local u = setmetatable({}, { __eq = function() return true end })\n"
+                  "return tostring(setmetatable(t, m).x) .. t(4) .. tostring(u == t)"),
+        DZ_FN_SERIES_OF, "[]", "\"x!8true\"");
     rig_gives(SERIES_OF("return tostring(getmetatable(\"\"))"), DZ_FN_SERIES_OF, "[]", "\"nil\"");
     rig_gives(SERIES_OF("return tostring(getmetatable(dozo.null))"), DZ_FN_SERIES_OF, "[]",
               "\"nil\"");
