@@ -24,7 +24,7 @@
 /* Of the parser's table for the attributes of one tag, which it compares each with each: 176
  * attributes in HTML, 88 in XML. */
 #define ATTRIBUTE_SLOTS_MAX 512
-#define PARSE_NS_MAX 1500000000 /* of this thread's time; a page of 32 MiB takes less */
+#define PARSE_NS_MAX 1000000000 /* of this thread's time; a page of 8 MiB takes half of it */
 
 struct dz_doc {
     xmlDocPtr xml;

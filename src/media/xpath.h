@@ -13,7 +13,7 @@
 
 #include <libxml/tree.h>
 
-#define XPATH_OPERATIONS_MAX 20000000u /* some tenths of a second */
+#define XPATH_OPERATIONS_MAX 10000000u /* some tenths of a second */
 #define XPATH_OPERATION_BYTES 8        /* of text, for one operation */
 #define XPATH_MEMORY_MAX ((size_t)64 * 1024 * 1024)
 #define XPATH_DEPTH_MAX 1000u /* of an expression; each level is some hundred bytes of stack */

@@ -9,6 +9,11 @@
  */
 #include "source/source_int.h"
 
+#define GROWS_AT_MOST 64       /* bytes of a tree for one of its text */
+#define BYTES_A_STEP 4         /* of parsing, charged as SRC_NS_A_STEP says */
+#define PARSE_FREE_NS 50000000 /* what a page takes beyond is charged by its time: some are slow   \
+                                */
+
 static const char doc_name[] = "html document", node_name[] = "html element";
 
 struct document {
@@ -147,7 +152,9 @@ static int read_text(lua_State *L, const char *fn, bool own)
 {
     struct self s = element_of(L, fn);
     struct src_scratch *scratch = src_scratch_new(L);
+    int64_t start = src_cpu_ns();
     dz_node_text(s.node, own, &scratch->b);
+    charge_since(L, start);
     return push_buffer(L, scratch, fn);
 }
 
@@ -165,7 +172,9 @@ static int html_html(lua_State *L)
 {
     struct self s = element_of(L, "html:html");
     struct src_scratch *scratch = src_scratch_new(L);
+    int64_t start = src_cpu_ns();
     dz_node_html(s.doc, s.node, &scratch->b);
+    charge_since(L, start);
     return push_buffer(L, scratch, "html:html");
 }
 
@@ -247,26 +256,32 @@ static int html_parent(lua_State *L)
 static int html_next(lua_State *L)
 {
     struct self s = element_of(L, "html:next");
+    int64_t start = src_cpu_ns(); /* there may be many comments between them */
     push_node(L, &s, dz_node_next(s.node));
+    charge_since(L, start);
     return 1;
 }
 
 static int html_prev(lua_State *L)
 {
     struct self s = element_of(L, "html:prev");
+    int64_t start = src_cpu_ns();
     push_node(L, &s, dz_node_prev(s.node));
+    charge_since(L, start);
     return 1;
 }
 
 static int html_children(lua_State *L)
 {
     struct self s = element_of(L, "html:children");
+    int64_t start = src_cpu_ns();
     lua_newtable(L);
     lua_Integer i = 0;
     for (struct dz_node *n = dz_node_child(s.node); n; n = dz_node_next(n)) {
         push_node(L, &s, n);
         lua_rawseti(L, -2, ++i);
     }
+    charge_since(L, start);
     return 1;
 }
 
@@ -311,20 +326,11 @@ static void push_metatables(lua_State *L)
     lua_pop(L, 2);
 }
 
+/* What is left of the run's memory. */
 static size_t room_of(lua_State *L)
 {
     const struct dz_source_run *r = src_run_of(L);
     return r->budget.memory_bytes - r->memory;
-}
-
-static enum dz_code read_document(lua_State *L, dz_str text, dz_str charset, bool xml,
-                                  struct document *d, struct dz_err *err)
-{
-    int64_t start = src_cpu_ns();
-    enum dz_code code = xml ? dz_doc_xml(text, room_of(L), &d->doc, err)
-                            : dz_doc_html(text, charset, room_of(L), &d->doc, err);
-    charge_since(L, start);
-    return code;
 }
 
 static void push_document(lua_State *L, dz_str text, dz_str charset, dz_str base, bool xml,
@@ -341,13 +347,14 @@ static void push_document(lua_State *L, dz_str text, dz_str charset, dz_str base
         (void)lua_setiuservalue(L, -2, DOC_ADDRESS);
     }
     struct dz_err err = {0};
-    size_t room = room_of(L);
-    enum dz_code code = read_document(L, text, charset, xml, d, &err);
-    if (code == DZ_FULL) { /* documents that nobody needs any more may lie about */
+    if (text.n > room_of(L) / GROWS_AT_MOST) /* what nobody needs any more may lie about */
         lua_gc(L, LUA_GCCOLLECT);
-        if (room_of(L) > room)
-            code = read_document(L, text, charset, xml, d, &err);
-    }
+    src_charge(L, text.n / BYTES_A_STEP);
+    int64_t start = src_cpu_ns() + PARSE_FREE_NS;
+    enum dz_code code = xml ? dz_doc_xml(text, room_of(L), &d->doc, &err)
+                            : dz_doc_html(text, charset, room_of(L), &d->doc, &err);
+    if (src_cpu_ns() > start)
+        charge_since(L, start);
     if (code == DZ_FULL)
         src_hold(L, src_run_of(L)->budget.memory_bytes); /* raises: some of it is in use */
     if (code != DZ_OK)

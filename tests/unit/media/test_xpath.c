@@ -295,11 +295,11 @@ static const char *const costly_selectors[] = {
     "i:has(~ :contains('zzz'))",
 };
 
-/* A tenth of what an expression may cost, so that it does not take long here. */
+/* A fifth of what an expression may cost, so that it does not take long here. */
 static enum dz_code run_cheaply(xmlDoc *doc, dz_str text, bool scoped, struct dz_err *err)
 {
     DZ_AUTO(dz_arena_free) struct dz_arena *a = dz_arena_new(16 * DZ_MIB);
-    DZ_AUTO(xpath_done) struct xpath_run r = {.doc = doc, .left = XPATH_OPERATIONS_MAX / 10};
+    DZ_AUTO(xpath_done) struct xpath_run r = {.doc = doc, .left = XPATH_OPERATIONS_MAX / 5};
     struct xpath_expr *e;
     struct xpath_value v;
     must(xpath_parse(text, doc, scoped, a, &e, err));
