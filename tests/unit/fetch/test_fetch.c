@@ -1,15 +1,11 @@
 /* fetch: the requester against a server that behaves badly on purpose: one thread, canned answers,
  * each connection closed after one. */
-#include "test.h"
+#include "site.h"
 
 #include "fetch/fetch.h"
 
-#include <arpa/inet.h>
 #include <brotli/encode.h>
-#include <ftw.h>
 #include <pthread.h>
-#include <sys/socket.h>
-#include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
 
@@ -175,8 +171,7 @@ static void answer(int fd)
     while (n + 1 < sizeof(text) && (got = recv(fd, text + n, sizeof(text) - 1 - n, 0)) > 0) {
         n += (size_t)got;
         text[n] = 0;
-        char *end = strstr(text, "\r\n\r\n"), *length = strstr(text, "Content-Length: ");
-        if (end && (!length || (size_t)(text + n - end) >= 4 + strtoul(length + 16, NULL, 10)))
+        if (site_is_whole(text, n))
             break;
     }
     memcpy(rig.last, text, n + 1);
@@ -293,29 +288,13 @@ static void open_fetch(void)
 static int setup(void **state)
 {
     (void)state;
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t n = sizeof(a);
-    snprintf(rig.dir, sizeof(rig.dir), "/tmp/dozo-test-fetch-XXXXXX");
-    assert_non_null(mkdtemp(rig.dir));
-    rig.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(bind(rig.listener, (struct sockaddr *)&a, sizeof(a)), 0);
-    assert_int_equal(listen(rig.listener, 100), 0);
-    assert_int_equal(getsockname(rig.listener, (struct sockaddr *)&a, &n), 0);
-    rig.port = ntohs(a.sin_port);
-    snprintf(rig.base, sizeof(rig.base), "http://127.0.0.1:%u", rig.port);
+    site_folder(rig.dir);
+    rig.listener = site_listen(rig.base, &rig.port);
     assert_int_equal(pthread_create(&rig.thread, NULL, serve, NULL), 0);
     assert_int_equal(dz_loop_new(&rig.loop, NULL), DZ_OK);
     rig.policy = policy_for("127.0.0.1", rig.base + 7);
     open_fetch();
     return 0;
-}
-
-static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *at)
-{
-    (void)st;
-    (void)flag;
-    (void)at;
-    return remove(path);
 }
 
 static int teardown(void **state)
@@ -327,7 +306,7 @@ static int teardown(void **state)
     pthread_join(rig.thread, NULL);
     close(rig.listener);
     dz_loop_free(&rig.loop);
-    return nftw(rig.dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    return site_remove(rig.dir);
 }
 
 /* Every case starts with hosts that nobody has to leave alone. */

@@ -1,14 +1,8 @@
 /* source: the `http` module against a small server on the same loop. Each case is a source whose
  * series_of() does what is tested and returns a text. */
-#include "test.h"
+#include "site.h"
 
 #include "source/source.h"
-
-#include <arpa/inet.h>
-#include <ftw.h>
-#include <stdlib.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #define CONNS 64
 
@@ -138,8 +132,7 @@ static void on_bytes(struct dz_loop *l, struct dz_watch *w, uint32_t events)
     }
     c->n += (size_t)got;
     c->in[c->n] = 0;
-    char *end = strstr(c->in, "\r\n\r\n"), *length = strstr(c->in, "Content-Length: ");
-    if (end && (!length || (size_t)(c->in + c->n - end) >= 4 + strtoul(length + 16, NULL, 10)))
+    if (site_is_whole(c->in, c->n))
         route(c);
 }
 
@@ -251,29 +244,15 @@ static struct outcome run(const char *body)
 static int setup(void **state)
 {
     (void)state;
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t n = sizeof(a);
-    snprintf(rig.dir, sizeof(rig.dir), "/tmp/dozo-test-http-XXXXXX");
-    assert_non_null(mkdtemp(rig.dir));
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
-    assert_int_equal(listen(fd, CONNS), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &n), 0);
-    snprintf(rig.base, sizeof(rig.base), "http://127.0.0.1:%u", ntohs(a.sin_port));
+    unsigned port;
+    site_folder(rig.dir);
+    int fd = site_listen(rig.base, &port);
     assert_int_equal(dz_loop_new(&rig.loop, NULL), DZ_OK);
     assert_int_equal(dz_watch_add(rig.loop, &rig.watch, fd, EPOLLIN, on_accept, NULL), DZ_OK);
     assert_int_equal(dz_conf_parse(DZ_S("sources:\n  allow_private: yes\n"), "test", NULL,
                                    &rig.conf, NULL, NULL),
                      DZ_OK);
     return 0;
-}
-
-static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *at)
-{
-    (void)st;
-    (void)flag;
-    (void)at;
-    return remove(path);
 }
 
 static int fresh(void **state)
@@ -286,7 +265,7 @@ static int fresh(void **state)
                                  .read_timeout_ms = 20000,
                                  .strike_ms = 1};
     dz_fetch_free(&rig.fetch);
-    (void)nftw(rig.dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    (void)site_remove(rig.dir);
     assert_int_equal(dz_fetch_new(rig.loop, &o, &rig.fetch, NULL), DZ_OK);
     rig.requests = rig.hits = rig.peak = 0;
     return 0;
@@ -304,7 +283,7 @@ static int teardown(void **state)
     close(fd);
     dz_loop_free(&rig.loop);
     dz_conf_unref(&rig.conf);
-    return nftw(rig.dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    return site_remove(rig.dir);
 }
 
 /* ---- cases ----------------------------------------------------------------------------------- */
