@@ -517,7 +517,7 @@ static void forget(struct run *r)
     dz_freep(&r->fail_text);
     dz_buf_done(&r->source);
     dz_buf_done(&r->target);
-    dz_sources_unref(&r->sources);
+    dz_sources_free(&r->sources);
     dz_conf_unref(&r->conf);
 }
 

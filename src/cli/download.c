@@ -520,7 +520,7 @@ static int run_download(int argc, char **argv)
         status = download_urls(&r, a.operands, a.operands_n);
     }
     close_all(&r);
-    dz_sources_unref(&r.sources);
+    dz_sources_free(&r.sources);
     dz_conf_unref(&r.conf);
     dz_args_done(&a);
     return status;

@@ -248,7 +248,7 @@ static int sources_with(const struct dz_args *a, const struct dz_conf *conf)
         code = read_catalog(r, conf, &err);
     if (code != DZ_OK) {
         dz_say(&dz_cmd_sources, "%s", err.text);
-        dz_sources_unref(&r->sources);
+        dz_sources_free(&r->sources);
         return DZ_EXIT_FAILED;
     }
     struct dz_buf out DZ_AUTO(dz_buf_done);
@@ -258,7 +258,7 @@ static int sources_with(const struct dz_args *a, const struct dz_conf *conf)
     else
         put_table(r, &out);
     dz_print(&out);
-    dz_sources_unref(&r->sources);
+    dz_sources_free(&r->sources);
     return DZ_EXIT_OK;
 }
 

@@ -731,7 +731,7 @@ void dz_crawler_set_conf(struct dz_crawler *c, struct dz_conf *conf)
         dz_log_err(&ctx, DZ_WARN, &err, "sources not read again; the old ones stay");
         return;
     }
-    dz_sources_unref(&c->env.sources);
+    dz_sources_free(&c->env.sources);
     c->env.sources = fresh;
     dz_conf_unref(&c->env.conf);
     c->env.conf = dz_conf_ref(conf);
@@ -787,7 +787,7 @@ void dz_crawler_free(struct dz_crawler **cc)
     dz_fetch_free(&c->env.fetch);
     crawl_memory_close(&c->memory);
     crawl_schedule_free(c);
-    dz_sources_unref(&c->env.sources);
+    dz_sources_free(&c->env.sources);
     crawl_owner_end(c->env.conf->data_dir, c->owner, &c->owner_fd);
     dz_conf_unref(&c->env.conf);
     dz_closep(&c->lock_fd);

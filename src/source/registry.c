@@ -15,7 +15,6 @@
 #define DIR_ENTRIES_MAX 10000u
 
 struct dz_sources {
-    atomic_uint refs;
     struct dz_source **v;
     size_t n;
 };
@@ -160,7 +159,6 @@ enum dz_code dz_sources_load(const struct dz_conf *conf,
 {
     (void)err;
     struct dz_sources *all = dz_new(struct dz_sources);
-    all->refs = 1;
     struct loading l = {.conf = conf, .all = all, .problem = problem, .arg = arg};
     for (size_t i = 0; i < src_built_in_n; i++) {
         char shown[100];
@@ -173,16 +171,10 @@ enum dz_code dz_sources_load(const struct dz_conf *conf,
     return DZ_OK;
 }
 
-struct dz_sources *dz_sources_ref(struct dz_sources *v)
-{
-    atomic_fetch_add_explicit(&v->refs, 1, memory_order_relaxed);
-    return v;
-}
-
-void dz_sources_unref(struct dz_sources **vp)
+void dz_sources_free(struct dz_sources **vp)
 {
     struct dz_sources *all = dz_take(vp);
-    if (!all || atomic_fetch_sub_explicit(&all->refs, 1, memory_order_acq_rel) != 1)
+    if (!all)
         return;
     for (size_t i = 0; i < all->n; i++)
         dz_source_unref(&all->v[i]);

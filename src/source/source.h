@@ -132,12 +132,11 @@ DZ_MUST enum dz_code dz_source_load(const struct dz_conf *conf, dz_str text, con
 
 /* The built-in sources, then those of sources.dir (NAME/source.lua or NAME.lua; one with the id of
  * a built-in one takes its place). A source that cannot be loaded is left out and reported through
- * `problem`; the others work. DZ_OK also then. Counted: runs of a reload keep theirs. */
+ * `problem`; the others work. DZ_OK also then. */
 DZ_MUST enum dz_code dz_sources_load(const struct dz_conf *conf,
                                      void (*problem)(void *arg, const struct dz_err *e), void *arg,
                                      struct dz_sources **ret_v, struct dz_err *err);
-struct dz_sources *dz_sources_ref(struct dz_sources *v);
-void dz_sources_unref(struct dz_sources **v);
+void dz_sources_free(struct dz_sources **v); /* runs keep their sources */
 size_t dz_sources_count(const struct dz_sources *v);
 struct dz_source *dz_sources_at(const struct dz_sources *v, size_t i); /* by id; borrowed */
 /* Borrowed; NULL: none of that id. Disabled ones are found too. */

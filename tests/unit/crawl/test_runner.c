@@ -504,7 +504,7 @@ static void test_asking(void **state)
         assert_true(is_new);
         assert_true(dz_str_eq(rig_job(id, a).args, DZ_S("{\"full\":true,\"limit_pages\":2}")));
     }
-    dz_sources_unref(&v);
+    dz_sources_free(&v);
 }
 
 int main(void)

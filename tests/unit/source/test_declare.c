@@ -211,7 +211,7 @@ static void test_all(void **state)
     assert_ptr_equal(dz_sources_match(all, DZ_S("a.b/x")), mine);
     assert_ptr_equal(dz_sources_match(all, DZ_S("a.b/xx")), dz_sources_find(all, DZ_S("one")));
     assert_ptr_equal(dz_sources_match(all, DZ_S("a.b/X")), dz_sources_find(all, DZ_S("one")));
-    dz_sources_unref(&all);
+    dz_sources_free(&all);
     dz_conf_unref(&conf);
     static const char *const files[] = {"one.lua", "bad.lua", "two/source.lua"};
     for (size_t i = 0; i < DZ_LEN(files); i++) {
