@@ -43,6 +43,7 @@ struct crawl_download {
     enum step step;
     enum busy busy;
     bool stopping, forget, there, published;
+    bool forgets;   /* of the closing worker, which `forget` may change beside */
     unsigned looks; /* in vain, for an end of somebody else's work */
     struct dz_timer soon;
     struct dz_source_fail fail; /* the first one */
@@ -537,13 +538,19 @@ static void on_saved(struct crawl_download *d)
 static void run_close(struct dz_work *w)
 {
     struct crawl_download *d = dz_container(w, struct crawl_download, work);
-    /* After a failure what came stays, if it can be found again. */
-    download_place_close(&d->place, d->published || d->forget, d->published);
+    download_place_close(&d->place, d->forgets, d->published);
 }
 
 static void on_closed(struct crawl_download *d)
 {
     next(d, STEP_END);
+}
+
+static void close_place(struct crawl_download *d)
+{
+    /* After a failure what came stays, if it can be found again. */
+    d->forgets = d->published || d->forget;
+    work(d, run_close, on_closed);
 }
 
 static void end(struct crawl_download *d)
@@ -581,7 +588,7 @@ static void step(struct crawl_download *d)
         if (d->there && d->args.add_mark && !d->published && d->fail.kind == DZ_SOURCE_OK)
             work(d, run_save, on_saved); /* the mark that a death left out */
         else
-            work(d, run_close, on_closed);
+            close_place(d);
         break;
     case STEP_END:
         end(d);

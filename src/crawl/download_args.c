@@ -32,24 +32,6 @@ static dz_str text_of(const json_t *o, const char *name)
     return (dz_str){json_string_value(v), json_string_length(v)};
 }
 
-/* Numbers as Python writes them; p = NULL: null. */
-static dz_str number_of(const json_t *o, const char *name, struct dz_arena *a)
-{
-    const json_t *v = json_object_get(o, name);
-    if (json_is_string(v))
-        return text_of(o, name);
-    if (json_is_integer(v))
-        return dz_arena_printf(a, "%lld", (long long)json_integer_value(v));
-    if (!json_is_real(v))
-        return (dz_str){NULL, 0};
-    DZ_AUTO(dz_buf_done) struct dz_buf b;
-    dz_buf_init(&b, 64);
-    struct dz_json j;
-    dz_json_init(&j, &b, DZ_JSON_COMPACT, true);
-    dz_json_real(&j, json_real_value(v));
-    return dz_arena_str(a, dz_buf_str(&b));
-}
-
 /* ---- the row ----------------------------------------------------------------------------------
  */
 
@@ -67,7 +49,7 @@ static dz_str value_of(void *arg, const char *name)
         return text_of(v->series, "id");
     if (strcmp(name, "team") == 0)
         return text_of(json_object_get(v->chapter, "team"), "name");
-    return number_of(v->chapter, name, v->arena);
+    return crawl_json_text(v->arena, json_object_get(v->chapter, name));
 }
 
 static enum dz_code file_name(const struct dz_conf *conf, struct values *v, struct dz_buf *out,
@@ -251,7 +233,7 @@ void download_comicinfo(const struct download_args *d, const struct crawl_kept *
     struct dz_comicinfo_out c = {
         .title = text_of(d->info, "title"),
         .series = text_of(d->series_info, "title"),
-        .number = number_of(d->info, "chapter", a),
+        .number = crawl_json_text(a, json_object_get(d->info, "chapter")),
         .summary = text_of(d->series_info, "description"),
         .notes = DZ_S("Made by dozo"),
         .web = text_of(d->info, "url"),

@@ -22,12 +22,12 @@
 /* ---- small things ------------------------------------------------------------------------------
  */
 
-dz_str crawl_pass_text(struct crawl_pass *p, const json_t *v)
+dz_str crawl_json_text(struct dz_arena *a, const json_t *v)
 {
     if (json_is_string(v))
-        return dz_arena_str(p->arena, (dz_str){json_string_value(v), json_string_length(v)});
+        return dz_arena_str(a, (dz_str){json_string_value(v), json_string_length(v)});
     if (json_is_integer(v))
-        return dz_arena_printf(p->arena, "%lld", (long long)json_integer_value(v));
+        return dz_arena_printf(a, "%lld", (long long)json_integer_value(v));
     if (!json_is_real(v))
         return (dz_str){NULL, 0};
     DZ_AUTO(dz_buf_done) struct dz_buf b;
@@ -39,7 +39,12 @@ dz_str crawl_pass_text(struct crawl_pass *p, const json_t *v)
         dz_json_int(&j, (int64_t)x);
     else
         dz_json_real(&j, x);
-    return dz_arena_str(p->arena, dz_buf_str(&b));
+    return dz_arena_str(a, dz_buf_str(&b));
+}
+
+dz_str crawl_pass_text(struct crawl_pass *p, const json_t *v)
+{
+    return crawl_json_text(p->arena, v);
 }
 
 struct pass_known *crawl_pass_known(struct crawl_pass *p, dz_str key)
