@@ -15,8 +15,7 @@
 static const char null_condition[] =
     "Argument \"if\" of non-null type \"Boolean!\" must not be null.";
 
-/* ---- errors
- * -------------------------------------------------------------------------------------- */
+/* ---- errors ---------------------------------------------------------------------------------- */
 
 /* From the root to what is being worked on. */
 static const struct gql_step *path_of(struct dz_gql_exec *x)
@@ -45,8 +44,7 @@ static void field_error(struct dz_gql_exec *x, const struct gql_plan_field *f, e
     error->path = path_of(x);
 }
 
-/* ---- frames
- * -------------------------------------------------------------------------------------- */
+/* ---- frames ---------------------------------------------------------------------------------- */
 
 static struct gql_frame *push(struct dz_gql_exec *x)
 {
@@ -116,7 +114,8 @@ static void put_end(struct dz_gql_exec *x, char c, uint32_t n)
 
 static struct dz_gql_call call_of(struct dz_gql_exec *x, struct gql_plan_field *f, void *object)
 {
-    return (struct dz_gql_call){object, x->run.context, f->def->data, f->args, x->arena, &f->asked};
+    return (struct dz_gql_call){object,          x->run.context, f->def->data,
+                                f->args->values, x->arena,       &f->asked};
 }
 
 static void push_object(struct dz_gql_exec *x, const struct gql_plan *plan, void *object,
@@ -129,15 +128,14 @@ static void push_object(struct dz_gql_exec *x, const struct gql_plan *plan, void
         return;
     for (uint32_t i = 0; i < plan->n; i++) {
         struct gql_plan_field *f = &plan->fields[i];
-        if (!f->def->prepare || f->bad_args)
+        if (!f->def->prepare || f->args->bad)
             continue;
         struct dz_gql_call call = call_of(x, f, object);
         f->def->prepare(&call);
     }
 }
 
-/* ---- completing values (6.4.3)
- * --------------------------------------------------------------------- */
+/* ---- completing values (6.4.3) --------------------------------------------------------------- */
 
 /* The object type of what was given; NULL with an error. */
 static const struct dz_gql_type *object_type(struct dz_gql_exec *x, const struct gql_plan_field *f,
@@ -225,8 +223,7 @@ static void complete(struct dz_gql_exec *x, struct gql_plan_field *f, const stru
         rows_done(&o->rows);
 }
 
-/* ---- one step
- * --------------------------------------------------------------------------------------- */
+/* ---- one step -------------------------------------------------------------------------------- */
 
 static void step_object(struct dz_gql_exec *x, struct gql_frame *frame)
 {
@@ -249,8 +246,8 @@ static void step_object(struct dz_gql_exec *x, struct gql_frame *frame)
     out.kind = DZ_GQL_OUT_NULL;
     err.text[0] = '\0';
     enum dz_code code = DZ_OK;
-    if (DZ_UNLIKELY(f->bad_args)) {
-        err = *f->bad_args;
+    if (DZ_UNLIKELY(f->args->bad)) {
+        err = *f->args->bad;
         code = err.code;
     } else {
         struct dz_gql_call call = call_of(x, f, frame->object);
@@ -323,8 +320,7 @@ bool dz_gql_exec_step(struct dz_gql_exec *x, uint32_t rows, size_t bytes)
     return x->frames_n > 0;
 }
 
-/* ---- begin and end
- * ---------------------------------------------------------------------------------- */
+/* ---- begin and end --------------------------------------------------------------------------- */
 
 static enum dz_code find_operation(const struct dz_gql_doc *d, dz_str name,
                                    const struct gql_definition **ret_o,
@@ -407,6 +403,7 @@ enum dz_code dz_gql_exec_begin(struct dz_gql_doc *d, const struct dz_gql_run *ru
     x->run = *run;
     x->arena = dz_arena_new(SIZE_MAX);
     x->seen = dz_zalloc((d->fragments_n + 1) * sizeof(*x->seen));
+    x->calls = dz_zalloc((d->calls_n + 1) * sizeof(*x->calls));
     dz_map_init(&x->variables);
     /* Room for the frame of an answer that became too large. */
     size_t max = run->data_bytes_max ? run->data_bytes_max : DATA_BYTES_MAX;
@@ -461,6 +458,7 @@ void dz_gql_exec_end(struct dz_gql_exec **x)
         pop(old);
     free(old->frames);
     free(old->seen);
+    free(old->calls);
     dz_map_done(&old->variables);
     dz_buf_done(&old->data);
     dz_gql_errors_done(&old->errors);

@@ -326,7 +326,7 @@ struct dz_gql_limits {
      * each other: the answer grows with a power of it. */
     uint32_t introspection_depth_max;
 };
-/* 256 KiB, 10,000 tokens, depth 32, 500 aliases, 5,000 fields, 50 errors, introspection depth 3. */
+/* 256 KiB, 8,000 tokens, depth 32, 500 aliases, 5,000 fields, 50 errors, introspection depth 3. */
 struct dz_gql_limits dz_gql_limits_default(void);
 
 enum dz_gql_operation { DZ_GQL_QUERY, DZ_GQL_MUTATION, DZ_GQL_SUBSCRIPTION };

@@ -10,6 +10,7 @@
 
 #include "graphql/graphql.h"
 
+#define GQL_NAME_BYTES_MAX 256u
 #define GQL_NAME_SHOWN 80u    /* bytes of a client's name in a message */
 #define GQL_TYPE_DEPTH_MAX 8u /* lists and non-nulls around a named type */
 #define GQL_SCHEMA_BYTES_MAX (64 * DZ_MIB)
@@ -104,18 +105,28 @@ enum gql_selection_kind { GQL_FIELD, GQL_SPREAD, GQL_INLINE };
 struct gql_selection {
     enum gql_selection_kind kind;
     struct dz_gql_loc loc;
-    dz_str name;  /* field, or fragment of a spread */
-    dz_str alias; /* n is 0: none */
-    struct gql_arg *args;
+    uint32_t call; /* of a field: its number among those with arguments */
+    dz_str name;   /* field, or fragment of a spread */
     struct gql_directive_use *directives;
     struct gql_selection *set; /* NULL: none */
-    dz_str on;                 /* inline fragment; n is 0: none */
-    struct dz_gql_loc on_loc;
-    struct gql_selection *next, *next_spread;
-    /* validation: */
-    const struct dz_gql_type *parent, *on_type;
-    const struct dz_gql_field *def;
-    struct gql_definition *fragment;
+    struct gql_selection *next;
+    const struct dz_gql_type *parent, *on_type; /* validation */
+    /* There can be ten thousand of these. */
+    union {
+        struct {          /* GQL_FIELD */
+            dz_str alias; /* n is 0: none */
+            struct gql_arg *args;
+            const struct dz_gql_field *def; /* validation */
+        };
+        struct { /* GQL_SPREAD */
+            struct gql_selection *next_spread;
+            struct gql_definition *fragment; /* validation */
+        };
+        struct {       /* GQL_INLINE */
+            dz_str on; /* n is 0: none */
+            struct dz_gql_loc on_loc;
+        };
+    };
 };
 struct gql_usage { /* of a variable */
     dz_str name;
@@ -154,7 +165,7 @@ struct dz_gql_doc {
     struct dz_gql_schema *schema;
     dz_str text;
     struct gql_definition *operations, *fragments;
-    uint32_t operations_n, fragments_n;
+    uint32_t operations_n, fragments_n, calls_n;
     struct dz_map fragment_names;
 };
 
@@ -416,8 +427,8 @@ static inline bool gql_check_over(const struct gql_check *c)
 /* An error with one place. */
 #define gql_complain(c, where, ...)                                                                \
     gql_error_at((c)->errors, gql_errors_new((c)->errors, DZ_BAD_INPUT, __VA_ARGS__), (where))
-/* One more step; false, with an error, when they are used up. */
-bool gql_check_work(struct gql_check *c);
+/* One more step that looks at `bytes` of text; false, with an error, when work is used up. */
+bool gql_check_work(struct gql_check *c, size_t bytes);
 static inline dz_str gql_response_key(const struct gql_selection *s)
 {
     return s->alias.n ? s->alias : s->name;
@@ -469,15 +480,20 @@ struct gql_node { /* one of the places that ask for a field */
     const struct gql_selection *s;
     struct gql_node *next;
 };
+struct gql_args { /* of one place in the document, coerced once however often it is planned */
+    const struct dz_gql_field *def;
+    const struct dz_gql_value *values;
+    const struct dz_err *bad; /* NULL: they are good */
+    struct gql_args *next;    /* for the same field of another object type */
+};
 struct gql_plan_field {
     const struct dz_gql_field *def;
     dz_str key;
     dz_str lead; /* the key as it stands in the answer, with its colon */
     struct dz_gql_asked asked;
     struct gql_node **last_node;
-    const struct dz_gql_value *args;
-    const struct dz_err *bad_args; /* NULL: none */
-    struct gql_plan *plans;        /* of what it gives, by object type */
+    const struct gql_args *args;
+    struct gql_plan *plans; /* of what it gives, by object type */
 };
 struct gql_frame {        /* an object or a list that has begun */
     bool is_list, strict; /* strict: it must not become null */
@@ -502,7 +518,8 @@ struct dz_gql_exec {
     struct dz_json json; /* writes single values to data */
     struct gql_frame *frames;
     uint32_t frames_n, frames_cap;
-    uint32_t *seen; /* by fragment: the last walk that came there */
+    uint32_t *seen;          /* by fragment: the last walk that came there */
+    struct gql_args **calls; /* by number of a field with arguments */
     uint32_t walks;
     uint32_t rows_left;
     size_t root_mark; /* where the value of "data" begins */

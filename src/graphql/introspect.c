@@ -87,8 +87,7 @@ static bool deprecated_too(const struct dz_gql_call *call)
     return dz_gql_given(&call->args[0]) && call->args[0].b;
 }
 
-/* ---- resolvers: which field it is stands in `data`
- * ----------------------------------------------- */
+/* ---- resolvers: which field it is stands in `data` ------------------------------------------- */
 
 enum {
     SCHEMA_DESCRIPTION,
@@ -350,8 +349,7 @@ static enum dz_code resolve_nothing(const struct dz_gql_call *call, struct dz_gq
     return DZ_OK;
 }
 
-/* ---- the types
- * ----------------------------------------------------------------------------------- */
+/* ---- the types ------------------------------------------------------------------------------- */
 
 struct row {
     const char *name, *type;

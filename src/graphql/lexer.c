@@ -75,6 +75,13 @@ static bool fail_words(struct gql_lexer *l, struct dz_gql_loc loc, const char *w
     return false;
 }
 
+static bool fail_name(struct gql_lexer *l)
+{
+    char words[64];
+    snprintf(words, sizeof(words), "A name is longer than %u bytes", GQL_NAME_BYTES_MAX);
+    return fail_words(l, l->token.loc, words);
+}
+
 bool gql_lexer_init(struct gql_lexer *l, dz_str s, uint32_t tokens_max,
                     struct dz_gql_errors *errors)
 {
@@ -267,7 +274,7 @@ bool gql_lexer_next(struct gql_lexer *l)
             l->at++;
         l->token.kind = GQL_T_NAME;
         l->token.text = dz_str_sub(l->s, from, l->at);
-        return true;
+        return l->token.text.n <= GQL_NAME_BYTES_MAX || fail_name(l);
     }
     if (is_digit(c) || c == '-')
         return take_number(l);

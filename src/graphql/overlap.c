@@ -31,8 +31,7 @@ struct trail { /* the keys from the operation down to here */
 
 enum { FEW = 8 };
 
-/* ---- groups
- * -------------------------------------------------------------------------------------- */
+/* ---- groups ---------------------------------------------------------------------------------- */
 
 static struct group *find_group(struct gql_check *c, struct groups *g, dz_str key)
 {
@@ -61,7 +60,7 @@ static struct group *find_group(struct gql_check *c, struct groups *g, dz_str ke
 static void collect(struct gql_check *c, struct groups *g, const struct gql_selection *set,
                     uint32_t walk)
 {
-    for (const struct gql_selection *s = set; s && gql_check_work(c); s = s->next) {
+    for (const struct gql_selection *s = set; s && gql_check_work(c, s->name.n); s = s->next) {
         if (s->kind == GQL_INLINE) {
             collect(c, g, s->set, walk);
         } else if (s->kind == GQL_SPREAD) {
@@ -79,12 +78,14 @@ static void collect(struct gql_check *c, struct groups *g, const struct gql_sele
     }
 }
 
-/* ---- what makes a conflict
- * ------------------------------------------------------------------------- */
+/* ---- what makes a conflict ------------------------------------------------------------------- */
 
 static void complain(struct gql_check *c, const struct trail *t, const struct gql_selection *a,
                      const struct gql_selection *b, const char *why)
 {
+    /* Without more work nothing was compared to the end. */
+    if (c->work > c->work_max)
+        return;
     struct dz_buf words DZ_AUTO(dz_buf_done);
     dz_buf_init(&words, 900);
     const struct trail *way[256];
@@ -115,7 +116,7 @@ static bool same_args(struct gql_check *c, const struct gql_arg *a, const struct
 
 static bool same_value(struct gql_check *c, const struct gql_value *a, const struct gql_value *b)
 {
-    if (a->kind != b->kind || a->n != b->n || !gql_check_work(c))
+    if (a->kind != b->kind || a->n != b->n || !gql_check_work(c, a->text.n))
         return false;
     if (a->kind == DZ_GQL_OBJECT)
         return same_args(c, a->members, b->members);
@@ -136,7 +137,7 @@ static bool same_args(struct gql_check *c, const struct gql_arg *a, const struct
         more++;
     for (; a; a = a->next, more--) {
         const struct gql_arg *same = b;
-        while (same && !dz_str_eq(same->name, a->name) && gql_check_work(c))
+        while (same && !dz_str_eq(same->name, a->name) && gql_check_work(c, 0))
             same = same->next;
         if (!same || !same_value(c, a->value, same->value))
             return false;
@@ -178,8 +179,7 @@ static bool fields_fit(struct gql_check *c, const struct trail *t, const struct 
     return false;
 }
 
-/* ---- merging
- * ---------------------------------------------------------------------------------------- */
+/* ---- merging --------------------------------------------------------------------------------- */
 
 /* Whether fields of a and b can be asked of one and the same object. */
 static bool can_meet(const struct gql_selection *a, const struct gql_selection *b)
@@ -196,7 +196,7 @@ static bool group_fits(struct gql_check *c, const struct trail *t, const struct 
         abstract = abstract->next;
     for (const struct use *u = g->first; u; u = u->next) {
         const struct use *other = abstract ? abstract : g->first;
-        while (other != u && !can_meet(other->s, u->s) && gql_check_work(c))
+        while (other != u && !can_meet(other->s, u->s) && gql_check_work(c, 0))
             other = other->next;
         if (!fields_fit(c, t, other->s, u->s))
             return false;
@@ -225,7 +225,7 @@ static bool merge_below(struct gql_check *c, const struct trail *t, const struct
         return false;
     for (const struct use *u = g->first; u; u = u->next) {
         bool done = gql_is_abstract(u->s->parent);
-        for (const struct use *v = g->first; v != u && !done && gql_check_work(c); v = v->next)
+        for (const struct use *v = g->first; v != u && !done && gql_check_work(c, 0); v = v->next)
             done = v->s->parent == u->s->parent;
         if (!done && !merge(c, t, g->first, u->s, false))
             return false;

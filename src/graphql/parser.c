@@ -16,6 +16,7 @@ struct parser {
     uint32_t depth, depth_max; /* of selections */
     uint32_t value_depth;
     uint32_t aliases, aliases_max;
+    uint32_t calls; /* fields with arguments */
     struct gql_selection **last_spread;
 };
 
@@ -246,6 +247,8 @@ static bool take_field(struct parser *p, struct gql_selection *s)
         if (!step(p) || !take_name(p, &s->name))
             return false;
     }
+    if (at(p, GQL_T_PAREN_L))
+        s->call = p->calls++;
     return take_args(p, false, &s->args) && take_directives(p, false, &s->directives) &&
            (!at(p, GQL_T_BRACE_L) || take_set(p, &s->set));
 }
@@ -416,6 +419,7 @@ enum dz_code gql_parse(struct dz_gql_doc *d, const struct dz_gql_limits *limits,
             ok = take_definition(&p, d, last);
         while (ok && !at(&p, GQL_T_END));
     }
+    d->calls_n = p.calls;
     return ok ? DZ_OK : errors->first ? errors->first->code : DZ_BAD_INPUT;
 }
 

@@ -114,23 +114,43 @@ static enum dz_code coerce_arg(const struct dz_gql_exec *x, const struct gql_sel
     return DZ_OK;
 }
 
-static void coerce_args(struct dz_gql_exec *x, struct gql_plan_field *f)
+static struct gql_args *coerce_args(struct dz_gql_exec *x, const struct gql_selection *s,
+                                    const struct dz_gql_field *def)
 {
-    const struct gql_inputs *inputs = &f->def->args;
-    struct dz_gql_value *args = dz_arena_alloc(x->arena, inputs->n * sizeof(*args));
+    struct dz_gql_value *values =
+        dz_arena_alloc(x->arena, def->args.n * sizeof(struct dz_gql_value));
+    struct gql_args *args = dz_arena_alloc(x->arena, sizeof(*args));
+    *args = (struct gql_args){.def = def, .values = values};
     struct dz_err err = {0};
-    f->args = args;
-    for (const struct dz_gql_input *i = inputs->first; i && !f->bad_args; i = i->next) {
-        if (coerce_arg(x, f->asked.nodes->s, i, &args[i->index], &err) == DZ_OK)
+    for (const struct dz_gql_input *i = def->args.first; i && !args->bad; i = i->next) {
+        if (coerce_arg(x, s, i, &values[i->index], &err) == DZ_OK)
             continue;
         struct dz_err *kept = dz_arena_alloc(x->arena, sizeof(*kept));
         *kept = err;
-        f->bad_args = kept;
+        args->bad = kept;
     }
+    return args;
 }
 
-/* ---- plans
- * --------------------------------------------------------------------------------------- */
+/* A place with arguments may be planned as often as its fragment is spread, but is coerced once. */
+static const struct gql_args *find_args(struct dz_gql_exec *x, const struct gql_selection *s,
+                                        const struct dz_gql_field *def)
+{
+    static const struct gql_args none;
+    if (!s->args)
+        return def->args.n > 0 ? coerce_args(x, s, def) : &none;
+    struct gql_args *args = x->calls[s->call];
+    while (args && args->def != def)
+        args = args->next;
+    if (args)
+        return args;
+    args = coerce_args(x, s, def);
+    args->next = x->calls[s->call];
+    x->calls[s->call] = args;
+    return args;
+}
+
+/* ---- plans ----------------------------------------------------------------------------------- */
 
 static struct gql_plan *finish(struct collector *c)
 {
@@ -146,7 +166,7 @@ static struct gql_plan *finish(struct collector *c)
         f->lead = dz_arena_printf(
             x->arena, x->run.style.pretty ? "\"%.*s\": " : "\"%.*s\":", (int)f->key.n, f->key.p);
         plan->prepares |= f->def->prepare != NULL;
-        coerce_args(x, f);
+        f->args = find_args(x, f->asked.nodes->s, f->def);
     }
     dz_map_done(&c->keys);
     return plan;
@@ -182,8 +202,7 @@ struct gql_plan *gql_plan_below(struct dz_gql_exec *x, struct gql_plan_field *f,
     return plan;
 }
 
-/* ---- looking ahead
- * ------------------------------------------------------------------------------- */
+/* ---- looking ahead --------------------------------------------------------------------------- */
 
 static bool asks(const struct dz_gql_exec *x, const struct gql_selection *set, dz_str path)
 {

@@ -96,7 +96,7 @@ static void check_usages(struct gql_check *c, const struct gql_definition *o,
                          const struct dz_map *names, const struct gql_definition *d)
 {
     for (const struct gql_usage *u = d->usages; u && !gql_check_over(c); u = u->next) {
-        if (!gql_check_work(c))
+        if (!gql_check_work(c, u->name.n))
             return;
         struct gql_variable *v = dz_map_get(names, u->name);
         if (v) {
@@ -118,13 +118,13 @@ void gql_check_variable_usages(struct gql_check *c, struct gql_definition *o)
     uint32_t walk = ++c->walks;
     struct gql_definition *todo = o;
     o->from = NULL;
-    while (todo && !gql_check_over(c) && gql_check_work(c)) {
+    while (todo && !gql_check_over(c) && gql_check_work(c, 0)) {
         struct gql_definition *d = todo;
         todo = d->from;
         check_usages(c, o, &names, d);
         for (struct gql_selection *s = d->spreads; s; s = s->next_spread) {
             struct gql_definition *f = s->fragment;
-            if (!gql_check_work(c))
+            if (!gql_check_work(c, 0))
                 break;
             if (!f || f->seen_by == walk)
                 continue;

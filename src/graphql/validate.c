@@ -10,12 +10,13 @@
 #include "graphql/graphql_int.h"
 
 #define WORK_PER_FIELD 8u
+#define BYTES_PER_WORK 64u
 
 struct dz_gql_limits dz_gql_limits_default(void)
 {
     return (struct dz_gql_limits){
         .bytes_max = 256 * 1024,
-        .tokens_max = 10000,
+        .tokens_max = 8000,
         .depth_max = 32,
         .aliases_max = 500,
         .fields_max = 5000,
@@ -24,14 +25,15 @@ struct dz_gql_limits dz_gql_limits_default(void)
     };
 }
 
-bool gql_check_work(struct gql_check *c)
+bool gql_check_work(struct gql_check *c, size_t bytes)
 {
-    if (c->work < c->work_max) {
-        c->work++;
+    size_t cost = 1 + bytes / BYTES_PER_WORK;
+    if (c->work <= c->work_max && cost <= c->work_max - c->work) {
+        c->work += (uint32_t)cost;
         return true;
     }
-    if (c->work == c->work_max) {
-        c->work++;
+    if (c->work <= c->work_max) {
+        c->work = c->work_max + 1;
         gql_errors_new(c->errors, DZ_TOO_LARGE, "The document is too complex to be checked.");
     }
     return false;
@@ -274,7 +276,9 @@ static enum dz_code prepare(struct dz_gql_doc *d, const struct dz_gql_limits *li
         .errors = errors,
         .arena = d->arena,
         .scratch = scratch,
-        .work_max = limits->fields_max * WORK_PER_FIELD,
+        .work_max = limits->fields_max < UINT32_MAX / WORK_PER_FIELD
+                        ? limits->fields_max * WORK_PER_FIELD
+                        : UINT32_MAX - 1,
     };
     validate(&c);
     return errors->first ? errors->first->code : DZ_OK;

@@ -140,6 +140,11 @@ static void block_strings(void **state)
 static void tokens_are_limited(void **state)
 {
     (void)state;
+    char name[258];
+    memset(name, 'n', sizeof(name));
+    assert_string_equal(tokens_of((dz_str){name, 257}, 3),
+                        "Syntax Error: A name is longer than 256 bytes.@1:1");
+    assert_true(dz_str_starts(dz_str_of(tokens_of((dz_str){name, 256}, 3)), DZ_S("Name@1:1=nnn")));
     assert_string_equal(tokens_of(DZ_S("a b c"), 3), "Name@1:1=a Name@1:3=b Name@1:5=c");
     assert_string_equal(
         tokens_of(DZ_S("a b c"), 2),

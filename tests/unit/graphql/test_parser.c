@@ -75,16 +75,16 @@ static void put_set(const struct gql_selection *s)
     put("{");
     for (; s; s = s->next) {
         put(s->kind == GQL_FIELD ? "" : "...");
-        if (s->alias.n) {
+        if (s->kind == GQL_FIELD && s->alias.n) {
             dz_buf_put(&out, s->alias);
             put(": ");
         }
         dz_buf_put(&out, s->name);
-        if (s->on.n) {
+        if (s->kind == GQL_INLINE && s->on.n) {
             put(" on ");
             dz_buf_put(&out, s->on);
         }
-        if (s->args)
+        if (s->kind == GQL_FIELD && s->args)
             put_args(s->args, "(", ")");
         put_directives(s->directives);
         if (s->set) {

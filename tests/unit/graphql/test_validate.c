@@ -488,6 +488,21 @@ static void hostile_documents(void **state)
     dz_buf_putc(&b, '}');
     assert_true(says(problems_of(dz_buf_str(&b), l), "too complex to be checked"));
 
+    /* Two long texts that are compared again and again. */
+    dz_buf_clear(&b);
+    dz_buf_putc(&b, '{');
+    for (int i = 0; i < 300; i++)
+        dz_buf_putf(&b, "a%d:self{...F ...G}", i);
+    for (int i = 0; i < 2; i++) {
+        dz_buf_putf(&b, "}fragment %c on Query{echo(string:\"", "FG"[i]);
+        for (int j = 0; j < 100000; j++)
+            dz_buf_putc(&b, 'x');
+        dz_buf_put(&b, DZ_S("\")"));
+    }
+    dz_buf_putc(&b, '}');
+    assert_string_equal(problems_of(dz_buf_str(&b), l),
+                        "The document is too complex to be checked.\n");
+
     dz_buf_clear(&b);
     dz_buf_putc(&b, '{');
     for (int i = 0; i < 4000; i++)

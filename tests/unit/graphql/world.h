@@ -65,8 +65,7 @@ static inline void world_text(struct dz_gql_out *ret, const char *s)
         dz_gql_null(ret);
 }
 
-/* ---- lists: an array of beings in the arena
- * ------------------------------------------------------- */
+/* ---- lists: an array of beings in the arena -------------------------------------------------- */
 
 struct world_list {
     struct world *world;
@@ -151,8 +150,7 @@ static inline void world_words(struct dz_gql_out *ret, const char *words)
     dz_gql_rows(ret, (struct dz_gql_rows){.next = world_next_word, .state = (void *)words});
 }
 
-/* ---- beings
- * ---------------------------------------------------------------------------------------- */
+/* ---- beings ---------------------------------------------------------------------------------- */
 
 enum world_field {
     W_ID,
@@ -247,8 +245,7 @@ static inline enum dz_code world_being(const struct dz_gql_call *call, struct dz
     return DZ_OK;
 }
 
-/* ---- the query
- * -------------------------------------------------------------------------------------- */
+/* ---- the query ------------------------------------------------------------------------------- */
 
 enum world_query {
     Q_VERSION,
@@ -405,8 +402,7 @@ static inline void world_prepare(const struct dz_gql_call *call)
     ((struct world *)call->context)->prepared++;
 }
 
-/* ---- the schema
- * --------------------------------------------------------------------------------------- */
+/* ---- the schema ------------------------------------------------------------------------------ */
 
 static inline enum dz_code world_date(struct dz_arena *a, const struct dz_gql_value *in,
                                       struct dz_gql_value *ret_v, struct dz_err *err)
