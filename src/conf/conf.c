@@ -55,7 +55,7 @@ static struct dz_conf *conf_new(void)
 
 /* Where the row was set, or where the other one was; a rule is broken by something that somebody
  * wrote. */
-static struct conf_at origin(const struct conf_load *l, const char *name, const char *other)
+struct conf_at conf_at_row(const struct conf_load *l, const char *name, const char *other)
 {
     struct conf_at at = l->origins[conf_row_find(dz_str_of(name)) - conf_rows];
     if (!at.name)
@@ -97,7 +97,7 @@ static void check_uri(struct conf_load *l, const char *section, enum dz_driver d
                       const char *uri)
 {
     const char *key = dz_arena_printf(l->tmp, "%s.uri", section).p;
-    struct conf_at at = origin(l, key, dz_arena_printf(l->tmp, "%s.driver", section).p);
+    struct conf_at at = conf_at_row(l, key, dz_arena_printf(l->tmp, "%s.driver", section).p);
     for (size_t i = 0; i < DZ_LEN(uri_rules); i++) {
         const struct uri_rule *rule = &uri_rules[i];
         if (strcmp(rule->section, section) != 0 || rule->driver != driver)
@@ -118,13 +118,13 @@ static void check_tls(struct conf_load *l)
 {
     const struct dz_conf *c = l->c;
     if (c->tls.certificates.n != c->tls.keys.n)
-        conf_fault(l, origin(l, "tls.keys", "tls.certificates"), "tls.keys",
+        conf_fault(l, conf_at_row(l, "tls.keys", "tls.certificates"), "tls.keys",
                    "%zu keys for %zu certificates; expected one for each, in the same order",
                    c->tls.keys.n, c->tls.certificates.n);
     for (size_t i = 0; i < c->listen.n && c->tls.certificates.n == 0; i++) {
         if (!conf_is_https(c->listen.v[i]))
             continue;
-        conf_fault(l, origin(l, "listen", "listen"), "listen",
+        conf_fault(l, conf_at_row(l, "listen", "listen"), "listen",
                    "%.100s needs a certificate and its key; set tls.certificates and tls.keys",
                    c->listen.v[i]);
         break;
@@ -139,14 +139,16 @@ void conf_check_all(struct conf_load *l)
     check_uri(l, "store", c->store.driver, c->store.uri);
     check_uri(l, "cache", c->cache.driver, c->cache.uri);
     struct dz_err why;
+    struct dz_redis_address redis;
     if (c->cache.driver == DZ_DRIVER_REDIS &&
         dz_str_starts(dz_str_of(c->cache.uri), DZ_S("redis")) &&
-        conf_check_redis(c->cache.uri, &why) != DZ_OK)
-        conf_fault(l, origin(l, "cache.uri", "cache.driver"), "cache.uri",
+        dz_redis_parse(dz_str_of(c->cache.uri), &redis, &why) != DZ_OK)
+        conf_fault(l, conf_at_row(l, "cache.uri", "cache.driver"), "cache.uri",
                    "the value %s; expected redis://[user:password@]host[:port][/db]", why.text);
     if (c->store.pool_min > c->store.pool_max)
-        conf_fault(l, origin(l, "store.pool_min", "store.pool_max"), "store.pool_min",
+        conf_fault(l, conf_at_row(l, "store.pool_min", "store.pool_max"), "store.pool_min",
                    "%u is above store.pool_max, which is %u", c->store.pool_min, c->store.pool_max);
+    conf_make_rules(l);
 }
 
 enum dz_code dz_conf_check_address(const struct dz_conf *c, const char *address, struct dz_err *err)

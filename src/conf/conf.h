@@ -39,6 +39,58 @@ enum dz_driver {
 enum dz_conf_tls_version { DZ_TLS_1_2, DZ_TLS_1_3 };
 enum dz_conf_forwarded { DZ_FORWARDED_AUTO, DZ_FORWARDED_X, DZ_FORWARDED_RFC };
 
+/* ---- rate limits ------------------------------------------------------------------------------
+ */
+
+#define DZ_LIMITS_MAX 8
+#define DZ_LIMIT_RULES_MAX 64
+
+struct dz_limit {
+    uint64_t count;
+    int64_t per_ms;
+    char text[40]; /* "100 per 2 hour", as the service before this one shows it */
+};
+struct dz_limits {
+    struct dz_limit v[DZ_LIMITS_MAX];
+    size_t n; /* at least 1 */
+};
+/* "1/second; 100 per 2 hours|1000/day": contracts/kvm48.md section 2. DZ_BAD_INPUT: words that go
+ * on from the text in quotes, with the place ("at character 7 has no count …"). */
+DZ_MUST enum dz_code dz_limits_parse(dz_str text, struct dz_limits *ret_limits, struct dz_err *err);
+
+enum dz_limit_strategy {
+    DZ_LIMIT_FIXED, /* a window begins with the first request after the last one's end */
+    DZ_LIMIT_MOVING
+};
+
+struct dz_limit_rule {
+    const char *name; /* "graphql", or the route as the settings have it */
+    size_t name_n;
+    bool is_pattern; /* a row of the route table; else the beginning of a path */
+    enum dz_limit_strategy strategy;
+    uint64_t id; /* of all this, in this process: a changed rule is another one */
+    struct dz_limits limits;
+};
+
+/* ---- where Redis is ---------------------------------------------------------------------------
+ */
+
+struct dz_redis_address {
+    char host[256]; /* small letters, no brackets; empty: path */
+    char path[108]; /* of a socket */
+    char user[128], password[512];
+    uint16_t port;
+    uint32_t db;
+};
+/* redis://[user:password@]host[:port][/db] or redis+unix://[user:password@]/path[?db=N], user and
+ * password percent-encoded. DZ_BAD_INPUT: words without any part of the text ("has no number of a
+ * database …"). */
+DZ_MUST enum dz_code dz_redis_parse(dz_str uri, struct dz_redis_address *ret_address,
+                                    struct dz_err *err);
+
+/* ---- settings ---------------------------------------------------------------------------------
+ */
+
 struct dz_conf_shelf {
     char *name;   /* [a-z0-9][a-z0-9_-]*, at most 63, unique */
     char *series; /* "source/id", or a series id of the library; empty: what was imported with
@@ -109,7 +161,14 @@ struct dz_conf {
         char *admin_password_hash; /* secret */
     } auth;
     struct {
-        char *storage, *graphql;
+        char *storage, *graphql; /* storage empty: no limits */
+        int64_t timeout_ms;
+        enum dz_limit_strategy strategy;
+        struct dz_pairs routes; /* path or pattern → limits */
+        /* What they mean. Of `rules` the first that fits a request counts: patterns, then prefixes,
+         * the longest first. */
+        const struct dz_limit_rule *rules, *graphql_rule;
+        size_t rules_n;
     } rate_limit;
     struct dz_conf_shelf *shelves;
     size_t shelves_n;

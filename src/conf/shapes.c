@@ -5,8 +5,8 @@
  * A shape says in words what it takes, gives an example, and checks one text. Its check may fold
  * the text in place (host names to lower case, methods to upper case), so that equal settings are
  * equal bytes; on failure the words of `why` go on from the quoted value: "has a port". Nothing is
- * resolved or opened. Usable from any thread. Limits and templates, which have a grammar, are in
- * grammar.c.
+ * resolved or opened. Usable from any thread. What has a grammar of its own is elsewhere: limits.c,
+ * redis.c, template.c, and links in grammar.c.
  */
 #include <arpa/inet.h>
 
@@ -376,30 +376,6 @@ static enum dz_code check_uri(char *text, struct dz_err *why)
     return DZ_OK;
 }
 
-enum dz_code conf_check_redis(const char *text, struct dz_err *why)
-{
-    struct url u;
-    if (!split_url(dz_str_of(text), &u))
-        return WHY("is not a URI");
-    if (!dz_str_eq(u.scheme, DZ_S("redis")) && !dz_str_eq(u.scheme, DZ_S("rediss")))
-        return WHY("does not begin with redis:// or rediss://");
-    DZ_TRY(check_host_part(u.host, why));
-    if (u.port.p)
-        DZ_TRY(check_port(u.port, 1, why));
-    uint64_t db;
-    if (u.rest.n > 1 && (u.rest.p[0] != '/' ||
-                         dz_str_u64(dz_str_sub(u.rest, 1, u.rest.n), 65535, &db, NULL) != DZ_OK))
-        return WHY("has no number of a database behind the slash");
-    return DZ_OK;
-}
-
-static enum dz_code check_storage(char *text, struct dz_err *why)
-{
-    if (strcmp(text, "memory://") == 0)
-        return DZ_OK;
-    return conf_check_redis(text, why);
-}
-
 static enum dz_code check_proxy(char *text, struct dz_err *why)
 {
     static const char *const schemes[] = {"http",    "https",  "socks4",
@@ -612,7 +588,6 @@ const struct conf_shape
     conf_origin = {check_origin, "* or http(s)://host[:port]", "https://app.example.org"},
     conf_access_log = {check_access_log, "off, on or a path", "/var/log/dozo/access.log"},
     conf_uri = {check_uri, "a URI", "postgres://user@host/db"},
-    conf_storage = {check_storage, "memory:// or redis://[user:password@]host[:port][/db]", "redis://localhost:6379/15"},
     conf_table = {check_table, "a table's name of letters, digits and _, with or without a schema in front", "public.my_images"},
     conf_database = {check_database, "at most 63 letters, digits, _ and -", "imoog"},
     conf_collection = {check_collection, "letters, digits, _, - and dots", "images"},

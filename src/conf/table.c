@@ -33,6 +33,8 @@ static const struct conf_word store_drivers[] = {
     {"files", DZ_DRIVER_FILES}, {"postgres", DZ_DRIVER_POSTGRES}, {"mongodb", DZ_DRIVER_MONGODB}, {0}};
 static const struct conf_word cache_drivers[] = {
     {"memory", DZ_DRIVER_MEMORY}, {"redis", DZ_DRIVER_REDIS}, {0}};
+static const struct conf_word limit_strategies[] = {
+    {"fixed", DZ_LIMIT_FIXED}, {"moving", DZ_LIMIT_MOVING}, {0}};
 static const struct conf_word download_methods[] = { /* kept as text */
     {"files", 0}, {"zip", 1}, {"cbz", 2}, {"cbz+comicinfo", 3}, {0}};
 static const struct conf_word page_sizes[] = {{"low-res", 0}, {"hi-res", 1}, {0}};
@@ -138,9 +140,16 @@ const struct conf_row conf_rows[] = {
 
     {"rate_limit.storage", CONF_TEXT, AT(rate_limit.storage), .flags = CONF_RESTART | CONF_URI | CONF_EMPTY, .preset = "", .shape = &conf_storage,
      .older_env = "RATELIMIT_STORAGE_URL",
-     .help = "Where requests are counted: memory:// or redis://host:port/db. Empty: no limit."},
+     .help = "Where requests are counted: memory:// (in this process), or Redis, which several servers can share. Empty: no limit."},
+    {"rate_limit.timeout", CONF_DURATION, AT(rate_limit.timeout_ms), .flags = CONF_RESTART, .preset = "200ms", .min = 1, .max = MINUTE_MS,
+     .help = "How long an answer of Redis is waited for. Without one in time it counts as lost: requests are counted in this process until it is back."},
     {"rate_limit.graphql", CONF_TEXT, AT(rate_limit.graphql), .preset = "1/second", .shape = &conf_limits, .older_env = "RATELIMIT",
      .help = "Requests to the GraphQL endpoint for each client address: \"1/second\", \"100 per 2 hours\", several joined by , ; or |."},
+    {"rate_limit.strategy", CONF_WORD, AT(rate_limit.strategy), .preset = "fixed", .words = limit_strategies,
+     .help = "fixed: a window begins with a request and ends after its time. moving: no stretch of that length has more, wherever it begins."},
+    {"rate_limit.routes", CONF_PAIRS, AT(rate_limit.routes), .flags = CONF_EMPTY, .preset = "", .shape = &conf_limits, .key_shape = &conf_route,
+     .help = "Limits of other routes, as {\"/api/\": 10/second, \"/series/{}\": 100/minute}: the beginning of a path, or a route's pattern; "
+             "the longest that fits counts. See rate-limits.md. As a variable: YAML text."},
 
     {"shelves", CONF_SHELVES, AT(shelves), .flags = CONF_EMPTY, .preset = "",
      .help = "Series published under host names of their own, see below. As a variable: YAML text, [{name: komi, series: …}]."},

@@ -123,8 +123,8 @@ static void faults(void **state)
            "NAGATO_API_PORT: listen: \"http\" is not a port from 0 to 65535\n");
     expect(ENV("RATELIMIT_STORAGE_URL=memcached://h"),
            "RATELIMIT_STORAGE_URL: rate_limit.storage: the value does not begin with redis:// or "
-           "rediss://; "
-           "expected memory:// or redis://[user:password@]host[:port][/db], such as "
+           "redis+unix://; expected memory://, redis://[user:password@]host[:port][/db] or "
+           "redis+unix:///path, such as "
            "\"redis://localhost:6379/15\"\n");
     expect(ENV("DOZO_DATA_DIR=\xFF"), "DOZO_DATA_DIR: is not UTF-8\n");
     expect(ENV("DOZO_HTTP_\xFF=1"),

@@ -184,21 +184,23 @@ static void grammars(void **state)
     "; expected COUNT/UNIT or COUNT per N UNIT (second, minute, hour, day, month, year), several " \
     "joined by , ; or |, such as \"1/second; 100 per 2 hours\""
     expect("rate_limit: { graphql: 5 per sec }",
-           ":1: rate_limit.graphql: \"5 per sec\" has none of the units second, minute, hour, day, "
-           "month and year" LIMITS);
-    expect("rate_limit: { graphql: fast }",
-           ":1: rate_limit.graphql: \"fast\" has no count from 1 to 1000000000 in front" LIMITS);
-    expect(
-        "rate_limit: { graphql: \"1/second;\" }",
-        ":1: rate_limit.graphql: \"1/second;\" has no count from 1 to 1000000000 in front" LIMITS);
-    expect("rate_limit: { graphql: 5 second }", ":1: rate_limit.graphql: \"5 second\" has neither "
-                                                "\"/\" nor \"per\" behind the count" LIMITS);
+           ":1: rate_limit.graphql: \"5 per sec\" at character 7 has none of the units second, "
+           "minute, "
+           "hour, day, month and year" LIMITS);
+    expect("rate_limit: { graphql: fast }", ":1: rate_limit.graphql: \"fast\" at character 1 has "
+                                            "no count from 1 to 1000000000" LIMITS);
+    expect("rate_limit: { graphql: \"1/second;\" }",
+           ":1: rate_limit.graphql: \"1/second;\" at character 10 has no count from 1 to "
+           "1000000000" LIMITS);
+    expect("rate_limit: { graphql: 5 second }",
+           ":1: rate_limit.graphql: \"5 second\" at character 3 has neither "
+           "\"/\" nor \"per\" behind the count" LIMITS);
     expect("rate_limit: { graphql: 5/0 second }",
-           ":1: rate_limit.graphql: \"5/0 second\" has a multiple that is not from 1 to "
+           ":1: rate_limit.graphql: \"5/0 second\" at character 3 has a multiple that is not from "
+           "1 to "
            "1000000000" LIMITS);
     expect("sources: { viz.com: { rate: \"1/second;2/day\" } }",
-           ":1: sources.viz.com.rate: \"1/second;2/day\" has none of the units second, minute, "
-           "hour, day, month and year; "
+           ":1: sources.viz.com.rate: \"1/second;2/day\" has 2 limits, where one can be; "
            "expected COUNT/UNIT or COUNT per N UNIT (second, minute, hour, day, month, year), such "
            "as \"2/second\"");
 #define FORMAT                                                                                     \
