@@ -5,7 +5,7 @@
  * count, so that a short expression holds a thread for minutes. Here each node that is looked at,
  * each byte of text and each comparison is paid for, and memory has a limit as well: whatever an
  * expression and a page are, it ends soon. xpath_parse.c makes the tree of an expression,
- * xpath_eval.c walks it, xpath_text.c has the functions.
+ * xpath_eval.c walks it, xpath_set.c has the sets and the account, xpath_text.c the functions.
  */
 #pragma once
 
@@ -181,6 +181,10 @@ void xpath_done(struct xpath_run *r);
 /* Of the files among themselves. False: the run has stopped. */
 bool xpath_charge(struct xpath_run *r, uint64_t operations);
 bool xpath_alloc(struct xpath_run *r, size_t n, void **ret_p);
+struct xpath_mark xpath_mark(const struct xpath_run *r);
+void xpath_rewind(struct xpath_run *r, struct xpath_mark m);
+bool xpath_has_children(const xmlNode *n);
+bool xpath_counts(const xmlNode *n); /* below a node; a DTD and references to entities do not */
 bool xpath_set_add(struct xpath_run *r, struct xpath_set *s, xmlNode *n);
 bool xpath_set_sort(struct xpath_run *r, struct xpath_set *s);
 xmlNode *xpath_walk(const xmlNode *top, xmlNode *at); /* the next one below; NULL: none */

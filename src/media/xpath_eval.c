@@ -2,183 +2,24 @@
  * xpath_eval: what an expression gives on a tree.
  *
  * In: the tree of an expression and a node. Out: a value, or "it costs too much". Every node that
- * is looked at is charged, texts by their length; sets are kept in document order by the numbers
- * that xpath_number wrote, so that joining them is sorting. Memory is a stack: what a predicate
- * took is given back when it is judged. Functions return false when the run has stopped.
+ * is looked at is charged, texts by their length; joining sets is sorting (xpath_set.c). What a
+ * predicate took of the memory is given back when it is judged. Functions return false when the run
+ * has stopped.
  */
 #include "media/xpath.h"
 
 #include <math.h>
-#include <stdlib.h>
-
-#define PIECE_BYTES ((size_t)64 * 1024)
-#define SET_ROOM 16u
-#define SORT_OPERATIONS 8 /* for each node of a set that is put into order */
 
 static bool eval(struct xpath_run *r, const struct xpath_expr *e, const struct xpath_at *at,
                  struct xpath_value *ret);
 static bool holds_here(struct xpath_run *r, const struct xpath_expr *e, const struct xpath_at *at,
                        bool *ret);
 
-/* ---- what it costs --------------------------------------------------------------------------- */
-
-bool xpath_charge(struct xpath_run *r, uint64_t operations)
-{
-    if (operations <= r->left) {
-        r->left -= operations;
-        return true;
-    }
-    r->left = 0;
-    r->stopped = "the selection takes too many steps on this document";
-    return false;
-}
-
-struct xpath_piece {
-    struct xpath_piece *before;
-    size_t room, used;
-    char bytes[] __attribute__((aligned(16)));
-};
-
-bool xpath_alloc(struct xpath_run *r, size_t n, void **ret_p)
-{
-    struct xpath_piece *p = r->piece;
-    n = (n + 15) / 16 * 16;
-    if (!p || n > p->room - p->used) {
-        size_t room = n > PIECE_BYTES ? n : PIECE_BYTES;
-        if (r->spare && n <= r->spare->room) {
-            p = dz_take(&r->spare);
-        } else if (room > XPATH_MEMORY_MAX - r->memory) {
-            r->stopped = "the selection takes too much memory on this document";
-            return false;
-        } else {
-            p = dz_alloc(sizeof(*p) + room);
-            p->room = room;
-            r->memory += room;
-        }
-        p->before = r->piece;
-        p->used = 0;
-        r->piece = p;
-    }
-    *ret_p = p->bytes + p->used;
-    p->used += n;
-    return true;
-}
-
-static struct xpath_mark mark(const struct xpath_run *r)
-{
-    return (struct xpath_mark){r->piece, r->piece ? r->piece->used : 0};
-}
-
-/* One piece is kept: a predicate that ends just behind one would else make it for every node. */
-static void rewind_to(struct xpath_run *r, struct xpath_mark m)
-{
-    while (r->piece != m.piece) {
-        struct xpath_piece *p = r->piece;
-        r->piece = p->before;
-        if (!r->spare && p->room == PIECE_BYTES) {
-            r->spare = p;
-            continue;
-        }
-        r->memory -= p->room;
-        dz_freep(&p);
-    }
-    if (r->piece)
-        r->piece->used = m.used;
-}
-
-void xpath_done(struct xpath_run *r)
-{
-    rewind_to(r, (struct xpath_mark){NULL, 0});
-    dz_freep(&r->spare);
-}
-
-/* ---- order and sets -------------------------------------------------------------------------- */
-
-static bool has_children(const xmlNode *n)
-{
-    return n->type == XML_ELEMENT_NODE || n->type == XML_DOCUMENT_NODE ||
-           n->type == XML_HTML_DOCUMENT_NODE;
-}
-
-/* A DTD and references to entities are not there for XPath. */
-static bool counts(const xmlNode *n)
-{
-    return n->type == XML_ELEMENT_NODE || n->type == XML_TEXT_NODE ||
-           n->type == XML_CDATA_SECTION_NODE || n->type == XML_COMMENT_NODE ||
-           n->type == XML_PI_NODE;
-}
-
-xmlNode *xpath_walk(const xmlNode *top, xmlNode *at)
-{
-    if (has_children(at) && at->children)
-        return at->children;
-    while (at != top && !at->next)
-        at = at->parent;
-    return at == top ? NULL : at->next;
-}
-
-void xpath_number(xmlDoc *doc)
-{
-    uintptr_t n = 1;
-    xmlNode *top = (xmlNode *)doc;
-    for (xmlNode *at = top; at; at = xpath_walk(top, at)) {
-        at->_private = (void *)n++;
-        for (xmlAttr *a = at->type == XML_ELEMENT_NODE ? at->properties : NULL; a; a = a->next)
-            a->_private = (void *)n++;
-    }
-}
-
-static uintptr_t number_of(const xmlNode *n)
-{
-    return (uintptr_t)n->_private;
-}
-
-bool xpath_set_add(struct xpath_run *r, struct xpath_set *s, xmlNode *n)
-{
-    if (s->n == s->room) {
-        size_t room = s->room ? s->room * 2 : SET_ROOM;
-        void *v;
-        if (!xpath_alloc(r, room * sizeof(xmlNode *), &v))
-            return false;
-        if (s->n > 0)
-            memcpy(v, s->v, s->n * sizeof(xmlNode *));
-        s->v = v;
-        s->room = room;
-    }
-    s->sorted = s->n == 0 || (s->sorted && number_of(s->v[s->n - 1]) < number_of(n));
-    s->v[s->n++] = n;
-    return xpath_charge(r, 1);
-}
-
-static int by_number(const void *a, const void *b)
-{
-    uintptr_t x = number_of(*(xmlNode *const *)a), y = number_of(*(xmlNode *const *)b);
-    return x < y ? -1 : x > y;
-}
-
-bool xpath_set_sort(struct xpath_run *r, struct xpath_set *s)
-{
-    if (s->sorted || s->n < 2) {
-        s->sorted = true;
-        return true;
-    }
-    if (!xpath_charge(r, (uint64_t)s->n * SORT_OPERATIONS))
-        return false;
-    qsort(s->v, s->n, sizeof(*s->v), by_number);
-    size_t n = 1;
-    for (size_t i = 1; i < s->n; i++)
-        if (s->v[i] != s->v[n - 1])
-            s->v[n++] = s->v[i];
-    s->n = n;
-    s->sorted = true;
-    return true;
-}
-
 /* ---- axes ------------------------------------------------------------------------------------ */
 
 static xmlNode *last_below(xmlNode *n)
 {
-    while (has_children(n) && n->last)
+    while (xpath_has_children(n) && n->last)
         n = n->last;
     return n;
 }
@@ -205,7 +46,7 @@ static xmlNode *first_on(struct walk *w)
         return from->type == XML_ELEMENT_NODE ? (xmlNode *)from->properties : NULL;
     case XPATH_CHILD:
     case XPATH_DESCENDANT:
-        return has_children(from) ? from->children : NULL;
+        return xpath_has_children(from) ? from->children : NULL;
     case XPATH_FOLLOWING_SIBLING:
         return is_attribute || !from->parent ? NULL : from->next;
     case XPATH_PRECEDING_SIBLING:
@@ -267,7 +108,7 @@ static bool fits(const xmlNode *n, const struct xpath_step *s)
     bool is_text = n->type == XML_TEXT_NODE || n->type == XML_CDATA_SECTION_NODE;
     switch (s->test) {
     case XPATH_TEST_NODE:
-        return counts(n) || n->type == XML_ATTRIBUTE_NODE || has_children(n);
+        return xpath_counts(n) || n->type == XML_ATTRIBUTE_NODE || xpath_has_children(n);
     case XPATH_TEST_TEXT:
         return is_text;
     case XPATH_TEST_COMMENT:
@@ -286,7 +127,7 @@ static bool fits(const xmlNode *n, const struct xpath_step *s)
 static bool judge(struct xpath_run *r, const struct xpath_predicate *p, const struct xpath_at *at,
                   bool *ret)
 {
-    struct xpath_mark m = mark(r);
+    struct xpath_mark m = xpath_mark(r);
     struct xpath_value v;
     bool good;
     if (p->e->type == XPATH_REAL) {
@@ -295,7 +136,7 @@ static bool judge(struct xpath_run *r, const struct xpath_predicate *p, const st
     } else {
         good = holds_here(r, p->e, at, ret);
     }
-    rewind_to(r, m);
+    xpath_rewind(r, m);
     return good;
 }
 
@@ -509,11 +350,11 @@ static bool compare_set(struct xpath_run *r, enum xpath_kind how, const struct x
         return compare_plain(r, how, &(struct xpath_value){.type = XPATH_BOOL, .truth = s->n > 0},
                              y, ret);
     for (size_t i = 0; i < s->n && !*ret; i++) {
-        struct xpath_mark m = mark(r);
+        struct xpath_mark m = xpath_mark(r);
         struct xpath_value x = {.type = XPATH_TEXT};
         bool good = xpath_charge(r, 1) && xpath_node_text(r, s->v[i], &x.text) &&
                     compare_plain(r, how, &x, y, ret);
-        rewind_to(r, m);
+        xpath_rewind(r, m);
         if (!good)
             return false;
     }
@@ -530,11 +371,11 @@ static bool compare_sets(struct xpath_run *r, enum xpath_kind how, const struct 
     struct xpath_value v = {.type = equality ? XPATH_TEXT : XPATH_REAL, .number = NAN};
     *ret = false;
     for (size_t i = 0; i < y->n && !*ret; i++) {
-        struct xpath_mark m = mark(r);
+        struct xpath_mark m = xpath_mark(r);
         double n = NAN;
         bool good = xpath_node_text(r, y->v[i], &v.text) &&
                     (equality ? compare_set(r, how, x, &v, ret) : xpath_text_number(r, v.text, &n));
-        rewind_to(r, m);
+        xpath_rewind(r, m);
         if (!good)
             return false;
         if (isnan(v.number) || (greatest ? n > v.number : n < v.number))
@@ -571,9 +412,9 @@ static bool holds_here(struct xpath_run *r, const struct xpath_expr *e, const st
         bool stop = e->kind == XPATH_OR;
         *ret = !stop;
         for (const struct xpath_expr *i = e->operands; i && *ret != stop; i = i->next) {
-            struct xpath_mark m = mark(r);
+            struct xpath_mark m = xpath_mark(r);
             bool good = holds_here(r, i, at, ret);
-            rewind_to(r, m);
+            xpath_rewind(r, m);
             if (!good)
                 return false;
         }

@@ -1,7 +1,7 @@
 /*
  * registry: all sources of a process: the built-in ones and those of sources.dir.
  *
- * In: the settings. Out: an immutable, counted list in the order of ids. A folder holds
+ * In: the settings. Out: an immutable list in the order of ids. A folder holds
  * NAME/source.lua or NAME.lua; who comes later takes the place of an earlier one with the same id.
  * What cannot be loaded is reported and left out. Reads files, blocking: at start and on reload.
  */
