@@ -1,7 +1,7 @@
 /*
- * catalog: what we know. Series, chapters, pages, assets, shelves and blob records;
- * numbered migrations; queries; write batches; and the snapshot, an immutable picture of one series
- * that readers are served from.
+ * catalog: what we know. Series, chapters, pages, assets, shelves and blob records; collections,
+ * the tables that sources declare; numbered migrations; queries; write batches; and the snapshot,
+ * an immutable picture of one series that readers are served from.
  *
  * Every call may block on the database: workers and commands only. One struct dz_catalog may be
  * used from several threads (it locks inside; SQLite: WAL, a connection for writing and one for
@@ -10,6 +10,8 @@
  * compares both.
  */
 #pragma once
+
+#include <jansson.h>
 
 #include "base/base.h"
 
@@ -205,6 +207,207 @@ struct dz_favourite_rec {
 /* Records of one call: marks, jobs, blobs. */
 #define DZ_CALL_RECORDS_MAX 100000u
 
+/* ---- collections: records that a source declares -----------------------------------------------
+ */
+
+/* A collection is what a source says in `collections` (docs/sources.md): typed records with a key.
+ * Each has a table of its own, whose name and columns follow from the declaration alone. */
+#define DZ_COLLECTION_NAME_MAX 63u /* of collections, fields, columns, enums, arguments */
+#define DZ_COLLECTION_JSON_MAX (1024u * 1024)
+#define DZ_COLLECTION_FIELDS_MAX 200u
+#define DZ_COLLECTION_QUERIES_MAX 50u
+#define DZ_COLLECTION_ENUMS_MAX 50u
+#define DZ_COLLECTION_ENUM_VALUES_MAX 1000u
+#define DZ_COLLECTION_UNIQUE_MAX 10u
+#define DZ_COLLECTION_TUPLE_MAX 8u /* fields of a unique tuple, an order, a list of filters */
+
+enum dz_collection_type {
+    DZ_COLLECTION_STRING,
+    DZ_COLLECTION_ID,
+    DZ_COLLECTION_INT, /* 64 bits are stored */
+    DZ_COLLECTION_FLOAT,
+    DZ_COLLECTION_BOOLEAN,
+    DZ_COLLECTION_ENUM /* stored as its number */
+};
+
+struct dz_collection_enum_value {
+    dz_str name;
+    int64_t number;
+};
+struct dz_collection_enum {
+    dz_str name, description;
+    const struct dz_collection_enum_value *values;
+    size_t values_n;
+};
+
+struct dz_collection_value {
+    enum { DZ_VALUE_NULL, DZ_VALUE_INT, DZ_VALUE_REAL, DZ_VALUE_TEXT } kind;
+    union {
+        int64_t n; /* also of Boolean, and of an enum: any number that is stored */
+        double x;
+        dz_str s; /* of a list: its JSON text */
+    };
+};
+
+/* A column of the table. Several fields may show one column, each in its own type. */
+struct dz_collection_column {
+    dz_str name;
+    enum dz_collection_type type; /* of the first of its fields: tells how it is stored */
+    bool list, not_null;          /* not_null: one of its fields is */
+    size_t field;                 /* the first of its fields */
+};
+
+struct dz_collection_field {
+    dz_str name, description;
+    enum dz_collection_type type;
+    const struct dz_collection_enum *of; /* of type ENUM, else NULL */
+    bool list, not_null;
+    size_t column; /* DZ_NPOS: derived, made when it is read */
+    /* Derived: the first of these (fields with columns) that is neither null nor empty, */
+    const size_t *first_of;
+    size_t first_of_n;
+    /* or texts and fields (with columns) in turn: text[0] field[0] text[1] … text[n]; null when one
+     * of them is. A field of an enum shows its number. */
+    const dz_str *template_text;
+    const size_t *template_field;
+    size_t template_n;
+};
+
+struct dz_collection_tuple {
+    const size_t *fields;
+    size_t n;
+};
+
+struct dz_collection_query {
+    dz_str name, description;
+    dz_str one, many;   /* the argument that holds a key, or a list of keys; n = 0: none */
+    size_t range_field; /* DZ_NPOS: no range */
+    dz_str from, to;    /* arguments of the range: from inclusive, to exclusive */
+    struct dz_collection_tuple filter, order;
+    bool exclusive; /* keys go with no range and no filter */
+};
+
+/* Immutable and counted; shared between threads. Fields are named by their place in `fields`. */
+struct dz_collection {
+    atomic_uint refs;
+    struct dz_arena *arena;
+    dz_str source, name, description, declaration, table;
+    size_t key; /* a field that has a column, is not null, and is String, ID or Int */
+    const struct dz_collection_field *fields;
+    size_t fields_n;
+    const struct dz_collection_column *columns;
+    size_t columns_n;
+    const struct dz_collection_enum *enums;
+    size_t enums_n;
+    const struct dz_collection_tuple *unique;
+    size_t unique_n;
+    const struct dz_collection_query *queries;
+    size_t queries_n;
+};
+
+/* json: one element of dz_source_info.collections. All rules are checked here: DZ_BAD_INPUT or
+ * DZ_TOO_LARGE, "live.48.cn: collection PerfVOD: field group: …". Any thread, no catalog. */
+DZ_MUST enum dz_code dz_collection_parse(dz_str source, dz_str json, struct dz_collection **ret_c,
+                                         struct dz_err *err);
+struct dz_collection *dz_collection_ref(struct dz_collection *c);
+void dz_collection_unref(struct dz_collection **c);
+size_t dz_collection_field(const struct dz_collection *c, dz_str name); /* DZ_NPOS: none */
+/* The name of a number; n = 0: the enum does not know it. */
+dz_str dz_collection_enum_name(const struct dz_collection_enum *e, int64_t number);
+/* Whether a record could be stored: an object of field names, with all that is not null. An enum
+ * is given by name or number. DZ_BAD_INPUT, DZ_TOO_LARGE: names the field. Any thread. */
+DZ_MUST enum dz_code dz_collection_check(const struct dz_collection *c, const json_t *record,
+                                         struct dz_err *err);
+
+/* What dz_catalog_collection_ensure did. */
+struct dz_collection_ensured {
+    bool created, changed; /* the table; anything at all */
+    char note[248];        /* something that people should know; "" when there is nothing */
+};
+/* The table as declared: made, or given the columns and indexes that it lacks, in one transaction;
+ * a copy of the SQLite file is taken before a table that is there gets columns
+ * (dozo.db.before-NAME-N). Rows that are there have null in a new column, "" or 0 in one that is
+ * not null. Any other change of what is stored is DZ_CONFLICT naming the field: type, column, null
+ * or not, another key, a field that is gone, another number for a name of an enum; so is a new
+ * unique tuple that rows break. Cheap when nothing changed. */
+DZ_MUST enum dz_code dz_catalog_collection_ensure(struct dz_catalog *c,
+                                                  const struct dz_collection *coll,
+                                                  struct dz_collection_ensured *ret_ensured,
+                                                  struct dz_err *err);
+
+struct dz_collection_rec {
+    dz_str source, name, declaration;
+    uint64_t rows_rev; /* another one after each change of its rows */
+};
+/* All that were ensured, by source and name. */
+DZ_MUST enum dz_code dz_catalog_collections(struct dz_catalog *c, struct dz_arena *a,
+                                            struct dz_collection_rec **ret_v, size_t *ret_n,
+                                            struct dz_err *err);
+/* Goes up with each change of declarations: what was built from them is stale then. Cheap. */
+DZ_MUST enum dz_code dz_catalog_collections_rev(struct dz_catalog *c, uint64_t *ret_rev,
+                                                struct dz_err *err);
+
+enum dz_put_result {
+    DZ_PUT_NEW,
+    DZ_PUT_SAME,     /* the key is there, and so is all that the record says, unique tuples aside */
+    DZ_PUT_REPLACED, /* only when asked for */
+    DZ_PUT_CLASH,    /* the key or a unique tuple is there with something else: nothing stored */
+};
+/* records: array of objects as dz_collection_check has them, at most DZ_CALL_RECORDS_MAX; borrowed.
+ * One transaction, durable on return; all that do not clash are stored. With `replace` a row of the
+ * same key takes what the record says, null included; what it does not name stays. ret_v has room
+ * for a result a record. ret_clash (may be NULL): an array, the caller's, with null or, for a
+ * clash, the row that is there (fields with columns by name, enums by name or foreign number).
+ * DZ_BAD_INPUT names the record: nothing is stored then. DZ_NOT_FOUND: was never ensured. */
+DZ_MUST enum dz_code dz_catalog_collection_put(struct dz_catalog *c,
+                                               const struct dz_collection *coll,
+                                               const json_t *records, bool replace,
+                                               enum dz_put_result *ret_v, json_t **ret_clash,
+                                               struct dz_err *err);
+/* Which of n values (as texts; integers in decimal) a field (with a column) has in some row. ret
+ * has room for n. Quick for the key and for fields that a unique tuple begins with. */
+DZ_MUST enum dz_code dz_catalog_collection_seen(struct dz_catalog *c,
+                                                const struct dz_collection *coll, size_t field,
+                                                const dz_str *values, size_t n, bool *ret,
+                                                struct dz_err *err);
+
+struct dz_collection_bound {
+    size_t field;
+    struct dz_collection_value value;
+};
+struct dz_collection_ask {
+    /* Rows by key, in this order, duplicates kept; a key with p = NULL is nobody's. */
+    bool by_keys;
+    const dz_str *keys;
+    size_t keys_n;
+    /* Else all rows with field >= from and field < to (kind NULL: open), */
+    const struct dz_collection_bound *from, *to;
+    /* that equal each of these (kind NULL: null), */
+    const struct dz_collection_bound *filters;
+    size_t filters_n;
+    /* by these fields (not null) and then by key, */
+    const size_t *order;
+    size_t order_n;
+    bool descending;
+    /* behind the row that has these values of the order's fields and, last, this key: order_n + 1
+     * of them; NULL: from the start, */
+    const struct dz_collection_value *after;
+    size_t limit; /* so many; 0: all of them */
+    /* A flag for each field; NULL: all. The values of others come as null. */
+    const bool *wanted;
+};
+/* at: the place in `keys`, or counts up. v: a value for each field, good until fn returns; NULL: no
+ * row has that key. fn may end the reading with a code of its own, and must not write. Derived
+ * fields are filled in; numbers that an enum does not know come as they are. */
+typedef enum dz_code dz_collection_row_fn(void *arg, size_t at, const struct dz_collection_value *v,
+                                          struct dz_err *err);
+/* From one read transaction. DZ_NOT_FOUND: was never ensured. */
+DZ_MUST enum dz_code dz_catalog_collection_rows(struct dz_catalog *c,
+                                                const struct dz_collection *coll,
+                                                const struct dz_collection_ask *ask,
+                                                dz_collection_row_fn *fn, void *arg,
+                                                struct dz_err *err);
+
 /* ---- driver table ---------------------------------------------------------------------------- */
 
 /* A batch: everything in it becomes visible at once at commit, or not at all. */
@@ -215,6 +418,17 @@ typedef enum dz_code dz_blob_row_fn(void *arg, const struct dz_blob_rec *b, uint
 typedef void dz_problem_fn(void *arg, const char *text);
 typedef enum dz_code dz_part_fn(void *arg, dz_str source, dz_str chapter,
                                 const struct dz_part_rec *p, struct dz_err *err);
+
+/* Records on their way to a driver: columns_n values each. */
+struct dz_collection_put {
+    const struct dz_collection_value *values;
+    const bool *given; /* false: the record does not name it; its value is null then */
+    size_t n;
+    bool replace;
+    /* Record i is in the way of this row: a value for each column, good during the call. */
+    void (*clash)(void *arg, size_t i, const struct dz_collection_value *row);
+    void *arg;
+};
 
 /* Contracts are those of the wrappers below with the same names. */
 struct dz_catalog_driver {
@@ -317,6 +531,25 @@ struct dz_catalog_driver {
                               struct dz_err *err);
     enum dz_code (*blob_crcs_put)(void *self, const struct dz_sha256 *v, const uint32_t *crcs,
                                   size_t n, struct dz_err *err);
+    enum dz_code (*collection_ensure)(void *self, const struct dz_collection *coll,
+                                      struct dz_collection_ensured *ret_ensured,
+                                      struct dz_err *err);
+    enum dz_code (*collections)(void *self, struct dz_arena *a, struct dz_collection_rec **ret_v,
+                                size_t *ret_n, struct dz_err *err);
+    enum dz_code (*collections_rev)(void *self, uint64_t *ret_rev, struct dz_err *err);
+    enum dz_code (*collection_put)(void *self, const struct dz_collection *coll,
+                                   const struct dz_collection_put *put, enum dz_put_result *ret_v,
+                                   struct dz_err *err);
+    /* Values are of the kind that the field's column has. */
+    enum dz_code (*collection_seen)(void *self, const struct dz_collection *coll, size_t column,
+                                    const struct dz_collection_value *v, size_t n, bool *ret,
+                                    struct dz_err *err);
+    /* As dz_collection_row_fn, but a value for each column; ask->wanted has a flag for each column
+     * and is not NULL. Keys are NULL, or of the key's kind. */
+    enum dz_code (*collection_rows)(void *self, const struct dz_collection *coll,
+                                    const struct dz_collection_ask *ask,
+                                    const struct dz_collection_value *keys,
+                                    dz_collection_row_fn *fn, void *arg, struct dz_err *err);
 };
 /* data_dir/dozo.db, or the file that uri names; ":memory:" for tests, where reads wait until a
  * batch has ended: a thread that has one open must not read. */

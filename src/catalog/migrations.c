@@ -179,6 +179,19 @@ const char *const dz_migrations[] = {
     " created_ms INTEGER NOT NULL,"
     " UNIQUE (source, series)"
     ") STRICT",
+    /* 6: collections. version counts the declarations of one, rev those of all together, rows_rev
+     * the changes of its rows. */
+    "CREATE TABLE collection ("
+    " source TEXT NOT NULL CHECK (source <> ''),"
+    " name TEXT NOT NULL CHECK (name <> ''),"
+    " declaration TEXT NOT NULL CHECK (declaration <> ''),"
+    " table_name TEXT NOT NULL UNIQUE,"
+    " version INTEGER NOT NULL,"
+    " rev INTEGER NOT NULL,"
+    " rows_rev INTEGER NOT NULL,"
+    " updated_ms INTEGER NOT NULL,"
+    " PRIMARY KEY (source, name)"
+    ") STRICT, WITHOUT ROWID",
 };
 /* clang-format on */
 const size_t dz_migrations_n = DZ_LEN(dz_migrations);
@@ -265,13 +278,14 @@ static enum dz_code settle(const char *name, const char *temporary, const char *
     return code;
 }
 
-/* Called with the write lock held and nothing written. */
-static enum dz_code copy_before(struct dz_sqlite *d, size_t number, struct dz_err *err)
+enum dz_code dz_sq_copy_before(struct dz_sqlite *d, const char *what, struct dz_err *err)
 {
     DZ_AUTO(dz_buf_done) struct dz_buf path, temporary;
     dz_buf_init(&path, 2 * DZ_TEXT_MAX);
     dz_buf_init(&temporary, 2 * DZ_TEXT_MAX);
-    dz_buf_putf(&path, "%s.before-migration-%zu", d->name, number);
+    if (d->memory)
+        return DZ_OK;
+    dz_buf_putf(&path, "%s.before-%s", d->name, what);
     dz_buf_putf(&temporary, "%s.tmp", dz_buf_cstr(&path));
     if (path.full || temporary.full)
         return dz_fail(err, DZ_TOO_LARGE, "the path of the catalog is too long");
@@ -282,7 +296,7 @@ static enum dz_code copy_before(struct dz_sqlite *d, size_t number, struct dz_er
     if (code == DZ_OK)
         return DZ_OK;
     unlink(dz_buf_cstr(&temporary));
-    return dz_wrap(err, code, "the copy before migration %zu", number);
+    return dz_wrap(err, code, "the copy before %s", what);
 }
 
 static enum dz_code apply(struct dz_sq_conn *c, const char *sql, size_t number, struct dz_err *err)
@@ -315,8 +329,10 @@ static enum dz_code migrate_one(struct dz_sqlite *d, const char *const *list, si
         return DZ_OK;
     }
     size_t next = (size_t)version + 1;
-    if (version > 0 && !*copied && !d->memory) {
-        DZ_TRY(copy_before(d, next, err));
+    if (version > 0 && !*copied) {
+        char what[64];
+        (void)snprintf(what, sizeof(what), "migration-%zu", next);
+        DZ_TRY(dz_sq_copy_before(d, what, err));
         *copied = true;
     }
     DZ_TRY(apply(&d->write, list[version], next, err));

@@ -736,4 +736,10 @@ const struct dz_catalog_driver dz_catalog_sqlite = {
     .favourites = dz_sq_favourites,
     .blob_crcs = dz_sq_blob_crcs,
     .blob_crcs_put = dz_sq_blob_crcs_put,
+    .collection_ensure = dz_sq_collection_ensure,
+    .collections = dz_sq_collections,
+    .collections_rev = dz_sq_collections_rev,
+    .collection_put = dz_sq_collection_put,
+    .collection_seen = dz_sq_collection_seen,
+    .collection_rows = dz_sq_collection_rows,
 };

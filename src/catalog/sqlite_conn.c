@@ -9,6 +9,7 @@
 #include "catalog/sqlite_int.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 
 /* ---- connections and statements ----------------------------------------------------------------
@@ -126,6 +127,10 @@ void dz_sq_close_conn(struct dz_sq_conn *c)
 {
     for (size_t i = 0; i < DZ_LEN(c->statements); i++)
         sqlite3_finalize(c->statements[i]);
+    for (size_t i = 0; i < DZ_LEN(c->made); i++) {
+        sqlite3_finalize(c->made[i].st);
+        free((void *)c->made[i].text.p);
+    }
     /* Closing the last connection would write the journal into the file that was moved away and
      * delete it, under the hands of those who use the file that stands there now. */
     if (c->db && dz_sq_in_place(c, NULL) != DZ_OK)
@@ -174,6 +179,33 @@ enum dz_code dz_sq_get(struct dz_sq_conn *c, enum dz_sq_statement which, sqlite3
                                    NULL) != SQLITE_OK)
         return dz_sq_fail(c, err);
     *ret_st = *st;
+    return DZ_OK;
+}
+
+enum dz_code dz_sq_get_made(struct dz_sq_conn *c, const struct dz_buf *text, sqlite3_stmt **ret_st,
+                            struct dz_err *err)
+{
+    struct dz_sq_made *oldest = &c->made[0];
+    if (text->full)
+        return dz_fail(err, DZ_TOO_LARGE, "a statement for a collection is too long");
+    for (size_t i = 0; i < DZ_LEN(c->made); i++) {
+        struct dz_sq_made *m = &c->made[i];
+        if (m->st && dz_str_eq(m->text, dz_buf_str(text))) {
+            m->used = ++c->made_used;
+            *ret_st = m->st;
+            return DZ_OK;
+        }
+        if (m->used < oldest->used)
+            oldest = m;
+    }
+    sqlite3_stmt *st = NULL;
+    if (sqlite3_prepare_v3(c->db, text->p, (int)text->n, SQLITE_PREPARE_PERSISTENT, &st, NULL) !=
+        SQLITE_OK)
+        return dz_sq_fail(c, err);
+    sqlite3_finalize(oldest->st);
+    free((void *)oldest->text.p);
+    *oldest = (struct dz_sq_made){{dz_str_dup(dz_buf_str(text)), text->n}, st, ++c->made_used};
+    *ret_st = st;
     return DZ_OK;
 }
 

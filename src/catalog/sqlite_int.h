@@ -109,16 +109,31 @@ enum dz_sq_statement {
     DZ_SQ_FAVOURITES_OF,
     DZ_SQ_BLOB_CRC,
     DZ_SQ_BLOB_CRC_SET,
+    DZ_SQ_COLLECTION,
+    DZ_SQ_COLLECTIONS,
+    DZ_SQ_COLLECTIONS_REV,
+    DZ_SQ_COLLECTION_SET,
+    DZ_SQ_COLLECTION_TOUCH,
     DZ_SQ_INTEGRITY,
     DZ_SQ_FOREIGN_KEYS,
     DZ_SQ_STATEMENTS
 };
 extern const char *const dz_sq_texts[DZ_SQ_STATEMENTS];
 
+/* Statements on the tables of collections, whose texts are made when they are needed. */
+enum { DZ_SQ_MADE = 24 };
+struct dz_sq_made {
+    dz_str text; /* heap */
+    sqlite3_stmt *st;
+    uint64_t used; /* when, by the connection's count */
+};
+
 struct dz_sq_conn {
     sqlite3 *db;      /* NULL: not opened yet */
     const char *name; /* the file's path, for error texts; borrowed */
     sqlite3_stmt *statements[DZ_SQ_STATEMENTS];
+    struct dz_sq_made made[DZ_SQ_MADE];
+    uint64_t made_used;
 };
 
 enum { DZ_SQ_READERS = 4 };
@@ -166,6 +181,10 @@ enum dz_code dz_sq_fail(struct dz_sq_conn *c, struct dz_err *err);
 /* The statement, ready to bind. */
 DZ_MUST enum dz_code dz_sq_get(struct dz_sq_conn *c, enum dz_sq_statement which,
                                sqlite3_stmt **ret_st, struct dz_err *err);
+/* The same for a text that was made. The statement stays until DZ_SQ_MADE others were asked for
+ * since. */
+DZ_MUST enum dz_code dz_sq_get_made(struct dz_sq_conn *c, const struct dz_buf *text,
+                                    sqlite3_stmt **ret_st, struct dz_err *err);
 void dz_sq_reset(sqlite3_stmt **st); /* a DZ_AUTO handler: ends the statement, keeps it prepared */
 DZ_MUST enum dz_code dz_sq_row(struct dz_sq_conn *c, sqlite3_stmt *st, bool *ret_row,
                                struct dz_err *err);
@@ -368,6 +387,24 @@ DZ_MUST enum dz_code dz_sq_blob_crcs(void *self, const struct dz_sha256 *v, size
 DZ_MUST enum dz_code dz_sq_blob_crcs_put(void *self, const struct dz_sha256 *v,
                                          const uint32_t *crcs, size_t n, struct dz_err *err);
 
+DZ_MUST enum dz_code dz_sq_collection_ensure(void *self, const struct dz_collection *coll,
+                                             struct dz_collection_ensured *ret_ensured,
+                                             struct dz_err *err);
+DZ_MUST enum dz_code dz_sq_collections(void *self, struct dz_arena *a,
+                                       struct dz_collection_rec **ret_v, size_t *ret_n,
+                                       struct dz_err *err);
+DZ_MUST enum dz_code dz_sq_collections_rev(void *self, uint64_t *ret_rev, struct dz_err *err);
+DZ_MUST enum dz_code dz_sq_collection_put(void *self, const struct dz_collection *coll,
+                                          const struct dz_collection_put *put,
+                                          enum dz_put_result *ret_v, struct dz_err *err);
+DZ_MUST enum dz_code dz_sq_collection_seen(void *self, const struct dz_collection *coll,
+                                           size_t column, const struct dz_collection_value *v,
+                                           size_t n, bool *ret, struct dz_err *err);
+DZ_MUST enum dz_code dz_sq_collection_rows(void *self, const struct dz_collection *coll,
+                                           const struct dz_collection_ask *ask,
+                                           const struct dz_collection_value *keys,
+                                           dz_collection_row_fn *fn, void *arg, struct dz_err *err);
+
 /* ---- migrations --------------------------------------------------------------------------------
  */
 
@@ -377,6 +414,8 @@ extern const size_t dz_migrations_n;
 /* Before anything is changed: DZ_BAD_INPUT for a database of another program, DZ_UNSUPPORTED for
  * one of a newer dozo. */
 DZ_MUST enum dz_code dz_migrate_check(struct dz_sq_conn *c, size_t known, struct dz_err *err);
+/* A copy of the file as NAME.before-WHAT. The write lock is held and nothing is written yet. */
+DZ_MUST enum dz_code dz_sq_copy_before(struct dz_sqlite *d, const char *what, struct dz_err *err);
 /* Brings the database of d->write up to number n. */
 DZ_MUST enum dz_code dz_migrate(struct dz_sqlite *d, const char *const *list, size_t n,
                                 struct dz_err *err);

@@ -291,6 +291,21 @@ const char *const dz_sq_texts[DZ_SQ_STATEMENTS] = {
     [DZ_SQ_BLOB_CRC] = "SELECT crc32 FROM blob WHERE sha = ?1",
     [DZ_SQ_BLOB_CRC_SET] = "UPDATE blob SET crc32 = ?2 WHERE sha = ?1",
 
+    [DZ_SQ_COLLECTION] =
+        "SELECT declaration, version FROM collection WHERE source = ?1 AND name = ?2",
+    [DZ_SQ_COLLECTIONS] =
+        "SELECT source, name, declaration, rows_rev FROM collection ORDER BY source, name",
+    [DZ_SQ_COLLECTIONS_REV] = "SELECT max(rev) FROM collection",
+    [DZ_SQ_COLLECTION_SET] =
+        "INSERT INTO collection (source, name, declaration, table_name, version, rev, rows_rev, "
+        "updated_ms) VALUES (?1, ?2, ?3, ?4, 1, "
+        "(SELECT coalesce(max(rev), 0) + 1 FROM collection), 0, ?5) "
+        "ON CONFLICT (source, name) DO UPDATE SET declaration = excluded.declaration, "
+        "version = version + 1, rev = excluded.rev, updated_ms = excluded.updated_ms",
+    [DZ_SQ_COLLECTION_TOUCH] =
+        "UPDATE collection SET rows_rev = rows_rev + 1, updated_ms = ?3 "
+        "WHERE source = ?1 AND name = ?2",
+
     [DZ_SQ_INTEGRITY] = "PRAGMA integrity_check",
     [DZ_SQ_FOREIGN_KEYS] = "PRAGMA foreign_key_check",
 };
