@@ -8,6 +8,8 @@
  */
 #include "crawl/call_int.h"
 
+static const struct dz_log_ctx ctx = {.room = "crawl", .what = "follow"};
+
 #define FOLLOW_DEADLINE_MS (INT64_C(30) * 60 * 1000)
 #define NOTED_MAX 4000u /* chapters of a series; the oldest are forgotten */
 
@@ -82,6 +84,9 @@ static void on_ended(void *arg, const struct call_outcome *o)
     j->follow = NULL;
     j->requests = o->requests;
     j->done = j->total = json_array_size(json_object_get(o->value, "ids"));
+    if (j->done > 0)
+        dz_log(&ctx, DZ_INFO, "%.*s/%.*s: %llu new chapters put into the queue",
+               DZ_STR_FMT(j->rec.source), DZ_STR_FMT(j->rec.target), (unsigned long long)j->done);
     crawl_job_ended(j, o->fail.kind != DZ_SOURCE_OK ? &o->fail : NULL);
 }
 

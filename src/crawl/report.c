@@ -185,5 +185,7 @@ void crawl_report(struct dz_crawler *c, struct crawl_running *r)
 {
     if (r->job.source)
         put_health(c, r);
-    ping(c, r->fail.kind == DZ_SOURCE_OK);
+    /* A favourite that is gone is no alarm. */
+    if (!dz_str_eq(r->job.rec.kind, DZ_S(CRAWL_FOLLOW)))
+        ping(c, r->fail.kind == DZ_SOURCE_OK);
 }

@@ -360,6 +360,7 @@ def test_new_chapters_of_favourites_come_by_themselves(back):
     assert len(jobs(back)) == 7  # each once
     log = back.server.read_log()
     assert log.count("favourites of gone.example are not followed") == 1
+    assert log.count("6 new chapters put into the queue") == 1 and log.count(" 1 new chapters") == 1
     assert back.server.stop() == 0
 
 
