@@ -81,14 +81,6 @@ static enum dz_code unknown_members(struct coercion *c, const struct gql_step *s
     return code;
 }
 
-static const struct dz_gql_value *member_of(const struct dz_gql_value *v, dz_str name)
-{
-    for (uint32_t i = 0; i < v->n; i++)
-        if (dz_str_eq(v->members[i].name, name))
-            return &v->members[i].value;
-    return NULL;
-}
-
 static enum dz_code coerce_object(struct coercion *c, const struct gql_step *step,
                                   const struct dz_gql_value *in, const struct dz_gql_type *t,
                                   struct dz_gql_value *out)
@@ -102,7 +94,7 @@ static enum dz_code coerce_object(struct coercion *c, const struct gql_step *ste
     struct dz_gql_member *members = dz_arena_alloc(c->x->arena, t->inputs.n * sizeof(*members));
     uint32_t n = 0;
     for (const struct dz_gql_input *i = t->inputs.first; i; i = i->next) {
-        const struct dz_gql_value *given = member_of(in, i->name);
+        const struct dz_gql_value *given = gql_member(in, i->name);
         struct gql_step at = {.parent = step, .key = i->name};
         enum dz_code one = DZ_OK;
         struct dz_gql_value value = i->fallback;

@@ -377,7 +377,7 @@ struct dz_gql_exec;
 DZ_MUST enum dz_code dz_gql_exec_begin(struct dz_gql_doc *d, const struct dz_gql_run *run,
                                        struct dz_gql_exec **ret_x, struct dz_gql_errors *errors);
 /* Goes on for at most `rows` items of lists and about `bytes` of text; 0: no bound. False when the
- * answer is whole. */
+ * answer is whole. Threads may take turns. */
 bool dz_gql_exec_step(struct dz_gql_exec *x, uint32_t rows, size_t bytes);
 /* How many bytes of data there are so far. */
 size_t dz_gql_exec_bytes(const struct dz_gql_exec *x);

@@ -384,6 +384,8 @@ extern const char *const gql_place_names[GQL_PLACES]; /* by bit of enum dz_gql_p
 /* ---- value.c: what goes in --------------------------------------------------------------------
  */
 
+/* Of an object; NULL when it has no such member. */
+const struct dz_gql_value *gql_member(const struct dz_gql_value *v, dz_str name);
 /* A value as the language writes it. */
 void gql_put_value(struct dz_buf *out, const struct dz_gql_value *v);
 /* The same for messages, cut. */

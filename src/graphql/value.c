@@ -107,14 +107,17 @@ enum dz_code dz_gql_value_from_json(struct dz_arena *a, const struct json_t *j,
     return DZ_OK;
 }
 
-const struct dz_gql_value *dz_gql_member(const struct dz_gql_value *v, const char *name)
+const struct dz_gql_value *gql_member(const struct dz_gql_value *v, dz_str name)
 {
-    if (!v || v->kind != DZ_GQL_OBJECT)
-        return NULL;
     for (uint32_t i = 0; i < v->n; i++)
-        if (dz_str_eq(v->members[i].name, dz_str_of(name)))
+        if (dz_str_eq(v->members[i].name, name))
             return &v->members[i].value;
     return NULL;
+}
+
+const struct dz_gql_value *dz_gql_member(const struct dz_gql_value *v, const char *name)
+{
+    return v && v->kind == DZ_GQL_OBJECT ? gql_member(v, dz_str_of(name)) : NULL;
 }
 
 /* ---- as text -----------------------------------------------------------------------------------

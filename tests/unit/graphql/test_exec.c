@@ -450,6 +450,43 @@ static void documents_are_kept(void **state)
     }
 }
 
+static void values_from_json(void **state)
+{
+    (void)state;
+    struct dz_arena *a DZ_AUTO(dz_arena_free) = dz_arena_new(10000);
+    struct dz_gql_value v;
+    struct dz_err err;
+    must(dz_gql_value_from_json(a, NULL, &v, err));
+    assert_int_equal(v.kind, DZ_GQL_ABSENT);
+    assert_null(dz_gql_member(&v, "a"));
+    assert_null(dz_gql_member(NULL, "a"));
+    json_t *j = json_loads("{\"a\": [1, 2.5, true, null, \"x\"], \"b\": {}}", 0, NULL);
+    must(dz_gql_value_from_json(a, j, &v, err));
+    json_decref(j);
+    const struct dz_gql_value *list = dz_gql_member(&v, "a");
+    assert_non_null(list);
+    assert_null(dz_gql_member(list, "a"));
+    static const enum dz_gql_kind kinds[] = {DZ_GQL_INT, DZ_GQL_FLOAT, DZ_GQL_BOOL, DZ_GQL_NULL,
+                                             DZ_GQL_STRING};
+    assert_int_equal(list->n, DZ_LEN(kinds));
+    for (size_t i = 0; i < DZ_LEN(kinds); i++)
+        assert_int_equal(list->items[i].kind, kinds[i]);
+    assert_true(dz_str_eq(list->items[4].text, DZ_S("x")));
+    assert_int_equal(dz_gql_member(&v, "b")->kind, DZ_GQL_OBJECT);
+    assert_null(dz_gql_member(&v, "c"));
+
+    j = json_loads("[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]", 0, NULL);
+    assert_int_equal(dz_gql_value_from_json(a, j, &v, &err), DZ_TOO_LARGE);
+    assert_string_equal(err.text, "values deeper than 32");
+    assert_int_equal(dz_gql_value_from_json(a, json_array_get(j, 0), &v, &err), DZ_OK);
+    json_decref(j);
+    char text[20000];
+    memset(text, 'x', sizeof(text));
+    j = json_stringn(text, sizeof(text));
+    assert_int_equal(dz_gql_value_from_json(a, j, &v, &err), DZ_TOO_LARGE);
+    json_decref(j);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -466,6 +503,7 @@ int main(void)
         cmocka_unit_test(steps),
         cmocka_unit_test(answers_are_limited),
         cmocka_unit_test(documents_are_kept),
+        cmocka_unit_test(values_from_json),
     };
     return cmocka_run_group_tests(tests, ask_setup, ask_teardown);
 }
