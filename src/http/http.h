@@ -192,6 +192,11 @@ const char *dz_http_reason(int status);
  * listens any more. Pipelined requests behind it wait. */
 void dz_http_defer(struct dz_http_req *r);
 bool dz_http_is_gone(const struct dz_http_req *r);
+/* Instead of that late reply, when the gate has deferred and said true: the request goes on as if
+ * the gate had said false. */
+void dz_http_go_on(struct dz_http_req *r);
+/* A line of whatever answer the request gets; before the reply. */
+void dz_http_add_line(struct dz_http_req *r, dz_str name, dz_str value);
 /* Gone, or over HTTP/1.1 closed on its side, which is how most clients go: the few that only say
  * so that nothing more comes would still read a reply. A system call: for looks now and then at a
  * request that is dear to answer. */
@@ -222,8 +227,9 @@ enum dz_http_forwarding {
 struct dz_http_options {
     const struct dz_http_route *routes;
     size_t routes_n;
-    dz_http_handler_fn *fallback;        /* no route matched; NULL: plain 404 */
-    bool (*gate)(struct dz_http_req *r); /* before any handler; true: it has replied; NULL: none */
+    dz_http_handler_fn *fallback; /* no route matched; NULL: plain 404 */
+    /* Before any handler; true: it has replied or deferred; NULL: none. */
+    bool (*gate)(struct dz_http_req *r);
     /* For what the server refuses by itself (400, 405, 408, 413, 414, 416, 417, 431, 500, 501, 503,
      * 505): appends a body to `out`, or nothing for a short text. `why` names the part of the
      * request that is wrong; NULL: nothing to add. */

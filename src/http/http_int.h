@@ -280,6 +280,7 @@ struct dz_http_request {
     int64_t begin_ns;
     bool in_handler, deferred, replied, close;
     struct dz_arena *arena;
+    dz_str added;        /* lines that any answer carries; in the arena */
     struct dz_buf lines; /* header lines of the answer */
     struct dz_http_field fields[HTTP_FIELDS_MAX];
 };

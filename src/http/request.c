@@ -67,6 +67,17 @@ void dz_http_defer(struct dz_http_req *r)
     q->conn->lane->deferred_n++;
 }
 
+void dz_http_add_line(struct dz_http_req *r, dz_str name, dz_str value)
+{
+    struct dz_http_request *q = dz_http_request_of(r);
+    DZ_AUTO(dz_buf_done) struct dz_buf b;
+    dz_buf_init(&b, HTTP_LINES_BYTES);
+    dz_buf_put(&b, q->added);
+    dz_http_put_header(&b, name, value);
+    if (!b.full)
+        q->added = dz_arena_str(dz_http_arena(r), dz_buf_str(&b));
+}
+
 bool dz_http_is_gone(const struct dz_http_req *r)
 {
     const struct dz_http_request *q = dz_http_request_of(r);

@@ -23,6 +23,8 @@ static void begin_lines(struct dz_http_request *q)
     dz_buf_clear(&q->lines);
     if (DZ_UNLIKELY(q->conn->lane->server->cors_origins != NULL))
         dz_http_put_cors(q, &q->lines);
+    if (DZ_UNLIKELY(q->added.n > 0))
+        dz_buf_put(&q->lines, q->added);
 }
 
 /* The request, ready for its one reply; NULL when it has been replied to before. */

@@ -93,8 +93,20 @@ bool dz_http_is_ending(const struct dz_http_req *r)
 }
 
 /* After a reply that came when its handler had returned. */
-static void after_late_reply(struct dz_http_conn *c)
+static void after_late_reply(struct dz_http_request *q)
 {
+    struct dz_http_conn *c = q->conn;
+    if (q->stream) {
+        if (!dz_http_h2_lasts(q->stream))
+            dz_http_release(q);
+        if (c->gone)
+            dz_http_drop(c);
+        else
+            dz_http_resume_soon(c);
+        return;
+    }
+    if (!c->streaming)
+        dz_http_release(q);
     if (c->gone)
         c->state = CONN_CLOSED;
     if (c->state == CONN_READ && !c->send && c->in && c->in->at < c->in->n)
@@ -129,14 +141,8 @@ static void answer_stream(struct dz_http_request *q, struct dz_http_answer *a)
         q->deferred = false;
         c->lane->deferred_n--;
     }
-    if (q->in_handler)
-        return;
-    if (!lasts)
-        dz_http_release(q);
-    if (c->gone)
-        dz_http_drop(c);
-    else
-        dz_http_resume_soon(c);
+    if (!q->in_handler)
+        after_late_reply(q);
 }
 
 void dz_http_answer(struct dz_http_request *q, struct dz_http_answer *a)
@@ -178,11 +184,8 @@ void dz_http_answer(struct dz_http_request *q, struct dz_http_answer *a)
         c->lane->deferred_n--;
     }
     c->busy--;
-    if (q->in_handler)
-        return; /* the caller of the handler goes on */
-    if (!c->streaming)
-        dz_http_release(q);
-    after_late_reply(c);
+    if (!q->in_handler) /* else the caller of the handler goes on */
+        after_late_reply(q);
 }
 
 /* ---- requests to handlers -------------------------------------------------------------------- */
@@ -265,6 +268,17 @@ static bool is_partial_put(const struct dz_http_req *r)
            dz_http_header(r, DZ_S("content-range")).p;
 }
 
+/* Behind the gate: the handler replies or defers. */
+static void dispatch(struct dz_http_request *q, unsigned allowed)
+{
+    if (DZ_UNLIKELY(q->pub.route && is_partial_put(&q->pub)))
+        dz_http_reply_error(&q->pub, 400, "Content-Range: a part of it cannot be put");
+    else if (DZ_LIKELY(q->pub.route != NULL))
+        q->pub.route->handler(&q->pub);
+    else
+        reply_unrouted(&q->pub, allowed);
+}
+
 /* Runs the handler of a complete request, which replies or defers. */
 static void call(struct dz_http_request *q, dz_str body)
 {
@@ -275,13 +289,8 @@ static void call(struct dz_http_request *q, dz_str body)
     unsigned allowed;
     q->pub.route = route(q, &allowed);
     const struct dz_http_options *o = &q->conn->lane->server->o;
-    bool shut = o->gate && o->gate(&q->pub);
-    if (DZ_UNLIKELY(!shut && q->pub.route && is_partial_put(&q->pub)))
-        dz_http_reply_error(&q->pub, 400, "Content-Range: a part of it cannot be put");
-    else if (DZ_LIKELY(!shut && q->pub.route))
-        q->pub.route->handler(&q->pub);
-    else if (!shut)
-        reply_unrouted(&q->pub, allowed);
+    if (!o->gate || !o->gate(&q->pub))
+        dispatch(q, allowed);
     if (DZ_UNLIKELY(!q->replied && !q->deferred)) {
         static struct dz_log_gate gate;
         if (dz_log_gate_pass(&gate, 60000))
@@ -291,6 +300,21 @@ static void call(struct dz_http_request *q, dz_str body)
         dz_http_reply_error(&q->pub, 500, NULL);
     }
     q->in_handler = false;
+}
+
+void dz_http_go_on(struct dz_http_req *r)
+{
+    struct dz_http_request *q = dz_http_request_of(r);
+    dz_assert(q->deferred && !q->replied && !q->in_handler);
+    unsigned allowed;
+    q->pub.route = route(q, &allowed);
+    q->conn->busy++;
+    q->in_handler = true;
+    dispatch(q, allowed);
+    q->in_handler = false;
+    q->conn->busy--;
+    if (q->replied)
+        after_late_reply(q);
 }
 
 /* Afterwards the state says what became of the request. */

@@ -162,6 +162,7 @@ void dz_http_request_give(struct dz_http_lane *lane, struct dz_http_request *q)
     if (DZ_UNLIKELY(q->lines.full || q->lines.cap > HTTP_LINES_BYTES / 4))
         dz_buf_done(&q->lines);
     q->conn = NULL;
+    q->added = (dz_str){0};
     q->in_handler = q->deferred = q->replied = q->close = false;
     q->next = lane->requests;
     lane->requests = q;
