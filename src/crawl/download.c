@@ -17,21 +17,9 @@
 #define BUSY_LOOK_MS 500 /* while another process makes the same thing */
 #define BUSY_LOOKS_MAX 120u
 #define BUSY_AGAIN_MS 20000
-#define OWN_WAITING_MAX (256 * DZ_MIB) /* handed over and not on disk yet */
 
 enum step { STEP_OPEN, STEP_ASK, STEP_SAVE, STEP_CLOSE, STEP_END };
 enum busy { BUSY_NOT, BUSY_WORK, BUSY_CALL, BUSY_PAGES };
-
-/* What a source of its own way hands over. */
-struct own_file {
-    struct crawl_download *d;
-    struct dz_work work;
-    struct dz_buf bytes;
-    dz_str name; /* n = 0: it has none */
-    struct crawl_kept kept;
-    enum dz_code code;
-    struct dz_err err;
-};
 
 struct crawl_download {
     struct crawl_download_spec s;
@@ -68,9 +56,8 @@ struct crawl_download {
     size_t kept_n;
     bool in_store; /* kept are blobs of the library */
 
-    struct own_file **own;
-    size_t own_n, own_cap, own_out;
-    uint64_t own_waiting; /* bytes */
+    struct download_own *own; /* what the source hands over; NULL: it names pages */
+    const dz_str *own_names;
 };
 
 static void step(struct crawl_download *d);
@@ -358,81 +345,33 @@ static void on_list(void *arg, const struct dz_source_result *res)
 
 static void own_ended(struct crawl_download *d)
 {
-    struct crawl_kept *v = dz_arena_alloc(d->arena, (d->own_n ? d->own_n : 1) * sizeof(*v));
-    for (size_t i = 0; i < d->own_n; i++) {
-        if (d->own[i]->code != DZ_OK)
-            fail(d, crawl_kind_of_code(d->own[i]->code), "%s", d->own[i]->err.text);
-        v[i] = d->own[i]->kept;
-    }
-    if (d->own_n == 0)
-        fail(d, DZ_SOURCE_PARSE, "the source hands over no files");
-    say_difference(d, d->own_n);
+    struct crawl_kept *v = NULL;
+    dz_str *names = NULL;
+    struct dz_err err;
+    enum dz_code code = download_own_list(d->own, d->arena, &v, &names, &d->kept_n, &err);
+    if (code != DZ_OK)
+        fail(d, crawl_kind_of_code(code), "%s", err.text);
+    else
+        say_difference(d, d->kept_n);
     d->kept = v;
-    d->kept_n = d->own_n;
+    d->own_names = names;
     next(d, d->fail.kind != DZ_SOURCE_OK || d->stopping ? STEP_CLOSE : STEP_SAVE);
 }
 
-static void run_own(struct dz_work *w)
+static void on_own_kept(void *arg, uint64_t bytes)
 {
-    struct own_file *f = dz_container(w, struct own_file, work);
-    dz_str bytes = dz_buf_str(&f->bytes);
-    struct dz_media_info info;
-    if (dz_media_inspect(bytes, &info, NULL) != DZ_OK) /* files need not be pictures */
-        info = (struct dz_media_info){.type = dz_media_sniff(bytes)};
-    f->kept.blob = (struct dz_blob_rec){.bytes = bytes.n,
-                                        .width = info.width,
-                                        .height = info.height,
-                                        .mime = dz_str_of(dz_media_mime(info.type))};
-    f->code = f->d->keeper->type->put(f->d->keeper, &f->kept, bytes, &f->err);
-}
-
-static void on_own(struct dz_work *w)
-{
-    struct own_file *f = dz_container(w, struct own_file, work);
-    struct crawl_download *d = f->d;
-    d->own_waiting -= f->bytes.n;
-    dz_buf_done(&f->bytes);
+    struct crawl_download *d = arg;
     d->progress.done++;
-    d->progress.bytes += f->kept.blob.bytes;
+    d->progress.bytes += bytes;
     tell(d);
-    if (--d->own_out == 0 && d->busy == BUSY_NOT)
+    if (d->busy == BUSY_NOT && !download_own_waits(d->own))
         own_ended(d);
 }
 
 static enum dz_code sink_archive(void *arg, dz_str name, dz_str bytes, struct dz_err *err)
 {
     struct crawl_download *d = arg;
-    if (d->own_n >= DZ_CHAPTER_PAGES_MAX || bytes.n > CRAWL_PAGE_BYTES_MAX ||
-        d->own_waiting + bytes.n > OWN_WAITING_MAX)
-        return dz_fail(err, DZ_TOO_LARGE,
-                       "too many files, one of over %llu MiB, or the disk is slow",
-                       (unsigned long long)(CRAWL_PAGE_BYTES_MAX / DZ_MIB));
-    struct own_file *f = dz_new(struct own_file);
-    f->d = d;
-    f->kept = (struct crawl_kept){.at = (uint32_t)d->own_n, .mtime_s = dz_now_ms() / 1000};
-    dz_buf_init(&f->bytes, CRAWL_PAGE_BYTES_MAX);
-    dz_buf_put(&f->bytes, bytes);
-    if (name.n > 0) {
-        DZ_AUTO(dz_buf_done) struct dz_buf safe;
-        dz_buf_init(&safe, DZ_KIB);
-        dz_file_name_put(name, DZ_S(""), &safe);
-        f->name = dz_arena_str(d->arena, dz_buf_str(&safe));
-    }
-    f->work = (struct dz_work){.run = run_own, .home = d->s.env->loop, .done = on_own};
-    enum dz_code code = dz_pool_submit(d->s.env->pool, &f->work, err);
-    if (code != DZ_OK) {
-        dz_buf_done(&f->bytes);
-        free(f);
-        return code;
-    }
-    if (d->own_n == d->own_cap) {
-        d->own_cap = d->own_cap ? 2 * d->own_cap : 64;
-        d->own = dz_realloc(d->own, d->own_cap * sizeof(struct own_file *));
-    }
-    d->own[d->own_n++] = f;
-    d->own_out++;
-    d->own_waiting += bytes.n;
-    return DZ_OK;
+    return download_own_add(d->own, name, bytes, err);
 }
 
 static const struct dz_source_sink sink = {.archive = sink_archive};
@@ -444,7 +383,7 @@ static void on_own_called(void *arg, const struct dz_source_result *res)
     d->requests += res->requests;
     if (res->fail)
         fail_as(d, res->fail);
-    if (d->own_out == 0)
+    if (!download_own_waits(d->own))
         own_ended(d);
 }
 
@@ -456,6 +395,7 @@ static void ask(struct crawl_download *d)
     } else if (has(d, DZ_FN_DOWNLOAD)) {
         struct crawl_folder_spec folder = {d->place.pages, d->place.journal, d->place.width};
         d->keeper = crawl_keep_folder(&folder);
+        d->own = download_own_new(d->s.env, d->keeper, on_own_kept, d);
         call(d, DZ_FN_DOWNLOAD, on_own_called);
     } else if (has(d, DZ_FN_PAGES)) {
         call(d, DZ_FN_PAGES, on_list);
@@ -478,8 +418,8 @@ static enum dz_code name_all(struct crawl_download *d, struct dz_err *err)
         DZ_AUTO(dz_buf_done) struct dz_buf name;
         dz_buf_init(&name, DZ_KIB);
         dz_media_page_name((uint32_t)i, d->place.width, d->kept[i].blob.mime, &name);
-        bool own = d->own_n > 0 && d->own[i]->name.n > 0;
-        d->names[i] = own ? d->own[i]->name : dz_arena_str(d->arena, dz_buf_str(&name));
+        bool own = d->own_names && d->own_names[i].n > 0;
+        d->names[i] = own ? d->own_names[i] : dz_arena_str(d->arena, dz_buf_str(&name));
         if (dz_map_set(&taken, d->names[i], d))
             return dz_fail(err, DZ_PARSE, "the source names two files \"%.*s\"",
                            DZ_STR_FMT(d->names[i]));
@@ -567,7 +507,7 @@ static void end(struct crawl_download *d)
 
 static void step(struct crawl_download *d)
 {
-    if (d->busy != BUSY_NOT || d->own_out > 0)
+    if (d->busy != BUSY_NOT || download_own_waits(d->own))
         return;
     bool early = d->step == STEP_OPEN || d->step == STEP_ASK || d->step == STEP_SAVE;
     if (d->stopping && early && !d->published)
@@ -661,7 +601,7 @@ void crawl_download_stop(struct crawl_download *d, bool forget)
         dz_source_run_free(&d->run); /* its end comes before this returns */
     else if (d->busy == BUSY_PAGES)
         crawl_pages_stop(d->pages);
-    else if (d->busy == BUSY_NOT && d->own_out == 0)
+    else if (d->busy == BUSY_NOT && !download_own_waits(d->own))
         next(d, d->step);
 }
 
@@ -685,15 +625,13 @@ void crawl_download_free(struct crawl_download **dd)
     struct crawl_download *d = dz_take(dd);
     if (!d)
         return;
-    dz_assert(d->busy == BUSY_NOT && d->own_out == 0);
+    dz_assert(d->busy == BUSY_NOT && !download_own_waits(d->own));
     dz_timer_stop(d->s.env->loop, &d->soon);
     dz_source_run_free(&d->run);
     crawl_pages_free(&d->pages);
     crawl_keeper_free(&d->keeper);
     download_place_close(&d->place, false, false);
-    for (size_t i = 0; i < d->own_n; i++)
-        free(d->own[i]);
-    free(d->own);
+    download_own_free(&d->own);
     json_decref(d->call_args);
     json_decref(d->args.json);
     dz_source_unref(&d->s.source);

@@ -82,6 +82,23 @@ void download_place_close(struct download_place *p, bool forget, bool published)
 /* Removes unfinished work that nobody has touched since then. */
 void crawl_download_sweep(const char *destination, int64_t before_ms);
 
+/* ---- download_own.c: files that a source hands over --------------------------------------------
+ */
+
+struct download_own;
+/* kept: after each file, which may have failed; loop. */
+struct download_own *download_own_new(const struct crawl_env *env, struct crawl_keeper *keeper,
+                                      void (*kept)(void *arg, uint64_t bytes), void *arg);
+DZ_MUST enum dz_code download_own_add(struct download_own *o, dz_str name, dz_str bytes,
+                                      struct dz_err *err);
+bool download_own_waits(const struct download_own *o); /* for the disk; o may be NULL */
+/* In the order they came, with the names that the source gave (n = 0: none), which live as long as
+ * o; or the first failure. */
+DZ_MUST enum dz_code download_own_list(const struct download_own *o, struct dz_arena *a,
+                                       struct crawl_kept **ret_v, dz_str **ret_names, size_t *ret_n,
+                                       struct dz_err *err);
+void download_own_free(struct download_own **o); /* when nothing waits */
+
 /* ---- download_save.c: archives -----------------------------------------------------------------
  */
 
