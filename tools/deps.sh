@@ -19,7 +19,7 @@ libarchive-dev|reads CBZ, CBR, CB7 and CBT
 libcurl4-openssl-dev|asks upstream sites
 liblua5.4-dev|runs sources
 libpcre2-dev|str.match_all of sources
-libxml2-dev|reads ComicInfo.xml
+libxml2-dev|reads ComicInfo.xml and pages
 libjpeg62-turbo-dev|decodes and writes JPEG pages
 libexif-dev|reads the keys of shuffled pages
 zlib1g-dev|gzip answers
