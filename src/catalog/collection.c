@@ -157,9 +157,9 @@ static enum dz_code list_value(const struct dz_collection_field *f, const json_t
 {
     DZ_AUTO(dz_buf_done) struct dz_buf b;
     struct dz_json j;
+    dz_buf_init(&b, DZ_LONG_TEXT_MAX);
     if (!json_is_array(list))
         return dz_fail(err, DZ_BAD_INPUT, "is no list");
-    dz_buf_init(&b, DZ_LONG_TEXT_MAX);
     dz_json_init(&j, &b, DZ_JSON_COMPACT, false);
     dz_json_array(&j);
     for (size_t i = 0; i < json_array_size(list) && !b.full; i++) {
