@@ -76,7 +76,7 @@ struct dz_gql_value {
         const struct dz_gql_value *items;
         const struct dz_gql_member *members;
     };
-    dz_str text; /* STRING, ENUM; for an ID also when it was a number */
+    dz_str text; /* STRING, ENUM; an ID is a STRING, also when it was given as a number */
 };
 struct dz_gql_member {
     dz_str name;

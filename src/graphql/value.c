@@ -218,7 +218,8 @@ static void plain_number(const struct gql_value *v, struct dz_gql_value *out)
         bool minus = v->text.p[0] == '-';
         uint64_t n;
         if (dz_str_u64(dz_str_sub(v->text, minus, v->text.n), INT64_MAX, &n, NULL) == DZ_OK) {
-            *out = (struct dz_gql_value){.kind = DZ_GQL_INT, .i = minus ? -(int64_t)n : (int64_t)n};
+            *out = (struct dz_gql_value){
+                .kind = DZ_GQL_INT, .i = minus ? -(int64_t)n : (int64_t)n, .text = v->text};
             return;
         }
     }
@@ -358,22 +359,41 @@ static dz_str text_of(struct dz_arena *a, const struct dz_gql_value *in)
     return dz_arena_str(a, dz_buf_str(&b));
 }
 
-static enum dz_code string_in(struct dz_arena *a, const struct dz_gql_value *in, bool is_id,
-                              unsigned lenient, struct dz_gql_value *out, struct dz_err *err)
+/* Whole numbers are IDs: as they are written in a document, and as JSON may write them. */
+static bool is_whole(const struct dz_gql_value *in, bool literal)
+{
+    if (in->kind == DZ_GQL_INT || (literal && in->kind == DZ_GQL_FLOAT && in->text.n > 0))
+        return true;
+    return !literal && in->kind == DZ_GQL_FLOAT && in->f == trunc(in->f) && fabs(in->f) < 1e15;
+}
+
+static enum dz_code id_in(struct dz_arena *a, const struct dz_gql_value *in, bool literal,
+                          struct dz_gql_value *out, struct dz_err *err)
 {
     char shown[96];
-    *out = (struct dz_gql_value){.kind = DZ_GQL_STRING, .text = in->text};
-    if (in->kind == DZ_GQL_STRING)
-        return DZ_OK;
+    if (in->kind != DZ_GQL_STRING && !is_whole(in, literal))
+        return dz_fail(err, DZ_BAD_INPUT,
+                       "ID cannot represent a non-string and non-integer value: %.*s",
+                       DZ_STR_FMT(gql_value_shown(in, shown)));
+    struct dz_gql_value whole = {.kind = DZ_GQL_INT, .i = in->kind == DZ_GQL_INT ? in->i : 0};
+    if (in->kind == DZ_GQL_FLOAT && !literal)
+        whole.i = (int64_t)in->f;
+    bool has_text = in->kind == DZ_GQL_STRING || literal;
+    *out = (struct dz_gql_value){.kind = DZ_GQL_STRING,
+                                 .text = has_text ? in->text : text_of(a, &whole)};
+    return DZ_OK;
+}
+
+static enum dz_code string_in(struct dz_arena *a, const struct dz_gql_value *in, unsigned lenient,
+                              struct dz_gql_value *out, struct dz_err *err)
+{
+    char shown[96];
     bool number = in->kind == DZ_GQL_INT || in->kind == DZ_GQL_FLOAT || in->kind == DZ_GQL_BOOL;
-    if ((is_id && in->kind == DZ_GQL_INT) || (number && (lenient & DZ_GQL_LENIENT_STRINGS))) {
-        out->text = text_of(a, in);
-        return DZ_OK;
-    }
-    return dz_fail(err, DZ_BAD_INPUT,
-                   is_id ? "ID cannot represent a non-string and non-integer value: %.*s"
-                         : "String cannot represent a non string value: %.*s",
-                   DZ_STR_FMT(gql_value_shown(in, shown)));
+    if (in->kind != DZ_GQL_STRING && !(number && (lenient & DZ_GQL_LENIENT_STRINGS)))
+        return dz_fail(err, DZ_BAD_INPUT, "String cannot represent a non string value: %.*s",
+                       DZ_STR_FMT(gql_value_shown(in, shown)));
+    *out = (struct dz_gql_value){.kind = DZ_GQL_STRING, .text = number ? text_of(a, in) : in->text};
+    return DZ_OK;
 }
 
 static enum dz_code boolean_in(const struct dz_gql_value *in, unsigned lenient,
@@ -427,9 +447,11 @@ enum dz_code gql_leaf_in(struct dz_arena *a, const struct dz_gql_type *t,
     case GQL_FLOAT:
         return float_in(in, lenient, ret_v, err);
     case GQL_STRING:
-        return string_in(a, in, false, lenient, ret_v, err);
+        return string_in(a, in, lenient, ret_v, err);
     case GQL_ID:
-        return string_in(a, in, true, lenient, ret_v, err);
+        /* Where texts may be numbers an ID is such a text. */
+        return lenient & DZ_GQL_LENIENT_STRINGS ? string_in(a, in, lenient, ret_v, err)
+                                                : id_in(a, in, literal, ret_v, err);
     case GQL_BOOLEAN:
         return boolean_in(in, lenient, ret_v, err);
     case GQL_CUSTOM:

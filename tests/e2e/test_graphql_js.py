@@ -150,7 +150,7 @@ class Maker:
             return {f: self.json_value(fields[f], depth + 1) for f in fields
                     if f == "from" or self.often(0.3 if depth < 3 else 0.05)}
         return rng.choice({"Int": [0, 1, 7, -3, 2.0], "Float": [1, 2.5, -0.25], "String": ["1", "3", "Rex", "\u5c71\n", "d"],
-                           "Boolean": [True, False], "ID": ["1", 2, "c1"], "Group": ["SNH48", "BEJ48", "OLD"],
+                           "Boolean": [True, False], "ID": ["1", 2, "c1", 3.0], "Group": ["SNH48", "BEJ48", "OLD"],
                            "Date": ["2019-04-29"], "Any": [1, "x", [1, {"a": None}], {"b": 2.5}]}[t])
 
     def variable(self, t):
@@ -335,6 +335,8 @@ WRITTEN = [
     ("{__type(name: \"Nobody\") {name}}", None), ("{person(id: 1) {__type(name: \"X\") {name}}}", None), ("query ($a: Pet) {version}", None),
     ("type A {a: Int}", None), ("{version} type A {a: Int}", None), ("fragment on on Query {version}", None), ("{...on}", None),
     ("query ($a: Int, $a: Int) {echo(int: $a)}", None), ("{echo(strict: [null])}", None), ("{echo(strict: null)}", None),
+    ("{a: echo(id: 99999999999999999999) b: echo(id: -0) c: echo(id: 324479006241787906)}", None), ("{echo(id: 2.0)}", None),
+    ("query ($a: ID) {echo(id: $a)}", {"a": 2.0}), ("query ($a: ID) {echo(id: $a)}", {"a": 2.5}), ("query ($a: Int) {echo(int: $a)}", {"a": 1e3}),
     ("{a: self {version} a: self {version2: version}}", None), ("{a: self {x: version} a: self {x: fails}}", None),
     ("{named {__typename ... on Pet {... on Dog {barks}}}}", None), ("{failsStrict a: version}", None), ("{maybe {failsStrict} a: version}", None),
 ]

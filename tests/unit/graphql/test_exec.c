@@ -121,6 +121,10 @@ static void variables(void **state)
     answers("query ($i: Int = 4, $o: Int) {echo(int: $i, ints: [1, $o], filter: {name: $s})}", NULL,
             "{\"errors\":[{\"message\":\"Variable \\\"$s\\\" is not defined.\",\"locations\":[{"
             "\"line\":1,\"column\":75}]}]}");
+    answers("query ($a: ID) {a: echo(id: 99999999999999999999) b: echo(id: -7) c: echo(id: $a)}",
+            "{\"a\": 2.0}",
+            "{\"data\":{\"a\":\"id=\\\"99999999999999999999\\\" strict=[1]\",\"b\":\"id=\\\"-7\\\" "
+            "strict=[1]\",\"c\":\"id=\\\"2\\\" strict=[1]\"}}");
     /* Not given: the default of the variable, then that of the place, then nothing. */
     answers("query ($i: Int = 4, $o: Int, $s: [Int!], $w: Float) {echo(int: $i, float: $w, ints: "
             "[1, $o], strict: $s, filter: {weight: $w})}",
