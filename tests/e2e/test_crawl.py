@@ -563,7 +563,7 @@ def test_hostile_sources_are_stopped(tmp_path, serve, sites):
     until(lambda: "1" in listed(s, "well"))
     for name, (_, words, kind) in bad.items():
         until(lambda: re.search(rf"{name}/x: {words}\({kind}\)", s.read_log()), f"a word about {name}")
-        told = [line for line in s.read_log().splitlines() if f"{name}/x: " in line]
+        told = [line for line in s.read_log().splitlines() if f"{name}/x: {name}: " in line]
         assert all(re.search(rf"{words}\({kind}\)", line) for line in told), told  # one line a failure, never in pieces
     assert re.search(r"sources/broken/source\.lua: source\.lua:3: ", s.read_log())
     assert 'shelf broken is not crawled: there is no source "broken"' in s.read_log().replace('\\"', '"')
