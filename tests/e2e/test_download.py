@@ -16,7 +16,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "sites"))
 
 import site_http as faults
 from conftest import DOZO, PATIENCE, Server, clean_env, dozo, png, tool, until
-from upstreams import MangaDex
+from upstreams import MangaDex, Viz, picture
 
 TITLE = "https://mangadex.org/title/m1/dr-stone"
 FOLDER = "Dr. Stone ∕ X"
@@ -192,6 +192,26 @@ def test_names_that_want_out(play, title):
     assert sorted(p.is_dir() for p in folder.iterdir()) == [False, True]
     assert sorted(p.name for p in play.folder.iterdir()) == ["dozo.yaml", "out"]
     assert all(len(os.fsencode(p.name)) <= 255 for p in out.rglob("*"))
+
+
+@pytest.mark.parametrize("method", ["cbz", "files"])
+def test_pages_that_are_made_anew(tmp_path, method):
+    """Tiles are put in order, blank pages leave no gap, and the site is asked as the source says."""
+    with Viz() as viz:
+        viz.add("1", "501", [picture("shuffled-1.jpg"), picture("blank.jpg"), picture("shuffled-2.jpg")])
+        (tmp_path / "dozo.yaml").write_text(f"""
+sources:
+  viz.com: {{base_url: "{viz.url}", rate: 1000/second, page_delay: 0s}}
+""")
+        r = dozo("download", "https://www.viz.com/vizmanga/komi-cant-communicate-chapter-1/chapter/501", "--method", method, "--to", "out",
+                 "--config", "dozo.yaml", cwd=tmp_path, check=0)
+    path = tmp_path / r.out.strip()
+    wanted = [picture("ordered-1.jpg"), picture("ordered-2.jpg")]
+    if method == "files":
+        assert [p.read_bytes() for p in sorted(path.iterdir())] == wanted and len({p.stem[-1] for p in path.iterdir()} & {"1", "2"}) == 2
+        return
+    with zipfile.ZipFile(path) as z:
+        assert [z.read(n) for n in z.namelist()] == wanted and [n.lstrip("0") for n in z.namelist()] == ["1.jpg", "2.jpg"]
 
 
 def test_json(play):
