@@ -1,5 +1,5 @@
 /*
- * import: folders, archives and what other services leave behind into the library.
+ * import: folders, archives and what other services leave behind into the library; and back to one.
  *
  * In: paths and options. Out: a library that holds them, a line of progress, words about what could
  * not be used, and a summary. The library does the work on this thread and tells it event by event.
@@ -14,6 +14,7 @@
 #include <stdlib.h>
 
 #include "cli/cli_int.h"
+#include "cli/import_int.h"
 #include "crawl/crawl.h"
 #include "library/library.h"
 
@@ -23,10 +24,11 @@
 #define SETTINGS_BYTES_MAX (16 * DZ_MIB)
 #define TELL_EVERY_NS (200 * (int64_t)1000000)
 
-enum { OPT_SERIES, OPT_SHELF, OPT_JSON, OPT_QUIET };
+enum { OPT_SERIES, OPT_SHELF, OPT_EXPORT, OPT_JSON, OPT_QUIET };
 static const struct dz_option options[] = {
     [OPT_SERIES] = {"series", "NAME", "one series for everything, whatever names say"},
     [OPT_SHELF] = {"shelf", "NAME", "publish the series under /shelf/NAME/"},
+    [OPT_EXPORT] = {"export", NULL, "kvm48: write DATA_DB from what is here instead of reading it"},
     [OPT_JSON] = {"json", NULL, "the result as one JSON object on stdout"},
     [OPT_QUIET] = {"quiet", NULL, "no progress and no summary, only what went wrong"},
     {NULL, NULL, NULL},
@@ -37,7 +39,7 @@ struct note { /* kept for --json */
     char *path, *entry, *text;
 };
 
-enum form { FORM_PATHS, FORM_KOMIZIP, FORM_NAGATO };
+enum form { FORM_PATHS, FORM_KOMIZIP, FORM_NAGATO, FORM_KVM48 };
 
 struct run {
     const struct dz_args *args;
@@ -60,6 +62,7 @@ struct figure {
 struct outcome {
     struct dz_import_result library;
     struct dz_nagato_result nagato;
+    struct dz_kvm48_result kvm48;
     uint64_t errors;
     int64_t spent_ms;
     enum dz_code code;
@@ -88,6 +91,11 @@ static const char *last_part(const char *path)
 {
     const char *slash = strrchr(path, '/');
     return slash && slash[1] != '\0' ? slash + 1 : path;
+}
+
+static bool is_export(const struct run *r)
+{
+    return r->args->value[OPT_EXPORT] != NULL;
 }
 
 static void keep_note(struct run *r, int kind, const struct dz_import_event *e)
@@ -218,10 +226,27 @@ static void put_nagato(struct dz_buf *b, const struct dz_nagato_result *res)
     put_parts(b, favourites, DZ_LEN(favourites));
 }
 
+static void put_kvm48(struct dz_buf *b, const struct run *r, const struct dz_kvm48_result *res)
+{
+    const struct figure parts[] = {
+        {"new", res->records_new},
+        {"unchanged", res->records_same},
+        {is_export(r) ? "kept as they are there" : "kept as they are here", res->records_kept}};
+    dz_count_put(b, res->records_new + res->records_same + res->records_kept, "record", "records");
+    put_parts(b, parts, DZ_LEN(parts));
+}
+
+static uint64_t warnings_of(const struct outcome *o)
+{
+    return o->library.warnings + o->kvm48.warnings;
+}
+
 static void put_summary(struct dz_buf *b, const struct run *r, const struct outcome *o)
 {
     if (r->form == FORM_NAGATO)
         put_nagato(b, &o->nagato);
+    else if (r->form == FORM_KVM48)
+        put_kvm48(b, r, &o->kvm48);
     else
         put_library(b, &o->library);
     dz_buf_putf(b, " in %.1f s", (double)o->spent_ms / 1000);
@@ -229,9 +254,9 @@ static void put_summary(struct dz_buf *b, const struct run *r, const struct outc
         dz_buf_put(b, DZ_S("; "));
         dz_count_put(b, o->errors, "error", "errors");
     }
-    if (o->library.warnings > 0) {
+    if (warnings_of(o) > 0) {
         dz_buf_put(b, DZ_S("; "));
-        dz_count_put(b, o->library.warnings, "warning", "warnings");
+        dz_count_put(b, warnings_of(o), "warning", "warnings");
     }
 }
 
@@ -278,10 +303,22 @@ static void put_figures(struct dz_json *j, const struct run *r, const struct out
         {"favourites_new", g->favourites_new},
         {"favourites_unchanged", g->favourites_same},
     };
+    const struct figure kvm48[] = {
+        {"records_new", o->kvm48.records_new},
+        {"records_unchanged", o->kvm48.records_same},
+        {"records_kept", o->kvm48.records_kept},
+        {"warnings", o->kvm48.warnings},
+    };
     const struct figure both[] = {{"errors", o->errors}, {"duration_ms", (uint64_t)o->spent_ms}};
-    bool is_nagato = r->form == FORM_NAGATO;
-    const struct figure *v = is_nagato ? nagato : library;
-    size_t n = is_nagato ? DZ_LEN(nagato) : DZ_LEN(library);
+    const struct figure *v = library;
+    size_t n = DZ_LEN(library);
+    if (r->form == FORM_NAGATO) {
+        v = nagato;
+        n = DZ_LEN(nagato);
+    } else if (r->form == FORM_KVM48) {
+        v = kvm48;
+        n = DZ_LEN(kvm48);
+    }
     for (size_t i = 0; i < n + DZ_LEN(both); i++) {
         const struct figure *figure = i < n ? &v[i] : &both[i - n];
         dz_member_int(j, figure->key, (int64_t)figure->n);
@@ -305,14 +342,20 @@ static void put_json(struct dz_buf *b, const struct run *r, const struct outcome
     dz_buf_putc(b, '\n');
 }
 
+static const char *words_of_stop(const struct run *r)
+{
+    if (is_export(r))
+        return "stopped; nothing was written";
+    if (r->form == FORM_NAGATO || r->form == FORM_KVM48)
+        return "stopped; what was taken is kept, the same command goes on from here";
+    return "stopped; finished chapters are kept, the same command goes on from here";
+}
+
 static void finish(struct run *r, const struct outcome *o)
 {
     dz_progress_clear(&r->progress);
     if (o->code == DZ_CANCELLED)
-        dz_say(&dz_cmd_import, "%s",
-               r->form == FORM_NAGATO
-                   ? "stopped; what was taken is kept, the same command goes on from here"
-                   : "stopped; finished chapters are kept, the same command goes on from here");
+        dz_say(&dz_cmd_import, "%s", words_of_stop(r));
     else if (o->code != DZ_OK)
         dz_say(&dz_cmd_import, "%s", o->err.text);
     struct dz_buf out DZ_AUTO(dz_buf_done);
@@ -335,7 +378,19 @@ static void finish(struct run *r, const struct outcome *o)
 
 /* ---- the command ----------------------------------------------------------------------------- */
 
-static void import(struct run *r, struct dz_library *l, struct outcome *out)
+static void import_kvm48(struct run *r, const struct dz_conf *conf, struct dz_library *l,
+                         const struct dz_import_options *o, struct outcome *out)
+{
+    DZ_AUTO(dz_collection_unref) struct dz_collection *coll = NULL;
+    out->code = dz_kvm48_collection(conf, dz_library_catalog(l), &coll, &out->err);
+    if (out->code == DZ_OK)
+        out->code = dz_library_kvm48(l, coll, is_export(r), r->args->operands[1], o, &out->kvm48,
+                                     &out->err);
+    out->errors = out->kvm48.errors;
+}
+
+static void import(struct run *r, const struct dz_conf *conf, struct dz_library *l,
+                   struct outcome *out)
 {
     const struct dz_args *a = r->args;
     struct dz_import_options o = {
@@ -345,6 +400,10 @@ static void import(struct run *r, struct dz_library *l, struct outcome *out)
         .arg = r,
         .stop = &stop,
     };
+    if (r->form == FORM_KVM48) {
+        import_kvm48(r, conf, l, &o, out);
+        return;
+    }
     if (r->form == FORM_NAGATO) {
         out->code = dz_library_import_nagato(l, a->operands[1], &o, &out->nagato, &out->err);
         out->errors = out->nagato.errors;
@@ -376,9 +435,10 @@ static int import_with(struct run *r, struct dz_conf *conf)
     }
     catch_signals();
     r->data_dir = conf->data_dir;
-    dz_progress_begin(&r->progress, true, r->quiet || r->form == FORM_NAGATO);
+    dz_progress_begin(&r->progress, true,
+                      r->quiet || r->form == FORM_NAGATO || r->form == FORM_KVM48);
     int64_t begin_ns = dz_mono_ns();
-    import(r, l, &o);
+    import(r, conf, l, &o);
     o.spent_ms = (dz_mono_ns() - begin_ns) / 1000000;
     finish(r, &o);
     return o.code == DZ_OK && o.errors == 0 ? DZ_EXIT_OK : DZ_EXIT_FAILED;
@@ -390,6 +450,8 @@ static enum form form_of(const struct dz_args *a)
         return FORM_KOMIZIP;
     if (a->operands_n > 0 && strcmp(a->operands[0], "nagato") == 0)
         return FORM_NAGATO;
+    if (a->operands_n > 0 && strcmp(a->operands[0], "kvm48") == 0)
+        return FORM_KVM48;
     return FORM_PATHS;
 }
 
@@ -410,8 +472,14 @@ static int check_use(const struct dz_args *a)
         return dz_usage_error(
             &dz_cmd_import,
             "nagato needs NAGATO_DB and takes CONF_JSON (a folder of that name: ./nagato)");
-    if (form == FORM_NAGATO && (shelf || a->value[OPT_SERIES]))
-        return dz_usage_error(&dz_cmd_import, "nagato takes neither --series nor --shelf");
+    if (form == FORM_KVM48 && a->operands_n != 2)
+        return dz_usage_error(&dz_cmd_import,
+                              "kvm48 needs DATA_DB (a folder of that name: ./kvm48)");
+    if ((form == FORM_NAGATO || form == FORM_KVM48) && (shelf || a->value[OPT_SERIES]))
+        return dz_usage_error(&dz_cmd_import, "%s takes neither --series nor --shelf",
+                              a->operands[0]);
+    if (form != FORM_KVM48 && a->value[OPT_EXPORT])
+        return dz_usage_error(&dz_cmd_import, "--export goes with kvm48 only");
     if (form != FORM_KOMIZIP)
         return DZ_EXIT_OK;
     if (a->operands_n != 3)
@@ -463,7 +531,8 @@ const struct dz_command dz_cmd_import = {
     .summary = "take folders of images and comic archives into the library",
     .usage = "import PATH… [--series NAME] [--shelf NAME]\n"
              "import komizip CHAPTERS_JSON CDN_FOLDER --shelf NAME\n"
-             "import nagato NAGATO_DB [CONF_JSON]",
+             "import nagato NAGATO_DB [CONF_JSON]\n"
+             "import kvm48 [--export] DATA_DB",
     .help =
         "Takes folders of images, trees of them, and archives (CBZ, ZIP, CBR, CB7, CBT) into the\n"
         "library. Titles and numbers come from ComicInfo.xml where there is one, else from names.\n"
@@ -475,6 +544,10 @@ const struct dz_command dz_cmd_import = {
         "\n"
         "The third form takes over the marks and favourites of a nagato service, and prints its\n"
         "settings as lines for dozo.yaml. Neither file is changed, and what is known here stays.\n"
+        "\n"
+        "The fourth form takes over data.db of a KVM48 server, or with --export writes one that "
+        "such\n"
+        "a server opens as its own: a new file, or records that one of KVM48 does not have yet.\n"
         "\n"
         "Exit status: 0 all fine, 1 something could not be imported (the rest was), 2 wrong use.",
     .options = options,

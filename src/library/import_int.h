@@ -3,8 +3,8 @@
  *
  * plan.c walks the given paths and says what is a chapter; known.c is what the catalog holds
  * already of earlier imports; chapter.c reads the pages of one folder or archive into the store;
- * import.c runs the whole and decides ids, keys and orders; komizip.c, nagato.c and nagato_conf.c
- * take over from other services. One thread, one run, freed at its end.
+ * import.c runs the whole and decides ids, keys and orders; komizip.c, nagato.c, nagato_conf.c and
+ * kvm48.c take over from other services. One thread, one run, freed at its end.
  */
 #pragma once
 

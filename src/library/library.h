@@ -199,6 +199,21 @@ DZ_MUST enum dz_code dz_library_import_nagato(struct dz_library *l, const char *
 DZ_MUST enum dz_code dz_library_nagato_settings(const char *conf_json, struct dz_buf *ret_yaml,
                                                 struct dz_err *err);
 
+/* contracts/kvm48.md section 3: data.db of KVM48 into the collection, which is ensured first, or
+ * the collection into such a file. Of the two the one that is read is not changed, and what the
+ * other has already stays: a record that says something else there is counted as kept, with a
+ * warning. An export makes the file, whole, or adds to one of KVM48 (or one without tables) in one
+ * transaction: DZ_BAD_INPUT for any other file, which stays as it was. A row that cannot be used is
+ * told as an error event and left out. coll needs the columns of perfvod. *ret_result is always
+ * written. */
+struct dz_kvm48_result {
+    uint64_t records_new, records_same, records_kept, warnings, errors;
+};
+DZ_MUST enum dz_code dz_library_kvm48(struct dz_library *l, const struct dz_collection *coll,
+                                      bool is_export, const char *database,
+                                      const struct dz_import_options *o,
+                                      struct dz_kvm48_result *ret_result, struct dz_err *err);
+
 /* ---- edit ------------------------------------------------------------------------------------ */
 
 #define DZ_EDIT_BYTES_MAX (1024u * 1024)

@@ -7,22 +7,16 @@
  * out. Marks are stored a thousand at a time, each time all or none. Odd: what this catalog says
  * of a chapter already stays, so that a second run, also months later, undoes nothing.
  */
-#include <errno.h>
-#include <sqlite3.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 
 #include "library/import_int.h"
+#include "library/their_int.h"
 
 #define ROWS_AT_ONCE 1000u
-#define CELL_BYTES_MAX (16 * 1024 * 1024)
-#define BUSY_WAIT_MS 10000
-#define PATH_BYTES_MAX (64 * DZ_KIB)
 
 struct nagato {
     struct dz_library *l;
-    const char *path;
-    sqlite3 *db;
+    struct their_db db;
     struct import_teller teller;
     struct dz_import_result told; /* where the teller counts */
     struct dz_nagato_result result;
@@ -31,120 +25,13 @@ struct nagato {
     size_t marks_n;
 };
 
-/* ---- the file -------------------------------------------------------------------------------- */
-
-static enum dz_code sq_fail(struct nagato *g, struct dz_err *err)
-{
-    switch (sqlite3_errcode(g->db) & 0xff) {
-    case SQLITE_NOTADB:
-        return dz_fail(err, DZ_BAD_INPUT, "%s: not a database of SQLite", g->path);
-    case SQLITE_BUSY:
-    case SQLITE_LOCKED:
-        return dz_fail(err, DZ_UNAVAILABLE, "%s: somebody is writing to it; try again", g->path);
-    case SQLITE_READONLY:
-        return dz_fail(err, DZ_UNAVAILABLE,
-                       "%s: a write was cut short; start the service once more, or copy the "
-                       "database with what stands beside it to a folder of yours and open it with "
-                       "sqlite3",
-                       g->path);
-    case SQLITE_CORRUPT:
-        return dz_fail(err, DZ_CORRUPT, "%s: %s", g->path, sqlite3_errmsg(g->db));
-    default:
-        return dz_fail(err, DZ_IO, "%s: %s", g->path, sqlite3_errmsg(g->db));
-    }
-}
-
-/* Bytes of PATH-wal; -1: there is none. */
-static off_t journal_bytes(const char *path)
-{
-    struct stat st;
-    struct dz_buf b DZ_AUTO(dz_buf_done);
-    dz_buf_init(&b, PATH_BYTES_MAX);
-    dz_buf_putf(&b, "%s-wal", path);
-    return stat(dz_buf_cstr(&b), &st) == 0 ? st.st_size : -1;
-}
-
-static bool is_wal(const char *path)
-{
-    unsigned char head[20] = {0};
-    FILE *f = fopen(path, "rbe");
-    bool whole = f && fread(head, sizeof(head), 1, f) == 1;
-    if (f)
-        (void)!fclose(f);
-    return whole && head[18] == 2;
-}
-
-static enum dz_code try_open(struct nagato *g, const char *path, bool immutable, struct dz_err *err)
-{
-    struct dz_buf uri DZ_AUTO(dz_buf_done);
-    dz_buf_init(&uri, 4 * PATH_BYTES_MAX);
-    dz_buf_put(&uri, DZ_S("file:"));
-    for (dz_str rest = dz_str_of(path); rest.n > 0;) {
-        size_t slash = dz_str_chr(rest, '/');
-        dz_buf_put_url(&uri, dz_str_sub(rest, 0, slash));
-        if (slash != DZ_NPOS)
-            dz_buf_putc(&uri, '/');
-        rest = slash == DZ_NPOS ? (dz_str){NULL, 0} : dz_str_sub(rest, slash + 1, rest.n);
-    }
-    dz_buf_put(&uri, immutable ? DZ_S("?immutable=1") : DZ_S("?mode=ro"));
-    int flags = SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX;
-    sqlite3_close(g->db);
-    g->db = NULL;
-    if (sqlite3_open_v2(dz_buf_cstr(&uri), &g->db, flags, NULL) != SQLITE_OK)
-        return sq_fail(g, err);
-    sqlite3_busy_timeout(g->db, BUSY_WAIT_MS);
-    sqlite3_limit(g->db, SQLITE_LIMIT_LENGTH, CELL_BYTES_MAX);
-    sqlite3_db_config(g->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
-    /* One read transaction for all of it; the second statement is what takes the lock. */
-    if (sqlite3_exec(g->db, "PRAGMA trusted_schema = OFF; BEGIN; SELECT 1 FROM sqlite_master", NULL,
-                     NULL, NULL) != SQLITE_OK)
-        return sq_fail(g, err);
-    return DZ_OK;
-}
-
-/* A database with a journal needs files for its locks, which SQLite makes where they are not. It
- * is opened so only when there is a journal; one that is empty says nothing, if it comes to that.
- */
-static enum dz_code open_db(struct nagato *g, struct dz_err *err)
-{
-    char *path = realpath(g->path, NULL);
-    if (!path)
-        return dz_fail_errno(err, errno == ENOENT ? DZ_NOT_FOUND : DZ_IO, errno, "%s", g->path);
-    off_t journal = journal_bytes(path);
-    bool immutable = journal < 0 && is_wal(path);
-    enum dz_code code = try_open(g, path, immutable, err);
-    if (code == DZ_IO && !immutable && journal == 0)
-        code = try_open(g, path, true, err);
-    free(path);
-    return code;
-}
-
-static void statement_done(sqlite3_stmt **st)
-{
-    sqlite3_finalize(*st);
-}
-
-static enum dz_code has_table(struct nagato *g, const char *name, bool *ret_has, struct dz_err *err)
-{
-    DZ_AUTO(statement_done) sqlite3_stmt *st = NULL;
-    if (sqlite3_prepare_v2(g->db, "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?1",
-                           -1, &st, NULL) != SQLITE_OK ||
-        sqlite3_bind_text(st, 1, name, -1, SQLITE_STATIC) != SQLITE_OK)
-        return sq_fail(g, err);
-    int rc = sqlite3_step(st);
-    if (rc != SQLITE_ROW && rc != SQLITE_DONE)
-        return sq_fail(g, err);
-    *ret_has = rc == SQLITE_ROW;
-    return DZ_OK;
-}
-
 /* ---- rows ------------------------------------------------------------------------------------ */
 
 static void tell_row(struct nagato *g, const char *table, int64_t row, const char *words)
 {
     char entry[64];
     (void)snprintf(entry, sizeof(entry), "%s row %lld", table, (long long)row);
-    import_tell(&g->teller, DZ_IMPORT_ERROR, g->path, entry, words);
+    import_tell(&g->teller, DZ_IMPORT_ERROR, g->db.path, entry, words);
 }
 
 /* A cell as an id that the catalog takes; else false, and *ret_words says why. */
@@ -246,15 +133,13 @@ static enum dz_code each_row(struct nagato *g, const char *sql,
                                                   struct dz_err *err),
                              struct dz_err *err)
 {
-    DZ_AUTO(statement_done) sqlite3_stmt *st = NULL;
-    if (sqlite3_prepare_v2(g->db, sql, -1, &st, NULL) != SQLITE_OK)
-        return sq_fail(g, err);
+    DZ_AUTO(their_statement_done) sqlite3_stmt *st = NULL;
+    DZ_TRY(their_statement(&g->db, sql, &st, err));
     for (;;) {
-        int rc = sqlite3_step(st);
-        if (rc == SQLITE_DONE)
+        bool row = false;
+        DZ_TRY(their_row(&g->db, st, &row, err));
+        if (!row)
             return DZ_OK;
-        if (rc != SQLITE_ROW)
-            return sq_fail(g, err);
         DZ_TRY(take(g, st, err));
     }
 }
@@ -264,12 +149,12 @@ static enum dz_code each_row(struct nagato *g, const char *sql,
 static enum dz_code run(struct nagato *g, struct dz_err *err)
 {
     bool has_marks, has_favourites;
-    DZ_TRY(open_db(g, err));
-    DZ_TRY(has_table(g, "chapters", &has_marks, err));
-    DZ_TRY(has_table(g, "mangas", &has_favourites, err));
+    DZ_TRY(their_open(&g->db, err));
+    DZ_TRY(their_has_table(&g->db, "chapters", &has_marks, err));
+    DZ_TRY(their_has_table(&g->db, "mangas", &has_favourites, err));
     if (!has_marks || !has_favourites)
-        return dz_fail(err, DZ_BAD_INPUT, "%s: no table %s: this is no database of nagato", g->path,
-                       has_marks ? "mangas" : "chapters");
+        return dz_fail(err, DZ_BAD_INPUT, "%s: no table %s: this is no database of nagato",
+                       g->db.path, has_marks ? "mangas" : "chapters");
     DZ_TRY(each_row(g, "SELECT rowid, site, id, manga, mark FROM chapters ORDER BY site, rowid",
                     take_mark, err));
     DZ_TRY(store_marks(g, err));
@@ -282,13 +167,13 @@ enum dz_code dz_library_import_nagato(struct dz_library *l, const char *database
 {
     struct nagato *g = dz_new(struct nagato);
     g->l = l;
-    g->path = database;
+    g->db.path = database;
     g->teller = (struct import_teller){.o = o, .result = &g->told};
     g->arena = dz_arena_new(2 * ROWS_AT_ONCE * 4 * DZ_TEXT_MAX);
     enum dz_code code = run(g, err);
     g->result.errors = g->told.errors;
     *ret_result = g->result;
-    sqlite3_close(g->db);
+    their_close(&g->db);
     dz_arena_free(&g->arena);
     free(g);
     return code;
