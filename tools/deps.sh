@@ -26,6 +26,7 @@ zlib1g-dev|gzip answers
 libbrotli-dev|br answers
 libzstd-dev|zstd answers
 libcrypt-dev|password hashes
+libhiredis-dev|rate limits that several servers share
 '
 test="$build
 libcmocka-dev|unit tests
@@ -47,6 +48,7 @@ python3-h2|a client of HTTP/2 that checks the rules
 brotli|decodes answers
 zstd|decodes answers
 openssl|makes the certificate of an https listener
+redis-server|a server that tests start themselves
 nodejs|runs graphql-js, which our GraphQL answers are compared with
 npm|installs graphql-js at its pinned version
 systemd|hands over sockets and checks the example units (systemd-socket-activate, systemd-analyze)
@@ -115,9 +117,10 @@ if [ "$(id -u)" -ne 0 ]; then
     as_root=sudo
     echo "Installing them needs root; sudo may ask for your password."
 fi
-# Debian starts servers when it installs them, on every address. The ones that are only measured shall not.
+# Debian starts servers when it installs them, some on every address. The ones that are only measured, or that
+# tests start themselves, shall not.
 policy=/usr/sbin/policy-rc.d
-servers=$(echo "$missing" | sed -n 's/|a peer to measure against$//p')
+servers=$(echo "$missing" | sed -n 's/|a peer to measure against$//p; s/|a server that tests start themselves$//p')
 if [ -n "$servers" ] && [ ! -e "$policy" ]; then
     trap '$as_root rm -f "$policy"' EXIT
     printf '#!/bin/sh\nexit 101\n' | $as_root tee "$policy" >/dev/null

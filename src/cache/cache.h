@@ -1,5 +1,7 @@
 /*
- * cache: bytes inside a budget. Keys are short byte strings, values are immutable counted bodies
+ * cache: what may be lost: bytes inside a budget, and counts of requests (rate limits, below).
+ *
+ * Bytes: keys are short byte strings, values are immutable counted bodies
  * (struct dz_body).
  *
  * Losing an entry at any time is correct; holding more than the budget is not. The memory driver is
@@ -10,7 +12,8 @@
  */
 #pragma once
 
-#include "base/base.h"
+#include "conf/conf.h"
+#include "loop/loop.h"
 
 #define DZ_CACHE_KEY_MAX 64 /* and at least 1 */
 
@@ -55,3 +58,59 @@ void dz_cache_del(struct dz_cache *c, dz_str key);
 /* Brings the counters up to date (one short lock a shard) and returns them; they stay as they are
  * until the next call. */
 struct dz_cache_stats *dz_cache_stats(struct dz_cache *c);
+
+/* ---- rate limits ------------------------------------------------------------------------------
+ */
+
+/* Counts requests of clients under rules, in this process or in a Redis that several servers share.
+ * All limits of a rule are one step: a request counts for all of them or, when one is used up, for
+ * none. In this process: a table of fixed size, the count that ends first makes room. In Redis: one
+ * script, one round trip, on a connection of each loop. When Redis does not answer in time it
+ * counts as lost: this process counts alone, from nothing, and the connection is made anew with
+ * back-off until it works. Nothing here blocks. */
+struct dz_limiter;
+
+struct dz_limiter_options {
+    const char *uri;      /* memory:// or one of dz_redis_parse() */
+    struct dz_pool *pool; /* finds addresses of host names; not for memory:// */
+    int64_t timeout_ms;   /* for an answer of Redis */
+    size_t keys_max;      /* clients times rules in this process; 0: 65536 */
+    /* Redis was lost, for this reason, or is back ("" then). On a loop's thread, once for all of
+     * them. */
+    void (*say)(void *arg, bool lost, const char *why);
+    void *arg;
+};
+DZ_MUST enum dz_code dz_limiter_open(const struct dz_limiter_options *o, struct dz_limiter **ret_l,
+                                     struct dz_err *err);
+void dz_limiter_close(struct dz_limiter **l); /* after the end of all its loops */
+
+/* What a loop counts with; begin and end on the loop's thread. What is still open is answered at
+ * the end. */
+struct dz_limiter_loop;
+struct dz_limiter_loop *dz_limiter_begin(struct dz_limiter *l, struct dz_loop *loop);
+void dz_limiter_end(struct dz_limiter_loop **ll);
+
+struct dz_limit_ask {
+    const struct dz_limit_rule *rule;
+    unsigned char who[16]; /* the client */
+};
+struct dz_limit_verdict {
+    bool allowed;
+    /* The limit that is the nearest to its end; of a refusal the one that takes longest. */
+    const struct dz_limit *limit;
+    uint64_t remaining;
+    int64_t reset_ms; /* until there is more again */
+};
+/* Counts a request. True: *ret_verdict says what is to be done. False: fn gets it later, exactly
+ * once, on this loop's thread; until then what `ask` points to must stay. */
+typedef void dz_limit_fn(void *arg, const struct dz_limit_verdict *v);
+DZ_MUST bool dz_limiter_take(struct dz_limiter_loop *ll, const struct dz_limit_ask *ask,
+                             dz_limit_fn *fn, void *arg, struct dz_limit_verdict *ret_verdict);
+
+struct dz_limiter_stats {
+    uint64_t allowed, refused;
+    uint64_t alone;    /* of both: counted here because Redis was lost */
+    uint64_t losses;   /* how often that happened */
+    bool shared, lost; /* shared: in Redis */
+};
+void dz_limiter_stats(struct dz_limiter *l, struct dz_limiter_stats *ret_stats); /* any thread */
