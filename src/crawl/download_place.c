@@ -58,16 +58,20 @@ static enum dz_code mark_folder(const char *path, const char *comment, struct dz
     return crawl_file_code(dz_file_write_atomic(mark, dz_str_of(comment), 0644, err), err);
 }
 
-static bool is_marked(const char *path, const char *comment)
+enum mark { MARK_NONE, MARK_OURS, MARK_OTHERS };
+
+static enum mark mark_of(const char *path, const char *comment)
 {
     char text[8 * 1024];
     ssize_t n = getxattr(path, ATTRIBUTE, text, sizeof(text));
     if (n >= 0)
-        return dz_str_eq((dz_str){text, (size_t)n}, dz_str_of(comment));
+        return dz_str_eq((dz_str){text, (size_t)n}, dz_str_of(comment)) ? MARK_OURS : MARK_OTHERS;
     DZ_AUTO(dz_freep) char *mark = path_of(path, DZ_S(MARK_FILE));
     DZ_AUTO(dz_buf_done) struct dz_buf b;
     dz_buf_init(&b, sizeof(text));
-    return dz_file_read(mark, &b, NULL) == DZ_OK && dz_str_eq(dz_buf_str(&b), dz_str_of(comment));
+    if (dz_file_read(mark, &b, NULL) != DZ_OK)
+        return MARK_NONE;
+    return dz_str_eq(dz_buf_str(&b), dz_str_of(comment)) ? MARK_OURS : MARK_OTHERS;
 }
 
 static bool is_empty(const char *path)
@@ -84,7 +88,7 @@ static bool is_empty(const char *path)
 static bool is_ours(const struct download_place *p, const char *path, const struct stat *st)
 {
     if (S_ISDIR(st->st_mode))
-        return !*p->ext && is_marked(path, p->comment);
+        return !*p->ext && mark_of(path, p->comment) == MARK_OURS;
     if (!S_ISREG(st->st_mode) || !*p->ext)
         return false;
     DZ_AUTO(dz_arena_free) struct dz_arena *a = dz_arena_new(DZ_MIB);
@@ -197,16 +201,27 @@ static enum dz_code open_final(struct download_place *p, bool apart, struct dz_e
             return fail_at(err, "mkdir", path);
         if (lstat(path, &st) != 0)
             return fail_at(err, "stat", path);
+        /* An empty one that is marked waits for its first page. */
         bool empty = S_ISDIR(st.st_mode) && is_empty(path);
-        if (!empty && !is_ours(p, path, &st))
+        bool is_free = empty && mark_of(path, p->comment) == MARK_NONE;
+        if (!is_free && !is_ours(p, path, &st))
             continue;
-        if (empty)
+        if (is_free)
             DZ_TRY(mark_folder(path, p->comment, err));
         p->in_final = !apart && !is_there(p->pages) && (empty || is_there(p->journal));
         p->final = dz_take(&path);
         return DZ_OK;
     }
     return no_name(p, err);
+}
+
+/* One at a time in a folder: between the making of a folder and its mark it looks like nobody's. */
+static enum dz_code open_final_alone(struct download_place *p, bool apart, struct dz_err *err)
+{
+    DZ_AUTO(dz_closep) int fd = open(p->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || flock(fd, LOCK_EX) != 0)
+        return fail_at(err, "lock", p->folder);
+    return open_final(p, apart, err);
 }
 
 static unsigned width_of(uint32_t pages)
@@ -223,7 +238,7 @@ static enum dz_code open_work(struct download_place *p, bool apart, struct dz_er
 {
     DZ_TRY(lock_work(p, err));
     if (!*p->ext)
-        DZ_TRY(open_final(p, apart, err));
+        DZ_TRY(open_final_alone(p, apart, err));
     if (p->in_final) {
         free(p->pages);
         p->pages = dz_strdup(p->final);

@@ -635,6 +635,32 @@ static void test_one_at_a_time(void **state)
     assert_string_equal(list(out), "");
 }
 
+/* Of two that are both waiting for their first page each has a folder of its own, and finds it
+ * again. */
+static void test_two_folders(void **state)
+{
+    (void)state;
+    for (int again = 0; again < 2; again++) {
+        struct download_args d = args_of("files"), e = args_of("files");
+        struct download_place p, q;
+        struct crawl_keeper *k, *l;
+        e.chapter = DZ_S("other");
+        open_place(&p, &d, &k);
+        open_place(&q, &e, &l);
+        assert_true(dz_str_ends(dz_str_of(p.final), DZ_S("/x")));
+        assert_true(dz_str_ends(dz_str_of(q.final), DZ_S("/x (2)")));
+        struct crawl_kept page;
+        keep(k, &page, 0);
+        keep(l, &page, 0);
+        download_place_close(&p, false, false);
+        download_place_close(&q, false, false);
+        crawl_keeper_free(&k);
+        crawl_keeper_free(&l);
+        json_decref(d.json);
+        json_decref(e.json);
+    }
+}
+
 static void test_swept(void **state)
 {
     (void)state;
@@ -685,6 +711,7 @@ int main(void)
         with_rig(test_hostile_names),
         with_rig(test_gaps),
         with_rig(test_one_at_a_time),
+        with_rig(test_two_folders),
         with_rig(test_swept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
