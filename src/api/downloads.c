@@ -244,24 +244,29 @@ static void look_and_reply(struct ask *a)
     ask_call(a, "look", NULL, reply_written);
 }
 
-static enum dz_code cancel(struct ask *a, const struct dz_job_rec *job, bool *ret_asked,
+/* All jobs at once; *ret_asked: whether each will end for this, and was not to end before. */
+static enum dz_code cancel(struct ask *a, const struct named *m, bool **ret_asked,
                            struct dz_err *err)
 {
-    *ret_asked = false;
-    if (!job || job->cancel_asked)
-        return DZ_OK;
-    enum dz_code code = dz_catalog_job_cancel(a->catalog, job->id, dz_now_ms(), ret_asked, err);
-    return code == DZ_NOT_FOUND ? DZ_OK : code; /* forgotten meanwhile: it had ended */
+    int64_t *ids = dz_arena_alloc(a->arena, (m->jobs_n + 1) * sizeof(*ids));
+    bool *asked = dz_arena_alloc(a->arena, (m->jobs_n + 1) * sizeof(*asked));
+    for (size_t i = 0; i < m->jobs_n; i++)
+        ids[i] = m->jobs[i].id;
+    DZ_TRY(dz_catalog_jobs_cancel(a->catalog, ids, m->jobs_n, dz_now_ms(), asked, err));
+    for (size_t i = 0; i < m->jobs_n; i++)
+        asked[i] &= !m->jobs[i].cancel_asked;
+    *ret_asked = asked;
+    return DZ_OK;
 }
 
 static enum dz_code cancel_one(struct ask *a, struct dz_err *err)
 {
-    bool asked;
+    bool *asked;
     struct dz_json j;
     DZ_TRY(find_one(a, err));
-    DZ_TRY(cancel(a, &((struct named *)a->own)->jobs[0], &asked, err));
+    DZ_TRY(cancel(a, a->own, &asked, err));
     ask_json(a, &j);
-    dz_json_bool(&j, asked);
+    dz_json_bool(&j, asked[0]);
     return DZ_OK;
 }
 
@@ -276,18 +281,19 @@ static enum dz_code cancel_named(struct ask *a, struct dz_err *err)
 {
     struct named *m = a->own;
     struct dz_json j;
+    bool *asked;
     size_t at = 0;
     DZ_TRY(read_named(a, m));
     if (!m->ids)
         return ask_refuse(a, 400, "Missing ids of downloads to cancel", DZ_S(""), "");
     DZ_TRY(find_named(a, m, err));
+    DZ_TRY(cancel(a, m, &asked, err));
     ask_json(a, &j);
     dz_json_object(&j);
     for (size_t i = 0; i < m->n; i++) {
-        bool asked;
-        DZ_TRY(cancel(a, job_of(m, m->ids[i], &at), &asked, err));
+        const struct dz_job_rec *job = job_of(m, m->ids[i], &at);
         dz_json_key(&j, m->ids[i]);
-        dz_json_bool(&j, asked);
+        dz_json_bool(&j, job && asked[job - m->jobs]);
     }
     dz_json_end(&j);
     return DZ_OK;

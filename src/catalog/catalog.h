@@ -494,6 +494,8 @@ struct dz_catalog_driver {
                               struct dz_err *err);
     enum dz_code (*jobs_of)(void *self, dz_str kind, size_t max, struct dz_arena *a,
                             struct dz_job_rec **ret_v, size_t *ret_n, struct dz_err *err);
+    enum dz_code (*jobs_cancel)(void *self, const int64_t *ids, size_t n, int64_t now_ms,
+                                bool *ret_asked, struct dz_err *err);
     enum dz_code (*jobs_retry)(void *self, dz_str kind, const int64_t *ids, size_t n,
                                int64_t now_ms, size_t *ret_n, struct dz_err *err);
     enum dz_code (*jobs_forget)(void *self, dz_str kind, size_t *ret_n, struct dz_err *err);
@@ -690,7 +692,9 @@ DZ_MUST enum dz_code dz_catalog_job_next(struct dz_catalog *c, int64_t *ret_due_
 DZ_MUST enum dz_code dz_catalog_jobs_trim(struct dz_catalog *c, dz_str kind, size_t keep,
                                           struct dz_err *err);
 
-/* The calls below are about many jobs at once, at most DZ_CALL_RECORDS_MAX. */
+/* The calls below are about many jobs at once, at most DZ_CALL_RECORDS_MAX. Lists give the args of
+ * a job only up to the first member that is an object or an array, still a JSON text: what a site
+ * said stands behind, and a list has thousands of rows. */
 
 /* Each as by dz_catalog_job_add, all of them or none, ids in this order; ret_ids has room for n. */
 DZ_MUST enum dz_code dz_catalog_jobs_add(struct dz_catalog *c, const struct dz_job_rec *v, size_t n,
@@ -703,6 +707,9 @@ DZ_MUST enum dz_code dz_catalog_jobs_find(struct dz_catalog *c, dz_str kind, con
 DZ_MUST enum dz_code dz_catalog_jobs_of(struct dz_catalog *c, dz_str kind, size_t max,
                                         struct dz_arena *a, struct dz_job_rec **ret_v,
                                         size_t *ret_n, struct dz_err *err);
+/* Each as by dz_catalog_job_cancel; ret_asked, one each, is false for one that is not there. */
+DZ_MUST enum dz_code dz_catalog_jobs_cancel(struct dz_catalog *c, const int64_t *ids, size_t n,
+                                            int64_t now_ms, bool *ret_asked, struct dz_err *err);
 /* Failed ones (n = 0: all of the kind) wait again as if they were new, due now. One whose target
  * has another job that is alive is left, and of several with one target all but the newest. */
 DZ_MUST enum dz_code dz_catalog_jobs_retry(struct dz_catalog *c, dz_str kind, const int64_t *ids,

@@ -716,6 +716,7 @@ const struct dz_catalog_driver dz_catalog_sqlite = {
     .jobs_add = dz_sq_jobs_add,
     .jobs_find = dz_sq_jobs_find,
     .jobs_of = dz_sq_jobs_of,
+    .jobs_cancel = dz_sq_jobs_cancel,
     .jobs_retry = dz_sq_jobs_retry,
     .jobs_forget = dz_sq_jobs_forget,
     .jobs_trim = dz_sq_jobs_trim,

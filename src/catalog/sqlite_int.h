@@ -342,6 +342,8 @@ DZ_MUST enum dz_code dz_sq_jobs_find(void *self, dz_str kind, const dz_str *targ
                                      struct dz_err *err);
 DZ_MUST enum dz_code dz_sq_jobs_of(void *self, dz_str kind, size_t max, struct dz_arena *a,
                                    struct dz_job_rec **ret_v, size_t *ret_n, struct dz_err *err);
+DZ_MUST enum dz_code dz_sq_jobs_cancel(void *self, const int64_t *ids, size_t n, int64_t now_ms,
+                                       bool *ret_asked, struct dz_err *err);
 DZ_MUST enum dz_code dz_sq_jobs_retry(void *self, dz_str kind, const int64_t *ids, size_t n,
                                       int64_t now_ms, size_t *ret_n, struct dz_err *err);
 DZ_MUST enum dz_code dz_sq_jobs_forget(void *self, dz_str kind, size_t *ret_n, struct dz_err *err);

@@ -9,6 +9,8 @@
  */
 #include "catalog/sqlite_int.h"
 
+#define ARGS_AT 4 /* the column of a job */
+
 /* ---- rows --------------------------------------------------------------------------------------
  */
 
@@ -22,8 +24,47 @@ static enum dz_code run_int(struct dz_sq_conn *c, enum dz_sq_statement which, in
     return dz_sq_run(c, st, err);
 }
 
-static enum dz_code read_job(sqlite3_stmt *st, struct dz_text_pool *pool, void *ret_job,
-                             struct dz_err *err)
+/* What is copied of a JSON object: the members before the first whose value is an object or an
+ * array, with the comma behind them; all of it when there is none such. */
+static size_t flat_bytes(dz_str args)
+{
+    size_t comma = 0;
+    bool quoted = false;
+    for (size_t i = 1; i < args.n; i++) {
+        char c = args.p[i];
+        if (c == '"')
+            quoted = !quoted;
+        else if (quoted && c == '\\')
+            i++;
+        else if (!quoted && c == ',')
+            comma = i;
+        else if (!quoted && (c == '{' || c == '['))
+            return comma + 1;
+    }
+    return args.n;
+}
+
+static enum dz_code read_flat_args(sqlite3_stmt *st, struct dz_text_pool *pool, dz_str *ret_args,
+                                   struct dz_err *err)
+{
+    dz_str all = {(const char *)sqlite3_column_text(st, ARGS_AT),
+                  (size_t)sqlite3_column_bytes(st, ARGS_AT)};
+    size_t n = flat_bytes(all);
+    if (n == 1 && all.n > 1) {
+        *ret_args = DZ_S("{}");
+        return DZ_OK;
+    }
+    dz_str args;
+    DZ_TRY(dz_text_pool_str(pool, (dz_str){all.p, n}, &args, err));
+    if (n < all.n)
+        ((char *)(uintptr_t)args.p)[args.n - 1] = '}';
+    *ret_args = args;
+    return DZ_OK;
+}
+
+/* All but the args. */
+static enum dz_code read_rest(sqlite3_stmt *st, struct dz_text_pool *pool, void *ret_job,
+                              struct dz_err *err)
 {
     struct dz_job_rec j = {
         .id = sqlite3_column_int64(st, 0),
@@ -40,13 +81,29 @@ static enum dz_code read_job(sqlite3_stmt *st, struct dz_text_pool *pool, void *
         .total = (uint64_t)sqlite3_column_int64(st, 16),
         .bytes = (uint64_t)sqlite3_column_int64(st, 20),
     };
-    dz_str *const to[] = {&j.kind,      &j.source,    &j.target, &j.args, &j.owner,
+    dz_str *const to[] = {&j.kind,      &j.source,    &j.target, &j.owner,
                           &j.fail_kind, &j.fail_text, &j.result, &j.phase};
-    static const int at[] = {1, 2, 3, 4, 14, 17, 18, 19, 21};
+    static const int at[] = {1, 2, 3, 14, 17, 18, 19, 21};
     for (size_t i = 0; i < DZ_LEN(to); i++)
         DZ_TRY(dz_sq_str(st, at[i], pool, to[i], err));
     *(struct dz_job_rec *)ret_job = j;
     return DZ_OK;
+}
+
+static enum dz_code read_job(sqlite3_stmt *st, struct dz_text_pool *pool, void *ret_job,
+                             struct dz_err *err)
+{
+    struct dz_job_rec *j = ret_job;
+    DZ_TRY(read_rest(st, pool, j, err));
+    return dz_sq_str(st, ARGS_AT, pool, &j->args, err);
+}
+
+static enum dz_code read_listed_job(sqlite3_stmt *st, struct dz_text_pool *pool, void *ret_job,
+                                    struct dz_err *err)
+{
+    struct dz_job_rec *j = ret_job;
+    DZ_TRY(read_rest(st, pool, j, err));
+    return read_flat_args(st, pool, &j->args, err);
 }
 
 /* ---- jobs --------------------------------------------------------------------------------------
@@ -273,6 +330,24 @@ enum dz_code dz_sq_job_cancel(void *self, int64_t id, int64_t now_ms, bool *ret_
     return DZ_OK;
 }
 
+enum dz_code dz_sq_jobs_cancel(void *self, const int64_t *ids, size_t n, int64_t now_ms,
+                               bool *ret_asked, struct dz_err *err)
+{
+    struct dz_sqlite *d = self;
+    DZ_AUTO(dz_freep) bool *asked = dz_alloc(n * sizeof(*asked));
+    enum dz_code code = DZ_OK;
+    DZ_TRY(dz_sq_write_begin(d, err));
+    for (size_t i = 0; i < n && code == DZ_OK; i++) {
+        asked[i] = false;
+        code = cancel(&d->write, ids[i], now_ms, &asked[i], err);
+        if (code == DZ_NOT_FOUND)
+            code = DZ_OK;
+    }
+    DZ_TRY(dz_sq_write_close(d, code, err));
+    memcpy(ret_asked, asked, n * sizeof(*asked));
+    return DZ_OK;
+}
+
 /* A number of rows as SQLite takes it. */
 static int64_t rows(size_t n)
 {
@@ -303,7 +378,7 @@ enum dz_code dz_sq_jobs_of(void *self, dz_str kind, size_t max, struct dz_arena 
         dz_sq_bind_str(st, 1, kind);
         if (steps[i] == DZ_SQ_JOBS_ENDED)
             dz_sq_bind_int(st, 2, rows(max));
-        DZ_TRY(dz_sq_rows_add(&v, r.c, st, read_job, err));
+        DZ_TRY(dz_sq_rows_add(&v, r.c, st, read_listed_job, err));
     }
     return dz_sq_rows_out(&v, ret_v, ret_n, err);
 }
@@ -315,7 +390,7 @@ enum dz_code dz_sq_jobs_find(void *self, dz_str kind, const dz_str *targets, siz
     DZ_AUTO(dz_sq_reading_done) struct dz_sq_reading r = {0};
     DZ_TRY(dz_sq_reading_begin(&r, self, err));
     const struct dz_sq_each each = {DZ_SQ_JOB_FIND, kind, targets, n};
-    return dz_sq_list_each(r.c, &each, a, sizeof(**ret_v), read_job, ret_v, ret_n, err);
+    return dz_sq_list_each(r.c, &each, a, sizeof(**ret_v), read_listed_job, ret_v, ret_n, err);
 }
 
 /* id 0: all of the kind. */

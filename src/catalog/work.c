@@ -150,6 +150,13 @@ enum dz_code dz_catalog_jobs_of(struct dz_catalog *c, dz_str kind, size_t max, s
     return c->driver->jobs_of(c->self, kind, max, a, ret_v, ret_n, err);
 }
 
+enum dz_code dz_catalog_jobs_cancel(struct dz_catalog *c, const int64_t *ids, size_t n,
+                                    int64_t now_ms, bool *ret_asked, struct dz_err *err)
+{
+    DZ_TRY(dz_check_records("jobs", n, err));
+    return n > 0 ? c->driver->jobs_cancel(c->self, ids, n, now_ms, ret_asked, err) : DZ_OK;
+}
+
 enum dz_code dz_catalog_jobs_retry(struct dz_catalog *c, dz_str kind, const int64_t *ids, size_t n,
                                    int64_t now_ms, size_t *ret_n, struct dz_err *err)
 {

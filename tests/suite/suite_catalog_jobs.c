@@ -522,6 +522,62 @@ static void jobs_are_found_by_target(void **state)
             DZ_TOO_LARGE);
 }
 
+/* What a site said of a chapter is long, and lists are too. */
+static void lists_give_args_without_objects(void **state)
+{
+    static const char *const args[][2] = {
+        {"{}", "{}"},
+        {"{\"a\":1,\"b\":\"x, {y} \\\" [z]\\\\\"}", "{\"a\":1,\"b\":\"x, {y} \\\" [z]\\\\\"}"},
+        {"{\"a\":\"\\\\\",\"b\":null,\"info\":{\"t\":[1,2]},\"c\":3}",
+         "{\"a\":\"\\\\\",\"b\":null}"},
+        {"{ \"a\" : 1 , \"b\" : [ {\"c\":1}, 2 ] }", "{ \"a\" : 1 }"},
+        {"{\"info\":{\"a\":1},\"b\":2}", "{}"},
+        {"{\"a\":1} ", "{\"a\":1} "},
+    };
+    static const dz_str names[] = {{"0", 1}, {"1", 1}, {"2", 1}, {"3", 1}, {"4", 1}, {"5", 1}};
+    struct fixture *f = *state;
+    struct dz_job_rec v[DZ_LEN(args)], *found, *listed;
+    int64_t ids[DZ_LEN(args)];
+    size_t n;
+    for (size_t i = 0; i < DZ_LEN(args); i++) {
+        v[i] = download("");
+        v[i].target = names[i];
+        v[i].args = dz_str_of(args[i][0]);
+    }
+    must(dz_catalog_jobs_add(f->c, v, DZ_LEN(args), 10, ids, err));
+    must(dz_catalog_jobs_find(f->c, DZ_S("download"), names, DZ_LEN(args), f->a, &found, &n, err));
+    assert_int_equal(n, DZ_LEN(args));
+    must(dz_catalog_jobs_of(f->c, DZ_S("download"), 9, f->a, &listed, &n, err));
+    assert_int_equal(n, DZ_LEN(args));
+    for (size_t i = 0; i < n; i++) {
+        assert_str(found[i].args, args[i][1]);
+        assert_str(listed[i].args, args[i][1]);
+        assert_str(job(f, ids[i]).args, args[i][0]);
+    }
+}
+
+static void many_are_cancelled_at_once(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const targets[] = {"a", "b", "c"};
+    int64_t id[3];
+    bool asked[] = {false, true, false, true};
+    add_downloads(f, targets, 3, id);
+    assert_int_equal(take_id(f, "a", 20, id[0]), id[0]);
+    assert_true(cancel(f, id[2], 21));
+    must(dz_catalog_jobs_cancel(f->c, (const int64_t[]){id[0], 4711, id[1], id[2]}, 4, 30, asked,
+                                err));
+    assert_true(asked[0] && !asked[1] && asked[2] && !asked[3]);
+    assert_int_equal(job(f, id[0]).state, DZ_JOB_RUNNING);
+    assert_true(job(f, id[0]).cancel_asked);
+    assert_int_equal(job(f, id[1]).state, DZ_JOB_CANCELLED);
+    assert_int_equal(job(f, id[1]).ended_ms, 30);
+    assert_int_equal(job(f, id[2]).ended_ms, 21);
+    must(dz_catalog_jobs_cancel(f->c, NULL, 0, 30, asked, err));
+    refused(dz_catalog_jobs_cancel(f->c, id, DZ_CALL_RECORDS_MAX + 1, 30, asked, err),
+            DZ_TOO_LARGE);
+}
+
 static void the_list_of_a_kind_is_by_id(void **state)
 {
     struct fixture *f = *state;
@@ -749,6 +805,8 @@ int main(void)
         CASE(a_job_outlives_its_process),
         CASE(a_set_is_queued_whole_or_not_at_all),
         CASE(jobs_are_found_by_target),
+        CASE(lists_give_args_without_objects),
+        CASE(many_are_cancelled_at_once),
         CASE(the_list_of_a_kind_is_by_id),
         CASE(failed_ones_are_queued_again),
         CASE(ended_ones_are_forgotten),
