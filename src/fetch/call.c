@@ -330,6 +330,58 @@ static void split_head(struct dz_fetch_call *c)
     }
 }
 
+static bool asked_with(const struct dz_fetch_call *c, dz_str name)
+{
+    const struct dz_fetch_policy *p = c->req.policy;
+    return has_header(c, name) || dz_fetch_find(p->headers, p->headers_n, name).p;
+}
+
+/* Answers without content that say "what you have" or "a part of it", when we have nothing and
+ * asked for all of it: a source would take them for an empty page. */
+static bool is_unasked(const struct dz_fetch_call *c, long status)
+{
+    if (status == 304)
+        return !c->validating && !asked_with(c, DZ_S("if-none-match")) &&
+               !asked_with(c, DZ_S("if-modified-since"));
+    if (status == 206)
+        return !asked_with(c, DZ_S("range"));
+    return status < 200;
+}
+
+/* RFC 9112 6.3: one length, or the same one again; libcurl believes the last one, and takes one
+ * that is too large for none. */
+static bool is_length_clear(const struct dz_fetch_call *c)
+{
+    dz_str name = DZ_S("content-length"), first = dz_fetch_find(c->headers, c->headers_n, name);
+    uint64_t n;
+    if (first.n > 0 && dz_str_u64(first, INT64_MAX, &n, NULL) != DZ_OK)
+        return false;
+    for (size_t i = 0; i < c->headers_n; i++)
+        if (dz_str_eq(c->headers[i].name, name) && !dz_str_eq(c->headers[i].value, first))
+            return false;
+    return true;
+}
+
+/* What libcurl is content with and we are not; false: it has failed. */
+static bool is_sound(struct dz_fetch_call *c, long status)
+{
+    int host_n = (int)(c->parts.host.n < 100 ? c->parts.host.n : 100);
+    const char *host = c->parts.host.p;
+    split_head(c);
+    if (c->decoder && !dz_fetch_decoder_is_whole(c->decoder))
+        dz_fetch_call_fail(c, DZ_FETCH_BROKEN, "%.*s: the content ends in the middle", host_n,
+                           host);
+    else if (!is_length_clear(c))
+        dz_fetch_call_fail(c, DZ_FETCH_BROKEN, "%.*s: the Content-Length says nothing clear",
+                           host_n, host);
+    else if (is_unasked(c, status))
+        dz_fetch_call_fail(c, DZ_FETCH_BROKEN, "%.*s answers %ld, which was not asked for", host_n,
+                           host, status);
+    else
+        return true;
+    return false;
+}
+
 static void explain(struct dz_fetch_call *c, CURLcode curl)
 {
     /* libcurl's own words may quote the proxy with its password. */
@@ -345,6 +397,8 @@ static void explain(struct dz_fetch_call *c, CURLcode curl)
                            host_n, host);
         return;
     }
+    /* libcurl's word for one line of a head that is longer than its own buffer */
+    c->headers_too_large |= curl == CURLE_OUT_OF_MEMORY;
     if (c->headers_too_large || c->too_large) {
         dz_fetch_call_fail(c, DZ_FETCH_TOO_LARGE, "%.*s sends %s", host_n, host,
                            c->headers_too_large ? "more than 64 KiB of headers"
@@ -373,11 +427,9 @@ void dz_fetch_call_heard(struct dz_fetch_call *c, CURLcode curl)
     (void)curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status);
     res->retry_after_ms = -1;
     res->requests++;
-    if (curl == CURLE_OK && c->decoder && !dz_fetch_decoder_is_whole(c->decoder)) {
-        dz_fetch_call_fail(c, DZ_FETCH_BROKEN, "%.*s: the content ends in the middle",
-                           (int)(c->parts.host.n < 100 ? c->parts.host.n : 100), c->parts.host.p);
-    } else if (curl == CURLE_OK) {
-        split_head(c);
+    if (curl != CURLE_OK) {
+        explain(c, curl);
+    } else if (is_sound(c, status)) {
         res->kind = DZ_FETCH_OK;
         res->status = (int)status;
         res->url = c->url;
@@ -391,8 +443,6 @@ void dz_fetch_call_heard(struct dz_fetch_call *c, CURLcode curl)
             res->body->n = c->whole_n;
         else if (c->body.n > 0)
             memcpy(res->body->p, c->body.p, c->body.n);
-    } else {
-        explain(c, curl);
     }
     c->host->stats.bytes += came(c);
     dz_fetch_call_drop_wire(c);

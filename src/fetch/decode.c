@@ -87,6 +87,7 @@ bool dz_fetch_decoder_is_plain(const struct dz_fetch_decoder *d)
 static bool unpack_gzip(struct dz_fetch_decoder *d, dz_str *in, char *to, size_t *n)
 {
     z_stream *z = &d->gzip;
+    *n = 0;
     if (d->ended) { /* another member, or padding that some servers leave */
         if ((unsigned char)in->p[0] != 0x1F) {
             *in = (dz_str){NULL, 0};

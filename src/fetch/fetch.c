@@ -333,7 +333,8 @@ static bool enqueue(struct dz_fetch_call *c)
     }
     if (!dz_fetch_policy_allows(p, c->parts.host) && !dz_fetch_policy_opens(p, &c->parts)) {
         dz_fetch_call_fail(c, DZ_FETCH_FORBIDDEN,
-                           "host %.*s is not among those that %.*s may reach",
+                           "host %.*s is not among those that %.*s may reach (see `hosts` of the "
+                           "source)",
                            (int)(c->parts.host.n < 80 ? c->parts.host.n : 80), c->parts.host.p,
                            (int)(p->source.n < 60 ? p->source.n : 60), p->source.p);
         return false;
@@ -436,8 +437,13 @@ static bool follow(struct dz_fetch_call *c)
     struct dz_fetch_res *res = &c->res;
     struct dz_err err = {0};
     dz_str to = dz_fetch_find(res->headers, res->headers_n, DZ_S("location")), normal;
-    if (c->req.no_redirects || !is_redirect(res->status) || to.n == 0)
+    if (c->req.no_redirects || !is_redirect(res->status))
         return false;
+    if (to.n == 0) {
+        dz_fetch_call_fail(c, DZ_FETCH_REDIRECTS, "%s redirects and does not say where",
+                           c->host->name);
+        return false;
+    }
     if (dz_url_join(c->url, to, c->arena, &to, &err) != DZ_OK ||
         dz_url_normal(to, c->arena, &normal, &err) != DZ_OK) {
         dz_fetch_call_fail(c, DZ_FETCH_REDIRECTS, "%s redirects to a bad address: %s",

@@ -527,8 +527,14 @@ static void look_up(struct replay *r, const struct dz_fetch_req *req, struct pen
         x->used_now = true;
         p->res.requests++;
         dz_str location = field(x->fields, x->fields_n, "location");
-        if (req->no_redirects || !is_redirect(x->status) || location.n == 0) {
+        if (req->no_redirects || !is_redirect(x->status)) {
             answer(r, p, x, url);
+            return;
+        }
+        if (location.n == 0) {
+            p->res.kind = DZ_FETCH_REDIRECTS;
+            (void)dz_fail(&p->res.err, DZ_PARSE, "%s:%u: a redirect without Location", x->file,
+                          x->line);
             return;
         }
         if (hops == DZ_FETCH_REDIRECTS_MAX) {

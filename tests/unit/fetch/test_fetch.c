@@ -56,6 +56,13 @@ static const struct {
     {"/chunk-cut", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n9\r\nhal"},
     {"/chunk-bad", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n"},
     {"/two-lengths", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 9\r\n\r\nhello"},
+    {"/less-lengths", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 3\r\n\r\nhello"},
+    {"/endless-length", OK("99999999999999999999\r\n\r\nhello")},
+    {"/same-length", OK("5\r\nContent-Length: 5\r\n\r\nhello")},
+    {"/unasked-304", "HTTP/1.1 304 Not Modified\r\nETag: \"x\"\r\n\r\n"},
+    {"/unasked-206", "HTTP/1.1 206 Partial Content\r\nContent-Length: 5\r\n\r\nhello"},
+    {"/unasked-101", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\nhello"},
+    {"/nowhere", "HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n"},
     {"/no-gzip", OK("5\r\nContent-Encoding: gzip\r\n\r\nhello")},
     {"/tired", "HTTP/1.1 503 Tired\r\nContent-Length: 0\r\n\r\n"},
     {"/at-once", "HTTP/1.1 429 Busy\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n"},
@@ -404,6 +411,28 @@ static void names_what_is_broken(void **state)
     assert_int_equal(o.kind, DZ_FETCH_TOO_LARGE);
     o = ask_with((struct dz_fetch_req){.body_max = 4}, "/plain");
     assert_int_equal(o.kind, DZ_FETCH_TOO_LARGE);
+}
+
+/* Taken as answers they would be pages without anything on them. */
+static void takes_no_answer_that_was_not_asked_for(void **state)
+{
+    (void)state;
+    struct dz_fetch_header own[] = {{DZ_S("If-None-Match"), DZ_S("\"x\"")},
+                                    {DZ_S("Range"), DZ_S("bytes=0-4")}};
+    struct dz_fetch_req conditional = {.headers = own, .headers_n = DZ_LEN(own)};
+    assert_int_equal(ask("/less-lengths").kind, DZ_FETCH_BROKEN);
+    assert_int_equal(ask("/endless-length").kind, DZ_FETCH_BROKEN);
+    assert_string_equal(ask("/same-length").body, "hello");
+    struct outcome o = ask("/unasked-304");
+    assert_int_equal(o.kind, DZ_FETCH_BROKEN);
+    assert_non_null(strstr(o.text, "127.0.0.1 answers 304, which was not asked for"));
+    assert_int_equal(ask("/unasked-206").kind, DZ_FETCH_BROKEN);
+    assert_int_equal(ask("/unasked-101").kind, DZ_FETCH_BROKEN);
+    assert_int_equal(ask("/nowhere").kind, DZ_FETCH_REDIRECTS);
+    assert_int_equal(ask_with(conditional, "/unasked-304").status, 304);
+    assert_int_equal(ask_with(conditional, "/unasked-206").status, 206);
+    o = ask_with((struct dz_fetch_req){.no_redirects = true}, "/nowhere");
+    assert_int_equal(o.status, 302);
 }
 
 /* Half of a packed body whose length fits is no answer either. */
@@ -882,6 +911,7 @@ int main(void)
         CASE(follows_redirects_within_limits),
         CASE(names_what_is_broken),
         CASE(names_more_that_is_broken),
+        CASE(takes_no_answer_that_was_not_asked_for),
         CASE(unpacks),
         CASE(follows_no_redirect_to_a_private_address),
         CASE(writes_some_fields_alone),
