@@ -13,7 +13,6 @@
 
 #include "api/api_int.h"
 
-#include <arpa/inet.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -54,19 +53,6 @@ void admin_free(struct admin **ap)
         return;
     pthread_mutex_destroy(&a->lock);
     free(a);
-}
-
-/* IPv6 by its /64, which is what one user has. What is no address shares one row. */
-static void who_is(dz_str ip, unsigned char who[16])
-{
-    char text[INET6_ADDRSTRLEN] = "";
-    memset(who, 0, 16);
-    if (ip.n < sizeof(text))
-        memcpy(text, ip.p, ip.n);
-    if (inet_pton(AF_INET, text, who) == 1)
-        who[15] = 4;
-    else if (inet_pton(AF_INET6, text, who) == 1)
-        memset(who + 8, 0, 8);
 }
 
 /* The row of the address in a window that runs, with the lock held. When all are taken the one
@@ -428,7 +414,7 @@ static void begin_edit(struct dz_http_req *r, const struct dz_snapshot *snap)
     c->loop = r->loop_app;
     c->req = r;
     c->series_id = snap->series.id;
-    who_is(r->client_ip, c->who);
+    client_who(r->client_ip, c->who);
     c->hash = dz_strdup(hash);
     c->body = dz_str_dup(r->body);
     c->body_n = r->body.n;

@@ -98,6 +98,7 @@ static void *loop_start(void *app, struct dz_loop *l)
     a->loops[a->loops_n++] = al;
     al->view = dz_view_ref(a->view);
     pthread_mutex_unlock(&a->lock);
+    al->limiter = a->limiter ? dz_limiter_begin(a->limiter, l) : NULL;
     return al;
 }
 
@@ -116,6 +117,7 @@ static void loop_stop(void *app, void *loop_app)
 {
     struct dz_api *a = app;
     struct api_loop *al = loop_app;
+    dz_limiter_end(&al->limiter);
     pthread_mutex_lock(&a->lock);
     al->loop = NULL;
     dz_view_unref(&al->view);
@@ -156,8 +158,14 @@ enum dz_code dz_api_new(const struct dz_api_options *o, struct dz_api **ret_a, s
     a->ops_routes = a->routes + DZ_LEN(routes);
     pthread_mutex_init(&a->lock, NULL);
     dz_map_init(&a->flights);
-    *ret_a = a;
-    return DZ_OK;
+    code = dz_api_check(a, a->conf, err);
+    if (code == DZ_OK)
+        code = limits_open(a, err);
+    if (code != DZ_OK)
+        dz_api_free(&a);
+    else
+        *ret_a = a;
+    return code;
 }
 
 void dz_api_free(struct dz_api **ap)
@@ -176,6 +184,7 @@ void dz_api_free(struct dz_api **ap)
     nagato_free(&a->nagato);
     cbz_shelf_free(&a->cbz);
     events_free(&a->events);
+    dz_limiter_close(&a->limiter);
     dz_arena_free(&a->arena);
     dz_map_done(&a->flights);
     dz_view_unref(&a->view);
@@ -209,7 +218,8 @@ void dz_api_wire(struct dz_api *a, struct dz_http_options *o)
     o->loop_stop = loop_stop;
     o->gate = gate;
     o->access = answered;
-    o->cors_expose = DZ_S("X-Metadata, X-Chapters, X-Ip-Country");
+    o->cors_expose = DZ_S("X-Metadata, X-Chapters, X-Ip-Country, RateLimit-Limit, "
+                          "RateLimit-Remaining, RateLimit-Reset, Retry-After");
 }
 
 void dz_api_set_server(struct dz_api *a, struct dz_http_server *s)

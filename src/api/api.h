@@ -28,6 +28,10 @@ struct dz_api_options {
 DZ_MUST enum dz_code dz_api_new(const struct dz_api_options *o, struct dz_api **ret_a,
                                 struct dz_err *err);
 void dz_api_free(struct dz_api **a); /* after the server has stopped */
+/* Rules that settings can break and only the routes tell: those of rate_limit.routes. DZ_BAD_INPUT.
+ */
+DZ_MUST enum dz_code dz_api_check(const struct dz_api *a, const struct dz_conf *c,
+                                  struct dz_err *err);
 
 /* Fills routes, fallback, error bodies, loop hooks and app of the server's options. */
 void dz_api_wire(struct dz_api *a, struct dz_http_options *o);

@@ -29,7 +29,8 @@ struct api_loop {
     struct dz_api *api;
     struct dz_loop *loop;
     struct dz_view *view;
-    struct event_loop *events; /* events.c; NULL: nobody ever listened here */
+    struct event_loop *events;       /* events.c; NULL: nobody ever listened here */
+    struct dz_limiter_loop *limiter; /* limit.c; NULL: no limits */
 };
 
 struct flight; /* single-flight of one cold object; fetch.c */
@@ -49,6 +50,8 @@ struct dz_api {
     struct nagato *nagato;                           /* nagato_work.c */
     struct cbz_shelf *cbz;                           /* cbz.c */
     struct events *events;                           /* events.c */
+    struct dz_limiter *limiter;                      /* limit.c; NULL: no limits */
+    bool limits_are_shared;                          /* counted in Redis */
     struct dz_arena *arena;                          /* of the routes */
     const struct dz_http_route *routes, *ops_routes; /* all; where those of ops.c begin */
     size_t routes_n;
@@ -116,6 +119,22 @@ const struct ready_encoding *choose_ready(const struct dz_http_req *r,
 
 /* Before any handler: true when it has answered (gate.c). */
 bool gate(struct dz_http_req *r);
+
+/* ---- rate limits (limit.c) ------------------------------------------------------------------- */
+
+/* Counts the request under the rule. False: it may go on, at once. True: it was answered with 429,
+ * or it waits for Redis: then `go` is called later when it may go on. */
+DZ_MUST bool limit_stops(struct dz_http_req *r, const struct dz_limit_rule *rule,
+                         void (*go)(struct dz_http_req *r));
+/* The same with `go` called in either case when it may go on; for handlers. That of GraphQL:
+ * view_of(r)->conf->rate_limit.graphql_rule. */
+void limit_then(struct dz_http_req *r, const struct dz_limit_rule *rule,
+                void (*go)(struct dz_http_req *r));
+/* The rule of rate_limit.routes that the request falls under; NULL: none. */
+const struct dz_limit_rule *limit_of_route(const struct dz_http_req *r);
+/* The client as 16 bytes: IPv4 as ::ffff:a.b.c.d, IPv6 by its /64, which is what one user has. */
+void client_who(dz_str ip, unsigned char ret_who[16]);
+DZ_MUST enum dz_code limits_open(struct dz_api *a, struct dz_err *err);
 
 void access_write(void *app, const struct dz_http_req *r, int status, uint64_t bytes, int64_t ns);
 struct access_log *access_new(void);

@@ -1,8 +1,9 @@
 /*
  * gate: what is decided before any route, in this order (contracts/imoog.md section 2):
  * http.force_https sends plain requests to the same address over https, http.allowed_hosts refuses
- * names that are not listed; then who may call what the library API has (token.c). All come from
- * the view's settings, so a reload counts at once.
+ * names that are not listed; then rate_limit.routes (limit.c), which may have to ask Redis first;
+ * then who may call what the library API has (token.c). All come from the view's settings, so a
+ * reload counts at once.
  */
 #include "api/api_int.h"
 
@@ -85,10 +86,25 @@ static bool is_sent_on(struct dz_http_req *r)
     return true;
 }
 
+static bool is_refused(struct dz_http_req *r)
+{
+    const struct api_op *op = api_op_of(r);
+    return op && api_refused(r, op);
+}
+
+/* What Redis was asked about. */
+static void go_on(struct dz_http_req *r)
+{
+    if (!is_refused(r))
+        dz_http_go_on(r);
+}
+
 bool gate(struct dz_http_req *r)
 {
     if (is_sent_on(r))
         return true;
-    const struct api_op *op = api_op_of(r);
-    return op && api_refused(r, op);
+    const struct dz_limit_rule *rule = limit_of_route(r);
+    if (DZ_UNLIKELY(rule != NULL) && limit_stops(r, rule, go_on))
+        return true;
+    return is_refused(r);
 }

@@ -107,6 +107,24 @@ static void put_stores(struct dz_buf *b, struct dz_api *a)
             s->corrupt);
 }
 
+static void put_limits(struct dz_buf *b, struct dz_api *a)
+{
+    if (!a->limiter)
+        return;
+    struct dz_limiter_stats s;
+    dz_limiter_stats(a->limiter, &s);
+    put_head(b, "dozo_rate_limit_requests_total", "counter",
+             "Requests that fell under a rate limit, by what became of them.");
+    dz_buf_putf(b, "dozo_rate_limit_requests_total{result=\"allowed\"} %" PRIu64 "\n", s.allowed);
+    dz_buf_putf(b, "dozo_rate_limit_requests_total{result=\"refused\"} %" PRIu64 "\n", s.refused);
+    put_one(b, "dozo_rate_limit_alone_total", "counter",
+            "Of these, counted in this process because Redis was lost.", s.alone);
+    put_one(b, "dozo_rate_limit_storage_losses_total", "counter", "How often Redis was lost.",
+            s.losses);
+    put_one(b, "dozo_rate_limit_storage_up", "gauge",
+            "1 while rate limits are counted where rate_limit.storage says.", !s.lost);
+}
+
 static void put_catalog(struct dz_buf *b, const struct dz_view *v)
 {
     uint64_t chapters = 0, pages = 0, assets = 0;
@@ -207,6 +225,7 @@ static void reply_metrics(struct dz_http_req *r, const struct work_picture *p)
     put_requests(&b, &st);
     put_server(&b, &st);
     put_stores(&b, a);
+    put_limits(&b, a);
     put_catalog(&b, view_of(r));
     put_crawls(&b, p);
 

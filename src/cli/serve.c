@@ -229,6 +229,8 @@ static void reload(struct front *f)
     if (code == DZ_OK)
         code = dz_conf_check_serve(fresh, &err);
     if (code == DZ_OK)
+        code = dz_api_check(f->api, fresh, &err);
+    if (code == DZ_OK)
         apply(f, fresh);
     else
         dz_log_err(&ctx, DZ_ERROR, &err, "settings not reloaded; the old ones stay");

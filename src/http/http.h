@@ -195,8 +195,9 @@ bool dz_http_is_gone(const struct dz_http_req *r);
 /* Instead of that late reply, when the gate has deferred and said true: the request goes on as if
  * the gate had said false. */
 void dz_http_go_on(struct dz_http_req *r);
-/* A line of whatever answer the request gets; before the reply. */
-void dz_http_add_line(struct dz_http_req *r, dz_str name, dz_str value);
+/* A line of whatever answer the request gets, instead of an earlier one of that name; before the
+ * reply. */
+void dz_http_set_line(struct dz_http_req *r, dz_str name, dz_str value);
 /* Gone, or over HTTP/1.1 closed on its side, which is how most clients go: the few that only say
  * so that nothing more comes would still read a reply. A system call: for looks now and then at a
  * request that is dear to answer. */

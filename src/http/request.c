@@ -60,19 +60,25 @@ bool dz_http_query(struct dz_http_req *r, dz_str name, dz_str *ret_value)
 void dz_http_defer(struct dz_http_req *r)
 {
     struct dz_http_request *q = dz_http_request_of(r);
-    dz_assert(q->in_handler);
     if (q->deferred || q->replied)
         return;
+    dz_assert(q->in_handler);
     q->deferred = true;
     q->conn->lane->deferred_n++;
 }
 
-void dz_http_add_line(struct dz_http_req *r, dz_str name, dz_str value)
+void dz_http_set_line(struct dz_http_req *r, dz_str name, dz_str value)
 {
     struct dz_http_request *q = dz_http_request_of(r);
     DZ_AUTO(dz_buf_done) struct dz_buf b;
     dz_buf_init(&b, HTTP_LINES_BYTES);
-    dz_buf_put(&b, q->added);
+    for (dz_str rest = q->added; rest.n > 0;) {
+        size_t n = dz_str_chr(rest, '\n') + 1;
+        dz_str line = dz_str_sub(rest, 0, n);
+        rest = dz_str_sub(rest, n, rest.n);
+        if (!dz_str_eq_nocase(dz_str_sub(line, 0, dz_str_chr(line, ':')), name))
+            dz_buf_put(&b, line);
+    }
     dz_http_put_header(&b, name, value);
     if (!b.full)
         q->added = dz_arena_str(dz_http_arena(r), dz_buf_str(&b));

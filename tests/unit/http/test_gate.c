@@ -6,7 +6,7 @@
 
 #include "http/http_int.h"
 
-#define STAMP "X-Stamp: one\r\nX-Stamp-Two: a b\r\n"
+#define STAMP "x-stamp: one\r\nX-Stamp-Two: a b\r\n"
 
 static struct {
     struct dz_http_req *waiting[8];
@@ -18,8 +18,9 @@ static bool on_gate(struct dz_http_req *r)
 {
     dz_str value;
     if (dz_http_query(r, DZ_S("line"), &value)) {
-        dz_http_add_line(r, DZ_S("X-Stamp"), DZ_S("one"));
-        dz_http_add_line(r, DZ_S("X-Stamp-Two"), DZ_S("a\nb"));
+        dz_http_set_line(r, DZ_S("X-Stamp"), DZ_S("none"));
+        dz_http_set_line(r, DZ_S("x-stamp"), DZ_S("one"));
+        dz_http_set_line(r, DZ_S("X-Stamp-Two"), DZ_S("a\nb"));
     }
     if (dz_http_query(r, DZ_S("refuse"), &value)) {
         dz_http_reply_text(r, 429, DZ_S("text/plain"), (dz_str){0}, DZ_S("later"));
