@@ -9,83 +9,33 @@
 
 #define OPENAPI_MAX (512 * DZ_KIB)
 
+/* clang-format off */
 #define MARK "{'enum': ['DOWNLOADED', 'IGNORED']}"
+#define TEXT "{'type': 'string'}"
 #define NULLABLE(type) "{'type': ['" type "', 'null']}"
-#define PEOPLE                                                                                     \
-    "{'type': 'array', 'items': {'type': 'object', 'required': ['id', 'name'], 'properties': "     \
-    "{'id': {'type': 'string'}, 'name': {'type': 'string'}}}}"
-#define DATE                                                                                       \
-    "{'type': 'object', 'required': ['day', 'month', 'year'], 'properties': {'day': " NULLABLE(    \
-        "integer") ", 'month': " NULLABLE("integer") ", 'year': " NULLABLE("integer") "}}"
-#define CHAPTER                                                                                       \
-    "'volume': " NULLABLE("integer") ", 'chapter': " NULLABLE("number") ", 'title': " NULLABLE(       \
-        "s"                                                                                           \
-        "t"                                                                                           \
-        "r"                                                                                           \
-        "i"                                                                                           \
-        "n"                                                                                           \
-        "g") ", 'lang': " NULLABLE("string") ", 'pages': " NULLABLE("integer") ", 'team': "           \
-                                                                               "{'type': "            \
-                                                                               "['object', "          \
-                                                                               "'null'], "            \
-                                                                               "'required': "         \
-                                                                               "['id', 'name'], "     \
-                                                                               "'properties': "       \
-                                                                               "{'id': "              \
-                                                                               "{'type': "            \
-                                                                               "'string'}, "          \
-                                                                               "'name': {'type': "    \
-                                                                               "'string'}, "          \
-                                                                               "'site':"              \
-                                                                               " " NULLABLE(          \
-                                                                                   "string") "}}"     \
-                                                                                             ", "     \
-                                                                                             "'da"    \
-                                                                                             "te'"    \
-                                                                                             ": "     \
-                                                                                             "{'"     \
-                                                                                             "any"    \
-                                                                                             "Of'"    \
-                                                                                             ": "     \
-                                                                                             "[" DATE \
-                                                                                             ", "     \
-                                                                                             "{'"     \
-                                                                                             "typ"    \
-                                                                                             "e':"    \
-                                                                                             " '"     \
-                                                                                             "nul"    \
-                                                                                             "l'}"    \
-                                                                                             "]}"     \
-                                                                                             ", "     \
-                                                                                             "'ma"    \
-                                                                                             "rk'"    \
-                                                                                             ": "     \
-                                                                                             "{'"     \
-                                                                                             "enu"    \
-                                                                                             "m':"    \
-                                                                                             " "      \
-                                                                                             "['"     \
-                                                                                             "DOW"    \
-                                                                                             "NLO"    \
-                                                                                             "ADE"    \
-                                                                                             "D',"    \
-                                                                                             " '"     \
-                                                                                             "IGN"    \
-                                                                                             "ORE"    \
-                                                                                             "D',"    \
-                                                                                             " "      \
-                                                                                             "nul"    \
-                                                                                             "l]}"
-#define CHAPTER_NEEDS "'volume', 'chapter', 'title', 'lang', 'pages', 'team', 'date'"
 #define MAP(of) "{'type': 'object', 'additionalProperties': " of "}"
 #define LIST(of) "{'type': 'array', 'items': " of "}"
-#define TEXT "{'type': 'string'}"
 #define SCHEMA(name) "{'$ref': '#/components/schemas/" name "'}"
 #define COUNT(name)                                                                                \
-    "{'type': 'object', 'required': ['" name "'], 'properties': {'" name                           \
-    "': {'type': 'integer', 'minimum': 0}}, 'additionalProperties': false}"
+    "{'type': 'object', 'required': ['" name "'], 'properties': "                                  \
+    "{'" name "': {'type': 'integer', 'minimum': 0}}, 'additionalProperties': false}"
+#define PEOPLE                                                                                     \
+    LIST("{'type': 'object', 'required': ['id', 'name'], 'properties': "                           \
+         "{'id': " TEXT ", 'name': " TEXT "}}")
+#define DATE                                                                                       \
+    "{'type': 'object', 'required': ['day', 'month', 'year'], 'properties': "                      \
+    "{'day': " NULLABLE("integer") ", 'month': " NULLABLE("integer")                               \
+    ", 'year': " NULLABLE("integer") "}}"
+#define CHAPTER_NEEDS "'volume', 'chapter', 'title', 'lang', 'pages', 'team', 'date'"
+#define CHAPTER                                                                                    \
+    "'volume': " NULLABLE("integer") ", 'chapter': " NULLABLE("number")                            \
+    ", 'title': " NULLABLE("string") ", 'lang': " NULLABLE("string")                               \
+    ", 'pages': " NULLABLE("integer")                                                              \
+    ", 'team': {'type': ['object', 'null'], 'required': ['id', 'name'], 'properties': "            \
+    "{'id': " TEXT ", 'name': " TEXT ", 'site': " NULLABLE("string") "}}"                          \
+    ", 'date': {'anyOf': [" DATE ", {'type': 'null'}]}"                                            \
+    ", 'mark': {'enum': ['DOWNLOADED', 'IGNORED', null]}"
 
-/* clang-format off */
 static const struct {
     const char *name, *schema;
 } schemas[] = {
