@@ -175,11 +175,6 @@ static enum dz_code find_one(struct ask *a, struct dz_err *err)
                          : ask_refuse(a, 404, "No download registered with the id ", m->ids[0], "");
 }
 
-static void reply_written(struct ask *a)
-{
-    ask_reply(a, 200);
-}
-
 /* ---- states ---------------------------------------------------------------------------------- */
 
 static enum dz_code write_state(struct ask *a, struct dz_err *err)
@@ -195,7 +190,7 @@ void handle_api_dl_state(struct dz_http_req *r)
 {
     struct ask *a = begin(r);
     if (a)
-        ask_work(a, write_state, reply_written);
+        ask_work(a, write_state, ask_reply_written);
 }
 
 static enum dz_code write_states(struct ask *a, struct dz_err *err)
@@ -231,7 +226,7 @@ void handle_api_dl_states(struct dz_http_req *r)
 {
     struct ask *a = begin(r);
     if (a)
-        ask_work(a, write_states, reply_written);
+        ask_work(a, write_states, ask_reply_written);
 }
 
 /* ---- cancelling ------------------------------------------------------------------------------ */
@@ -241,7 +236,7 @@ static void look_and_reply(struct ask *a)
 {
     events_dirty(a->api);
     a->lenient = true;
-    ask_call(a, "look", NULL, reply_written);
+    ask_call(a, "look", NULL, ask_reply_written);
 }
 
 /* All jobs at once; *ret_asked: whether each will end for this, and was not to end before. */
@@ -380,7 +375,7 @@ static enum dz_code forget(struct ask *a, struct dz_err *err)
 static void reply_forgotten(struct ask *a)
 {
     events_dirty(a->api);
-    reply_written(a);
+    ask_reply_written(a);
 }
 
 void handle_api_delete_history(struct dz_http_req *r)

@@ -132,14 +132,9 @@ static enum dz_code write_chapters(struct ask *a, struct dz_err *err)
     return DZ_OK;
 }
 
-static void reply_written(struct ask *a)
-{
-    ask_reply(a, 200);
-}
-
 static void got_chapters(struct ask *a)
 {
-    ask_work(a, write_chapters, reply_written);
+    ask_work(a, write_chapters, ask_reply_written);
 }
 
 void handle_api_manga_chapters(struct dz_http_req *r)

@@ -71,11 +71,6 @@ static void put_mark(struct dz_json *j, char mark)
         dz_json_null(j);
 }
 
-static void reply_written(struct ask *a)
-{
-    ask_reply(a, 200);
-}
-
 static void reply_done(struct ask *a)
 {
     ask_reply_empty(a, 200);
@@ -95,7 +90,7 @@ static enum dz_code write_mark(struct ask *a, struct dz_err *err)
 
 static void selected_mark(struct ask *a)
 {
-    ask_work(a, write_mark, reply_written);
+    ask_work(a, write_mark, ask_reply_written);
 }
 
 void handle_api_chapter_mark(struct dz_http_req *r)
@@ -124,7 +119,7 @@ static enum dz_code write_marked(struct ask *a, struct dz_err *err)
 
 static void selected_marked(struct ask *a)
 {
-    ask_work(a, write_marked, reply_written);
+    ask_work(a, write_marked, ask_reply_written);
 }
 
 void handle_api_manga_marked(struct dz_http_req *r)
@@ -285,7 +280,7 @@ static enum dz_code write_favourite(struct ask *a, struct dz_err *err)
 
 static void selected_favourite(struct ask *a)
 {
-    ask_work(a, write_favourite, reply_written);
+    ask_work(a, write_favourite, ask_reply_written);
 }
 
 void handle_api_manga_fav(struct dz_http_req *r)
@@ -399,7 +394,7 @@ static enum dz_code write_favourites(struct ask *a, struct dz_err *err)
 
 static void write_all(struct ask *a)
 {
-    ask_work(a, write_favourites, reply_written);
+    ask_work(a, write_favourites, ask_reply_written);
 }
 
 static void ask_about_all(struct ask *a)

@@ -99,11 +99,11 @@ enum dz_code ask_refuse(struct ask *a, int status, const char *before, dz_str wh
 
 /* The end of an ask. JSON, or another type, from a->out. */
 void ask_reply(struct ask *a, int status);
+void ask_reply_written(struct ask *a); /* with 200: what follows a step that has written it */
 void ask_reply_as(struct ask *a, int status, dz_str type, const struct dz_http_header_line *extra,
                   size_t extra_n);
 void ask_reply_empty(struct ask *a, int status);
 void ask_reply_words(struct ask *a, int status, const char *before, dz_str what, const char *after);
-void ask_reply_bool(struct ask *a, bool b);
 /* What needs a source, and there is nobody to ask it. */
 void ask_reply_no_back(struct ask *a);
 /* What needs no ask: text/plain. retry_s 0: no Retry-After. */

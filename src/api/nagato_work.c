@@ -140,9 +140,8 @@ void ask_reply_words(struct ask *a, int status, const char *before, dz_str what,
     ask_reply_as(a, status, TEXT, NULL, 0);
 }
 
-void ask_reply_bool(struct ask *a, bool b)
+void ask_reply_written(struct ask *a)
 {
-    dz_buf_put(&a->out, b ? DZ_S("true") : DZ_S("false"));
     ask_reply(a, 200);
 }
 
