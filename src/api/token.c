@@ -6,9 +6,12 @@
  * which is then on loopback unless auth.allow_anonymous says otherwise (dz_conf_check_serve) — but
  * no page of another origin in somebody's browser, which reaches loopback as well: a browser says
  * where a request comes from (Sec-Fetch-Site, Origin), and only origins that http.cors_origins
- * names may write. "*" there names nobody. The settings are those of the view, so a reload counts
- * at once.
+ * names may write. "*" there names nobody. A page whose name was pointed at this machine while it
+ * was open is of the same origin for its browser, so names have to be known. The settings are those
+ * of the view, so a reload counts at once.
  */
+#include <arpa/inet.h>
+
 #include "api/api_int.h"
 
 #define TEXT DZ_S("text/plain; charset=utf-8")
@@ -36,10 +39,8 @@ static void refuse(struct dz_http_req *r, int status, dz_str words)
 static bool is_token(dz_str given, dz_str token)
 {
     struct dz_sha256 a = dz_sha256_of(given), b = dz_sha256_of(token);
-    unsigned char differs = 0;
-    for (size_t i = 0; i < sizeof(a.b); i++)
-        differs |= (unsigned char)(a.b[i] ^ b.b[i]);
-    return differs == 0;
+    return dz_equal_const_time((dz_str){(const char *)a.b, sizeof(a.b)},
+                               (dz_str){(const char *)b.b, sizeof(b.b)});
 }
 
 static bool has_token(const struct dz_http_req *r, dz_str token)
@@ -50,12 +51,30 @@ static bool has_token(const struct dz_http_req *r, dz_str token)
     return is_token(given, token);
 }
 
-static bool is_named(const struct dz_strs *origins, dz_str origin)
+static bool is_named(const struct dz_strs *names, dz_str name)
 {
-    for (size_t i = 0; i < origins->n; i++)
-        if (dz_str_eq_nocase(dz_str_of(origins->v[i]), origin))
-            return origin.n > 0;
+    for (size_t i = 0; i < names->n; i++)
+        if (dz_str_eq_nocase(dz_str_of(names->v[i]), name))
+            return name.n > 0;
     return false;
+}
+
+/* Nobody else can make this name lead here: an address, localhost, one that the settings list. With
+ * "*" in http.allowed_hosts only those beside it; without, the gate has refused all others. */
+static bool is_our_name(const struct dz_http_req *r)
+{
+    const struct dz_strs *listed = &view_of(r)->conf->http.allowed_hosts;
+    dz_str name = dz_str_without_port(r->host);
+    char text[INET_ADDRSTRLEN];
+    struct in_addr v4;
+    if (!is_named(listed, DZ_S("*")) || is_named(listed, name) ||
+        dz_str_eq_nocase(name, DZ_S("localhost")) || dz_str_starts(name, DZ_S("[")))
+        return true;
+    if (name.n == 0 || name.n >= sizeof(text))
+        return false;
+    memcpy(text, name.p, name.n);
+    text[name.n] = '\0';
+    return inet_pton(AF_INET, text, &v4) == 1;
 }
 
 /* A page of another origin sends it, which no setting allows. A browser that says neither is none,
@@ -71,8 +90,10 @@ static bool is_foreign(const struct dz_http_req *r)
     if (!origin.p)
         return false;
     size_t scheme = dz_str_find(origin, DZ_S("://"));
-    return scheme == DZ_NPOS ||
-           !dz_str_eq_nocase(dz_str_sub(origin, scheme + 3, origin.n), r->host);
+    if (scheme == DZ_NPOS || !dz_str_eq_nocase(dz_str_sub(origin, scheme + 3, origin.n), r->host))
+        return true;
+    /* Over plain http the owner of a name can point it at this machine when his page is open. */
+    return dz_str_starts(origin, DZ_S("http://")) && !is_our_name(r);
 }
 
 bool api_write_refused(struct dz_http_req *r)
@@ -90,9 +111,11 @@ bool api_write_refused(struct dz_http_req *r)
     }
     if (!is_foreign(r))
         return false;
-    refuse(r, 403,
-           DZ_S("A page of another origin may not change anything here; the setting "
-                "http.cors_origins names those that may"));
+    refuse(
+        r, 403,
+        DZ_S(
+            "A page of another origin may not change anything here; the setting "
+            "http.cors_origins names those that may, http.allowed_hosts the names of this server"));
     return true;
 }
 

@@ -120,7 +120,8 @@ static void on_answer(struct dz_link *k, dz_str text)
     struct dz_call *c = dz_container(k, struct dz_call, link);
     if (c->answer)
         return; /* a second one: nobody waits for it */
-    c->answer = json_loadb(text.p, text.n, JSON_REJECT_DUPLICATES, NULL);
+    /* A site may have put a NUL into a title. */
+    c->answer = json_loadb(text.p, text.n, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
     if (!c->answer || !read_answer(c))
         call_fail_set(&c->fail, DZ_SOURCE_UNAVAILABLE, "the back's answer to \"%s\" is malformed",
                       c->name);

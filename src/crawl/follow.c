@@ -55,7 +55,7 @@ void call_follow_note(struct call *c, const struct dz_job_rec *rows, size_t n)
 {
     json_t *noted = noted_of(c);
     for (size_t i = 0; i < n; i++) {
-        json_t *args = json_loadb(rows[i].args.p, rows[i].args.n, 0, NULL);
+        json_t *args = json_loadb(rows[i].args.p, rows[i].args.n, JSON_ALLOW_NUL, NULL);
         json_t *chapter = json_object_get(args, "chapter");
         if (json_is_string(chapter))
             json_array_append(noted, chapter);

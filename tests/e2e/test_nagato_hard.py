@@ -231,6 +231,39 @@ def test_long_and_strange_texts(n):
     assert (r.status, r.text) == (404, 'No downloader found for URL "<b>example.com</b>"')
 
 
+def test_a_site_that_sends_nul(n):
+    """One odd title stops neither the manga nor the list that it is in."""
+    title = "a\0b <\u202e"
+    n.dex.add_manga("m9", title)
+    n.dex.add_chapter("c90", "m9", "1", pages_of("c90"), title=title, team=title)
+    assert n.json("manga/info", site=SITE, id="m9")["title"] == title
+    assert n.json("chapter/info", site=SITE, id="c90")["team"]["name"] == title
+    assert n.json("manga/chapters", site=SITE, id="m9", includeMarks="true")["c90"]["title"] == title
+    assert n.finished("c90")["file"] == "ab <\u202e -.- C1 ab <\u202e"
+
+
+def test_names_that_somebody_points_at_this_machine(start):
+    """DNS rebinding: the page's name leads here by now, so for its browser it is of the same origin."""
+    n = start()
+
+    def write(host, origin=True):
+        return n.server.request("DELETE", "/api/downloads/history", host=host, headers={"Origin": f"http://{host}"} if origin else {}).status
+    port = n.server.address[1]
+    assert [write(f"{h}:{port}") for h in ("127.0.0.1", "[::1]", "localhost", "LocalHost", "192.168.7.9")] == [200] * 5
+    assert [write(f"{h}:{port}") for h in ("evil.test", "127.0.0.1.evil.test", "1.2.3", "localhost.evil.test")] == [403] * 4
+    r = n.server.request("POST", "/-/downloads/retry", host="evil.test", headers={"Origin": "http://evil.test"})
+    assert r.status == 403 and "http.allowed_hosts" in r.text
+    assert write("evil.test", origin=False) == 200  # no browser
+    # Over https a certificate of that name would be needed as well.
+    assert n.server.request("DELETE", "/api/downloads/history", host="nas.test", headers={"Origin": "https://nas.test"}).status == 200
+    assert n.server.stop() == 0
+    for setting in ('allowed_hosts: [nas.test, 127.0.0.1]', 'allowed_hosts: ["*", nas.test]', 'cors_origins: ["http://nas.test"]'):
+        n.settings["more"] = "http: {%s}" % setting
+        n.start()
+        assert (write("nas.test"), write("evil.test")) in ((200, 403), (200, 400)), setting
+        assert n.server.stop() == 0
+
+
 def test_bytes_that_are_no_text(n):
     get = n.server.get
     for query in ("url=%00", "url=a%00b", "url=%ff", "site=%fe&id=m1", "id=%c3%28&site=mangadex.org", "ids=%ff"):
