@@ -145,10 +145,21 @@ static json_t *wrong(struct shaper *sh, const char *fmt, ...)
     return NULL;
 }
 
+/* A number is told as it is: "an integer" says nothing where one was expected. */
+static const char *words_of(const json_t *v, char text[40])
+{
+    if (!json_is_number(v))
+        return src_json_words(v);
+    snprintf(text, 40, "%.15g", json_number_value(v));
+    return text;
+}
+
 static json_t *mismatch(struct shaper *sh, const struct field *f, const json_t *v)
 {
+    char text[40];
     const char *null = f->flags & MUST ? "" : f->type == T_NUMBER ? " or null" : "";
-    return wrong(sh, "expected %s%s, got %s", expected[f->type], null, src_json_words(v));
+    const char *got = f->type == T_INT ? words_of(v, text) : src_json_words(v);
+    return wrong(sh, "expected %s%s, got %s", expected[f->type], null, got);
 }
 
 /* Appends to the path; returns where it ended before. */
@@ -380,11 +391,12 @@ static bool integer_in(struct shaper *sh, const json_t *step, const char *name, 
     bool absent = (!v || json_is_null(v)) && from == 0;
     if (!absent &&
         (!json_is_integer(v) || json_integer_value(v) < from || json_integer_value(v) > to)) {
+        char text[40];
         size_t at = enter(sh, ".%s", name);
         wrong(sh,
               "expected an integer from %" JSON_INTEGER_FORMAT " to %" JSON_INTEGER_FORMAT
               ", got %s",
-              from, to, src_json_words(v));
+              from, to, words_of(v, text));
         leave(sh, at);
         return false;
     }
@@ -472,6 +484,10 @@ static json_t *shape_steps(struct shaper *sh, const json_t *v)
     json_t *list = json_array(), *shaped = NULL;
     bool one = json_is_object(v) && json_object_size(v) > 0;
     size_t n = one ? 1 : json_array_size(v);
+    if (!json_is_array(v) && !json_is_object(v)) {
+        json_decref(list);
+        return wrong(sh, "expected a table or a list of tables, got %s", src_json_words(v));
+    }
     if (n > 8) {
         json_decref(list);
         return wrong(sh, "%zu transforms, at most 8", n);

@@ -82,9 +82,9 @@ static void test_chapters(void **state)
     bad(DZ_FN_CHAPTERS, "[{\"id\":\"1\",\"volume\":[1]}]",
         "chapters[1].volume: expected a number, a text or null, got a list");
     bad(DZ_FN_CHAPTERS, "[{\"id\":\"1\",\"pages\":-1}]",
-        "chapters[1].pages: expected an integer from 0, got an integer");
+        "chapters[1].pages: expected an integer from 0, got -1");
     bad(DZ_FN_CHAPTERS, "[{\"id\":\"1\",\"pages\":1.5}]",
-        "chapters[1].pages: expected an integer from 0, got a number with a fraction");
+        "chapters[1].pages: expected an integer from 0, got 1.5");
     bad(DZ_FN_CHAPTERS, "\"x\"", "chapters: expected a list of tables, got a text");
     good(DZ_FN_CHAPTER, "{\"chapter\":1}",
          "{\"id\":\"7\",\"volume\":null,\"chapter\":1,\"title\":null,\"lang\":null,\"pages\":null,"
@@ -128,12 +128,14 @@ static void test_pages(void **state)
     good(DZ_FN_PAGES, PAGE("{\"kind\":\"retile\",\"columns\":3,\"rows\":4,\"key\":[1,0]}"),
          SHAPED("[{\"kind\":\"retile\",\"columns\":3,\"rows\":4,\"gap\":0,\"key\":[1,0]}]"));
     bad(DZ_FN_PAGES, PAGE("{\"kind\":\"retile\",\"columns\":2,\"rows\":4,\"key\":[1,0]}"),
-        "pages[1].transform.columns: expected an integer from 3 to 1000, got an integer");
+        "pages[1].transform.columns: expected an integer from 3 to 1000, got 2");
     bad(DZ_FN_PAGES, PAGE("[{\"kind\":\"retile\",\"columns\":3,\"rows\":4,\"key\":[2]}]"),
         "pages[1].transform[1].key: expected { exif = \"TAG\" }, a list of places of inner tiles "
         "(from 0, below (columns - 2) * (rows - 2)), or a text of them");
     bad(DZ_FN_PAGES, PAGE("{\"kind\":\"rotate\"}"),
         "pages[1].transform: expected a table with kind = \"retile\" or \"drop_blank\"");
+    bad(DZ_FN_PAGES, PAGE("\"retile\""),
+        "pages[1].transform: expected a table or a list of tables, got a text");
     bad(DZ_FN_PAGES, PAGE("{\"kind\":\"drop_blank\",\"x\":1}"),
         "pages[1].transform: drop_blank has no further members");
     bad(DZ_FN_PAGES,
