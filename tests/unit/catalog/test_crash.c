@@ -5,7 +5,7 @@
  * makes, until a child comes through. Without fault injection in the build there is nothing to
  * test.
  */
-#include "catalog/test_records.h"
+#include "catalog/test_collections.h"
 
 #ifndef DZ_FAULTS
 
@@ -156,15 +156,64 @@ static enum dz_code work_all(struct dz_catalog *c, struct dz_err *err)
     return dz_catalog_jobs_trim(c, (dz_str){NULL, 0}, 0, err);
 }
 
+static enum dz_code no_row(void *arg, size_t at, const struct dz_collection_value *v,
+                           struct dz_err *err)
+{
+    (void)at;
+    (void)err;
+    *(size_t *)arg += v != NULL;
+    return DZ_OK;
+}
+
+/* A table, unless there is one; two records in one call, a field more, and another record. */
+static enum dz_code collect(struct dz_catalog *c, const struct dz_collection *coll,
+                            const struct dz_collection *more, json_t *two, json_t *one,
+                            struct dz_err *err)
+{
+    DZ_AUTO(dz_arena_free) struct dz_arena *a = dz_arena_new(DZ_MIB);
+    const dz_str id = DZ_S("a");
+    const struct dz_collection_ask ask = {.by_keys = true, .keys = &id, .keys_n = 1}, all = {0};
+    struct dz_collection_rec *v;
+    struct dz_collection_ensured e;
+    enum dz_put_result r[2];
+    uint64_t rev;
+    bool seen;
+    size_t n = 0;
+    DZ_TRY(dz_catalog_collections(c, a, &v, &n, err));
+    if (n == 0)
+        DZ_TRY(dz_catalog_collection_ensure(c, coll, &e, err));
+    DZ_TRY(dz_catalog_collection_put(c, coll, two, true, r, NULL, err));
+    DZ_TRY(dz_catalog_collection_ensure(c, more, &e, err));
+    DZ_TRY(dz_catalog_collection_put(c, more, one, false, r, NULL, err));
+    DZ_TRY(dz_catalog_collection_seen(c, more, more->key, &id, 1, &seen, err));
+    DZ_TRY(dz_catalog_collection_rows(c, more, &ask, no_row, &n, err));
+    DZ_TRY(dz_catalog_collection_rows(c, more, &all, no_row, &n, err));
+    return dz_catalog_collections_rev(c, &rev, err);
+}
+
+static enum dz_code collect_all(struct dz_catalog *c, struct dz_err *err)
+{
+    DZ_AUTO(dz_collection_unref) struct dz_collection *coll = declared(PERFVOD);
+    DZ_AUTO(dz_collection_unref)
+    struct dz_collection *more = declared(PERFVOD_WITH(", {'name': 'views', 'type': 'Int'}", "[]"));
+    json_t *two = list_of(vod("a", 1, 1, 1)), *one = list_of(vod("c", 1, 3, 3));
+    json_array_append_new(two, vod("b", 2, 2, 2));
+    enum dz_code code = collect(c, coll, more, two, one, err);
+    json_decref(two);
+    json_decref(one);
+    return code;
+}
+
 static int child(const char *mode, const char *folder)
 {
     struct dz_catalog *c = NULL;
     struct dz_err err = {0};
     enum dz_code code = dz_catalog_open("sqlite", folder, "", &c, &err);
     if (code == DZ_OK && strcmp(mode, "open") != 0)
-        code = strcmp(mode, "write") == 0  ? change_all(c, &err)
-               : strcmp(mode, "work") == 0 ? work_all(c, &err)
-                                           : read_all(c, &err);
+        code = strcmp(mode, "write") == 0     ? change_all(c, &err)
+               : strcmp(mode, "work") == 0    ? work_all(c, &err)
+               : strcmp(mode, "collect") == 0 ? collect_all(c, &err)
+                                              : read_all(c, &err);
     dz_catalog_close(&c);
     return code == DZ_OK ? DONE : FAILED;
 }
@@ -300,6 +349,82 @@ static void work_fails_and_dies_anywhere(void **state)
         }
 }
 
+/* What is kept of a collection fits together: the table has the columns of the declaration, and
+ * records came both or not at all. Gives the number of rows. */
+static size_t assert_collected(const char *folder)
+{
+    DZ_AUTO(dz_arena_free) struct dz_arena *a = dz_arena_new(DZ_MIB);
+    DZ_AUTO(dz_collection_unref) struct dz_collection *coll = NULL;
+    struct dz_catalog *c = NULL;
+    struct dz_collection_rec *v;
+    size_t n, rows = 0;
+    uint64_t left;
+    must(dz_catalog_open("sqlite", folder, "", &c, err));
+    must(dz_catalog_verify(c, false, NULL, NULL, &left, err));
+    assert_int_equal(left, 0);
+    must(dz_catalog_collections(c, a, &v, &n, err));
+    if (n == 1) {
+        const struct dz_collection_ask all = {0};
+        must(dz_collection_parse(v[0].source, v[0].declaration, &coll, err));
+        must(dz_catalog_collection_rows(c, coll, &all, no_row, &rows, err));
+        assert_true(rows == 0 || rows >= 2);
+        assert_true(rows < 3 || dz_collection_field(coll, DZ_S("views")) != DZ_NPOS);
+    }
+    dz_catalog_close(&c);
+    return rows;
+}
+
+/* How many of `op` it takes to open a new catalog. */
+static unsigned to_open(const char *op)
+{
+    char fault[32], folder[64];
+    for (unsigned n = 1;; n++) {
+        make_folder(folder);
+        snprintf(fault, sizeof(fault), "%s:%u", op, n);
+        int status = run_child("open", folder, fault);
+        drop_folder(folder);
+        if (WEXITSTATUS(status) == DONE)
+            return n - 1;
+    }
+}
+
+/* One fault; false: the child came through. */
+static bool collect_with(const char *fault)
+{
+    char folder[64];
+    make_folder(folder);
+    int status = run_child("collect", folder, fault);
+    assert_true(was_killed(status) || WIFEXITED(status));
+    bool done = WIFEXITED(status) && WEXITSTATUS(status) == DONE;
+    if (WIFEXITED(status) && !done)
+        assert_int_equal(WEXITSTATUS(status), FAILED);
+    size_t rows = assert_collected(folder);
+    assert_true(!done || rows == 3);
+    /* The next one goes on from there. */
+    assert_int_equal(WEXITSTATUS(wait_for(start_self("collect", folder, NULL, NULL))), DONE);
+    assert_int_equal(assert_collected(folder), 3);
+    drop_folder(folder);
+    return !done;
+}
+
+static void a_collection_fails_and_dies_anywhere(void **state)
+{
+    static const struct {
+        const char *op, *how;
+        unsigned step;
+    } faults[] = {
+        {"query", "", 4}, {"query", ":kill", 7}, {"alloc", "", 1}, {"commit", ":kill", 1}};
+    char fault[32];
+    (void)state;
+    for (size_t i = 0; i < DZ_LEN(faults); i++) {
+        unsigned n = to_open(faults[i].op);
+        do {
+            n += faults[i].step;
+            snprintf(fault, sizeof(fault), "%s:%u%s", faults[i].op, n, faults[i].how);
+        } while (collect_with(fault));
+    }
+}
+
 static void killed_while_a_catalog_is_made(void **state)
 {
     char folder[64], fault[32];
@@ -330,6 +455,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(each_query_fails_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(reading_fails_cleanly, set_up, tear_down),
         cmocka_unit_test_setup_teardown(work_fails_and_dies_anywhere, set_up, tear_down),
+        cmocka_unit_test(a_collection_fails_and_dies_anywhere),
         cmocka_unit_test(killed_while_a_catalog_is_made),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,7 +3,7 @@
  * refused.
  */
 #include "catalog/sqlite_int.h"
-#include "catalog/test_records.h"
+#include "catalog/test_collections.h"
 
 #include <fcntl.h>
 
@@ -266,6 +266,28 @@ static void jobs_of_an_old_file_go_on(void **state)
     dz_catalog_close(&c);
 }
 
+/* A file of number 5 takes collections. */
+static void an_old_file_gets_collections(void **state)
+{
+    struct fixture *f = *state;
+    DZ_AUTO(dz_collection_unref) struct dz_collection *coll = declared(PERFVOD);
+    struct dz_collection_ensured e;
+    enum dz_put_result r;
+    make_old(f, 5, "INSERT INTO favourite VALUES (1, 'x', 's', 1)");
+    struct dz_catalog *c = open_at(f, "");
+    must(dz_catalog_collection_ensure(c, coll, &e, err));
+    assert_true(e.created);
+    json_t *list = list_of(vod("a", 1, 1, 1));
+    must(dz_catalog_collection_put(c, coll, list, false, &r, NULL, err));
+    json_decref(list);
+    assert_int_equal(r, DZ_PUT_NEW);
+    assert_int_equal(ask(c, "SELECT count(*) FROM favourite"), 1);
+    dz_catalog_close(&c);
+    char copy[128];
+    snprintf(copy, sizeof(copy), "%s.before-migration-6", f->path);
+    assert_int_equal(access(copy, F_OK), 0);
+}
+
 static void a_failing_migration_leaves_the_file_as_it_was(void **state)
 {
     struct fixture *f = *state;
@@ -292,7 +314,7 @@ static void without_a_copy_nothing_is_migrated(void **state)
     mkdir(f->copy, 0700); /* the copy's name is taken by a folder */
     struct dz_err err = {0};
     assert_int_not_equal(dz_migrate(self_of(c), later(), LATER, &err), DZ_OK);
-    assert_non_null(strstr(err.text, "the copy before migration 7: "));
+    assert_non_null(strstr(err.text, "the copy before migration-7: "));
     assert_int_equal(ask(c, "SELECT max(number) FROM schema_version"), NOW);
     rmdir(f->copy);
     must(dz_migrate(self_of(c), later(), LATER, err));
@@ -372,6 +394,7 @@ int main(void)
         CASE(a_file_without_revisions_gets_them),
         CASE(a_file_without_jobs_gets_them),
         CASE(jobs_of_an_old_file_go_on),
+        CASE(an_old_file_gets_collections),
         CASE(a_failing_migration_leaves_the_file_as_it_was),
         CASE(without_a_copy_nothing_is_migrated),
         CASE(what_is_no_catalog_is_refused),

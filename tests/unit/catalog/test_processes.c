@@ -4,7 +4,7 @@
  * The test runs itself again as a child; parent and child share nothing but the folder.
  */
 #include "catalog/sqlite_int.h"
-#include "catalog/test_records.h"
+#include "catalog/test_collections.h"
 
 enum { ROUNDS = 25, SET = 4 };
 
@@ -89,6 +89,51 @@ static void three_queue_downloads(void **state)
     assert_int_equal(n, ROUNDS * SET);
     must(dz_catalog_favourites(c, DZ_S(""), a, &favourites, &n, err));
     assert_int_equal(n, 1);
+    dz_catalog_close(&c);
+}
+
+static enum dz_code count_row(void *arg, size_t at, const struct dz_collection_value *v,
+                              struct dz_err *err)
+{
+    (void)v;
+    (void)err;
+    *(size_t *)arg = at + 1;
+    return DZ_OK;
+}
+
+/* All declare the same; of two records in each call one is the same for all. */
+static void collect(const char *folder, const char *name)
+{
+    DZ_AUTO(dz_collection_unref) struct dz_collection *coll = declared(PERFVOD);
+    struct dz_catalog *c = NULL;
+    struct dz_collection_ensured e;
+    must(dz_catalog_open("sqlite", folder, "", &c, err));
+    must(dz_catalog_collection_ensure(c, coll, &e, err));
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        char own[48], shared[16];
+        snprintf(own, sizeof(own), "%s-%u", name, i);
+        snprintf(shared, sizeof(shared), "%u", i);
+        json_t *list = list_of(vod(own, 1, 1000 + 100 * (int)(getpid() % 100000) + i, 1));
+        json_array_append_new(list, vod(shared, 1, i, 1));
+        enum dz_put_result r[2];
+        must(dz_catalog_collection_put(c, coll, list, false, r, NULL, err));
+        assert_int_equal(r[0], DZ_PUT_NEW);
+        assert_true(r[1] == DZ_PUT_NEW || r[1] == DZ_PUT_SAME);
+        json_decref(list);
+    }
+    dz_catalog_close(&c);
+}
+
+static void three_collect(void **state)
+{
+    three_at_once(*state, "collect", collect);
+    DZ_AUTO(dz_collection_unref) struct dz_collection *coll = declared(PERFVOD);
+    const struct dz_collection_ask all = {0};
+    struct dz_catalog *c = NULL;
+    size_t n = 0;
+    must(dz_catalog_open("sqlite", *state, "", &c, err));
+    must(dz_catalog_collection_rows(c, coll, &all, count_row, &n, err));
+    assert_int_equal(n, 4 * ROUNDS);
     dz_catalog_close(&c);
 }
 
@@ -263,6 +308,8 @@ int main(int argc, char **argv)
         snprintf(name, sizeof(name), "child%ld", (long)getpid());
         if (strcmp(argv[1], "queue") == 0)
             queue_downloads(argv[2], name);
+        else if (strcmp(argv[1], "collect") == 0)
+            collect(argv[2], name);
         else
             write_chapters(argv[2], name);
         return 0;
@@ -270,6 +317,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(three_make_and_write_one_catalog, set_up, tear_down),
         cmocka_unit_test_setup_teardown(three_queue_downloads, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(three_collect, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_change_elsewhere_is_seen, set_up, tear_down),
         cmocka_unit_test_setup_teardown(polling_while_another_writes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_writer_that_waits_too_long_is_told_why, set_up,
