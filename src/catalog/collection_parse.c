@@ -186,8 +186,8 @@ static enum dz_code read_enum(struct parse *p, const json_t *o, struct dz_collec
                               struct dz_err *err)
 {
     static const char *const known[] = {"name", "description", "values"};
-    json_t *values;
-    size_t n;
+    json_t *values = NULL;
+    size_t n = 0;
     enum dz_collection_type type;
     DZ_TRY(check_members(o, known, DZ_LEN(known), err));
     DZ_TRY(name_of(p, o, "name", true, &e->name, err));
@@ -210,8 +210,8 @@ static enum dz_code read_enum(struct parse *p, const json_t *o, struct dz_collec
 
 static enum dz_code read_enums(struct parse *p, const json_t *root, struct dz_err *err)
 {
-    json_t *v;
-    size_t n;
+    json_t *v = NULL;
+    size_t n = 0;
     DZ_TRY(array_of(root, "enums", DZ_COLLECTION_ENUMS_MAX, &v, &n, err));
     p->enums = dz_arena_alloc(p->a, n * sizeof(*p->enums));
     p->c->enums = p->enums;
@@ -427,8 +427,8 @@ static enum dz_code read_derived(struct parse *p, const json_t *v, struct dz_err
 
 static enum dz_code read_fields(struct parse *p, const json_t *root, struct dz_err *err)
 {
-    json_t *v;
-    size_t n;
+    json_t *v = NULL;
+    size_t n = 0;
     DZ_TRY(array_of(root, "fields", DZ_COLLECTION_FIELDS_MAX, &v, &n, err));
     p->fields = dz_arena_alloc(p->a, n * sizeof(*p->fields));
     p->columns = dz_arena_alloc(p->a, n * sizeof(*p->columns));
@@ -461,8 +461,8 @@ static enum dz_code read_key(struct parse *p, const json_t *root, struct dz_err 
 
 static enum dz_code read_unique(struct parse *p, const json_t *root, struct dz_err *err)
 {
-    json_t *v;
-    size_t n;
+    json_t *v = NULL;
+    size_t n = 0;
     DZ_TRY(array_of(root, "unique", DZ_COLLECTION_UNIQUE_MAX, &v, &n, err));
     struct dz_collection_tuple *t = dz_arena_alloc(p->a, n * sizeof(*t));
     for (size_t i = 0; i < n; i++) {
@@ -539,8 +539,8 @@ static enum dz_code read_query(struct parse *p, const json_t *o, struct dz_colle
 
 static enum dz_code read_queries(struct parse *p, const json_t *root, struct dz_err *err)
 {
-    json_t *v;
-    size_t n;
+    json_t *v = NULL;
+    size_t n = 0;
     DZ_TRY(array_of(root, "queries", DZ_COLLECTION_QUERIES_MAX, &v, &n, err));
     struct dz_collection_query *queries = dz_arena_alloc(p->a, n * sizeof(*queries));
     p->c->queries = queries;
