@@ -241,28 +241,20 @@ static enum dz_code read_collections(struct reading *d)
     const json_t *all = json_object_get(d->o, "collections");
     if (!all || json_is_null(all))
         return DZ_OK;
-    if (!json_is_object(all))
-        return wrong(d, "collections", "expected a table, got %s", src_json_words(all));
-    const char *name;
-    json_t *one;
-    json_object_foreach((json_t *)(uintptr_t)all, name, one)
-    {
-        char path[100];
-        snprintf(path, sizeof(path), "collections.%.70s", name);
-        if (!is_name(dz_str_of(name), "_") || !json_is_object(one))
-            return wrong(d, path, "expected a table under a name of letters and digits");
-        if (!json_is_string(json_object_get(one, "key")))
-            return wrong(d, path, "expected key, the name of a field");
-        if (!json_is_array(json_object_get(one, "fields")) ||
-            json_array_size(json_object_get(one, "fields")) == 0)
-            return wrong(d, path, "expected fields, a list");
+    json_t *list = NULL;
+    enum dz_code code = src_collections(d->s->info.id, all, &list, d->err);
+    if (code != DZ_OK)
+        return dz_wrap(d->err, DZ_BAD_INPUT, "%s", d->file);
+    size_t n = json_dumpb(list, NULL, 0, JSON_COMPACT);
+    if (n <= COLLECTIONS_MAX) {
+        char *text = dz_arena_alloc(d->a, n + 1);
+        json_dumpb(list, text, n, JSON_COMPACT);
+        text[n] = 0;
+        d->s->info.collections = (dz_str){text, n};
     }
-    size_t n = json_dumpb(all, NULL, 0, JSON_COMPACT);
+    json_decref(list);
     if (n > COLLECTIONS_MAX)
         return wrong(d, "collections", "more than %zu bytes as JSON", COLLECTIONS_MAX);
-    char *text = dz_arena_alloc(d->a, n + 1);
-    json_dumpb(all, text, n, JSON_COMPACT);
-    d->s->info.collections = (dz_str){text, n};
     return DZ_OK;
 }
 
@@ -311,6 +303,29 @@ static dz_str preset_list(struct reading *d, const json_t *v)
         to += t.n;
     }
     return (dz_str){all, (size_t)(to - all)};
+}
+
+json_t *dz_source_option_value(const struct dz_source_option *o, dz_str text)
+{
+    DZ_AUTO(dz_freep) char *copy = dz_str_dup(text);
+    if (strlen(copy) != text.n || !fits(o->type, copy) || !dz_str_is_utf8(text))
+        return NULL;
+    if (dz_str_eq(o->type, DZ_S("boolean")))
+        return json_boolean(dz_str_eq(text, DZ_S("true")));
+    if (dz_str_eq(o->type, DZ_S("integer")))
+        return json_integer(strtoll(copy, NULL, 10));
+    if (dz_str_eq(o->type, DZ_S("number")))
+        return json_real(strtod(copy, NULL));
+    if (dz_str_eq(o->type, DZ_S("string")))
+        return json_stringn(text.p ? text.p : "", text.n);
+    json_t *list = json_array();
+    for (dz_str rest = text; rest.n;) {
+        size_t end = dz_str_chr(rest, '\n');
+        dz_str line = dz_str_sub(rest, 0, end);
+        json_array_append_new(list, json_stringn(line.p, line.n));
+        rest = dz_str_after(rest, end);
+    }
+    return list;
 }
 
 /* A default as text; p NULL: it is of another type. */
@@ -601,7 +616,10 @@ static int extract(lua_State *L)
             lua_rawset(L, 2);
         } else {
             lua_pushvalue(L, 3);
-            lua_pushvalue(L, 4);
+            if (strcmp(lua_tostring(L, 3), "collections") == 0)
+                src_split_tables(L, 4);
+            else
+                lua_pushvalue(L, 4);
             lua_rawset(L, 2);
         }
         lua_settop(L, 3);

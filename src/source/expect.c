@@ -31,10 +31,10 @@ struct trial {
     struct dz_buf text;        /* of source.lua */
     json_t *doc;
     struct dz_source_env env;
-    struct dz_source *source;   /* of the case */
-    json_t *store, *seen;       /* of the case */
-    json_t *emitted, *archived; /* of the call */
-    struct dz_buf problems;     /* of the case */
+    struct dz_source *source; /* of the case */
+    json_t *store;            /* of the case */
+    struct gather *gather;    /* of the case, cleared for each call */
+    struct dz_buf problems;   /* of the case */
     unsigned diffs;
     bool done, called[DZ_FN_COUNT];
     struct dz_source_fail fail;
@@ -85,46 +85,27 @@ static void put_log(void *arg, enum dz_level level, dz_str text)
     t->t->log(t->t->arg, text);
 }
 
-static enum dz_code emit(void *arg, dz_str collection, json_t *record, struct dz_err *err)
+static void ask(void *arg, struct dz_source_ask *take_ask)
 {
-    (void)err;
-    struct trial *t = arg;
-    json_t *list = json_object_getn(t->emitted, collection.p, collection.n);
-    if (!list) {
-        list = json_array();
-        json_object_setn_new(t->emitted, collection.p, collection.n, list);
-    }
-    json_array_append_new(list, json_deep_copy(record));
-    return DZ_OK;
+    const struct trial *t = arg;
+    gather_ask(t->gather, take_ask);
 }
 
-static bool seen(void *arg, dz_str collection, json_t *key)
+static void trouble(void *arg, enum dz_source_kind kind, dz_str text)
 {
-    struct trial *t = arg;
-    const json_t *list = json_object_getn(t->seen, collection.p, collection.n), *v;
-    size_t i;
-    json_array_foreach(list, i, v) if (json_equal(v, key)) return true;
-    return false;
-}
-
-static json_t *bytes_as_json(dz_str bytes)
-{
-    char hex[64];
-    dz_hex(dz_sha256_of(bytes).b, 32, hex);
-    return json_pack("{s:I, s:s%}", "bytes", (json_int_t)bytes.n, "sha256", hex, (size_t)64);
+    const struct trial *t = arg;
+    gather_trouble(t->gather, kind, text);
 }
 
 static enum dz_code archive(void *arg, dz_str name, dz_str bytes, struct dz_err *err)
 {
     (void)err;
-    struct trial *t = arg;
-    json_t *v = bytes_as_json(bytes);
-    json_object_set_new(v, "name", json_stringn(name.p ? name.p : "", name.n));
-    json_array_append_new(t->archived, v);
+    const struct trial *t = arg;
+    gather_archive(t->gather, name, bytes);
     return DZ_OK;
 }
 
-static const struct dz_source_sink sink = {.emit = emit, .seen = seen, .archive = archive};
+static const struct dz_source_sink sink = {.ask = ask, .trouble = trouble, .archive = archive};
 
 /* ---- comparing ------------------------------------------------------------------------------- */
 
@@ -231,7 +212,7 @@ static void on_done(void *arg, const struct dz_source_result *res)
     t->requests = res->requests;
     t->fail = res->fail ? *res->fail : (struct dz_source_fail){0};
     if (res->body)
-        t->value = bytes_as_json((dz_str){res->body->p, res->body->n});
+        t->value = gather_bytes((dz_str){res->body->p, res->body->n});
     else if (!res->fail)
         t->value = json_incref(res->value);
 }
@@ -293,6 +274,9 @@ static void check_result(struct trial *t, const char *fn, const json_t *c)
         if (t->diffs > DIFFS_MAX)
             problem(t, "… and %u more differences", t->diffs - DIFFS_MAX);
     }
+    const json_t *kept = json_object_get(c, "kept");
+    if (kept)
+        compare(t, "store", kept, t->store);
     if (requests && (uint64_t)json_integer_value(requests) != t->requests)
         problem(t, "%s: expected %s requests, got %llu", fn, shown(t, requests),
                 (unsigned long long)t->requests);
@@ -315,9 +299,7 @@ static void take_gathered(struct trial *t, enum dz_source_fn fn)
     if (t->fail.kind != DZ_SOURCE_OK || (fn != DZ_FN_CRAWL && fn != DZ_FN_DOWNLOAD))
         return;
     json_decref(t->value);
-    t->value = fn == DZ_FN_DOWNLOAD
-                   ? json_incref(t->archived)
-                   : json_pack("{s:O, s:O}", "emitted", t->emitted, "archived", t->archived);
+    t->value = fn == DZ_FN_DOWNLOAD ? gather_of_download(t->gather) : gather_of_crawl(t->gather);
 }
 
 static void run_call(struct trial *t, struct dz_source_run *run, const json_t *c)
@@ -329,8 +311,7 @@ static void run_call(struct trial *t, struct dz_source_run *run, const json_t *c
         return;
     }
     t->called[fn] = true;
-    t->emitted = json_object();
-    t->archived = json_array();
+    gather_clear(t->gather);
     t->done = false;
     t->value = NULL;
     t->requests = 0;
@@ -346,9 +327,7 @@ static void run_call(struct trial *t, struct dz_source_run *run, const json_t *c
     }
     json_decref(args);
     json_decref(t->value);
-    json_decref(t->emitted);
-    json_decref(t->archived);
-    t->value = t->emitted = t->archived = NULL;
+    t->value = NULL;
 }
 
 /* ---- one case -------------------------------------------------------------------------------- */
@@ -456,12 +435,14 @@ static void run_case(struct trial *t, const json_t *c, size_t number)
     t->store = json_deep_copy(json_object_get(c, "store"));
     if (!t->store)
         t->store = json_object();
-    t->seen = json_object_get(c, "seen");
     struct dz_err err;
     if (load(t, c, &t->source, &err) == DZ_OK) {
         size_t n = names_of(json_object_get(c, "fixtures"), names, NAMED_MAX);
         replay_begin(t->replay, dz_source_info_of(t->source), names, n);
+        t->gather = gather_new(dz_source_info_of(t->source), json_object_get(c, "rows"),
+                               json_object_get(c, "seen"));
         run_calls(t, c);
+        gather_free(&t->gather);
         dz_str missing = replay_missing(t->replay);
         if (missing.n)
             problem(t, "asked and not recorded: %.*s", (int)(missing.n < 1500 ? missing.n : 1500),
@@ -590,9 +571,9 @@ static enum dz_code check_doc(struct trial *t, struct dz_err *err)
     static const char *const top[] = {"declares", "options", "cases"};
     static const char *const declares[] = {"id",    "name",  "only",      "langs",
                                            "match", "hosts", "functions", "options"};
-    static const char *const of_case[] = {"name",   "options", "fixtures", "store",
-                                          "seen",   "calls",   "call",     "args",
-                                          "result", "fails",   "requests"};
+    static const char *const of_case[] = {"name",  "options",  "fixtures", "store", "rows",
+                                          "seen",  "calls",    "call",     "args",  "result",
+                                          "fails", "requests", "kept"};
     DZ_TRY(known_members(t, t->doc, top, DZ_LEN(top), "the file", err));
     const json_t *cases = json_object_get(t->doc, "cases"),
                  *d = json_object_get(t->doc, "declares");
@@ -617,7 +598,7 @@ static enum dz_code check_doc(struct trial *t, struct dz_err *err)
         json_array_foreach(calls, k, one)
         {
             snprintf(where, sizeof(where), "cases[%zu].calls[%zu]", i, k);
-            DZ_TRY(known_members(t, one, of_case + 6, DZ_LEN(of_case) - 6, where, err));
+            DZ_TRY(known_members(t, one, of_case + 7, DZ_LEN(of_case) - 7, where, err));
             DZ_TRY(check_call(t, one, where, err));
         }
     }

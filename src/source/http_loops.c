@@ -4,6 +4,7 @@
  * http.aggregate asks one address after another in the task that called it; what the source's
  * function returned is handed to it again with the next page. http.map runs a task for each
  * address, so many at a time, and waits until all have ended; the first failure stops the others.
+ * dozo.map does so for any list, without asking anything itself.
  * What they share (struct fan) is a userdata that each of them has in its frame, so that it lives
  * as long as one of them does.
  */
@@ -127,6 +128,7 @@ struct child {
 
 struct fan {
     struct dz_source_run *run;
+    const char *what;
     struct src_task *parent; /* NULL: it does not wait */
     size_t running, limit;
     lua_Integer n, next;
@@ -212,18 +214,18 @@ static int fan_on(lua_State *L, int status, lua_KContext context)
         return src_wait(L, f, cancel_fan, fan_on);
     }
     if (f->next <= f->n)
-        src_raise(L, DZ_SOURCE_LIMIT, -1, "http.map: more than %d tasks at once", SRC_TASKS_MAX);
+        src_raise(L, DZ_SOURCE_LIMIT, -1, "%s: more than %d tasks at once", f->what, SRC_TASKS_MAX);
     return 1;
 }
 
-static size_t parallel_of(lua_State *L, int options)
+static size_t parallel_of(lua_State *L, int options, const char *what)
 {
     size_t limit = FAN_PARALLEL;
     if (lua_getfield(L, options, "parallel") != LUA_TNIL) {
         int ok;
         lua_Integer n = lua_tointegerx(L, -1, &ok);
         if (!ok || n < 1 || n > SRC_PARALLEL_MAX)
-            luaL_error(L, "http.map: parallel must be a whole number from 1 to %d",
+            luaL_error(L, "%s: parallel must be a whole number from 1 to %d", what,
                        SRC_PARALLEL_MAX);
         limit = (size_t)n;
     }
@@ -231,30 +233,31 @@ static size_t parallel_of(lua_State *L, int options)
     return limit;
 }
 
-/* The number of addresses, all of them texts. */
-static size_t check_urls(lua_State *L)
+/* The length of the list, whose elements are texts, or anything. */
+static size_t check_list(lua_State *L, const char *what, bool texts)
 {
     luaL_checktype(L, 1, LUA_TTABLE);
     size_t n = lua_rawlen(L, 1);
     if (n > DZ_SOURCE_LIST_MAX)
-        luaL_error(L, "http.map: %d addresses, at most %d", (int)n, (int)DZ_SOURCE_LIST_MAX);
-    for (size_t i = 1; i <= n; i++) {
+        luaL_error(L, "%s: a list of %d, at most %d", what, (int)n, (int)DZ_SOURCE_LIST_MAX);
+    for (size_t i = 1; i <= n && texts; i++) {
         if (lua_rawgeti(L, 1, (lua_Integer)i) != LUA_TSTRING)
-            luaL_error(L, "http.map: address %d is a %s, not a text", (int)i, luaL_typename(L, -1));
+            luaL_error(L, "%s: address %d is a %s, not a text", what, (int)i, luaL_typename(L, -1));
         lua_pop(L, 1);
     }
     return n;
 }
 
-int http_fan_out(lua_State *L, int options, int ask)
+static int fan_out(lua_State *L, int options, int ask, const char *what, bool texts)
 {
-    size_t n = check_urls(L), limit = parallel_of(L, options);
+    size_t n = check_list(L, what, texts), limit = parallel_of(L, options, what);
     luaL_checktype(L, 2, LUA_TFUNCTION);
-    src_can_wait(L, "http.map");
+    src_can_wait(L, what);
     size_t bytes = sizeof(struct fan) + limit * sizeof(struct child);
     struct fan *f = lua_newuserdatauv(L, bytes, 0);
     memset(f, 0, bytes);
     f->run = src_run_of(L);
+    f->what = what;
     f->limit = limit;
     f->n = (lua_Integer)n;
     f->next = 1;
@@ -270,4 +273,43 @@ int http_fan_out(lua_State *L, int options, int ask)
         lua_replace(L, i);
     lua_settop(L, FAN_RESULTS);
     return fan_on(L, LUA_OK, (lua_KContext)(void *)f);
+}
+
+int http_fan_out(lua_State *L, int options, int ask)
+{
+    return fan_out(L, options, ask, "http.map", true);
+}
+
+/* (value, options, fn, index, results, fan), as a task of http.map has them. */
+enum { EACH_VALUE = 1, EACH_OPTIONS, EACH_FN, EACH_INDEX, EACH_RESULTS };
+
+static int after_value(lua_State *L, int status, lua_KContext context)
+{
+    (void)status;
+    (void)context;
+    if (lua_isnil(L, -1))
+        lua_pushboolean(L, false); /* a list has no holes */
+    lua_rawseti(L, EACH_RESULTS, lua_tointeger(L, EACH_INDEX));
+    return 0;
+}
+
+static int each_value(lua_State *L)
+{
+    lua_pushvalue(L, EACH_FN);
+    lua_pushvalue(L, EACH_VALUE);
+    lua_pushvalue(L, EACH_INDEX);
+    lua_callk(L, 2, 1, 0, after_value);
+    return after_value(L, LUA_OK, 0);
+}
+
+int src_map(lua_State *L)
+{
+    lua_settop(L, 3);
+    if (lua_isnil(L, 3)) {
+        lua_newtable(L);
+        lua_replace(L, 3);
+    }
+    luaL_checktype(L, 3, LUA_TTABLE);
+    lua_pushcfunction(L, each_value);
+    return fan_out(L, 3, 4, "dozo.map", false);
 }

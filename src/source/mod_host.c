@@ -52,7 +52,8 @@ static int dozo_fail(lua_State *L)
 
 void src_open_dozo(lua_State *L)
 {
-    static const luaL_Reg own[] = {{"source", src_declare}, {"fail", dozo_fail}, {NULL, NULL}};
+    static const luaL_Reg own[] = {
+        {"source", src_declare}, {"fail", dozo_fail}, {"map", src_map}, {NULL, NULL}};
     luaL_newlib(L, own);
     src_push_null(L);
     lua_setfield(L, -2, "null");
@@ -62,30 +63,12 @@ void src_open_dozo(lua_State *L)
 
 /* ---- opt ------------------------------------------------------------------------------------- */
 
-static void push_option(lua_State *L, const struct dz_source_option *o)
+void src_push_option(lua_State *L, const struct dz_source_option *o)
 {
-    char *text = lua_newuserdatauv(L, o->value.n + 1, 0); /* for strtod, which wants an end */
-    memcpy(text, o->value.p ? o->value.p : "", o->value.n);
-    text[o->value.n] = 0;
-    if (dz_str_eq(o->type, DZ_S("integer"))) {
-        lua_pushinteger(L, strtoll(text, NULL, 10));
-    } else if (dz_str_eq(o->type, DZ_S("number"))) {
-        lua_pushnumber(L, strtod(text, NULL));
-    } else if (dz_str_eq(o->type, DZ_S("boolean"))) {
-        lua_pushboolean(L, dz_str_eq(o->value, DZ_S("true")));
-    } else if (dz_str_eq(o->type, DZ_S("list"))) {
-        lua_newtable(L);
-        dz_str rest = o->value;
-        for (lua_Integer i = 1; rest.n; i++) {
-            size_t end = dz_str_chr(rest, '\n');
-            dz_str line = dz_str_sub(rest, 0, end);
-            lua_pushlstring(L, line.p, line.n);
-            lua_rawseti(L, -2, i);
-            rest = dz_str_after(rest, end);
-        }
-    } else {
-        lua_pushlstring(L, o->value.p ? o->value.p : "", o->value.n);
-    }
+    json_t **v = src_json_slot(L);
+    *v = dz_source_option_value(o, o->value);
+    src_push_json(L, *v);
+    lua_remove(L, -2);
 }
 
 static int opt_index(lua_State *L)
@@ -96,7 +79,7 @@ static int opt_index(lua_State *L)
     for (size_t i = 0; i < info->options_n; i++) {
         if (!dz_str_eq(info->options[i].name, name))
             continue;
-        push_option(L, &info->options[i]);
+        src_push_option(L, &info->options[i]);
         return 1;
     }
     return luaL_error(L, "opt.%s: the source declares no such option", name.p);

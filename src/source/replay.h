@@ -69,3 +69,21 @@ void record_send(struct recorder *r, const struct dz_fetch_req *req);
 unsigned record_count(const struct recorder *r);
 /* Behind what FOLDER/recorded.http holds; nothing when nothing was asked. */
 DZ_MUST enum dz_code record_save(struct recorder *r, const char *folder, struct dz_err *err);
+
+/* gather.c: what crawl and download hand over. */
+struct gather;
+/* rows: {"Collection": [record]} that are there; seen: {"Collection": [key]}; both may be NULL,
+ * seen and the info must outlive it. */
+struct gather *gather_new(const struct dz_source_info *info, const json_t *rows,
+                          const json_t *seen);
+void gather_free(struct gather **g);
+void gather_clear(struct gather *g); /* rows stay */
+/* As in struct dz_source_sink. */
+void gather_ask(struct gather *g, struct dz_source_ask *take_ask);
+void gather_archive(struct gather *g, dz_str name, dz_str bytes);
+void gather_trouble(struct gather *g, enum dz_source_kind kind, dz_str text);
+/* {"emitted": {Collection: [record]}, "archived": [{"bytes", "sha256", "name"}], "troubles":
+ * [{"kind", "text"}]}; the caller decrefs. */
+json_t *gather_of_crawl(const struct gather *g);
+json_t *gather_of_download(const struct gather *g); /* "archived" of it */
+json_t *gather_bytes(dz_str bytes);                 /* {"bytes": length, "sha256"} */

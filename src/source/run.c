@@ -194,7 +194,9 @@ enum dz_code dz_source_run_call(struct dz_source_run *r, enum dz_source_fn fn, j
                        r->death.text);
     if (!info->has[real])
         return dz_fail(err, DZ_UNSUPPORTED, "%s has no function %s", info->id.p, name);
-    if ((fn == DZ_FN_CRAWL || fn == DZ_FN_DOWNLOAD) && !r->env->sink)
+    const struct dz_source_sink *sink = r->env->sink;
+    if ((fn == DZ_FN_CRAWL && !(sink && sink->ask)) ||
+        (fn == DZ_FN_DOWNLOAD && !(sink && sink->archive)))
         return dz_fail(err, DZ_UNSUPPORTED, "%s: %s: there is nowhere to put what it gathers",
                        info->id.p, name);
     if (!json_is_array(args) || json_array_size(args) > ARGS_MAX)

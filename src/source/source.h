@@ -101,6 +101,10 @@ struct dz_source_option { /* one of `options`, with what the settings say */
     dz_str value; /* text of the settings, else the default; lists joined by "\n" */
 };
 
+/* Text of the settings or a command line as the value that it means; the caller decrefs. NULL: it
+ * is of another type. */
+json_t *dz_source_option_value(const struct dz_source_option *o, dz_str text);
+
 struct dz_source_info {
     dz_str id, name, version, file; /* file: as messages name it */
     bool built_in, enabled;
@@ -111,7 +115,7 @@ struct dz_source_info {
     const struct dz_source_option *options;
     size_t options_n;
     int64_t every_ms, page_delay_ms; /* 0: not said */
-    dz_str collections;              /* the declaration as JSON; n = 0: none */
+    dz_str collections;              /* array of what dz_collection_parse takes; n = 0: none */
 };
 /* Lives as long as the source. */
 const struct dz_source_info *dz_source_info_of(const struct dz_source *s);
@@ -161,18 +165,44 @@ struct dz_source_env {
     /* What a GET without `cache` of its own may be answered with from the cache: 0: what HTTP
      * allows, else whatever is younger. */
     int64_t fresh_ms;
-    /* run:emit, run:seen, run:archive of `crawl`; NULL: DZ_FN_CRAWL is refused as unsupported. */
+    /* What crawl and download hand over; a NULL here or inside: refused as unsupported. */
     const struct dz_source_sink *sink;
     void *arg;
 };
-/* Blocking is not allowed here either; a failure ends the run as DZ_SOURCE_UNAVAILABLE. */
+/* What a crawl asks of its sink and waits for. Filled by the room; its memory lives until the
+ * answer. */
+struct dz_source_ask {
+    enum {
+        DZ_ASK_EMIT, /* value: a record of `name`. Answer: {"result": "new"|"same"|"clash", "old":
+                        the record that is there, of a clash} */
+        DZ_ASK_SEEN, /* value: {"field": name or null (the key), "values": […]}. Answer: array of
+                        booleans */
+        DZ_ASK_ARCHIVE /* bytes under `name`, a path without .., empty or hidden parts. No answer */
+    } kind;
+    dz_str name; /* of the collection, or of what is archived */
+    json_t *value;
+    struct dz_body *bytes;
+    bool ended; /* the run has ended: whatever is answered, nobody hears it */
+};
+/* Exactly once for each, on the loop, inside `ask` or later, also when it has ended. value is taken
+ * (NULL: nothing). code other than DZ_OK: err has the words; DZ_BAD_INPUT and DZ_TOO_LARGE are the
+ * source's fault and of kind parse, others end in unavailable. */
+void dz_source_answer(struct dz_source_ask *take_ask, json_t *take_value, enum dz_code code,
+                      const struct dz_err *err);
+/* Loop thread, none of it blocks. */
 struct dz_source_sink {
-    enum dz_code (*emit)(void *arg, dz_str collection, json_t *record, struct dz_err *err);
-    bool (*seen)(void *arg, dz_str collection, json_t *key);
-    /* Also archive:add of DZ_FN_DOWNLOAD, whose name may be empty. */
+    void (*ask)(void *arg, struct dz_source_ask *take_ask); /* of crawl */
+    /* of crawl: something could not be had, and the rest goes on */
+    void (*trouble)(void *arg, enum dz_source_kind kind, dz_str text);
+    void (*progress)(void *arg, uint64_t done, uint64_t total); /* of crawl; total 0: not known */
+    /* archive:add of DZ_FN_DOWNLOAD, whose name may be empty; a failure ends the run as
+     * DZ_SOURCE_UNAVAILABLE */
     enum dz_code (*archive)(void *arg, dz_str name, dz_str bytes, struct dz_err *err);
 };
 
+/* In a crawl instructions, time, requests and log lines are counted from the last run:progress that
+ * came after a request, for DZ_SOURCE_CRAWL_MS at most. */
+#define DZ_SOURCE_CRAWL_MS (INT64_C(24) * 3600 * 1000)
 struct dz_source_budget {  /* 0: the default in comments */
     size_t memory_bytes;   /* 64 MiB */
     uint64_t instructions; /* 500 million, all calls of the run together */
@@ -199,7 +229,8 @@ typedef void dz_source_done_fn(void *arg, const struct dz_source_result *res);
  * done comes exactly once, from the loop. After DZ_SOURCE_LIMIT the run is over: DZ_FULL. */
 DZ_MUST enum dz_code dz_source_run_call(struct dz_source_run *r, enum dz_source_fn fn, json_t *args,
                                         dz_source_done_fn *done, void *arg, struct dz_err *err);
-/* DZ_FN_CRAWL: args is one object {"full", "limit_pages", "options"}. */
+/* DZ_FN_CRAWL: args is one object {"full", "limit_pages", "options"}; options that it does not name
+ * are those of the settings. */
 
 /* ---- tests of sources ------------------------------------------------------------------------ */
 

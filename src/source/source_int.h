@@ -43,11 +43,13 @@ struct dz_source_run {
     struct dz_source_budget budget; /* no zeros */
     size_t memory, big; /* bytes of Lua's heap and what modules hold; how many large pieces live */
     uint64_t instructions, requests;
-    uint64_t unseen;     /* work charged since the last look at the budgets */
-    int64_t deadline_ns; /* of the call */
-    int64_t slice_ns;    /* when the task that runs was resumed */
-    lua_State *running;  /* whose hook is to be called early when much work was charged */
-    bool dead;           /* a budget is used up: nothing runs any more, pcall does not help */
+    uint64_t renewed_requests; /* where the count of requests stood when the budgets were renewed */
+    int64_t renew_until_ns;    /* of a crawl; 0: they are not renewed */
+    uint64_t unseen;           /* work charged since the last look at the budgets */
+    int64_t deadline_ns;       /* of the call */
+    int64_t slice_ns;          /* when the task that runs was resumed */
+    lua_State *running;        /* whose hook is to be called early when much work was charged */
+    bool dead;                 /* a budget is used up: nothing runs any more, pcall does not help */
     struct dz_source_fail death;
     const void *fail_meta; /* metatable of error objects */
     uint32_t log_lines;
@@ -101,6 +103,8 @@ _Noreturn void src_raise(lua_State *L, enum dz_source_kind kind, int64_t retry_a
                          const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 /* Again what another task failed with, without a further place in front. */
 _Noreturn void src_raise_fail(lua_State *L, const struct dz_source_fail *fail);
+/* The budgets of a crawl begin anew, when something was asked since the last time. */
+void src_renew(lua_State *L);
 /* n requests more; raises DZ_SOURCE_LIMIT when the budget is used up. */
 void src_count_requests(lua_State *L, uint64_t n);
 
@@ -183,8 +187,10 @@ void src_open_string(lua_State *L); /* lib_string.c: Lua's, with bounds */
 void src_open_table(lua_State *L);  /* lib_table.c: Lua's, with bounds */
 void src_open_dozo(lua_State *L);   /* mod_host.c */
 void src_open_opt(lua_State *L);    /* mod_host.c */
-void src_open_log(lua_State *L);    /* mod_host.c */
-void src_open_store(lua_State *L);  /* mod_host.c */
+void src_push_option(lua_State *L, const struct dz_source_option *o);
+void src_open_log(lua_State *L);   /* mod_host.c */
+void src_open_store(lua_State *L); /* mod_host.c */
+int src_map(lua_State *L);         /* dozo.map (http_loops.c) */
 /* A document for response:html(), made by mod_html.c; base: for node:url(). */
 void src_push_document(lua_State *L, dz_str text, dz_str charset, dz_str base, bool xml);
 
@@ -238,6 +244,13 @@ void src_push_archive(lua_State *L);
 /* For a string of the run: copies what is printable UTF-8; returns the length. */
 size_t src_copy_text(char *dst, size_t cap, dz_str s);
 
+/* Pushes the value at index, a copy in which tables that have names beside their items have the
+ * items under "1", "2" …; may raise (collections.c). */
+void src_split_tables(lua_State *L, int index);
+/* `collections` so read as a list of declarations, each of which the catalog takes; the caller
+ * decrefs. */
+DZ_MUST enum dz_code src_collections(dz_str source, const json_t *all, json_t **ret_list,
+                                     struct dz_err *err);
 /* dozo.source{…} on index 1 (declare.c); raises what is wrong; keeps the table. */
 int src_declare(lua_State *L);
 /* What a function returned, as the host wants it; site and id fill what a series or a chapter does

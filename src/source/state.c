@@ -292,7 +292,7 @@ void src_charge(lua_State *L, uint64_t steps)
 void src_count_requests(lua_State *L, uint64_t n)
 {
     struct dz_source_run *r = src_run_of(L);
-    if (n > r->budget.requests - r->requests)
+    if (n > r->budget.requests - (r->requests - r->renewed_requests))
         src_raise(L, DZ_SOURCE_LIMIT, -1, "sent more than %" PRIu64 " requests",
                   r->budget.requests);
     r->requests += n;

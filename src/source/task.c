@@ -395,6 +395,23 @@ static int start_call(lua_State *L)
     return 0;
 }
 
+static void begin_wall(struct dz_source_run *r)
+{
+    r->deadline_ns = dz_mono_ns() + r->budget.wall_ms * 1000000;
+    dz_timer_set(r->env->loop, &r->wall, r->budget.wall_ms, wall_over);
+}
+
+void src_renew(lua_State *L)
+{
+    struct dz_source_run *r = src_run_of(L);
+    if (r->requests == r->renewed_requests || dz_mono_ns() > r->renew_until_ns)
+        return;
+    r->renewed_requests = r->requests;
+    r->instructions = 0;
+    r->log_lines = 0;
+    begin_wall(r);
+}
+
 enum dz_code src_call_start(struct dz_source_run *r, struct src_call *c, lua_CFunction body,
                             struct dz_err *err)
 {
@@ -408,8 +425,8 @@ enum dz_code src_call_start(struct dz_source_run *r, struct src_call *c, lua_CFu
         free(c);
         return dz_fail(err, DZ_FULL, "%s: no memory for a call", r->id.p);
     }
-    r->deadline_ns = dz_mono_ns() + r->budget.wall_ms * 1000000;
-    dz_timer_set(r->env->loop, &r->wall, r->budget.wall_ms, wall_over);
+    r->renew_until_ns = c->fn == DZ_FN_CRAWL ? dz_mono_ns() + DZ_SOURCE_CRAWL_MS * 1000000 : 0;
+    begin_wall(r);
     kick(r);
     return DZ_OK;
 }

@@ -47,8 +47,10 @@ static void test_whole(void **state)
     assert_int_equal(i->page_delay_ms, 500);
     assert_int_equal(i->options_n, 1);
     assert_true(dz_str_eq(i->options[0].value, DZ_S("https://c.d:99/x")));
-    assert_true(dz_str_eq(i->collections,
-                          DZ_S("{\"Thing\":{\"fields\":[[\"id\",\"String!\"]],\"key\":\"id\"}}")));
+    assert_string_equal(
+        i->collections.p,
+        "[{\"name\":\"Thing\",\"key\":\"id\",\"enums\":[],\"fields\":[{\"name\":\"id\","
+        "\"type\":\"String\",\"list\":false,\"not_null\":true}],\"queries\":[]}]");
     assert_non_null(dz_source_policy(s));
     dz_source_unref(&s);
 }
@@ -143,7 +145,69 @@ static void test_wrong(void **state)
         "options.x: the default is no integer");
     bad(NULL, DECLARE("options = { x = { type = \"string\", default = (\"x\"):rep(9000000) } }"),
         DZ_BAD_INPUT, "options.x: the default has more than 20000 bytes");
-    bad(NULL, DECLARE("collections = { A = { } }"), DZ_BAD_INPUT, "collections.A: expected key");
+}
+
+/* ---- collections ----------------------------------------------------------------------------- */
+
+#define COLLECTION(members) DECLARE("collections = { Thing = { " members " } }")
+#define FIELDS "fields = { { \"id\", \"String!\" }, { \"n\", \"Int!\", column = \"number\" } }"
+
+static void test_collections(void **state)
+{
+    (void)state;
+    struct dz_source *s = rig_load(COLLECTION(
+        "key = \"id\", description = \"D\", unique = { { \"n\" } },\n"
+        "enums = { Kind = { { \"A\", 1 }, { \"B\", 2 } }, Other = { { \"C\", 3 }, description = "
+        "\"E\" } },\n"
+        "fields = { { \"id\", \"String!\", column = \"c\" }, { \"n\", \"Int!\" }, { \"k\", "
+        "\"Kind\" "
+        "},\n"
+        "{ \"all\", \"[String!]!\" }, { \"url\", \"String!\", template = \"x/{n}\" } },\n"
+        "queries = { things = { many = \"ids\", order = { \"n\" } }, thing = { one = \"id\" } }"));
+    assert_string_equal(
+        dz_source_info_of(s)->collections.p,
+        "[{\"name\":\"Thing\",\"description\":\"D\",\"key\":\"id\",\"enums\":[{\"name\":\"Kind\","
+        "\"values\":[[\"A\",1],[\"B\",2]]},{\"name\":\"Other\",\"values\":[[\"C\",3]],"
+        "\"description\":\"E\"}],\"fields\":[{\"name\":\"id\",\"type\":\"String\",\"list\":false,"
+        "\"not_null\":true,\"column\":\"c\"},{\"name\":\"n\",\"type\":\"Int\",\"list\":false,"
+        "\"not_null\":true},{\"name\":\"k\",\"type\":\"Kind\",\"list\":false,\"not_null\":false},"
+        "{\"name\":\"all\",\"type\":\"String\",\"list\":true,\"not_null\":true},{\"name\":\"url\","
+        "\"type\":\"String\",\"list\":false,\"not_null\":true,\"template\":\"x/{n}\"}],\"unique\":"
+        "[[\"n\"]],\"queries\":[{\"one\":\"id\",\"name\":\"thing\"},{\"many\":\"ids\",\"order\":["
+        "\"n\"],"
+        "\"name\":\"things\"}]}]");
+    dz_source_unref(&s);
+}
+
+static void test_bad_collections(void **state)
+{
+    (void)state;
+    bad(NULL, DECLARE("collections = { \"A\" }"), DZ_BAD_INPUT, "collections: expected a table");
+    bad(NULL, DECLARE("collections = { A = { } }"), DZ_BAD_INPUT, "collections.A: expected");
+    bad(NULL, DECLARE("collections = { A = { fields = { } } }"), DZ_BAD_INPUT,
+        "collections.A: expected key");
+    bad(NULL, COLLECTION("key = \"id\", field = 1"), DZ_BAD_INPUT,
+        "collections.Thing: unknown member \"field\"; did you mean \"fields\"?");
+    bad(NULL, COLLECTION("key = \"id\""), DZ_BAD_INPUT,
+        "collections.Thing.fields: expected a list");
+    bad(NULL, COLLECTION("key = \"id\", fields = { { \"id\" } }"), DZ_BAD_INPUT,
+        "collections.Thing.fields[1]: expected { \"name\", \"Type!\"");
+    bad(NULL, COLLECTION("key = \"id\", fields = { { \"id\", \"!\" } }"), DZ_BAD_INPUT,
+        "field id: \"!\" is no type");
+    bad(NULL, COLLECTION("key = \"id\", fields = { { \"id\", \"Text!\" } }"), DZ_BAD_INPUT,
+        "a.b: collection Thing: field id: type Text is neither");
+    bad(NULL, COLLECTION("key = \"x\", " FIELDS), DZ_BAD_INPUT,
+        "collection Thing: key: there is no");
+    bad(NULL, COLLECTION("key = \"id\", " FIELDS ", queries = { q = { one = \"id\", most = 1 } }"),
+        DZ_BAD_INPUT, "query 1: \"most\" is nothing that can be declared");
+    bad(NULL, COLLECTION("key = \"id\", " FIELDS ", enums = { E = 1 }"), DZ_BAD_INPUT,
+        "collections.Thing.enums: E: expected a table");
+    bad(NULL,
+        DECLARE("collections = (function() local t = {} for i = 1, 21 do t[\"C\" .. i] = {} "
+                "end return t end)()"),
+        DZ_BAD_INPUT, "21 of them, at most 20");
+    bad(NULL, DECLARE("collections = (function() local t = {} t.a = t return t end)()"),
+        DZ_BAD_INPUT, "holds itself");
 }
 
 /* ---- all of them ----------------------------------------------------------------------------- */
@@ -227,6 +291,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_whole, rig_open, rig_close),
+        cmocka_unit_test_setup_teardown(test_collections, rig_open, rig_close),
+        cmocka_unit_test_setup_teardown(test_bad_collections, rig_open, rig_close),
         cmocka_unit_test_setup_teardown(test_large_list, rig_open, rig_close),
         cmocka_unit_test_setup_teardown(test_settings, rig_open, rig_close),
         cmocka_unit_test_setup_teardown(test_wrong, rig_open, rig_close),
