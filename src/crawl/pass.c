@@ -304,9 +304,12 @@ static dz_str key_of(struct crawl_pass *p, dz_str id, const json_t *rec)
     if (key.n == 0)
         key = id;
     char *s = dz_arena_dup(p->arena, key);
+    bool dots = true; /* "." and ".." are steps in an address, no names */
+    for (size_t i = 0; i < key.n; i++)
+        dots &= s[i] == '.';
     for (size_t i = 0; i < key.n; i++) {
         bool ends_vol = i >= 2 && s[i - 2] == 'v' && s[i - 1] == 'o' && s[i] == 'l';
-        if ((unsigned char)s[i] <= ' ' || strchr("/\\?#-", s[i]) || ends_vol)
+        if ((unsigned char)s[i] <= ' ' || strchr("/\\?#-", s[i]) || ends_vol || dots)
             s[i] = '_';
     }
     return (dz_str){s, key.n};
@@ -325,15 +328,21 @@ static dz_str other_key(struct crawl_pass *p, dz_str key, const json_t *rec)
 
 static double sort_of(const json_t *rec, dz_str key)
 {
-    const json_t *n = json_object_get(rec, "chapter");
-    if (json_is_number(n))
-        return json_number_value(n);
+    const json_t *number = json_object_get(rec, "chapter");
+    if (json_is_number(number))
+        return json_number_value(number);
     /* "10.5" and also "v2c10": the first number in it. */
     size_t at = 0;
     while (at < key.n && (key.p[at] < '0' || key.p[at] > '9'))
         at++;
+    /* Plain decimals only: strtod reads "0x1p9999" and "1e999" as well, which are no numbers. */
     char text[32];
-    snprintf(text, sizeof(text), "%.*s", (int)(key.n - at < 31 ? key.n - at : 31), key.p + at);
+    size_t n = 0;
+    while (at + n < key.n && n < sizeof(text) - 1 && strchr("0123456789.", key.p[at + n])) {
+        text[n] = key.p[at + n];
+        n++;
+    }
+    text[n] = 0;
     return strtod(text, NULL);
 }
 
@@ -460,7 +469,9 @@ static void on_chapter_put(struct crawl_pass *p)
     struct pass_new *f = &p->fresh[p->fresh_at];
     free_pages(p);
     if (p->work_code != DZ_OK) {
-        struct dz_source_fail fail = {.kind = DZ_SOURCE_UNAVAILABLE, .retry_after_ms = -1};
+        /* What the catalog does not take is this chapter's fault; a full disk is everybody's. */
+        struct dz_source_fail fail = {.kind = crawl_kind_of_code(p->work_code),
+                                      .retry_after_ms = -1};
         snprintf(fail.text, sizeof(fail.text), "%.*s: not stored: %s", DZ_STR_FMT(f->label),
                  p->work_err.text);
         chapter_failed(p, &fail);

@@ -520,6 +520,23 @@ def test_faults(tmp_path, serve, sites, where):
     clean(tmp_path)
 
 
+def test_a_record_that_cannot_be_kept_fails_alone(tmp_path, sites):
+    """What the catalog refuses is told once as what it is; the chapters beside it come, whatever their numbers look like."""
+    site = sites("odd")
+    site.chapters = {k: [PLAIN] for k in "12345"}
+    site.route("/list", lambda request: as_json([
+        {"id": "1", "chapter": 1, "title": "a\0b"}, {"id": "2", "chapter": "0x1p99999"}, {"id": "3", "chapter": "1e999"},
+        {"id": "4", "chapter": ".."}, {"id": "5", "chapter": 7, "url": "https://example.org/" + "u" * 5000}, {"id": "6", "chapter": 8}]))
+    site.chapters["6"] = [PLAIN]
+    site.write(tmp_path)
+    (tmp_path / "dozo.yaml").write_text('listen: ["127.0.0.1:0"]\n' + plain_config([site]))
+    r = dozo("crawl", "odd/x", "--config", "dozo.yaml", cwd=tmp_path, check=1)
+    assert "odd: chapter 1: not stored: chapter 1: title holds a zero byte (parse)" in r.err
+    assert "odd: chapter 7: not stored: chapter 7: origin has 5020 bytes, at most 4096 are taken (parse)" in r.err
+    assert {k for k, in rows(tmp_path, "SELECT key FROM chapter")} == {"0x1p99999", "1e999", "__", "8"}
+    assert site.count("/list") == 1
+
+
 def test_trickles_and_encodings(tmp_path, serve, sites):
     """A body that never ends holds up its own shelf alone; gzip is read."""
     slow, packed = sites("slow"), sites("packed")
