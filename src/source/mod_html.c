@@ -9,10 +9,10 @@
  */
 #include "source/source_int.h"
 
-#define GROWS_AT_MOST 64       /* bytes of a tree for one of its text */
-#define BYTES_A_STEP 4         /* of parsing, charged as SRC_NS_A_STEP says */
-#define PARSE_FREE_NS 50000000 /* what a page takes beyond is charged by its time: some are slow   \
-                                */
+#define GROWS_AT_MOST 64 /* bytes of a tree for one of its text */
+#define BYTES_A_STEP 4   /* of parsing, charged as SRC_NS_A_STEP says */
+/* What a page takes beyond is charged by its time: some are slow. */
+#define PARSE_FREE_NS 50000000
 
 static const char doc_name[] = "html document", node_name[] = "html element";
 
