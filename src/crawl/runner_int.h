@@ -9,10 +9,18 @@
 
 /* What comes again and again. */
 struct crawl_regular {
-    const char *kind; /* of the job: CRAWL_JOB, CRAWL_FOLLOW */
-    char *source, *target;
+    struct crawl_regular *next;
+    const char *kind;      /* of the job: CRAWL_JOB, CRAWL_FOLLOW */
+    dz_str source, target; /* lie in key */
     int64_t every_ms;
     unsigned failures; /* in a row */
+    bool kept;         /* schedule.c: it is still a favourite */
+    char key[];
+};
+/* In the order in which they came, which is that of their first jobs. */
+struct crawl_regulars {
+    struct crawl_regular *first, **last;
+    struct dz_map by_key;
 };
 
 struct crawl_running {
@@ -65,8 +73,7 @@ struct dz_crawler {
     struct dz_log_gate complained;
 
     struct dz_timer ensure; /* what is regular has a row, whoever took the last one */
-    struct crawl_regular *regular;
-    size_t regular_n;
+    struct crawl_regulars regular;
     struct dz_work add_work; /* schedule.c: one list of jobs at a time */
     bool adding;
     enum dz_code add_code;
@@ -79,8 +86,8 @@ struct dz_crawler {
         bool keeps; /* a row that is there keeps its time */
         enum dz_code code;
         struct dz_err err;
-    } * asked, *adding_list; /* in the order in which they came */
-    bool favourites_due;     /* with the next list they are read as well */
+    } * asked, **asked_last, *adding_list; /* in the order in which they came */
+    bool favourites_due;                   /* with the next list they are read as well */
     struct dz_arena *favourites_arena;
     struct dz_favourite_rec *favourites;
     size_t favourites_n;
@@ -118,8 +125,6 @@ void crawl_schedule_free(struct dz_crawler *c);
 /* When a job that worked and brought nothing new comes again; -1: it is not one of ours. */
 int64_t crawl_schedule_again_ms(struct dz_crawler *c, const struct crawl_running *r);
 void crawl_schedule_ended(struct dz_crawler *c, const struct crawl_running *r);
-void crawl_schedule_add(struct dz_crawler *c, const char *kind, dz_str source, dz_str target,
-                        int64_t run_after_ms, bool keeps);
 bool crawl_schedule_has(const struct dz_crawler *c, const struct dz_job_rec *j); /* is regular */
 
 /* Name of the health records; each process that crawls has one of its own. */

@@ -2,10 +2,10 @@
  * schedule: what is crawled again and again, and when.
  *
  * In: shelves and sources of the settings, favourites of the catalog where they are followed, ends
- * of jobs. Out: rows in the queue, added on the pool.
- * The time between two passes counts from the end of one to the start of the next; one that fails
- * again and again is left alone for longer each time, up to crawl.retry_max. Loop thread. Odd: the
- * catalog joins equal jobs, so that several backs with the same settings make one row.
+ * of jobs. Out: rows in the queue, added on the pool. The time between two passes counts from the
+ * end of one to the start of the next; one that fails again and again is left alone for longer each
+ * time, up to crawl.retry_max. Loop thread. Odd: the catalog joins equal jobs, so that several
+ * backs with the same settings make one row.
  */
 #include <stdlib.h>
 
@@ -13,6 +13,7 @@
 
 #define ENSURE_EVERY_MS (60 * 1000)
 #define LIVE_BYTES_MAX (256 * DZ_MIB)
+#define ITEM_BYTES_MAX (4 * DZ_TEXT_MAX)
 #define BACK_OFF_MAX_MS (INT64_C(30) * 24 * 3600 * 1000) /* beyond: a clock that was set back */
 
 static const struct dz_log_ctx ctx = {.room = "crawl", .what = "schedule"};
@@ -23,11 +24,13 @@ static const struct dz_log_ctx ctx = {.room = "crawl", .what = "schedule"};
 static void add_next(struct dz_crawler *c);
 static void follow(struct dz_crawler *c);
 
-/* Rows that run or wait: what has one costs a reader, not a writer. */
-struct live {
-    struct dz_job_rec *v;
-    size_t n;
-};
+/* What a row or something regular is for, as a key: no id holds a zero byte. */
+static void put_item(struct dz_buf *out, dz_str source, dz_str target)
+{
+    dz_buf_put(out, source);
+    dz_buf_putc(out, '\0');
+    dz_buf_put(out, target);
+}
 
 static const char *const kinds[] = {CRAWL_JOB, CRAWL_FOLLOW};
 
@@ -38,27 +41,41 @@ static size_t kind_at(const char *kind)
 
 /* The row of the item stays as it is: it runs, comes soon enough, or waits after a failure for as
  * long as the site wants. */
-static bool stays(const struct crawl_ask_item *i, const struct live *live)
+static bool stays(const struct crawl_ask_item *i, const struct dz_map *live)
 {
-    int64_t now_ms = dz_now_ms();
-    const struct dz_job_rec *v = live->v;
-    for (size_t k = 0; k < live->n; k++) {
-        if (!dz_str_eq(v[k].source, dz_str_of(i->source)) ||
-            !dz_str_eq(v[k].target, dz_str_of(i->target)))
-            continue;
-        bool backs_off = v[k].fail_kind.n > 0 && v[k].run_after_ms - now_ms < BACK_OFF_MAX_MS;
-        return v[k].state == DZ_JOB_RUNNING || i->keeps || backs_off ||
-               v[k].run_after_ms <= i->run_after_ms;
-    }
-    return false;
+    DZ_AUTO(dz_buf_done) struct dz_buf item;
+    dz_buf_init(&item, ITEM_BYTES_MAX);
+    put_item(&item, dz_str_of(i->source), dz_str_of(i->target));
+    const struct dz_job_rec *j = dz_map_get(live, dz_buf_str(&item));
+    if (!j)
+        return false;
+    bool backs_off = j->fail_kind.n > 0 && j->run_after_ms - dz_now_ms() < BACK_OFF_MAX_MS;
+    return j->state == DZ_JOB_RUNNING || i->keeps || backs_off ||
+           j->run_after_ms <= i->run_after_ms;
 }
 
-static enum dz_code read_all(struct dz_crawler *c, struct dz_arena *a, struct live *live,
+/* Rows that run or wait, by what they are for: what has one costs a reader, not a writer. */
+static enum dz_code read_live(struct dz_crawler *c, const char *kind, struct dz_arena *a,
+                              struct dz_map *live, struct dz_err *err)
+{
+    struct dz_job_rec *v = NULL;
+    size_t n = 0;
+    DZ_TRY(dz_catalog_jobs_of(c->env.catalog, dz_str_of(kind), 0, a, &v, &n, err));
+    DZ_AUTO(dz_buf_done) struct dz_buf item;
+    dz_buf_init(&item, ITEM_BYTES_MAX);
+    while (n-- > 0) { /* of several for one thing the first counts */
+        dz_buf_clear(&item);
+        put_item(&item, v[n].source, v[n].target);
+        (void)dz_map_set(live, dz_arena_str(a, dz_buf_str(&item)), &v[n]);
+    }
+    return DZ_OK;
+}
+
+static enum dz_code read_all(struct dz_crawler *c, struct dz_arena *a, struct dz_map *live,
                              struct dz_err *err)
 {
     for (size_t k = 0; k < DZ_LEN(kinds); k++)
-        DZ_TRY(dz_catalog_jobs_of(c->env.catalog, dz_str_of(kinds[k]), 0, a, &live[k].v, &live[k].n,
-                                  err));
+        DZ_TRY(read_live(c, kinds[k], a, &live[k], err));
     if (!c->favourites_arena)
         return DZ_OK;
     return dz_catalog_favourites(c->env.catalog, (dz_str){NULL, 0}, c->favourites_arena,
@@ -69,7 +86,9 @@ static void run_add(struct dz_work *w)
 {
     struct dz_crawler *c = dz_container(w, struct dz_crawler, add_work);
     DZ_AUTO(dz_arena_free) struct dz_arena *a = dz_arena_new(LIVE_BYTES_MAX);
-    struct live live[DZ_LEN(kinds)] = {0};
+    struct dz_map live[DZ_LEN(kinds)];
+    for (size_t k = 0; k < DZ_LEN(kinds); k++)
+        dz_map_init(&live[k]);
     c->add_code = read_all(c, a, live, &c->add_err);
     bool away = c->add_code != DZ_OK;
     /* One that the catalog is away for ends it all: on_ensure asks again, and a stop waits. */
@@ -85,6 +104,8 @@ static void run_add(struct dz_work *w)
         i->code = dz_catalog_job_add(c->env.catalog, &j, dz_now_ms(), &id, &is_new, &i->err);
         away = i->code != DZ_OK && (dz_code_retries(i->code) || i->code == DZ_IO);
     }
+    for (size_t k = 0; k < DZ_LEN(kinds); k++)
+        dz_map_done(&live[k]);
 }
 
 static void free_items(struct crawl_ask_item *i)
@@ -137,8 +158,8 @@ static void add_next(struct dz_crawler *c)
     dz_arena_free(&c->favourites_arena);
 }
 
-void crawl_schedule_add(struct dz_crawler *c, const char *kind, dz_str source, dz_str target,
-                        int64_t run_after_ms, bool keeps)
+static void add_item(struct dz_crawler *c, const char *kind, dz_str source, dz_str target,
+                     int64_t run_after_ms, bool keeps)
 {
     struct crawl_ask_item *i = dz_new(struct crawl_ask_item);
     i->kind = kind;
@@ -146,39 +167,64 @@ void crawl_schedule_add(struct dz_crawler *c, const char *kind, dz_str source, d
     i->target = dz_str_dup(target);
     i->run_after_ms = run_after_ms;
     i->keeps = keeps;
-    struct crawl_ask_item **last = &c->asked;
-    while (*last)
-        last = &(*last)->next;
-    *last = i;
+    *(c->asked ? c->asked_last : &c->asked) = i;
+    c->asked_last = &i->next;
     add_next(c);
 }
 
-/* ---- what is regular
- * ------------------------------------------------------------------------------ */
+/* ---- what is regular ------------------------------------------------------------------------- */
 
-static struct crawl_regular *find(const struct dz_crawler *c, dz_str kind, dz_str source,
-                                  dz_str target)
+static void put_key(struct dz_buf *out, dz_str kind, dz_str source, dz_str target)
 {
-    for (size_t i = 0; i < c->regular_n; i++)
-        if (dz_str_eq(dz_str_of(c->regular[i].kind), kind) &&
-            dz_str_eq(dz_str_of(c->regular[i].source), source) &&
-            dz_str_eq(dz_str_of(c->regular[i].target), target))
-            return &c->regular[i];
-    return NULL;
+    dz_buf_init(out, ITEM_BYTES_MAX);
+    dz_buf_put(out, kind);
+    dz_buf_putc(out, '\0');
+    put_item(out, source, target);
+}
+
+static struct crawl_regular *find_in(const struct crawl_regulars *all, dz_str kind, dz_str source,
+                                     dz_str target)
+{
+    DZ_AUTO(dz_buf_done) struct dz_buf key;
+    put_key(&key, kind, source, target);
+    return dz_map_get(&all->by_key, dz_buf_str(&key));
+}
+
+static struct crawl_regular *find(const struct dz_crawler *c, const struct dz_job_rec *j)
+{
+    return find_in(&c->regular, j->kind, j->source, j->target);
+}
+
+static struct crawl_regular *regular_new(const char *kind, dz_str source, dz_str target)
+{
+    DZ_AUTO(dz_buf_done) struct dz_buf key;
+    put_key(&key, dz_str_of(kind), source, target);
+    struct crawl_regular *r = dz_alloc(sizeof(*r) + key.n);
+    *r = (struct crawl_regular){.kind = kind};
+    memcpy(r->key, key.p, key.n);
+    r->target = (dz_str){r->key + key.n - target.n, target.n};
+    r->source = (dz_str){r->key + strlen(kind) + 1, source.n};
+    return r;
+}
+
+static dz_str key_of(const struct crawl_regular *r)
+{
+    return (dz_str){r->key, (size_t)(r->target.p + r->target.n - r->key)};
 }
 
 static void add_regular(struct dz_crawler *c, const char *kind, dz_str source, dz_str target,
                         int64_t every_ms)
 {
-    struct crawl_regular *r = find(c, dz_str_of(kind), source, target);
+    struct crawl_regulars *all = &c->regular;
+    struct crawl_regular *r = find_in(all, dz_str_of(kind), source, target);
     if (!r) {
-        c->regular = dz_realloc(c->regular, (c->regular_n + 1) * sizeof(*c->regular));
-        r = &c->regular[c->regular_n++];
-        *r = (struct crawl_regular){.kind = kind,
-                                    .source = dz_str_dup(source),
-                                    .target = dz_str_dup(target),
-                                    .every_ms = every_ms};
-        crawl_schedule_add(c, kind, source, target, dz_now_ms(), true);
+        r = regular_new(kind, source, target);
+        r->every_ms = every_ms;
+        r->kept = true;
+        *(all->first ? all->last : &all->first) = r;
+        all->last = &r->next;
+        (void)dz_map_set(&all->by_key, key_of(r), r);
+        add_item(c, kind, source, target, dz_now_ms(), true);
     } else if (every_ms < r->every_ms) {
         r->every_ms = every_ms; /* two shelves of one series: the one in a hurry */
     }
@@ -189,13 +235,14 @@ static bool can_crawl(const struct dz_source *s, enum dz_source_fn fn)
     return s && dz_source_info_of(s)->enabled && dz_source_info_of(s)->has[fn];
 }
 
-static void free_regular(struct crawl_regular *v, size_t n)
+static void free_regular(struct crawl_regulars *all)
 {
-    for (size_t i = 0; i < n; i++) {
-        free(v[i].source);
-        free(v[i].target);
+    for (struct crawl_regular *r = all->first, *next; r; r = next) {
+        next = r->next;
+        free(r);
     }
-    free(v);
+    dz_map_done(&all->by_key);
+    *all = (struct crawl_regulars){0};
 }
 
 /* Its own time (0: none), else its source's, else that of all. */
@@ -238,25 +285,20 @@ static void read_conf(struct dz_crawler *c)
 
 void crawl_schedule_read(struct dz_crawler *c)
 {
-    struct crawl_regular *old = c->regular;
-    size_t old_n = c->regular_n;
-    c->regular = NULL;
-    c->regular_n = 0;
+    struct crawl_regulars old = c->regular;
+    c->regular = (struct crawl_regulars){0};
     read_conf(c);
-    for (size_t i = 0; i < old_n; i++) {
-        struct crawl_regular *g =
-            find(c, dz_str_of(old[i].kind), dz_str_of(old[i].source), dz_str_of(old[i].target));
-        if (g)
-            g->failures = old[i].failures;
+    for (struct crawl_regular *g = c->regular.first; g; g = g->next) {
+        const struct crawl_regular *was = dz_map_get(&old.by_key, key_of(g));
+        if (was)
+            g->failures = was->failures;
     }
-    free_regular(old, old_n);
+    free_regular(&old);
 }
 
 void crawl_schedule_free(struct dz_crawler *c)
 {
-    free_regular(c->regular, c->regular_n);
-    c->regular = NULL;
-    c->regular_n = 0;
+    free_regular(&c->regular);
     free_items(c->asked);
     c->asked = NULL;
     json_decref(c->follow_told);
@@ -275,14 +317,14 @@ static int64_t wait_of(const struct dz_crawler *c, const struct crawl_regular *g
 
 int64_t crawl_schedule_again_ms(struct dz_crawler *c, const struct crawl_running *r)
 {
-    const struct crawl_regular *g = find(c, r->job.rec.kind, r->job.rec.source, r->job.rec.target);
+    const struct crawl_regular *g = find(c, &r->job.rec);
     /* One that somebody asked for ends where they see it. */
     return g && r->job.rec.args.n == 0 && r->job.rec.priority == 0 ? g->every_ms : -1;
 }
 
 void crawl_schedule_ended(struct dz_crawler *c, const struct crawl_running *r)
 {
-    struct crawl_regular *g = find(c, r->job.rec.kind, r->job.rec.source, r->job.rec.target);
+    struct crawl_regular *g = find(c, &r->job.rec);
     if (!g)
         return;
     if (r->fail.kind == DZ_SOURCE_OK)
@@ -291,15 +333,14 @@ void crawl_schedule_ended(struct dz_crawler *c, const struct crawl_running *r)
         return;
     if (r->fail.kind != DZ_SOURCE_OK)
         g->failures++;
-    crawl_schedule_add(c, g->kind, r->job.rec.source, r->job.rec.target,
-                       dz_now_ms() + wait_of(c, g), false);
+    add_item(c, g->kind, g->source, g->target, dz_now_ms() + wait_of(c, g), false);
 }
 
 /* ---- favourites ------------------------------------------------------------------------------ */
 
 bool crawl_schedule_has(const struct dz_crawler *c, const struct dz_job_rec *j)
 {
-    return find(c, j->kind, j->source, j->target) != NULL;
+    return find(c, j) != NULL;
 }
 
 /* Once for each source, until it is there. */
@@ -314,31 +355,37 @@ static void pass_over(struct dz_crawler *c, dz_str source)
            DZ_STR_FMT(source));
 }
 
-static bool is_favourite(const struct dz_crawler *c, const struct crawl_regular *g)
+static void forget_unkept(struct crawl_regulars *all)
 {
-    for (size_t i = 0; i < c->favourites_n; i++)
-        if (dz_str_eq(c->favourites[i].source, dz_str_of(g->source)) &&
-            dz_str_eq(c->favourites[i].series, dz_str_of(g->target)))
-            return true;
-    return false;
+    struct crawl_regular **at = &all->first;
+    while (*at) {
+        struct crawl_regular *g = *at;
+        if (g->kept) {
+            at = &g->next;
+            continue;
+        }
+        *at = g->next;
+        (void)dz_map_del(&all->by_key, key_of(g));
+        free(g);
+    }
+    all->last = at;
 }
 
 /* The favourites as they are now become regular; what is none any more is forgotten. */
 static void follow(struct dz_crawler *c)
 {
     const struct dz_conf *conf = c->env.conf;
-    size_t kept = 0;
-    for (size_t i = 0; i < c->regular_n; i++) {
-        struct crawl_regular *g = &c->regular[i];
-        if (strcmp(g->kind, CRAWL_FOLLOW) != 0 || (conf->downloads.follow && is_favourite(c, g))) {
-            c->regular[kept++] = *g;
-            continue;
-        }
-        free(g->source);
-        free(g->target);
+    size_t n = conf->downloads.follow ? c->favourites_n : 0;
+    for (struct crawl_regular *g = c->regular.first; g; g = g->next)
+        g->kept = strcmp(g->kind, CRAWL_FOLLOW) != 0;
+    for (size_t i = 0; i < n; i++) {
+        struct crawl_regular *g = find_in(&c->regular, DZ_S(CRAWL_FOLLOW), c->favourites[i].source,
+                                          c->favourites[i].series);
+        if (g)
+            g->kept = true;
     }
-    c->regular_n = kept;
-    for (size_t i = 0; i < c->favourites_n && conf->downloads.follow; i++) {
+    forget_unkept(&c->regular);
+    for (size_t i = 0; i < n; i++) {
         const struct dz_favourite_rec *f = &c->favourites[i];
         const struct dz_source *s = dz_sources_find(c->env.sources, f->source);
         if (can_crawl(s, DZ_FN_CHAPTERS))
@@ -358,17 +405,14 @@ void crawl_schedule_ensure(struct dz_crawler *c)
 {
     /* A `dozo crawl` or another back may have taken the row and be gone: the catalog keeps a row
      * that is there already, with its earlier time. */
-    for (size_t i = 0; i < c->regular_n; i++)
-        crawl_schedule_add(c, c->regular[i].kind, dz_str_of(c->regular[i].source),
-                           dz_str_of(c->regular[i].target),
-                           dz_now_ms() + wait_of(c, &c->regular[i]), false);
+    for (const struct crawl_regular *g = c->regular.first; g; g = g->next)
+        add_item(c, g->kind, g->source, g->target, dz_now_ms() + wait_of(c, g), false);
     c->favourites_due = c->env.conf->downloads.follow;
     add_next(c);
     dz_timer_set(c->env.loop, &c->ensure, ENSURE_EVERY_MS, on_ensure);
 }
 
-/* ---- asking from outside
- * ---------------------------------------------------------------------------- */
+/* ---- asking from outside --------------------------------------------------------------------- */
 
 enum dz_code dz_crawl_ask(struct dz_catalog *c, const struct dz_sources *sources,
                           const struct dz_crawl_ask *ask, int64_t *ret_job, bool *ret_new,

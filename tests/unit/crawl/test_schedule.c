@@ -220,8 +220,8 @@ static void test_reload(void **state)
     assert_int_equal(rig_count(DZ_CRAWL_BEGIN, gone.id), 0); /* its time has not come */
     struct dz_job_rec still_gone = live("bad", "gone", a);
     assert_int_equal(still_gone.id, gone.id);
-    assert_int_equal(one.c->regular_n, 3);
-    assert_int_equal(one.c->regular[0].failures, 1);
+    assert_int_equal(one.c->regular.by_key.count, 3);
+    assert_int_equal(one.c->regular.first->failures, 1);
     assert_int_equal(rig_count(DZ_CRAWL_END, live("waits", "x", a).id), 0);
     rig_stop(&one);
     assert_int_equal(at_ms(DZ_CRAWL_BEGIN, "a", 1), 0);
@@ -236,7 +236,7 @@ static void test_reload_without_sources(void **state)
                                      "shelves: [ { name: a, series: still/a, every: 100ms } ]\n");
     dz_crawler_set_conf(one.c, fresh);
     dz_conf_unref(&fresh);
-    assert_int_equal(one.c->regular_n, 0);
+    assert_int_equal(one.c->regular.by_key.count, 0);
     /* The row that was there ends with the reason, and none comes after it. */
     size_t n = 0;
     while (n == 0) {
@@ -275,7 +275,7 @@ static void test_folders(void **state)
     until(DZ_CRAWL_END, "", 2);
     rig_stop(&one);
     rig_start(&one, (struct dz_crawler_options){.schedule = true}); /* nobody reads folders */
-    assert_int_equal(one.c->regular_n, 0);
+    assert_int_equal(one.c->regular.by_key.count, 0);
     rig_stop(&one);
 }
 
