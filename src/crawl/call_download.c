@@ -30,8 +30,8 @@ struct plan {
     struct dz_catalog *catalog;
     struct dz_mark_rec *marks;
     size_t marks_n;
-    struct dz_job_rec *live; /* of follow-ups */
-    size_t live_n;
+    dz_str *queued; /* of follow-ups: chapters that wait in the queue */
+    size_t queued_n;
     dz_str *ids;
     size_t ids_n;
     struct dz_favourite_rec *favourites;
@@ -221,6 +221,20 @@ static void on_series(struct call *c, const struct dz_source_result *r)
         put_chapters(c, keep_series(c, c->ref.id, r->value));
 }
 
+/* On the worker: there may be many, and each says at length what it is for. */
+static enum dz_code read_queued(struct call *c, struct plan *p, struct dz_err *err)
+{
+    struct dz_job_rec *v;
+    size_t n;
+    DZ_TRY(dz_catalog_jobs_of(p->catalog, DZ_S(DZ_JOB_DOWNLOAD), 0, c->arena, &v, &n, err));
+    p->queued = dz_arena_alloc(c->arena, (n + 1) * sizeof(*p->queued));
+    p->queued_n = 0;
+    for (size_t i = 0; i < n; i++)
+        if (dz_str_eq(v[i].source, c->ref.site))
+            p->queued[p->queued_n++] = call_follow_chapter(&v[i], c->arena);
+    return DZ_OK;
+}
+
 static void run_marks(struct dz_work *w)
 {
     struct call *c = dz_container(w, struct call, work);
@@ -228,29 +242,35 @@ static void run_marks(struct dz_work *w)
     c->work_code = dz_catalog_marks_of(p->catalog, c->ref.site, p->ids, p->ids_n, c->arena,
                                        &p->marks, &p->marks_n, &c->work_err);
     if (c->work_code == DZ_OK && c->inside)
-        c->work_code = dz_catalog_jobs_of(p->catalog, DZ_S(DZ_JOB_DOWNLOAD), 0, c->arena, &p->live,
-                                          &p->live_n, &c->work_err);
+        c->work_code = read_queued(c, p, &c->work_err);
 }
 
 /* The chapters that are left, in the order of the list. */
 static void drop_known(struct call *c)
 {
     struct plan *p = c->state;
+    json_t *noted = c->inside ? call_follow_noted(c) : NULL, *left = json_array(), *one;
     struct dz_map known;
+    size_t i;
     dz_map_init(&known);
-    for (size_t i = 0; i < p->marks_n; i++)
-        dz_map_set(&known, p->marks[i].chapter, p);
-    json_t *noted = c->inside ? call_follow_known(c, p->live, p->live_n) : NULL;
-    size_t i = 0;
-    while (i < json_array_size(p->chapters)) {
-        dz_str id = call_text(json_array_get(p->chapters, i), "id");
-        if (dz_map_get(&known, id) || json_object_getn(noted, id.p, id.n))
-            json_array_remove(p->chapters, i);
-        else
-            i++;
+    for (i = 0; i < p->marks_n; i++)
+        (void)dz_map_set(&known, p->marks[i].chapter, p);
+    for (i = 0; i < p->queued_n; i++)
+        (void)dz_map_set(&known, p->queued[i], p);
+    json_array_foreach(noted, i, one)
+    {
+        if (json_is_string(one))
+            (void)dz_map_set(&known, (dz_str){json_string_value(one), json_string_length(one)}, p);
     }
-    json_decref(noted);
+    json_array_foreach(p->chapters, i, one)
+    {
+        if (!dz_map_get(&known, call_text(one, "id")))
+            json_array_append(left, one);
+    }
     dz_map_done(&known);
+    json_decref(noted);
+    json_object_set_new(c->made, "chapters", left);
+    p->chapters = left;
 }
 
 static void on_marks(struct call *c)

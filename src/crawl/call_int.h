@@ -159,7 +159,8 @@ json_t *call_chapter_info(const json_t *chapter, dz_str site);
 /* ---- follow.c ----------------------------------------------------------------------------------
  */
 
-/* Chapters that a follow-up leaves alone, as keys; a new reference: it has queued them before, or
- * they wait in the queue (live). */
-json_t *call_follow_known(struct call *c, const struct dz_job_rec *live, size_t live_n);
+/* Chapters of the series that earlier follow-ups have queued, oldest first; a new reference. */
+json_t *call_follow_noted(struct call *c);
 void call_follow_note(struct call *c, const struct dz_job_rec *rows, size_t n); /* queued now */
+/* The chapter that a download's row is for, in the arena; n = 0: none. Any thread that has it. */
+dz_str call_follow_chapter(const struct dz_job_rec *row, struct dz_arena *a);

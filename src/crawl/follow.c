@@ -18,8 +18,7 @@ static dz_str state_name(struct call *c)
     return dz_arena_printf(c->arena, "follow/%.*s", DZ_STR_FMT(c->ref.id));
 }
 
-/* Of earlier follow-ups, oldest first; a new reference. */
-static json_t *noted_of(struct call *c)
+json_t *call_follow_noted(struct call *c)
 {
     DZ_AUTO(dz_buf_done) struct dz_buf text;
     dz_buf_init(&text, DZ_CRAWL_STATE_MAX);
@@ -32,35 +31,19 @@ static json_t *noted_of(struct call *c)
     return json_array();
 }
 
-json_t *call_follow_known(struct call *c, const struct dz_job_rec *live, size_t live_n)
+dz_str call_follow_chapter(const struct dz_job_rec *row, struct dz_arena *a)
 {
-    json_t *known = json_object(), *noted = noted_of(c), *id;
-    size_t i;
-    json_array_foreach(noted, i, id) if (json_is_string(id))
-        json_object_set_new(known, json_string_value(id), json_true());
-    json_decref(noted);
-    for (i = 0; i < live_n; i++) {
-        if (!dz_str_eq(live[i].source, c->ref.site))
-            continue;
-        json_t *args = json_loadb(live[i].args.p ? live[i].args.p : "", live[i].args.n, 0, NULL);
-        const char *chapter = json_string_value(json_object_get(args, "chapter"));
-        if (chapter)
-            json_object_set_new(known, chapter, json_true());
-        json_decref(args);
-    }
-    return known;
+    json_t *args = json_loadb(row->args.p ? row->args.p : "", row->args.n, JSON_ALLOW_NUL, NULL);
+    dz_str chapter = dz_arena_str(a, call_text(args, "chapter"));
+    json_decref(args);
+    return chapter;
 }
 
 void call_follow_note(struct call *c, const struct dz_job_rec *rows, size_t n)
 {
-    json_t *noted = noted_of(c);
-    for (size_t i = 0; i < n; i++) {
-        json_t *args = json_loadb(rows[i].args.p, rows[i].args.n, JSON_ALLOW_NUL, NULL);
-        json_t *chapter = json_object_get(args, "chapter");
-        if (json_is_string(chapter))
-            json_array_append(noted, chapter);
-        json_decref(args);
-    }
+    json_t *noted = call_follow_noted(c);
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(noted, call_json(call_follow_chapter(&rows[i], c->arena)));
     while (json_array_size(noted) > NOTED_MAX)
         json_array_remove(noted, 0);
     char *text = NULL;
