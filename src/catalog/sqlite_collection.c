@@ -547,17 +547,23 @@ static void reading_done(struct reading *r)
     free(r->row);
 }
 
-static enum dz_code read_key(struct reading *r, size_t at, const struct dz_collection_value *key,
-                             struct dz_err *err)
+/* One statement for all keys, which is bound anew each time. */
+static enum dz_code read_keys(struct reading *r, const struct dz_collection_value *keys,
+                              struct dz_err *err)
 {
     DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
-    bool row = false;
+    dz_collection_sql_by_key(r->coll, r->ask->wanted, &r->sql);
     DZ_TRY(get(r->c, r->coll, &r->sql, &st, err));
-    bind(st, 1, key);
-    DZ_TRY(dz_sq_row(r->c, st, &row, err));
-    if (row)
-        read_columns(r->coll, r->ask->wanted, st, r->row);
-    return r->fn(r->arg, at, row ? r->row : NULL, err);
+    for (size_t i = 0; i < r->ask->keys_n; i++) {
+        bool row = false;
+        sqlite3_reset(st);
+        bind(st, 1, &keys[i]); /* null equals nothing */
+        DZ_TRY(dz_sq_row(r->c, st, &row, err));
+        if (row)
+            read_columns(r->coll, r->ask->wanted, st, r->row);
+        DZ_TRY(r->fn(r->arg, i, row ? r->row : NULL, err));
+    }
+    return DZ_OK;
 }
 
 static enum dz_code read_range(struct reading *r, struct dz_err *err)
@@ -590,10 +596,5 @@ enum dz_code dz_sq_collection_rows(void *self, const struct dz_collection *coll,
     dz_buf_init(&r.sql, DZ_COLLECTION_SQL_MAX);
     DZ_TRY(dz_sq_reading_begin(&of, self, err));
     r.c = of.c;
-    if (!ask->by_keys)
-        return read_range(&r, err);
-    dz_collection_sql_by_key(coll, ask->wanted, &r.sql);
-    for (size_t i = 0; i < ask->keys_n; i++)
-        DZ_TRY(read_key(&r, i, &keys[i], err));
-    return DZ_OK;
+    return ask->by_keys ? read_keys(&r, keys, err) : read_range(&r, err);
 }
