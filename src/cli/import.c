@@ -387,6 +387,8 @@ static void import_kvm48(struct run *r, const struct dz_conf *conf, struct dz_li
         out->code = dz_library_kvm48(l, coll, is_export(r), r->args->operands[1], o, &out->kvm48,
                                      &out->err);
     out->errors = out->kvm48.errors;
+    if (!is_export(r) && out->kvm48.records_new > 0)
+        dz_bus_tell_changed(r->data_dir);
 }
 
 static void import(struct run *r, const struct dz_conf *conf, struct dz_library *l,

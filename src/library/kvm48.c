@@ -202,6 +202,8 @@ static enum dz_code import_all(struct kvm48 *k, struct dz_err *err)
     DZ_TRY(their_open(&k->db, err));
     DZ_TRY(check_file(k, &has, err));
     DZ_TRY(dz_catalog_collection_ensure(k->l->catalog, k->coll, &ensured, err));
+    if (ensured.note[0])
+        import_tell(&k->teller, DZ_IMPORT_WARNING, k->db.path, NULL, ensured.note);
     return has ? import_rows(k, err) : DZ_OK;
 }
 
