@@ -1,13 +1,21 @@
 #!/usr/bin/env python3
 """embed: turns small files into one C table, so that the binary carries them. Usage: embed.py OUT.c FILE…
 
-Each row has name, MIME type, bytes and the first 12 hex digits of their SHA-256, which goes into addresses (?v=…).
+Each row has name, MIME type, bytes and the first 12 hex digits of their SHA-256, which goes into addresses (?v=…). Large files come
+compressed as well (gzip), so that a server does not spend its start on that.
 """
+import gzip
 import hashlib
 import pathlib
 import sys
 
 TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
+LARGE = 64 * 1024
+
+
+def array(name, data):
+    lines = [", ".join(map(str, data[at:at + 40])) for at in range(0, len(data), 40)]
+    return f"static const unsigned char {name}[] = {{\n    " + ",\n    ".join(lines) + "};\n"
 
 
 def main():
@@ -16,10 +24,13 @@ def main():
     rows = []
     for i, f in enumerate(files):
         data = f.read_bytes()
-        lines = [", ".join(f"0x{b:02x}" for b in data[at:at + 20]) for at in range(0, len(data), 20)]
-        parts.append(f"static const unsigned char file_{i}[] = {{\n    " + ",\n    ".join(lines) + "};\n")
+        parts.append(array(f"file_{i}", data))
+        packed = "{0}"
+        if len(data) > LARGE:
+            parts.append(array(f"gzip_{i}", gzip.compress(data, 9, mtime=0)))
+            packed = f"{{(const char *)gzip_{i}, sizeof gzip_{i}}}"
         digest = hashlib.sha256(data).hexdigest()[:12]
-        rows.append(f'    {{"{f.name}", "{TYPES[f.suffix]}", "{digest}", {{(const char *)file_{i}, sizeof file_{i}}}}},')
+        rows.append(f'    {{"{f.name}", "{TYPES[f.suffix]}", "{digest}", {{(const char *)file_{i}, sizeof file_{i}}}, {packed}}},')
     parts.append("const struct static_file static_files[] = {\n" + "\n".join(rows) + "\n};\n")
     parts.append(f"const size_t static_files_n = {len(files)};\n")
     out.write_text("\n".join(parts))

@@ -7,6 +7,11 @@
  */
 #include "api/api_int.h"
 
+/* Which of them is allowed is the handler's to say. */
+#define ANY_METHOD                                                                                 \
+    (DZ_HTTP_GET | DZ_HTTP_HEAD | DZ_HTTP_POST | DZ_HTTP_PUT | DZ_HTTP_DELETE | DZ_HTTP_OPTIONS |  \
+     DZ_HTTP_PATCH | DZ_HTTP_OTHER)
+
 /* clang-format off */
 static const struct dz_http_route routes[] = {
     /* name             methods       pattern                       handler */
@@ -30,6 +35,10 @@ static const struct dz_http_route routes[] = {
     {"jobs",            DZ_HTTP_GET,  "/-/jobs",                    handle_jobs},
     {"downloads",       DZ_HTTP_GET,  "/-/downloads",               handle_downloads},
     {"downloads_retry", DZ_HTTP_POST, "/-/downloads/retry",         handle_downloads_retry},
+    {"graphql",         ANY_METHOD,   "/api/graphql",               handle_graphql},
+    {"graphql_slash",   ANY_METHOD,   "/api/graphql/",              handle_graphql_slash},
+    {"api_root",        DZ_HTTP_GET,  "/api",                       handle_api_root},
+    {"api_root_slash",  DZ_HTTP_GET,  "/api/",                      handle_api_root},
     {"api_unknown",     0,            "/api/{*}",                   NULL}, /* ops.c */
     {"redirect",        DZ_HTTP_GET,  "/{}/{*}",                    handle_image_redirect},
 };
@@ -153,6 +162,7 @@ enum dz_code dz_api_new(const struct dz_api_options *o, struct dz_api **ret_a, s
     a->nagato = nagato_new();
     a->cbz = cbz_shelf_new();
     a->events = events_new(a);
+    a->graphql = graphql_new(a);
     a->arena = dz_arena_new(DZ_MIB);
     a->routes = api_routes_new(routes, DZ_LEN(routes), a->arena, &a->routes_n);
     a->ops_routes = a->routes + DZ_LEN(routes);
@@ -184,6 +194,7 @@ void dz_api_free(struct dz_api **ap)
     nagato_free(&a->nagato);
     cbz_shelf_free(&a->cbz);
     events_free(&a->events);
+    graphql_free(&a->graphql);
     dz_limiter_close(&a->limiter);
     dz_arena_free(&a->arena);
     dz_map_done(&a->flights);

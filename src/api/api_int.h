@@ -50,6 +50,7 @@ struct dz_api {
     struct nagato *nagato;                           /* nagato_work.c */
     struct cbz_shelf *cbz;                           /* cbz.c */
     struct events *events;                           /* events.c */
+    struct graphql *graphql;                         /* graphql_world.c */
     struct dz_limiter *limiter;                      /* limit.c; NULL: no limits */
     bool limits_are_shared;                          /* counted in Redis */
     struct dz_arena *arena;                          /* of the routes */
@@ -167,6 +168,10 @@ void cbz_shelf_free(struct cbz_shelf **s);
 struct nagato *nagato_new(void);
 void nagato_free(struct nagato **n);
 
+/* What /api/graphql answers from (graphql_world.c). */
+struct graphql *graphql_new(struct dz_api *a);
+void graphql_free(struct graphql **q);
+
 /* Who listens to the states of downloads (events.c). */
 struct events *events_new(struct dz_api *a);
 void events_free(struct events **e);
@@ -196,6 +201,11 @@ void handle_metrics(struct dz_http_req *r);
 void handle_jobs(struct dz_http_req *r);
 void handle_downloads(struct dz_http_req *r);
 void handle_downloads_retry(struct dz_http_req *r);
+
+/* contracts/kvm48.md 4. */
+void handle_graphql(struct dz_http_req *r);
+void handle_graphql_slash(struct dz_http_req *r);
+void handle_api_root(struct dz_http_req *r);
 
 /* The library API, contracts/nagato.md 4. */
 void handle_api_ping(struct dz_http_req *r);
@@ -235,10 +245,12 @@ void handle_api_manga_favs(struct dz_http_req *r);
 struct static_file {
     const char *name, *mime, *version; /* version: 12 hex digits of its digest */
     dz_str bytes;
+    dz_str gzip; /* of a large file; else n = 0 */
 };
 extern const struct static_file static_files[];
 extern const size_t static_files_n;
 const struct static_file *static_find(dz_str name); /* NULL: none */
+void html_static_url(struct dz_buf *b, dz_str name); /* "/static/NAME?v=…" */
 
 /* Their answers in all encodings, made at the start (statics.c). */
 struct statics;
@@ -275,5 +287,7 @@ uint64_t html_page_of(struct dz_http_req *r, uint64_t pages);
 /* Older and newer lists: base is an address that ends in '?' or '&'. */
 void html_pager(struct dz_buf *b, dz_str base, uint64_t page, uint64_t pages);
 
+/* Whether a search finds the series; without case. */
+bool title_contains(const struct dz_snapshot *s, dz_str q);
 /* An HTML error page into out. */
 void reader_error_page(struct dz_buf *out, int status, dz_str words);

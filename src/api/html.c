@@ -17,7 +17,7 @@ const struct static_file *static_find(dz_str name)
     return NULL;
 }
 
-static void put_static_url(struct dz_buf *b, dz_str name)
+void html_static_url(struct dz_buf *b, dz_str name)
 {
     const struct static_file *f = static_find(name);
     dz_assert(f);
@@ -52,9 +52,9 @@ void html_open(struct dz_buf *b, const struct page_head *h)
                        "<title>"));
     dz_buf_put_html(b, h->title);
     dz_buf_put(b, DZ_S("</title>\n<link rel=\"stylesheet\" href=\""));
-    put_static_url(b, DZ_S("style.css"));
+    html_static_url(b, DZ_S("style.css"));
     dz_buf_put(b, DZ_S("\">\n<link rel=\"icon\" type=\"image/svg+xml\" href=\""));
-    put_static_url(b, DZ_S("icon.svg"));
+    html_static_url(b, DZ_S("icon.svg"));
     dz_buf_put(b, DZ_S("\">\n"));
     put_link(b, "prev", h->prev);
     put_link(b, "next", h->next);
@@ -68,7 +68,7 @@ void html_open(struct dz_buf *b, const struct page_head *h)
     if (h->script.n > 0)
         dz_buf_put(b, DZ_S("<noscript><meta http-equiv=\"refresh\" content=\"5\"></noscript>\n"));
     dz_buf_put(b, DZ_S("<script defer src=\""));
-    put_static_url(b, h->script.n > 0 ? h->script : DZ_S("keys.js"));
+    html_static_url(b, h->script.n > 0 ? h->script : DZ_S("keys.js"));
     dz_buf_put(b, DZ_S("\"></script>\n<body>\n"));
 }
 
@@ -77,7 +77,7 @@ void html_top(struct dz_buf *b, dz_str search)
     dz_buf_put(b,
                DZ_S("<a class=\"skip\" href=\"#main\">Skip to content</a>\n<header class=\"top\">\n"
                     "<a class=\"brand\" href=\"/\"><img src=\""));
-    put_static_url(b, DZ_S("icon.svg"));
+    html_static_url(b, DZ_S("icon.svg"));
     dz_buf_put(
         b,
         DZ_S(

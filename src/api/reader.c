@@ -89,7 +89,7 @@ static bool contains_nocase(dz_str text, dz_str what)
 
 /* ---- / --------------------------------------------------------------------------------------- */
 
-static bool is_found(const struct dz_snapshot *s, dz_str q)
+bool title_contains(const struct dz_snapshot *s, dz_str q)
 {
     return q.n == 0 || contains_nocase(s->series.title, q);
 }
@@ -119,12 +119,16 @@ void handle_home(struct dz_http_req *r)
     if (answered_for_shelf_host(r))
         return;
     const struct dz_view *v = view_of(r);
+    if (v->conf->graphql.home[0] != '\0') {
+        dz_http_reply_redirect(r, 302, dz_str_of(v->conf->graphql.home), NO_STORE);
+        return;
+    }
     dz_str q = {0};
     if (dz_http_query(r, DZ_S("q"), &q))
         q = dz_str_trim(dz_str_sub(q, 0, SEARCH_MAX));
     uint64_t found = 0, at = 0;
     for (size_t i = 0; i < v->series_n; i++)
-        found += is_found(v->series[i], q);
+        found += title_contains(v->series[i], q);
     uint64_t pages = html_pages_for(found, SERIES_PER_PAGE), page = html_page_of(r, pages);
     uint64_t from = (page - 1) * SERIES_PER_PAGE;
 
@@ -133,7 +137,7 @@ void handle_home(struct dz_http_req *r)
     dz_buf_init(&cards, HTML_MAX);
     dz_buf_init(&base, 2 * DZ_KIB);
     for (size_t i = 0; i < v->series_n; i++) {
-        if (!is_found(v->series[i], q))
+        if (!title_contains(v->series[i], q))
             continue;
         if (at >= from && at < from + SERIES_PER_PAGE)
             put_card(&cards, v->series[i], at - from >= 12);

@@ -1,9 +1,10 @@
 /*
- * statics: the reader's style sheet, script and icon, GET /static/NAME?v=VERSION.
+ * statics: the reader's style sheet, script and icon, and GraphiQL, GET /static/NAME?v=VERSION.
  *
  * In: the files that tools/embed.py compiled in. Out: one prepared answer for each file, encoding
- * and caching rule, all made when the server starts (some milliseconds for some kilobytes) and only
- * read afterwards, by all loops; the api frees them. The version in the address makes a file
+ * and caching rule, made when the server starts (some milliseconds for some kilobytes) and only
+ * read afterwards, by all loops; those of large files, which were compressed when the program was
+ * built, when they are first asked for. The api frees them. The version in the address makes a file
  * immutable; without it clients ask again. Files under 500 bytes have no encodings.
  */
 #include "api/api_int.h"
@@ -14,14 +15,15 @@ enum { REVALIDATED, IMMUTABLE, RULES };
 
 struct ready {
     struct dz_snap_list *text; /* the file in all its encodings */
-    struct dz_body *answer[DZ_SNAP_ENCODINGS][RULES];
+    /* Written once each. */
+    _Atomic(struct dz_body *) answer[DZ_SNAP_ENCODINGS][RULES];
 };
 
 struct statics {
     struct ready *v; /* as static_files */
 };
 
-static struct dz_body *prepare(const struct static_file *f, const struct ready *r,
+static struct dz_body *prepare(const struct static_file *f, dz_str bytes,
                                const struct ready_encoding *e, bool immutable)
 {
     static const struct dz_http_header_line lines[] = {
@@ -36,22 +38,44 @@ static struct dz_body *prepare(const struct static_file *f, const struct ready *
                              .last_modified_s = -1,
                              .extra = lines,
                              .extra_n = DZ_LEN(lines)};
-    const struct dz_body *body = dz_snap_list_body(r->text, e->at);
-    return dz_http_prepare(&m, (dz_str){body->p, body->n}, body->n);
+    return dz_http_prepare(&m, bytes, bytes.n);
 }
 
 static enum dz_code make(const struct static_file *f, struct ready *r, struct dz_err *err)
 {
+    if (f->gzip.n > 0)
+        return DZ_OK;
     struct dz_body *text = dz_body_new(f->bytes.n);
     memcpy(text->p, f->bytes.p, f->bytes.n);
     r->text = dz_snap_list_new(text, dz_str_of(f->version));
     DZ_TRY(dz_snap_list_encode(r->text, NULL, NULL, err));
     for (size_t i = 0; i < DZ_LEN(ready_encodings); i++) {
         const struct ready_encoding *e = &ready_encodings[i];
-        for (int rule = 0; rule < RULES && dz_snap_list_body(r->text, e->at); rule++)
-            r->answer[e->at][rule] = prepare(f, r, e, rule == IMMUTABLE);
+        const struct dz_body *body = dz_snap_list_body(r->text, e->at);
+        for (int rule = 0; rule < RULES && body; rule++)
+            r->answer[e->at][rule] = prepare(f, (dz_str){body->p, body->n}, e, rule == IMMUTABLE);
     }
     return DZ_OK;
+}
+
+/* The answer of a large file; of two loops that make it at once one throws its own away. */
+static struct dz_body *large_answer(struct dz_http_req *r, const struct static_file *f,
+                                    struct ready *ready, int rule)
+{
+    enum dz_http_encoding liked = dz_http_choose_encoding(r, DZ_HTTP_GZIP | DZ_HTTP_IDENTITY);
+    const struct ready_encoding *e = ready_encodings;
+    while (e->bit != liked)
+        e++;
+    _Atomic(struct dz_body *) *place = &ready->answer[e->at][rule];
+    struct dz_body *there = atomic_load_explicit(place, memory_order_acquire);
+    if (there)
+        return there;
+    struct dz_body *made =
+        prepare(f, liked == DZ_HTTP_GZIP ? f->gzip : f->bytes, e, rule == IMMUTABLE);
+    if (atomic_compare_exchange_strong(place, &there, made))
+        return made;
+    dz_body_unref(&made);
+    return there;
 }
 
 enum dz_code statics_new(struct statics **ret_s, struct dz_err *err)
@@ -71,8 +95,10 @@ void statics_free(struct statics **ps)
         return;
     for (size_t i = 0; i < static_files_n; i++) {
         for (int e = 0; e < DZ_SNAP_ENCODINGS; e++)
-            for (int rule = 0; rule < RULES; rule++)
-                dz_body_unref(&s->v[i].answer[e][rule]);
+            for (int rule = 0; rule < RULES; rule++) {
+                struct dz_body *b = s->v[i].answer[e][rule];
+                dz_body_unref(&b);
+            }
         dz_snap_list_unref(&s->v[i].text);
     }
     free(s->v);
@@ -90,7 +116,12 @@ void handle_static(struct dz_http_req *r)
     }
     dz_str v;
     bool named = dz_http_query(r, DZ_S("v"), &v) && dz_str_eq(v, dz_str_of(f->version));
-    const struct ready *ready = &((const struct dz_api *)r->app)->statics->v[f - static_files];
+    int rule = named ? IMMUTABLE : REVALIDATED;
+    struct ready *ready = &((struct dz_api *)r->app)->statics->v[f - static_files];
+    if (f->gzip.n > 0) {
+        dz_http_reply_prepared(r, large_answer(r, f, ready, rule));
+        return;
+    }
     const struct ready_encoding *e = choose_ready(r, ready->text);
-    dz_http_reply_prepared(r, ready->answer[e->at][named ? IMMUTABLE : REVALIDATED]);
+    dz_http_reply_prepared(r, ready->answer[e->at][rule]);
 }

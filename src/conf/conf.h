@@ -106,6 +106,7 @@ struct dz_conf_source { /* one section of `sources` besides its plain keys; opti
                            the source reads them */
     char *id;
     bool enabled;
+    bool listed; /* the settings have a section of it, or variables set something in it */
     /* Every key but enabled, as text: numbers and booleans in one form ("yes" is "true", 90 is
      * "90s"), lists joined by
      * "\n", pairs as lines of "name: value". Common keys (rate, hosts …) only where they were
@@ -170,6 +171,13 @@ struct dz_conf {
         const struct dz_limit_rule *rules, *graphql_rule;
         size_t rules_n;
     } rate_limit;
+    struct {
+        char *home; /* a URL; empty: none */
+        uint64_t max_bytes;
+        uint32_t max_depth, max_tokens, max_nodes, max_aliases;
+        int64_t timeout_ms;
+        bool introspection, persisted;
+    } graphql;
     struct dz_conf_shelf *shelves;
     size_t shelves_n;
     struct {

@@ -214,6 +214,31 @@ enum dz_http_encoding {
 enum dz_http_encoding dz_http_choose_encoding(const struct dz_http_req *r, unsigned offered);
 /* True when the client prefers text/html over JSON by its Accept (a browser). */
 bool dz_http_wants_html(const struct dz_http_req *r);
+/* Weight of a media type by Accept, RFC 9110 12.5.1, in thousandths; 0: not wanted, or there is no
+ * Accept. type is the part of `full` before its slash. by_name: a range with "*" does not count. */
+int dz_http_weight(const struct dz_http_req *r, dz_str type, dz_str full, bool by_name);
+
+/* ---- forms ----------------------------------------------------------------------------------- */
+
+/* multipart/form-data, RFC 7578. Slices lie in the body. */
+struct dz_http_form_part {
+    dz_str name;     /* as sent */
+    dz_str filename; /* p = NULL: no file */
+    dz_str type;     /* n = 0: not said */
+    dz_str bytes;
+};
+struct dz_http_form {
+    dz_str body, boundary;
+    size_t at;
+    unsigned parts_n;
+    bool ended;
+};
+/* content_type with its parameters. DZ_BAD_INPUT; words for people, as below. Any thread. */
+DZ_MUST enum dz_code dz_http_form_begin(dz_str content_type, dz_str body,
+                                        struct dz_http_form *ret_form, struct dz_err *err);
+/* The next part; DZ_NOT_FOUND: there are no more; DZ_BAD_INPUT, DZ_TOO_LARGE. */
+DZ_MUST enum dz_code dz_http_form_next(struct dz_http_form *f, struct dz_http_form_part *ret_part,
+                                       struct dz_err *err);
 
 /* ---- server ---------------------------------------------------------------------------------- */
 

@@ -142,26 +142,25 @@ static int fit(dz_str range, dz_str type, dz_str full)
                : 0;
 }
 
-bool dz_http_wants_html(const struct dz_http_req *r)
+int dz_http_weight(const struct dz_http_req *r, dz_str type, dz_str full, bool by_name)
 {
     const struct dz_http_request *q = dz_http_request_of(r);
-    int html = 0, html_fit = 0, json = 0, json_fit = 0;
+    int best = 0, weight = 0;
     struct dz_http_list it = {0};
     dz_str item, name;
     while (dz_http_known_next(q, KNOWN_ACCEPT, &it, &item)) {
         int w = split_weight(item, &name);
-        if (w < 0)
+        int f = fit(name, type, full);
+        if (w < 0 || f <= best || (by_name && f < 3))
             continue;
-        int f = fit(name, DZ_S("text"), DZ_S("text/html"));
-        if (f > html_fit) {
-            html_fit = f;
-            html = w;
-        }
-        f = fit(name, DZ_S("application"), DZ_S("application/json"));
-        if (f > json_fit) {
-            json_fit = f;
-            json = w;
-        }
+        best = f;
+        weight = w;
     }
-    return html > json;
+    return weight;
+}
+
+bool dz_http_wants_html(const struct dz_http_req *r)
+{
+    return dz_http_weight(r, DZ_S("text"), DZ_S("text/html"), false) >
+           dz_http_weight(r, DZ_S("application"), DZ_S("application/json"), false);
 }

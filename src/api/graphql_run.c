@@ -1,0 +1,275 @@
+/*
+ * graphql_run: a document and its variables → the answer, without holding a loop.
+ *
+ * In: a request whose world is there. The document comes from the cache of the shape, or is parsed
+ * and validated (bounded: below a millisecond). The answer is made on the loop, STEP_ROWS rows a
+ * turn, so that 3,000 rows never block other requests; what wants the catalog (jobs, collections
+ * too big for memory) is run by a worker as a whole. It ends early when the client has gone or
+ * graphql.timeout is over. Resolvers and their context belong to whoever makes a step.
+ */
+#include "api/graphql_int.h"
+
+#include <stdlib.h>
+
+#define STEP_ROWS 200u
+#define STEP_BYTES (64 * DZ_KIB)
+#define WORKS_MAX 4u   /* of the workers, which others need as well */
+#define LOOK_TURNS 16u /* so many turns between two looks whether the client has gone */
+#define WORKER_LOOK_MS 500
+
+/* ---- persisted documents ----------------------------------------------------------------------
+ */
+
+/* The text of the digest, or the other way round; false: answered. */
+static bool find_text(struct graph_run *g)
+{
+    struct graphql *q = g->api->graphql;
+    if (g->hash.n == 0)
+        return true;
+    if (!g->view->conf->graphql.persisted) {
+        if (g->text.n > 0)
+            return true;
+        graph_reply_persisted(g, "PersistedQueryNotSupported");
+        return false;
+    }
+    if (g->text.n == 0) {
+        g->kept_text = graph_memo_get(q->persisted, g->hash);
+        if (g->kept_text) {
+            g->text = (dz_str){g->kept_text->p, g->kept_text->n};
+            return true;
+        }
+        graph_reply_persisted(g, "PersistedQueryNotFound");
+        return false;
+    }
+    char hex[64];
+    struct dz_sha256 sha = dz_sha256_of(g->text);
+    dz_hex(sha.b, sizeof(sha.b), hex);
+    if (!dz_str_eq_nocase((dz_str){hex, sizeof(hex)}, g->hash)) {
+        graph_reply_error(g, 400, "provided sha does not match query");
+        return false;
+    }
+    return true;
+}
+
+/* Only texts that are documents are worth keeping. */
+static void keep_text(struct graph_run *g)
+{
+    if (g->hash.n == 0 || g->kept_text || !g->view->conf->graphql.persisted)
+        return;
+    struct dz_body *b = dz_body_new(g->text.n);
+    memcpy(b->p, g->text.p, g->text.n);
+    graph_memo_put(g->api->graphql->persisted, g->hash, b, b->n);
+    dz_body_unref(&b);
+}
+
+/* ---- steps ------------------------------------------------------------------------------------
+ */
+
+static void finish(struct graph_run *g)
+{
+    dz_gql_exec_take(g->exec, &g->out);
+    graph_reply(g, 200);
+}
+
+static void begin_steps(struct graph_run *g);
+
+static bool is_late(const struct graph_run *g)
+{
+    return dz_mono_ns() / 1000000 > g->until_ms;
+}
+
+static void reply_late(struct graph_run *g)
+{
+    graph_reply_error(g, 503, "The answer took longer than the settings allow.");
+}
+
+static void step(struct graph_run *g)
+{
+    if (!dz_gql_exec_step(g->exec, STEP_ROWS, STEP_BYTES)) {
+        finish(g);
+        return;
+    }
+    if (is_late(g)) {
+        reply_late(g);
+        return;
+    }
+    if (++g->turns % LOOK_TURNS == 0 && dz_http_has_left(g->req)) {
+        graph_reply_error(g, 503, "The client has gone.");
+        return;
+    }
+    graph_run_defer(g);
+    dz_loop_post(g->req->loop, &g->msg);
+}
+
+/* ---- a worker makes all of it -----------------------------------------------------------------
+ */
+
+static void work_run(struct dz_work *w)
+{
+    struct graph_run *g = dz_container(w, struct graph_run, work);
+    while (dz_gql_exec_step(g->exec, STEP_ROWS, STEP_BYTES)) {
+        if (atomic_load(&g->stop) || is_late(g)) {
+            g->code = DZ_TIMEOUT;
+            return;
+        }
+    }
+}
+
+static void work_done(struct dz_work *w)
+{
+    struct graph_run *g = dz_container(w, struct graph_run, work);
+    atomic_fetch_sub(&g->api->graphql->works, 1);
+    if (!api_post(g->loop, &g->msg))
+        graph_run_free(g);
+}
+
+static void look_gone(struct dz_loop *l, struct dz_timer *t)
+{
+    struct graph_run *g = dz_container(t, struct graph_run, look);
+    if (dz_http_has_left(g->req))
+        atomic_store(&g->stop, true);
+    else
+        dz_timer_set(l, t, WORKER_LOOK_MS, look_gone);
+}
+
+static void begin_work(struct graph_run *g)
+{
+    struct graphql *q = g->api->graphql;
+    bool free_place = atomic_fetch_add(&q->works, 1) < WORKS_MAX;
+    g->ctx.may_block = true;
+    g->at_worker = true;
+    g->work = (struct dz_work){.run = work_run, .done = work_done};
+    /* The message that ends the work comes to this loop, so not before this has returned. */
+    if (free_place && dz_pool_submit(g->api->pool, &g->work, NULL) == DZ_OK) {
+        graph_run_defer(g);
+        dz_timer_set(g->req->loop, &g->look, WORKER_LOOK_MS, look_gone);
+        return;
+    }
+    atomic_fetch_sub(&q->works, 1);
+    graph_reply_error(g, 503, "Too many such requests at once.");
+}
+
+static void begin_steps(struct graph_run *g)
+{
+    if (g->ctx.wants_worker)
+        begin_work(g);
+    else
+        step(g);
+}
+
+/* ---- the beginning ----------------------------------------------------------------------------
+ */
+
+static enum dz_code prepare(struct graph_run *g, struct dz_gql_errors *errors)
+{
+    struct graph_shape *s = g->world->shape;
+    g->doc = graph_memo_get(s->docs, g->text);
+    if (g->doc)
+        return DZ_OK;
+    struct dz_gql_limits limits = s->limits;
+    DZ_TRY(dz_gql_prepare(s->schema, g->text, &limits, &g->doc, errors));
+    graph_memo_put(s->docs, g->text, g->doc, dz_gql_doc_bytes(g->doc));
+    return DZ_OK;
+}
+
+/* Over GET only queries: answers otherwise. */
+static bool is_refused(struct graph_run *g, enum dz_gql_operation kind)
+{
+    if (!g->by_get || kind == DZ_GQL_QUERY)
+        return false;
+    graph_reply_not_by_get(g, kind == DZ_GQL_MUTATION ? "mutation" : "subscription");
+    return true;
+}
+
+static void run(struct graph_run *g, struct dz_gql_errors *errors)
+{
+    enum dz_gql_operation kind;
+    if (prepare(g, errors) != DZ_OK ||
+        dz_gql_doc_operation(g->doc, g->operation, &kind, errors) != DZ_OK) {
+        graph_reply_errors(g, 400, errors);
+        return;
+    }
+    keep_text(g);
+    if (is_refused(g, kind))
+        return;
+    struct dz_gql_run how = {.operation = g->operation,
+                             .variables = &g->variables,
+                             .context = &g->ctx,
+                             .lenient = DZ_GQL_LENIENT_NUMBERS | DZ_GQL_LENIENT_STRINGS |
+                                        DZ_GQL_LENIENT_BOOLEANS,
+                             .style = {.ascii = true, .pretty = g->pretty}};
+    if (dz_gql_exec_begin(g->doc, &how, &g->exec, errors) != DZ_OK) {
+        graph_reply_errors(g, 400, errors);
+        return;
+    }
+    begin_steps(g);
+}
+
+void graph_run_begin(struct graph_run *g)
+{
+    if (!g->world) {
+        graph_reply_error(g, 503, "The catalog cannot be read now.");
+        return;
+    }
+    if (!find_text(g))
+        return;
+    if (g->text.n == 0) {
+        graph_reply_error(g, 400, "Must provide query string.");
+        return;
+    }
+    g->ctx.world = g->world;
+    g->ctx.view = g->view;
+    g->ctx.catalog = dz_library_catalog(g->api->library);
+    struct dz_gql_errors errors DZ_AUTO(dz_gql_errors_done);
+    dz_gql_errors_init(&errors, g->world->shape->limits.errors_max);
+    run(g, &errors);
+}
+
+/* ---- turns ------------------------------------------------------------------------------------
+ */
+
+static void arrive(struct dz_loop *l, struct dz_msg *m)
+{
+    struct graph_run *g = dz_container(m, struct graph_run, msg);
+    (void)l;
+    if (!g->exec)
+        graph_run_begin(g);
+    else if (!g->at_worker)
+        step(g);
+    else if (g->code == DZ_OK)
+        finish(g);
+    else
+        reply_late(g);
+}
+
+static void drop(struct dz_msg *m)
+{
+    graph_run_free(dz_container(m, struct graph_run, msg));
+}
+
+void graph_run_init(struct graph_run *g)
+{
+    g->msg = (struct dz_msg){.fn = arrive, .drop = drop};
+}
+
+void graph_run_defer(struct graph_run *g)
+{
+    if (!g->deferred)
+        dz_http_defer(g->req);
+    g->deferred = true;
+}
+
+/* Its timer is idle, or its loop has ended. */
+void graph_run_free(struct graph_run *g)
+{
+    dz_gql_exec_end(&g->exec);
+    dz_gql_doc_unref(&g->doc);
+    graph_world_unref(&g->world);
+    dz_view_unref(&g->view);
+    dz_body_unref(&g->kept_text);
+    dz_buf_done(&g->out);
+    json_decref(g->body);
+    json_decref(g->parsed);
+    dz_arena_free(&g->arena);
+    free(g);
+}
