@@ -100,6 +100,9 @@ int dz_crawl_what(const struct dz_conf *conf, const struct dz_sources *sources, 
         return say_unknown(sources, name);
     dz_buf_put(ret_source, name);
     dz_buf_put(ret_target, dz_str_after(text, slash));
+    if (ret_target->n > 0 && dz_str_eq(name, DZ_S("local")))
+        return dz_usage_error(&dz_cmd_crawl, "the source local is read as a whole: dozo crawl "
+                                             "local; dozo import takes single folders");
     if (ret_target->full)
         return dz_usage_error(&dz_cmd_crawl, "an id has at most %u bytes", DZ_TEXT_MAX);
     return DZ_EXIT_OK;

@@ -97,9 +97,10 @@ static void on_resolved(struct call *c, const struct dz_source_result *r)
 static void resolve_url(struct call *c, dz_str url)
 {
     struct dz_source *s = dz_sources_match(call_env(c)->sources, url);
+    char shown[DZ_URL_SHOWN_MAX];
     if (!s || !is_offered(dz_source_info_of(s))) {
-        call_refuse_words(c, DZ_SOURCE_NOT_FOUND, "No downloader found for URL \"%.*s\"",
-                          (int)(url.n < 900 ? url.n : 900), url.p);
+        call_refuse_words(c, DZ_SOURCE_NOT_FOUND, "No downloader found for URL \"%s\"",
+                          dz_url_show(url, shown));
         return;
     }
     c->ref =

@@ -346,14 +346,13 @@ static void on_fetched(void *arg, struct dz_fetch_res *res)
         make(g, res->body);
         return;
     }
-    char text[320];
+    char text[320], shown[DZ_URL_SHOWN_MAX];
     enum dz_source_kind kind = dz_source_kind_of_fetch(res);
     if (kind == DZ_SOURCE_OK)
         kind = DZ_SOURCE_UNAVAILABLE; /* an answer, but not the picture */
-    dz_str url = g->kept.url;
     if (res->kind == DZ_FETCH_OK)
-        snprintf(text, sizeof(text), "the site answered %d for %.*s", res->status,
-                 (int)(url.n < 200 ? url.n : 200), url.p);
+        snprintf(text, sizeof(text), "the site answered %d for %.200s", res->status,
+                 dz_url_show(g->kept.url, shown));
     else
         snprintf(text, sizeof(text), "%s", res->err.text);
     if (!dz_source_kind_of(kind)->retried || res->kind == DZ_FETCH_PAUSED)

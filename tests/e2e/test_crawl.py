@@ -537,6 +537,17 @@ def test_a_record_that_cannot_be_kept_fails_alone(tmp_path, sites):
     assert site.count("/list") == 1
 
 
+def test_addresses_in_messages_keep_their_secrets(tmp_path, sites):
+    site = sites("signed")
+    site.chapters["1"] = [PLAIN]
+    site.route(r"/chapter/(\d+)", lambda request, k: as_json([f"{site.url.replace('//', '//me:hidden@')}/gone/{k}?n=1&token=hidden&x=\u202e"]))
+    site.write(tmp_path)
+    (tmp_path / "dozo.yaml").write_text('listen: ["127.0.0.1:0"]\n' + plain_config([site]))
+    r = dozo("crawl", "signed/x", "--config", "dozo.yaml", cwd=tmp_path, check=1)
+    assert re.search(r"page 1: the site answered 404 for http://127\.0\.0\.1:\d+/gone/1\?n=1&token=\.\.\.&x=\?+ \(not_found\)", r.err), r.err
+    assert "hidden" not in r.err + r.out + repr(rows(tmp_path, "SELECT fail_text FROM job"))
+
+
 def test_trickles_and_encodings(tmp_path, serve, sites):
     """A body that never ends holds up its own shelf alone; gzip is read."""
     slow, packed = sites("slow"), sites("packed")

@@ -173,6 +173,7 @@ def test_progress_on_a_terminal_and_lines_in_a_pipe(play):
     (["https://www.viz.com/vizmanga/"], "knows no series at this address"),
     (["peppercarrot.com/pepper-carrot"], "switched off"),
     (["viz.com/" + "x" * 5000], "at most 4096 bytes"),
+    (["local/x"], "the source local is read as a whole"),
 ], ids=lambda v: v if isinstance(v, str) else "")
 def test_wrong_use(play, args, words):
     play.write(more="  peppercarrot.com: {enabled: false}")
