@@ -349,16 +349,22 @@ static void rig_make_bodies(void)
     rig.file = dz_file_new(fd, RIG_FILE_BYTES);
 }
 
+/* With the routes of the test. */
+static __attribute__((unused)) void rig_open_bare(const struct dz_http_options *o)
+{
+    dz_clock_set_for_test(RIG_WALL_MS);
+    must(dz_http_server_new(o, &rig.server, err));
+    must(dz_loop_new(&rig.loop, err));
+    dz_buf_init(&rig.out, 1 << 24);
+}
+
 /* o: limits and lists; routes are the rig's. NULL: defaults. */
 static __attribute__((unused)) void rig_open(const struct dz_http_options *o)
 {
-    dz_clock_set_for_test(RIG_WALL_MS);
     struct dz_http_options all = o ? *o : (struct dz_http_options){0};
     all.routes = rig_routes;
     all.routes_n = DZ_LEN(rig_routes);
-    must(dz_http_server_new(&all, &rig.server, err));
-    must(dz_loop_new(&rig.loop, err));
-    dz_buf_init(&rig.out, 1 << 24);
+    rig_open_bare(&all);
     rig_make_bodies();
 }
 
@@ -401,6 +407,26 @@ static __attribute__((unused)) dz_str ask(dz_str request)
     dz_buf_clear(&rig.out);
     dz_buf_put(&rig.out, dz_http_test_output(t));
     dz_http_test_free(&t);
+    return dz_buf_str(&rig.out);
+}
+
+/* The answer's bytes when the wire takes all, and that they are the same whatever it takes at a
+ * time; the connection goes on behind them. Limits below `each` are all tried. */
+static __attribute__((unused)) dz_str rig_short_writes(dz_str requests, size_t each)
+{
+    dz_buf_clear(&rig.out);
+    for (size_t limit = 0; limit < 70000; limit += limit < each ? 1 : 7919) {
+        struct dz_http_test_conn *t = dz_http_test_open(rig.server, rig.loop);
+        if (limit > 0)
+            dz_http_test_write_limit(t, limit);
+        dz_http_test_feed(t, requests, false);
+        if (limit == 0)
+            dz_buf_put(&rig.out, dz_http_test_output(t));
+        else if (!dz_str_eq(dz_buf_str(&rig.out), dz_http_test_output(t)))
+            fail_msg("limit %zu", limit);
+        assert_false(dz_http_test_closed(t));
+        dz_http_test_free(&t);
+    }
     return dz_buf_str(&rig.out);
 }
 

@@ -20,7 +20,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#include "rig.h"
+#include "dial.h"
 
 #include "conform.h"
 
@@ -326,14 +326,8 @@ static bool by_memory(dz_str request, size_t first, size_t step, bool eof, struc
 
 static int connect_tcp(void)
 {
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
-    uint64_t port;
-    dz_str text = dz_str_of(tcp_address);
-    must(dz_str_u64(dz_str_sub(text, dz_str_rchr(text, ':') + 1, text.n), 65535, &port, err));
-    struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = dial(tcp_address, 0), one = 1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-    assert_int_equal(connect(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
     return fd;
 }
 

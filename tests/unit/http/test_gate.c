@@ -74,20 +74,8 @@ static int setup(void **state)
 {
     (void)state;
     memset(&seen, 0, sizeof(seen));
-    dz_clock_set_for_test(RIG_WALL_MS);
-    struct dz_http_options o = {.routes = routes, .routes_n = DZ_LEN(routes), .gate = on_gate};
-    must(dz_http_server_new(&o, &rig.server, err));
-    must(dz_loop_new(&rig.loop, err));
-    dz_buf_init(&rig.out, 1 << 24);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    dz_http_stop(&rig.server);
-    dz_loop_free(&rig.loop);
-    dz_buf_done(&rig.out);
+    rig_open_bare(
+        &(struct dz_http_options){.routes = routes, .routes_n = DZ_LEN(routes), .gate = on_gate});
     return 0;
 }
 
@@ -211,11 +199,11 @@ static void http2(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(goes_on, setup, teardown),
-        cmocka_unit_test_setup_teardown(in_order, setup, teardown),
-        cmocka_unit_test_setup_teardown(lines, setup, teardown),
-        cmocka_unit_test_setup_teardown(gone, setup, teardown),
-        cmocka_unit_test_setup_teardown(http2, setup, teardown),
+        cmocka_unit_test_setup_teardown(goes_on, setup, rig_teardown),
+        cmocka_unit_test_setup_teardown(in_order, setup, rig_teardown),
+        cmocka_unit_test_setup_teardown(lines, setup, rig_teardown),
+        cmocka_unit_test_setup_teardown(gone, setup, rig_teardown),
+        cmocka_unit_test_setup_teardown(http2, setup, rig_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,8 +13,9 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "dial.h"
+
 #include "http/http_int.h"
-#include "rig.h"
 
 #define HELLO "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n"
 #define BIG_BYTES (5 * 1024 * 1024 + 7)
@@ -51,21 +52,6 @@ static void stop(void)
     rig_close();
     dz_body_unref(&big_head);
     dz_file_unref(&big);
-}
-
-static int connect_small(int receive_bytes)
-{
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_true(fd >= 0);
-    if (receive_bytes)
-        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive_bytes, sizeof(receive_bytes));
-    uint64_t port;
-    dz_str text = dz_str_of(address);
-    must(dz_str_u64(dz_str_sub(text, dz_str_rchr(text, ':') + 1, text.n), 65535, &port, err));
-    struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    assert_int_equal(connect(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
-    return fd;
 }
 
 static void put(int fd, const char *text)
@@ -116,7 +102,7 @@ static void keep_alive(void **state)
     (void)state;
     start(NULL, 2);
     for (int c = 0; c < 8; c++) {
-        DZ_AUTO(dz_closep) int fd = connect_small(0);
+        DZ_AUTO(dz_closep) int fd = dial(address, 0);
         for (int i = 0; i < 10; i++) {
             put(fd, HELLO);
             assert_text(body_of(get(fd)), "hello world");
@@ -134,7 +120,7 @@ static void half_close(void **state)
 {
     (void)state;
     start(NULL, 1);
-    DZ_AUTO(dz_closep) int fd = connect_small(0);
+    DZ_AUTO(dz_closep) int fd = dial(address, 0);
     put(fd, "GET /late/x HTTP/1.1\r\nHost: a\r\n\r\nGET /any-file HTTP/1.1\r\nHost: a\r\n\r\n");
     shutdown(fd, SHUT_WR);
     size_t got = 0;
@@ -152,7 +138,7 @@ static void slow_reader(void **state)
 {
     (void)state;
     start(NULL, 1);
-    DZ_AUTO(dz_closep) int fd = connect_small(4096);
+    DZ_AUTO(dz_closep) int fd = dial(address, 4096);
     put(fd, "GET /big HTTP/1.1\r\nHost: a\r\n\r\n" HELLO);
     dz_buf_clear(&rig.out);
     DZ_AUTO(dz_buf_done) struct dz_buf all;
@@ -178,11 +164,11 @@ static void stalled_reader(void **state)
 {
     (void)state;
     start(&(struct dz_http_options){.body_timeout_ms = 50}, 1);
-    DZ_AUTO(dz_closep) int fd = connect_small(4096);
+    DZ_AUTO(dz_closep) int fd = dial(address, 4096);
     put(fd, "GET /big HTTP/1.1\r\nHost: a\r\n\r\n");
     struct pollfd p = {.fd = fd, .events = POLLRDHUP};
     while (stats().timeouts == 0) {
-        DZ_AUTO(dz_closep) int other = connect_small(0);
+        DZ_AUTO(dz_closep) int other = dial(address, 0);
         put(other, HELLO);
         assert_int_equal(status_of(get(other)), 200);
         poll(NULL, 0, 5);
@@ -213,13 +199,13 @@ static void resets(void **state)
         "bad\r\n\r\n"};
     for (int round = 0; round < 20; round++)
         for (size_t i = 0; i < DZ_LEN(starts); i++) {
-            int fd = connect_small(0);
+            int fd = dial(address, 0);
             put(fd, starts[i]);
             if (round % 2)
                 poll(NULL, 0, 1);
             reset_it(&fd);
         }
-    DZ_AUTO(dz_closep) int fd = connect_small(0);
+    DZ_AUTO(dz_closep) int fd = dial(address, 0);
     put(fd, HELLO);
     assert_int_equal(status_of(get(fd)), 200);
     while (stats().connections_open > 1)
@@ -233,7 +219,7 @@ static void refused_upload(void **state)
     (void)state;
     start(&(struct dz_http_options){.max_body_bytes = 1000}, 1);
     for (int i = 0; i < 20; i++) {
-        DZ_AUTO(dz_closep) int fd = connect_small(0);
+        DZ_AUTO(dz_closep) int fd = dial(address, 0);
         put(fd, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 4000000\r\n\r\n");
         char *bytes = dz_zalloc(4000000);
         must(dz_write_all(fd, (dz_str){bytes, 4000000}, err));
@@ -250,12 +236,12 @@ static void too_many_connections(void **state)
     start(&(struct dz_http_options){.max_connections = 3}, 2);
     int fd[3];
     for (int i = 0; i < 3; i++) {
-        fd[i] = connect_small(0);
+        fd[i] = dial(address, 0);
         put(fd[i], HELLO);
         assert_int_equal(status_of(get(fd[i])), 200);
     }
     for (int i = 0; i < 10; i++) {
-        DZ_AUTO(dz_closep) int more = connect_small(0);
+        DZ_AUTO(dz_closep) int more = dial(address, 0);
         put(more, HELLO);
         dz_str answer = get(more);
         assert_int_equal(status_of(answer), 503);
@@ -265,7 +251,7 @@ static void too_many_connections(void **state)
     dz_closep(&fd[1]);
     while (stats().connections_open > 2)
         poll(NULL, 0, 1);
-    fd[1] = connect_small(0);
+    fd[1] = dial(address, 0);
     for (int i = 0; i < 3; i++) {
         put(fd[i], HELLO);
         assert_int_equal(status_of(get(fd[i])), 200);
@@ -278,13 +264,13 @@ static void idle_ends(void **state)
 {
     (void)state;
     start(&(struct dz_http_options){.idle_timeout_ms = 200, .header_timeout_ms = 200}, 1);
-    DZ_AUTO(dz_closep) int silent = connect_small(0);
+    DZ_AUTO(dz_closep) int silent = dial(address, 0);
     assert_true(at_end(silent));
-    DZ_AUTO(dz_closep) int idle = connect_small(0);
+    DZ_AUTO(dz_closep) int idle = dial(address, 0);
     put(idle, HELLO);
     assert_int_equal(status_of(get(idle)), 200);
     assert_true(at_end(idle));
-    DZ_AUTO(dz_closep) int late = connect_small(0);
+    DZ_AUTO(dz_closep) int late = dial(address, 0);
     put(late, "GET /hel");
     assert_int_equal(status_of(get(late)), 408);
     assert_true(at_end(late));
@@ -304,7 +290,7 @@ static void graceful_stop(void **state)
     (void)state;
     start(&(struct dz_http_options){.graceful_timeout_ms = 60000}, 1);
     DZ_AUTO(dz_closep)
-    int idle = connect_small(0), begun = connect_small(0), large = connect_small(4096);
+    int idle = dial(address, 0), begun = dial(address, 0), large = dial(address, 4096);
     put(idle, HELLO);
     assert_int_equal(status_of(get(idle)), 200);
     put(begun,
@@ -337,7 +323,7 @@ static void stop_cuts(void **state)
 {
     (void)state;
     start(&(struct dz_http_options){.graceful_timeout_ms = 50}, 2);
-    DZ_AUTO(dz_closep) int begun = connect_small(0), stalled = connect_small(4096);
+    DZ_AUTO(dz_closep) int begun = dial(address, 0), stalled = dial(address, 4096);
     put(begun, "GET /hello HTTP/1.1\r\n");
     put(stalled, "GET /big HTTP/1.1\r\nHost: a\r\n\r\n");
     char byte;
@@ -500,7 +486,7 @@ static void full_table(unsigned loops)
     start(NULL, loops);
     int fd[24];
     for (size_t i = 0; i < DZ_LEN(fd); i++) {
-        fd[i] = connect_small(0);
+        fd[i] = dial(address, 0);
         serves(fd[i]);
     }
     for (int round = 0; round < 5; round++) {
@@ -522,7 +508,7 @@ static void full_table(unsigned loops)
             serves(fd[i]);
         table_empty(&t);
         clients_close(&c);
-        DZ_AUTO(dz_closep) int again = connect_small(0);
+        DZ_AUTO(dz_closep) int again = dial(address, 0);
         serves(again);
     }
     for (size_t i = 0; i < DZ_LEN(fd); i++)
@@ -554,7 +540,7 @@ static void stolen_descriptors(void **state)
     start(NULL, 2);
     int fd[32], stolen[3];
     for (size_t i = 0; i < DZ_LEN(fd); i++) {
-        fd[i] = connect_small(0);
+        fd[i] = dial(address, 0);
         serves(fd[i]);
     }
     struct clients c;
@@ -573,7 +559,7 @@ static void stolen_descriptors(void **state)
     for (size_t i = 0; i < DZ_LEN(stolen); i++)
         dz_closep(&stolen[i]);
     clients_close(&c);
-    DZ_AUTO(dz_closep) int again = connect_small(0);
+    DZ_AUTO(dz_closep) int again = dial(address, 0);
     serves(again);
     for (size_t i = 0; i < DZ_LEN(fd); i++)
         dz_closep(&fd[i]);
@@ -587,7 +573,7 @@ static void lowered_limit(void **state)
     start(NULL, 2);
     int fd[24];
     for (size_t i = 0; i < DZ_LEN(fd); i++) {
-        fd[i] = connect_small(0);
+        fd[i] = dial(address, 0);
         serves(fd[i]);
     }
     struct clients c;
@@ -624,7 +610,7 @@ static void *hammer(void *arg)
         "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc",
         "GET /big HTTP/1.1\r\n\r\n"};
     for (int i = 0; i < 30; i++) {
-        int fd = connect_small(0);
+        int fd = dial(address, 0);
         for (int k = 0; k < 10; k++) {
             seed = seed * 1103515245 + 12345;
             const char *request = requests[(seed >> 16) % DZ_LEN(requests)];

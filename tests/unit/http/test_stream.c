@@ -3,13 +3,12 @@
  * all kinds, the three encodings. Targets say what the source does: n bytes, at most `step` a read,
  * a fault after `fault` bytes.
  */
+#include "dial.h"
 #include "unpack.h"
 
 #include "http/http_int.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <unistd.h>
 
 #define HEAD_200 "HTTP/1.1 200 OK\r\nDate: " RIG_DATE "\r\n"
@@ -162,12 +161,8 @@ static int setup(void **state)
 {
     (void)state;
     memset(&seen, 0, sizeof(seen));
-    dz_clock_set_for_test(RIG_WALL_MS);
-    struct dz_http_options o = {
-        .routes = routes, .routes_n = DZ_LEN(routes), .access = on_access, .body_timeout_ms = 200};
-    must(dz_http_server_new(&o, &rig.server, err));
-    must(dz_loop_new(&rig.loop, err));
-    dz_buf_init(&rig.out, 1 << 24);
+    rig_open_bare(&(struct dz_http_options){
+        .routes = routes, .routes_n = DZ_LEN(routes), .access = on_access, .body_timeout_ms = 200});
     return 0;
 }
 
@@ -258,22 +253,8 @@ static void short_writes(void **state)
         "GET /made?n=0 HTTP/1.1\r\nHost: a\r\n\r\n"
         "GET /made?n=90000 HTTP/1.1\r\nHost: a\r\n\r\n"
         "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n";
-    DZ_AUTO(dz_buf_done) struct dz_buf whole;
-    dz_buf_init(&whole, 1 << 20);
-    for (size_t limit = 0; limit < 70000; limit += limit < 130 ? 1 : 7919) {
-        struct dz_http_test_conn *t = dz_http_test_open(rig.server, rig.loop);
-        if (limit > 0)
-            dz_http_test_write_limit(t, limit);
-        dz_http_test_feed(t, DZ_S(requests), false);
-        if (limit == 0)
-            dz_buf_put(&whole, dz_http_test_output(t));
-        else if (!dz_str_eq(dz_buf_str(&whole), dz_http_test_output(t)))
-            fail_msg("limit %zu", limit);
-        assert_false(dz_http_test_closed(t));
-        dz_http_test_free(&t);
-    }
     /* In order, each whole. */
-    dz_str rest = dz_buf_str(&whole);
+    dz_str rest = rig_short_writes(DZ_S(requests), 130);
     static const size_t lengths[] = {300, 100, 5, 0, 90000, 5};
     for (size_t i = 0; i < DZ_LEN(lengths); i++) {
         DZ_AUTO(dz_buf_done) struct dz_buf body, plain;
@@ -508,13 +489,6 @@ static void with_body(void **state)
     dz_http_test_free(&t);
 }
 
-static void *stop(void *arg)
-{
-    (void)arg;
-    dz_http_stop(&rig.server);
-    return NULL;
-}
-
 /* Over a socket: what has begun when the server stops still comes whole. */
 static void graceful_stop(void **state)
 {
@@ -522,20 +496,12 @@ static void graceful_stop(void **state)
     char address[128];
     must(dz_http_listen(rig.server, "127.0.0.1:0", 1, address, err));
     must(dz_http_start(rig.server, 1, err));
-    uint64_t port;
-    must(dz_str_u64(dz_str_sub(dz_str_of(address), strlen("127.0.0.1:"), DZ_NPOS), 65535, &port,
-                    err));
-    struct sockaddr_in to = {.sin_family = AF_INET,
-                             .sin_port = htons((uint16_t)port),
-                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+    int fd = dial(address, 0);
     must(dz_write_all(fd, DZ_S("GET /made?n=15000000 HTTP/1.1\r\nHost: a\r\n\r\n"), err));
     assert_true(dz_buf_reserve(&rig.out, 15100000));
     rig.out.n = 1;
     assert_int_equal(read(fd, rig.out.p, 1), 1); /* it has begun */
-    pthread_t stopper;
-    assert_int_equal(pthread_create(&stopper, NULL, stop, NULL), 0);
+    pthread_t stopper = dial_begin_stop();
     ssize_t got;
     while ((got = read(fd, rig.out.p + rig.out.n, 15100000 - rig.out.n)) > 0)
         rig.out.n += (size_t)got;

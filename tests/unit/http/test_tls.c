@@ -13,8 +13,9 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include "dial.h"
+
 #include "http/http_int.h"
-#include "rig.h"
 
 #define BIG_BYTES ((uint64_t)64 * 1024 * 1024 + 77)
 #define HELLO "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -222,19 +223,6 @@ static void stop(void)
     session = NULL;
 }
 
-static int connect_plain(void)
-{
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_true(fd >= 0);
-    uint64_t port;
-    dz_str text = dz_str_of(address);
-    must(dz_str_u64(dz_str_sub(text, dz_str_rchr(text, ':') + 1, text.n), 65535, &port, err));
-    struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    assert_int_equal(connect(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
-    return fd;
-}
-
 struct client {
     SSL_CTX *ctx;
     SSL *ssl;
@@ -251,7 +239,7 @@ static int keep_session(SSL *ssl, SSL_SESSION *s)
 
 static struct client client_new(int version, const char *host, int fragment)
 {
-    struct client c = {.ctx = SSL_CTX_new(TLS_client_method()), .fd = connect_plain()};
+    struct client c = {.ctx = SSL_CTX_new(TLS_client_method()), .fd = dial(address, 0)};
     SSL_CTX_set_min_proto_version(c.ctx, version);
     SSL_CTX_set_max_proto_version(c.ctx, version);
     SSL_CTX_set_session_cache_mode(c.ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
@@ -879,20 +867,20 @@ static void no_handshake(void **state)
     (void)state;
     struct dz_http_options o = {.header_timeout_ms = 300};
     start(&o);
-    int fd = connect_plain();
+    int fd = dial(address, 0);
     must(dz_write_all(fd, DZ_S(HELLO), err));
     dz_str said = read_all(fd);
     assert_true(dz_str_starts(said, DZ_S("HTTP/1.1 400 ")));
     dz_closep(&fd);
 
-    fd = connect_plain();
+    fd = dial(address, 0);
     must(dz_write_all(fd, DZ_S("\x16\x03\x01\x00\x05hello and more of it"), err));
     shutdown(fd, SHUT_WR);
     (void)read_all(fd); /* an alert, then the end */
     dz_closep(&fd);
     uint64_t timeouts = stats().timeouts;
 
-    fd = connect_plain(); /* begins and never goes on */
+    fd = dial(address, 0); /* begins and never goes on */
     must(dz_write_all(fd, DZ_S("\x16\x03\x01\x02"), err));
     assert_int_equal(read_all(fd).n, 0);
     dz_closep(&fd);

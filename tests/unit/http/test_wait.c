@@ -2,11 +2,10 @@
  * test_wait: sources that have nothing to say for a while, as those of event streams: when what
  * they say leaves, what ends the wait and what does not.
  */
+#include "dial.h"
 #include "h2_frames.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <zlib.h>
 
 #define HEAD_200                                                                                   \
@@ -107,15 +106,11 @@ static int setup(void **state)
 {
     (void)state;
     memset(&seen, 0, sizeof(seen));
-    dz_clock_set_for_test(RIG_WALL_MS);
-    struct dz_http_options o = {.routes = routes,
-                                .routes_n = DZ_LEN(routes),
-                                .access = on_access,
-                                .body_timeout_ms = 50,
-                                .idle_timeout_ms = 20};
-    must(dz_http_server_new(&o, &rig.server, err));
-    must(dz_loop_new(&rig.loop, err));
-    dz_buf_init(&rig.out, 1 << 24);
+    rig_open_bare(&(struct dz_http_options){.routes = routes,
+                                            .routes_n = DZ_LEN(routes),
+                                            .access = on_access,
+                                            .body_timeout_ms = 50,
+                                            .idle_timeout_ms = 20});
     return 0;
 }
 
@@ -419,13 +414,6 @@ static void closed_window(void **state)
 
 /* ---- stop ------------------------------------------------------------------------------------ */
 
-static void *stop(void *arg)
-{
-    (void)arg;
-    dz_http_stop(&rig.server);
-    return NULL;
-}
-
 /* Over a socket: the stop does not wait for those that would wait for ever. A source that hears of
  * it ends well; one that does not is cut. */
 static void graceful_stop(void **state)
@@ -434,18 +422,11 @@ static void graceful_stop(void **state)
     char address[128];
     must(dz_http_listen(rig.server, "127.0.0.1:0", 1, address, err));
     must(dz_http_start(rig.server, 1, err));
-    uint64_t port;
-    must(dz_str_u64(dz_str_sub(dz_str_of(address), strlen("127.0.0.1:"), DZ_NPOS), 65535, &port,
-                    err));
-    struct sockaddr_in to = {.sin_family = AF_INET,
-                             .sin_port = htons((uint16_t)port),
-                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     static const char *const requests[] = {TALK("?first=one"), TALK("?first=one&stubborn=1")};
     int fd[2];
     struct dz_buf got[2];
     for (size_t i = 0; i < 2; i++) {
-        fd[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        assert_int_equal(connect(fd[i], (struct sockaddr *)&to, sizeof(to)), 0);
+        fd[i] = dial(address, 0);
         must(dz_write_all(fd[i], dz_str_of(requests[i]), err));
         dz_buf_init(&got[i], 1 << 20);
         assert_true(dz_buf_reserve(&got[i], 4096));
@@ -455,8 +436,7 @@ static void graceful_stop(void **state)
             got[i].n += (size_t)n;
         }
     }
-    pthread_t stopper;
-    assert_int_equal(pthread_create(&stopper, NULL, stop, NULL), 0);
+    pthread_t stopper = dial_begin_stop();
     for (size_t i = 0; i < 2; i++) {
         ssize_t n;
         while ((n = read(fd[i], got[i].p + got[i].n, 1024)) > 0)
