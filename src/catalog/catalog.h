@@ -647,7 +647,9 @@ void dz_batch_rollback(struct dz_batch **b); /* also a DZ_AUTO handler */
  */
 
 /* Each call below is one transaction of its own, durable on return; never by a thread that has a
- * batch open. Times are the caller's, in Unix milliseconds. */
+ * batch open. Times are the caller's, in Unix milliseconds. Whoever takes a job gets its args as
+ * they are; lists give them only up to the first member that is an object or an array, still a JSON
+ * text: what a site said stands behind, and a list has thousands of rows. */
 
 /* A new job, unless one of the same kind, source and target is queued or running (also one that was
  * asked to end): then that one's id, ret_new false, and a queued one becomes due at the earlier of
@@ -657,7 +659,8 @@ DZ_MUST enum dz_code dz_catalog_job_add(struct dz_catalog *c, const struct dz_jo
                                         int64_t now_ms, int64_t *ret_id, bool *ret_new,
                                         struct dz_err *err);
 /* The due job of the highest priority, the longest due first, under a lease; attempts counts up.
- * One whose lease has ended is due at once, or is cancelled here when its end was asked for.
+ * One whose lease has ended is due at once, or is cancelled here when its end was asked for; a
+ * DZ_JOB_DOWNLOAD that is due more than ten days from now too: the clock was set back.
  * DZ_NOT_FOUND: nothing to do, or the job of t->id has ended or is under somebody's lease. */
 DZ_MUST enum dz_code dz_catalog_job_take(struct dz_catalog *c, const struct dz_job_take *t,
                                          struct dz_arena *a, struct dz_job_rec *ret_job,
@@ -692,9 +695,7 @@ DZ_MUST enum dz_code dz_catalog_job_next(struct dz_catalog *c, int64_t *ret_due_
 DZ_MUST enum dz_code dz_catalog_jobs_trim(struct dz_catalog *c, dz_str kind, size_t keep,
                                           struct dz_err *err);
 
-/* The calls below are about many jobs at once, at most DZ_CALL_RECORDS_MAX. Lists give the args of
- * a job only up to the first member that is an object or an array, still a JSON text: what a site
- * said stands behind, and a list has thousands of rows. */
+/* The calls below are about many jobs at once, at most DZ_CALL_RECORDS_MAX.*/
 
 /* Each as by dz_catalog_job_add, all of them or none, ids in this order; ret_ids has room for n. */
 DZ_MUST enum dz_code dz_catalog_jobs_add(struct dz_catalog *c, const struct dz_job_rec *v, size_t n,

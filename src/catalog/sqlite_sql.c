@@ -18,6 +18,9 @@
     "fail_text, result, bytes, phase"
 /* Nobody is at work on it: queued, or under a lease that ended before ?1. */
 #define JOB_FREE "(state = 0 OR (state = 1 AND lease_until_ms <= ?1))"
+/* A download is tried again within hours: one that would wait for ten days was put off by a clock
+ * that has been set back since. */
+#define PUT_OFF "(kind = 'download' AND run_after_ms > ?1 + 864000000)"
 #define RETRY                                                                                      \
     "UPDATE job SET state = 0, run_after_ms = ?2, attempts = 0, cancel_asked = 0, started_ms = "   \
     "0, "                                                                                          \
@@ -178,7 +181,7 @@ const char *const dz_sq_texts[DZ_SQ_STATEMENTS] = {
         "UPDATE job SET state = 1, attempts = min(attempts + 1, 4294967295), started_ms = ?1, "
         "owner = ?2, lease_until_ms = ?3, phase = '' "
         "WHERE id = (SELECT id FROM job WHERE state < 2 AND " JOB_FREE " "
-        "AND iif(?4 = 0, state = 1 OR run_after_ms <= ?1, id = ?4) "
+        "AND iif(?4 = 0, state = 1 OR run_after_ms <= ?1 OR " PUT_OFF ", id = ?4) "
         "AND (?5 = 0 OR kind IN (?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)) "
         "ORDER BY priority DESC, run_after_ms, id LIMIT 1) RETURNING " JOB,
     [DZ_SQ_JOB_RENEW] =

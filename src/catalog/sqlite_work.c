@@ -362,7 +362,7 @@ enum dz_code dz_sq_jobs(void *self, size_t max, struct dz_arena *a, struct dz_jo
     DZ_TRY(dz_sq_reading_begin(&r, self, err));
     DZ_TRY(dz_sq_get(r.c, DZ_SQ_JOBS, &st, err));
     dz_sq_bind_int(st, 1, rows(max));
-    return dz_sq_list(r.c, st, a, sizeof(**ret_v), read_job, ret_v, ret_n, err);
+    return dz_sq_list(r.c, st, a, sizeof(**ret_v), read_listed_job, ret_v, ret_n, err);
 }
 
 enum dz_code dz_sq_jobs_of(void *self, dz_str kind, size_t max, struct dz_arena *a,

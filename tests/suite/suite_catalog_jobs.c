@@ -552,8 +552,27 @@ static void lists_give_args_without_objects(void **state)
     for (size_t i = 0; i < n; i++) {
         assert_str(found[i].args, args[i][1]);
         assert_str(listed[i].args, args[i][1]);
-        assert_str(job(f, ids[i]).args, args[i][0]);
+        assert_str(job(f, ids[i]).args, args[i][1]);
     }
+    struct dz_job_take t = taking("a", 20);
+    t.id = ids[2];
+    must(dz_catalog_job_take(f->c, &t, f->a, &v[0], err));
+    assert_str(v[0].args, args[2][0]);
+}
+
+static void a_download_outlives_a_clock_that_is_set_back(void **state)
+{
+    enum { DAY_MS = 86400000 };
+    struct fixture *f = *state;
+    static const char *const targets[] = {"a"};
+    int64_t id, crawl = add(f, "komi", 0, 100 * (int64_t)DAY_MS, true);
+    add_downloads(f, targets, 1, &id);
+    assert_int_equal(take(f, "a", 20 * (int64_t)DAY_MS), id);
+    assert_int_equal(end(f, id, "a", DZ_JOB_QUEUED, 20 * (int64_t)DAY_MS), DZ_OK);
+    assert_int_equal(take(f, "a", 11 * (int64_t)DAY_MS), 0); /* a wait that somebody may have set */
+    assert_int_equal(take(f, "a", 9 * (int64_t)DAY_MS), id);
+    assert_int_equal(take(f, "a", 9 * (int64_t)DAY_MS + 1), 0);
+    assert_int_equal(job(f, crawl).state, DZ_JOB_QUEUED);
 }
 
 static void many_are_cancelled_at_once(void **state)
@@ -806,6 +825,7 @@ int main(void)
         CASE(a_set_is_queued_whole_or_not_at_all),
         CASE(jobs_are_found_by_target),
         CASE(lists_give_args_without_objects),
+        CASE(a_download_outlives_a_clock_that_is_set_back),
         CASE(many_are_cancelled_at_once),
         CASE(the_list_of_a_kind_is_by_id),
         CASE(failed_ones_are_queued_again),
