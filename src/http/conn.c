@@ -125,6 +125,7 @@ static void hang_up(struct dz_http_conn *c)
     c->wire->close(c);
     dz_http_sends_free(c);
     dz_http_stream_over(c);
+    dz_http_body_lost(c);
     if (c->h2)
         dz_http_h2_lost(c);
     if (c->refused) {
@@ -265,6 +266,37 @@ static void read_body(struct dz_http_conn *c)
         dz_http_settle(c);
 }
 
+/* A body that its handler takes. */
+static void read_streamed(struct dz_http_conn *c)
+{
+    make_room(c);
+    ssize_t got = receive(c, c->in->p + c->in->n, c->in->cap - c->in->n);
+    if (got == -EAGAIN) {
+        dz_http_settle(c);
+        return;
+    }
+    if (got < 0) {
+        dz_http_drop(c);
+        return;
+    }
+    c->in->n += (size_t)got;
+    if (got == 0)
+        dz_http_body_lost(c);
+    else
+        dz_http_body_feed(c);
+    dz_http_settle(c);
+}
+
+static void while_taking(struct dz_http_conn *c, uint32_t events)
+{
+    if (c->send && (events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) && !dz_http_write_rest(c))
+        dz_http_drop(c);
+    else if (events & (EPOLLIN | EPOLLERR | EPOLLHUP))
+        read_streamed(c);
+    else
+        dz_http_settle(c);
+}
+
 static void read_linger(struct dz_http_conn *c)
 {
     make_room(c);
@@ -311,6 +343,10 @@ void dz_http_conn_event(struct dz_http_conn *c, uint32_t events)
 {
     if (c->h2 && c->state == CONN_READ) {
         dz_http_h2_event(c, events);
+        return;
+    }
+    if (c->state == CONN_HANDLE && dz_http_body_wanted(c)) {
+        while_taking(c, events);
         return;
     }
     if (c->state == CONN_HANDLE) {
@@ -393,6 +429,13 @@ static void on_timer(struct dz_loop *l, struct dz_timer *t)
     c->timed = TIMED_NOT;
     switch ((enum dz_http_conn_state)c->state) {
     case CONN_HANDLE:
+        if (!dz_http_body_wanted(c))
+            return;
+        if (timed == TIMED_BODY && c->upload->seen < least)
+            dz_http_body_end(c, 408, "the request body did not arrive in time");
+        c->upload->seen = 0;
+        dz_http_settle(c);
+        return;
     case CONN_CLOSED:
         return;
     case CONN_READ:
@@ -471,6 +514,21 @@ static void settle_waiting(struct dz_http_conn *c)
     c->wire->arm(c, endless ? EPOLLRDHUP : 0);
 }
 
+/* Interest stays as it is until something happens, unless the handler takes the body. */
+static void settle_handled(struct dz_http_conn *c)
+{
+    if (c->gone || !c->upload || !c->upload->sink)
+        return;
+    if (c->upload->paused) {
+        dz_timer_stop(c->lane->loop, &c->timer);
+        c->timed = TIMED_NOT;
+        c->wire->arm(c, c->send ? EPOLLOUT : 0u);
+        return;
+    }
+    set_timer(c, TIMED_BODY);
+    c->wire->arm(c, EPOLLIN | (c->send ? EPOLLOUT : 0u));
+}
+
 void dz_http_settle(struct dz_http_conn *c)
 {
     if (c->busy)
@@ -485,8 +543,10 @@ void dz_http_settle(struct dz_http_conn *c)
     }
     bool unread = c->in && c->in->at < c->in->n;
     tidy_input(c);
-    if (c->state == CONN_HANDLE)
-        return; /* interest stays as it is until something happens */
+    if (c->state == CONN_HANDLE) {
+        settle_handled(c);
+        return;
+    }
     if (c->state == CONN_READ && c->send)
         c->state = CONN_WRITE;
     if (c->state == CONN_WRITE && !c->send && !c->streaming) {

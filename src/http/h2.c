@@ -167,7 +167,11 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, co
     (void)flags;
     (void)user;
     struct dz_http_stream *s = stream_of(session, id);
-    return s ? dz_http_stream_data(s, (dz_str){(const char *)bytes, n}) : 0;
+    bool taken = !s || dz_http_stream_data(s, (dz_str){(const char *)bytes, n});
+    /* The window of the connection is for all of its streams, whatever one of them waits for. */
+    int rc = taken ? nghttp2_session_consume(session, id, n)
+                   : nghttp2_session_consume_connection(session, n);
+    return rc == 0 ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
 }
 
 static void say_last(struct dz_http_h2 *h)
@@ -285,6 +289,7 @@ static struct dz_http_h2_lane *lane_share(struct dz_http_lane *lane)
     nghttp2_session_callbacks_set_on_frame_send_callback(c, on_frame_sent);
     nghttp2_session_callbacks_set_on_stream_close_callback(c, on_stream_close);
     nghttp2_session_callbacks_set_send_data_callback(c, dz_http_stream_send_data);
+    nghttp2_option_set_no_auto_window_update(l->option, 1);
     nghttp2_option_set_max_outbound_ack(l->option, H2_ACKS_MAX);
     /* nghttp2 counts a frame header again for each piece that it comes in. */
     nghttp2_option_set_max_continuations(l->option,
@@ -779,6 +784,7 @@ void dz_http_h2_settle(struct dz_http_conn *c)
     if (c->lane->stopping)
         begin_stop(h);
     c->busy++;
+    run_ready(h); /* what sinks have asked for since */
     bool ok = flush(h);
     c->busy--;
     if (ok && h->session && !h->want_out && !waits(h) && !nghttp2_session_want_read(h->session) &&
@@ -811,6 +817,16 @@ void dz_http_h2_event(struct dz_http_conn *c, uint32_t events)
         dz_http_h2_settle(c);
     else
         dz_http_drop(c);
+}
+
+void dz_http_h2_resume(struct dz_http_conn *c)
+{
+    if (!c->gone) {
+        dz_http_settle(c);
+        return;
+    }
+    for (struct dz_http_stream *s = c->h2->streams; s; s = s->next)
+        dz_http_stream_body_lost(s);
 }
 
 void dz_http_h2_stop(struct dz_http_conn *c)

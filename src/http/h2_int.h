@@ -97,6 +97,10 @@ struct dz_http_stream {
 
     struct dz_buf body;
     size_t counted; /* of body, in the sum of the lane */
+    /* A body that its handler takes: what lies in `body` was not given to the sink yet. */
+    struct dz_http_sink *sink; /* NULL: nobody asked yet, or it hears nothing more */
+    uint64_t max, taken;
+    size_t held;    /* bytes that the stream's window is not told of yet */
     uint64_t limit; /* of body; known once the head is parsed */
     uint64_t seen;  /* bytes of body or answer since the last look at the rate */
 
@@ -108,6 +112,7 @@ struct dz_http_stream {
     bool ended;      /* the peer has said all */
     bool was_reset;  /* by the peer */
     bool answered;
+    bool streamed, asked, paused;
     bool moving; /* bytes are expected, one way or the other */
     bool aged;   /* there was a look at the rate before */
     bool waits;  /* its source has nothing now */
@@ -192,7 +197,9 @@ void dz_http_stream_closed(struct dz_http_stream *s);
 void dz_http_stream_free_spare(struct dz_http_h2_lane *lane);
 /* One field of the head; 0, or NGHTTP2_ERR_CALLBACK_FAILURE with h2->error. */
 int dz_http_stream_field(struct dz_http_stream *s, dz_str name, dz_str value);
-int dz_http_stream_data(struct dz_http_stream *s, dz_str bytes);
+/* False: the stream's window stays as narrow as it is until the sink has taken them. */
+bool dz_http_stream_data(struct dz_http_stream *s, dz_str bytes);
+void dz_http_stream_body_lost(struct dz_http_stream *s); /* tells the sink, if it still listens */
 /* Asks the sources that wait and know no end once more: the connection is about to end. */
 void dz_http_streams_end(struct dz_http_h2 *h);
 /* Its head or its body is whole, or it cannot become so. */

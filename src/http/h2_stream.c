@@ -136,6 +136,7 @@ void dz_http_stream_closed(struct dz_http_stream *s)
     s->gone = true;
     s->h2->streams_n--;
     set_moving(s, false);
+    dz_http_stream_body_lost(s);
     bool was_queued = s->queued;
     s->queued = true; /* whoever lets go of the request must not free it yet */
     drop_answer(s);
@@ -294,12 +295,42 @@ void dz_http_stream_make_ready(struct dz_http_stream *s)
     h->ready_last = &s->ready_next;
 }
 
-int dz_http_stream_data(struct dz_http_stream *s, dz_str bytes)
+/* ---- bodies that handlers take --------------------------------------------------------------- */
+
+static void end_body(struct dz_http_stream *s, int status, const char *why)
+{
+    struct dz_http_sink *sink = dz_take(&s->sink);
+    s->uploading = false;
+    set_moving(s, false);
+    if (sink)
+        sink->end(sink, status, why);
+}
+
+void dz_http_stream_body_lost(struct dz_http_stream *s)
+{
+    end_body(s, 400, "the stream ended inside a request");
+}
+
+/* Inside nghttp2: the sink gets it later. */
+static bool hold(struct dz_http_stream *s, dz_str bytes)
+{
+    dz_buf_put(&s->body, bytes); /* has room for the window */
+    s->held += bytes.n;
+    s->counted += bytes.n;
+    s->h2->conn->lane->bodies_bytes += bytes.n;
+    if (s->sink && !s->paused)
+        dz_http_stream_make_ready(s);
+    return false;
+}
+
+bool dz_http_stream_data(struct dz_http_stream *s, dz_str bytes)
 {
     struct dz_http_lane *lane = s->h2->conn->lane;
     s->seen += bytes.n;
+    if (s->streamed && !s->answered && (s->sink || !s->asked))
+        return hold(s, bytes);
     if (s->answered || s->request || s->refused)
-        return 0;
+        return true;
     if (s->parsed && bytes.n > s->limit - s->body.n) {
         refuse_later(s, 413, "the body is too big");
     } else {
@@ -311,7 +342,7 @@ int dz_http_stream_data(struct dz_http_stream *s, dz_str bytes)
     }
     if (s->refused)
         dz_http_stream_make_ready(s);
-    return 0;
+    return true;
 }
 
 static struct dz_http_request *take_request(struct dz_http_stream *s)
@@ -335,6 +366,12 @@ static void give_request_back(struct dz_http_stream *s)
 
 void dz_http_stream_refuse(struct dz_http_stream *s, int status, const char *why)
 {
+    if (s->streamed) {
+        if (status == 408)
+            dz_http_count(&s->h2->conn->lane->counters.timeouts, 1);
+        end_body(s, status, why);
+        return;
+    }
     struct dz_http_request *q = take_request(s);
     memset(&q->head, 0, sizeof(q->head));
     dz_http_serve_refusal(q, status, why);
@@ -366,6 +403,55 @@ static void ask_for_body(struct dz_http_stream *s, bool expects)
     (void)nghttp2_submit_headers(s->h2->session, NGHTTP2_FLAG_NONE, s->id, NULL, &field, 1, NULL);
 }
 
+/* Gives the sink what is there. */
+static void give_body(struct dz_http_stream *s)
+{
+    if (!s->asked) {
+        s->asked = true;
+        if (s->request->head.length > s->max) {
+            end_body(s, 413, "the body is too big");
+            return;
+        }
+        if (!s->ended)
+            ask_for_body(s, s->request->head.expect_continue);
+    }
+    if (s->body.n > s->max - s->taken) {
+        end_body(s, 413, "the body is too big");
+        return;
+    }
+    if (s->paused && s->body.n > 0)
+        return;
+    if (s->body.n > 0) {
+        s->taken += s->body.n;
+        s->paused = !s->sink->data(s->sink, dz_buf_str(&s->body));
+        dz_buf_clear(&s->body);
+        s->h2->conn->lane->bodies_bytes -= s->counted;
+        s->counted = 0;
+        (void)nghttp2_session_consume_stream(s->h2->session, s->id, s->held);
+        s->held = 0;
+    }
+    if (s->ended)
+        end_body(s, 0, NULL);
+    else
+        set_moving(s, !s->paused);
+}
+
+void dz_http_h2_read_body(struct dz_http_stream *s, struct dz_http_sink *sink, uint64_t max)
+{
+    dz_assert(!s->asked && !s->sink);
+    s->sink = sink;
+    s->max = max;
+    if (!s->gone)
+        dz_http_stream_make_ready(s);
+}
+
+void dz_http_h2_body_more(struct dz_http_stream *s)
+{
+    s->paused = false;
+    if (s->sink && !s->gone)
+        dz_http_stream_make_ready(s);
+}
+
 static void look_at_head(struct dz_http_stream *s)
 {
     (void)finish_head(s);
@@ -384,6 +470,12 @@ static void look_at_head(struct dz_http_stream *s)
         return;
     }
     s->parsed = true;
+    if (dz_http_is_streamed(q)) {
+        s->streamed = true;
+        s->body.max = H2_STREAM_WINDOW + 2 * H2_IN_BYTES;
+        dz_http_serve(q, (dz_str){0});
+        return;
+    }
     s->limit = dz_http_body_limit(q);
     if (q->head.length > s->limit || s->body.n > s->limit)
         dz_http_serve_refusal(q, 413, "the body is too big");
@@ -406,6 +498,8 @@ void dz_http_stream_go_on(struct dz_http_stream *s)
             stream_free(s);
         return;
     }
+    if (s->sink)
+        give_body(s);
     if (s->answered || s->request)
         return;
     if (!s->parsed) {
@@ -654,6 +748,7 @@ void dz_http_h2_answer(struct dz_http_request *q, struct dz_http_answer *a)
     size_t n = make_fields(h->conn->lane, a, status);
     s->answered = true;
     s->uploading = false;
+    s->sink = NULL;
     s->status = a->status;
     take_content(s, a);
     set_moving(s, true);

@@ -28,6 +28,9 @@ enum dz_http_method {
     DZ_HTTP_OTHER = 1 << 7, /* a token we do not know: 501 unless a route takes it */
     /* No method: a route whose PUT looks at Content-Range itself; others answer 400 to it. */
     DZ_HTTP_PARTIAL = 1 << 8,
+    /* No method: the handler runs as soon as the head is there, and takes the body itself with
+     * dz_http_read_body(), or answers without it. */
+    DZ_HTTP_STREAMED = 1 << 9,
 };
 
 struct dz_http_field {
@@ -55,7 +58,7 @@ struct dz_http_req {
     dz_str host;  /* Host as sent, or the authority of absolute-form; may hold a port */
     const struct dz_http_field *fields;
     size_t fields_n;
-    dz_str body; /* whole, after chunked decoding */
+    dz_str body; /* whole, after chunked decoding; empty on a route that is streamed */
     dz_str capture[DZ_HTTP_CAPTURES_MAX];
     const struct dz_http_route *route; /* NULL in the fallback handler */
     dz_str client_ip; /* text; as a trusted peer says; "unix", "unknown" or "_x" when it is none */
@@ -181,6 +184,8 @@ void dz_http_reply_text(struct dz_http_req *r, int status, dz_str content_type,
                         dz_str cache_control, dz_str body);
 void dz_http_reply_redirect(struct dz_http_req *r, int status, dz_str location,
                             dz_str cache_control);
+/* As the server refuses by itself, through options.error_body; `why` may be NULL. */
+void dz_http_reply_error(struct dz_http_req *r, int status, const char *why);
 /* 405 for the path's routes / for a handler that finds out late. */
 void dz_http_reply_not_allowed(struct dz_http_req *r, unsigned allowed_methods);
 
@@ -202,6 +207,55 @@ void dz_http_set_line(struct dz_http_req *r, dz_str name, dz_str value);
  * so that nothing more comes would still read a reply. A system call: for looks now and then at a
  * request that is dear to answer. */
 bool dz_http_has_left(const struct dz_http_req *r);
+
+/* ---- bodies as they come --------------------------------------------------------------------- */
+
+/* What takes the body of a request on a DZ_HTTP_STREAMED route; lives until the request is replied
+ * to. Both are called on the loop's thread, never from inside dz_http_read_body() or
+ * dz_http_body_more(), and must not reply: post a message. */
+struct dz_http_sink {
+    /* The next bytes, decoded, good during the call. False: these were taken, but no more until
+     * dz_http_body_more(). */
+    bool (*data)(struct dz_http_sink *s, dz_str bytes);
+    /* Once, and nothing after it. status 0: the body is whole. Else it never will be, and the
+     * request wants an answer with that status: 408, 413 (over max), 400 (malformed, or the client
+     * has left: dz_http_is_gone()). `why` is static. */
+    void (*end)(struct dz_http_sink *s, int status, const char *why);
+};
+/* From a handler of such a route that has deferred, or later; once. Until then nothing of the body
+ * is asked for (100-continue) or read. A body above max is refused unread when its length says so.
+ * max_body does not count here; the rate below which a body stalls does, but not while the sink
+ * waits. A reply before the end is allowed: HTTP/1.1 closes behind it unless all of the body has
+ * come already, HTTP/2 resets the stream. */
+void dz_http_read_body(struct dz_http_req *r, struct dz_http_sink *sink, uint64_t max);
+/* After data() said false; later than the end it does nothing. */
+void dz_http_body_more(struct dz_http_req *r);
+
+/* multipart/form-data, RFC 7578, in pieces of any size. Any thread, one at a time. */
+struct dz_multipart;
+struct dz_multipart_part { /* slices are good during the call */
+    dz_str name;           /* n = 0: none */
+    bool has_filename;
+    dz_str filename;
+    dz_str content_type; /* as sent, trimmed; n = 0: none */
+};
+/* Told in the order of the body; a failure ends the reading and is returned by feed. */
+struct dz_multipart_reader {
+    enum dz_code (*begin)(void *arg, const struct dz_multipart_part *part, struct dz_err *err);
+    enum dz_code (*data)(void *arg, dz_str bytes, struct dz_err *err); /* n > 0 */
+    enum dz_code (*end)(void *arg, struct dz_err *err);
+    void *arg;
+};
+bool dz_http_is_multipart(dz_str content_type);
+/* DZ_BAD_INPUT "Missing boundary in multipart." */
+DZ_MUST enum dz_code dz_multipart_new(dz_str content_type, const struct dz_multipart_reader *reader,
+                                      struct dz_multipart **ret_m, struct dz_err *err);
+/* DZ_BAD_INPUT: malformed (also: over 1,000 parts, 8 KiB of header fields in one, a transfer
+ * encoding); what the reader failed with. Not to be fed again then. */
+DZ_MUST enum dz_code dz_multipart_feed(struct dz_multipart *m, dz_str bytes, struct dz_err *err);
+/* The body is over. DZ_BAD_INPUT without the final boundary. */
+DZ_MUST enum dz_code dz_multipart_end(struct dz_multipart *m, struct dz_err *err);
+void dz_multipart_free(struct dz_multipart **m);
 
 /* Negotiation, RFC 9110 12.5.3. Bits offered; returns the one best liked, DZ_HTTP_IDENTITY when
  * nothing fits or the client says nothing. Ties: br, zstd, gzip, identity. */

@@ -267,6 +267,10 @@ struct dz_http_upload { /* a request whose body is on its way or lies here */
     struct dz_buf body;
     size_t counted; /* of body, in the sum of the lane */
     uint64_t seen;  /* bytes since the last look at the rate */
+    /* One that its handler takes as it comes (body.c); then `body` is what was decoded last. */
+    struct dz_http_sink *sink; /* NULL: nobody asked yet, or it hears nothing more */
+    uint64_t max, taken;
+    bool streamed, asked, paused, whole;
     size_t head_n;
     char head[];
 };
@@ -454,11 +458,14 @@ bool dz_http_h2_is_gone(const struct dz_http_stream *s); /* nobody listens any m
 void dz_http_h2_wake(struct dz_http_stream *s);          /* its source may have something again */
 bool dz_http_h2_is_ending(const struct dz_http_conn *c); /* the peer said that it goes */
 void dz_http_h2_released(struct dz_http_stream *s);      /* its request was given back */
+void dz_http_h2_read_body(struct dz_http_stream *s, struct dz_http_sink *sink, uint64_t max);
+void dz_http_h2_body_more(struct dz_http_stream *s);
 /* For conn.c. `lost`: the wire is gone; `owes`: handlers still have requests of it. */
 void dz_http_h2_event(struct dz_http_conn *c, uint32_t events);
 void dz_http_h2_settle(struct dz_http_conn *c);
 void dz_http_h2_stop(struct dz_http_conn *c);
 void dz_http_h2_lost(struct dz_http_conn *c);
+void dz_http_h2_resume(struct dz_http_conn *c); /* from the resume list */
 bool dz_http_h2_owes(const struct dz_http_conn *c);
 void dz_http_h2_free(struct dz_http_conn *c);
 void dz_http_h2_lane_free(struct dz_http_h2_lane **l);
@@ -487,6 +494,21 @@ void dz_http_serve_refusal(struct dz_http_request *q, int status, const char *wh
 uint64_t dz_http_body_limit(const struct dz_http_request *q);
 /* No body can make it right (405, 501): it need not be waited for. */
 bool dz_http_is_refused_unread(struct dz_http_request *q);
+/* Its route takes the body itself. */
+bool dz_http_is_streamed(struct dz_http_request *q);
+
+/* ---- bodies that handlers take (body.c) ------------------------------------------------------ */
+
+/* The sink takes more: input is to be read. */
+bool dz_http_body_wanted(const struct dz_http_conn *c);
+void dz_http_body_feed(struct dz_http_conn *c);   /* gives the sink what the input holds */
+void dz_http_body_resume(struct dz_http_conn *c); /* from the resume list */
+/* Tells the sink, if it still listens. */
+void dz_http_body_end(struct dz_http_conn *c, int status, const char *why);
+void dz_http_body_lost(struct dz_http_conn *c);
+/* The request is answered now. True: some of its body is still to come; what is here already is
+ * passed over. */
+bool dz_http_body_is_left(struct dz_http_conn *c);
 
 /* ---- answers (write.c) ----------------------------------------------------------------------- */
 
@@ -552,9 +574,7 @@ struct dz_http_part {
 };
 struct dz_http_source *dz_http_joined_source(const struct dz_http_part *take_parts, size_t n);
 
-/* respond.c: answers that the server makes itself, through options.error_body; `why` may be NULL.
- * */
-void dz_http_reply_error(struct dz_http_req *r, int status, const char *why);
+/* respond.c: what the server says of a path by itself. */
 void dz_http_reply_options(struct dz_http_req *r, unsigned allowed);
 /* cors.c: adds the lines that the answer to q needs. */
 void dz_http_put_cors(struct dz_http_request *q, struct dz_buf *b);

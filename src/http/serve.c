@@ -53,9 +53,11 @@ static void resume_all(struct dz_loop *l, struct dz_msg *m)
         lane->resume = c->resume_next;
         c->resuming = false;
         if (c->h2)
-            dz_http_settle(c);
+            dz_http_h2_resume(c);
         else if (c->state == CONN_READ && c->in)
             dz_http_run(c);
+        else if (c->state == CONN_HANDLE && c->upload && c->upload->sink)
+            dz_http_body_resume(c);
         else if (c->streaming)
             dz_http_conn_event(c, EPOLLOUT);
     }
@@ -166,6 +168,8 @@ void dz_http_answer(struct dz_http_request *q, struct dz_http_answer *a)
         else if (!dz_http_stream_begin(q, a, &s))
             instead_of_half(q, a);
     }
+    if (DZ_UNLIKELY(c->upload != NULL) && dz_http_body_is_left(c))
+        q->close = c->linger = true;
     bool close = will_close(q);
     c->busy++;
     if (!c->gone)
@@ -418,6 +422,14 @@ bool dz_http_is_refused_unread(struct dz_http_request *q)
     return !row && (allowed || q->pub.method == DZ_HTTP_OTHER) && q->pub.method != DZ_HTTP_OPTIONS;
 }
 
+bool dz_http_is_streamed(struct dz_http_request *q)
+{
+    unsigned allowed;
+    fill(q);
+    const struct dz_http_route *row = route(q, &allowed);
+    return row && (row->methods & DZ_HTTP_STREAMED);
+}
+
 /* Answers a request that no body can make right (405, 501) without waiting for the body, and
  * closes: what follows may be a body or not, as far as the client knows. */
 static bool refused_unread(struct dz_http_conn *c, struct dz_http_request *q)
@@ -430,14 +442,35 @@ static bool refused_unread(struct dz_http_conn *c, struct dz_http_request *q)
     return true;
 }
 
+/* Keeps the head of a request whose body is on its way. */
+static struct dz_http_upload *keep_head(struct dz_http_conn *c, const struct dz_http_request *q,
+                                        dz_str head)
+{
+    struct dz_http_upload *up = dz_alloc(sizeof(*up) + head.n);
+    memset(up, 0, sizeof(*up));
+    up->head_n = head.n;
+    memcpy(up->head, head.p, head.n);
+    up->chunked = q->head.chunked;
+    up->left = q->head.length;
+    if (up->chunked)
+        dz_http_chunked_init(&up->chunk, (uint32_t)HTTP_LIMIT(c->lane->server, max_header_bytes));
+    c->upload = up;
+    return up;
+}
+
+/* The bytes that keep_head() has kept, which were parsed before from another place. */
+static void parse_kept(const struct dz_http_upload *up, struct dz_http_request *q)
+{
+    enum dz_http_parsed got =
+        dz_http_parse_head((dz_str){up->head, up->head_n}, up->head_n, &q->head, q->fields);
+    dz_assert(got == HTTP_WHOLE);
+}
+
 void dz_http_body_whole(struct dz_http_conn *c)
 {
     struct dz_http_upload *up = c->upload;
     struct dz_http_request *q = dz_http_request_take(c->lane);
-    /* The same bytes were parsed before, from another place. */
-    enum dz_http_parsed got =
-        dz_http_parse_head((dz_str){up->head, up->head_n}, up->head_n, &q->head, q->fields);
-    dz_assert(got == HTTP_WHOLE);
+    parse_kept(up, q);
     q->conn = c;
     handle(c, q, dz_buf_str(&up->body));
 }
@@ -460,17 +493,9 @@ void dz_http_feed_chunked(struct dz_http_conn *c)
 
 static void begin_upload(struct dz_http_conn *c, struct dz_http_request *q, dz_str head)
 {
-    struct dz_http_upload *up = dz_alloc(sizeof(*up) + head.n);
-    memset(up, 0, sizeof(*up));
-    up->head_n = head.n;
-    memcpy(up->head, head.p, head.n);
-    up->chunked = q->head.chunked;
+    struct dz_http_upload *up = keep_head(c, q, head);
     uint64_t limit = q->head.chunked ? dz_http_body_limit(q) : q->head.length;
     dz_buf_init(&up->body, (size_t)limit);
-    if (up->chunked)
-        dz_http_chunked_init(&up->chunk, (uint32_t)HTTP_LIMIT(c->lane->server, max_header_bytes));
-    up->left = q->head.length;
-    c->upload = up;
     c->state = CONN_BODY;
     c->timed = TIMED_NOT;
     bool ask = q->head.expect_continue && c->in->at == c->in->n;
@@ -497,6 +522,13 @@ static void head_whole(struct dz_http_conn *c, struct dz_http_request *q, dz_str
 {
     struct dz_http_in *in = c->in;
     if (DZ_LIKELY(!q->head.chunked && q->head.length == 0)) {
+        handle(c, q, (dz_str){0});
+        return;
+    }
+    if (dz_http_is_streamed(q)) {
+        struct dz_http_upload *up = keep_head(c, q, head);
+        up->streamed = true;
+        parse_kept(up, q);
         handle(c, q, (dz_str){0});
         return;
     }
