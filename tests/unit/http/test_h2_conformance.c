@@ -9,13 +9,11 @@
  * test.
  */
 #include "h2_frames.h"
-
-#include "conform.h"
+#include "want.h"
 
 #include <nghttp2/nghttp2.h>
 
 #define REPLAYED_MIN 870
-#define ANSWERS_MAX 1100
 #define FIELDS_MAX 300
 #define HEAD_MAX ((size_t)60 * 1024)
 
@@ -34,40 +32,6 @@ static const char *const reasons[REASONS] = {
     "replayed", "half a request",      "version",    "line ends and folds", "transfer codings",
     "too long", "forms of the target", "boundaries",
 };
-
-/* ---- what is wanted -------------------------------------------------------------------------- */
-
-struct wanted {
-    size_t n;
-    int status[ANSWERS_MAX];
-    bool head[ANSWERS_MAX], waits;
-};
-
-static void read_want(const char *text, struct wanted *w)
-{
-    *w = (struct wanted){0};
-    dz_str rest = dz_str_of(text);
-    while (rest.n > 0) {
-        size_t end = dz_str_chr(rest, ' ');
-        dz_str word = dz_str_sub(rest, 0, end);
-        rest = end == DZ_NPOS ? (dz_str){0} : dz_str_sub(rest, end + 1, rest.n);
-        if (word.n == 1) {
-            w->waits |= word.p[0] == '~';
-            continue;
-        }
-        uint64_t status, times = 1;
-        must(dz_str_u64(dz_str_sub(word, 0, 3), 599, &status, err));
-        word = dz_str_sub(word, 3, word.n);
-        bool head = dz_str_starts(word, DZ_S("h"));
-        word = dz_str_sub(word, head, word.n);
-        if (dz_str_starts(word, DZ_S("x")))
-            must(dz_str_u64(dz_str_sub(word, 1, word.n), ANSWERS_MAX, &times, err));
-        for (; times > 0; times--) {
-            w->status[w->n] = (int)status;
-            w->head[w->n++] = head;
-        }
-    }
-}
 
 /* ---- a request in both protocols ------------------------------------------------------------- */
 
@@ -412,11 +376,7 @@ static size_t ran[REASONS];
 static enum reason translate(const struct http_case *c, const struct wanted *w, struct dz_buf *b)
 {
     DZ_AUTO(dz_buf_done) struct dz_buf request;
-    dz_buf_init(&request, 1 << 20);
-    dz_buf_put(&request, c->request);
-    for (size_t i = 0; i < c->times; i++)
-        dz_buf_put(&request, c->again);
-    dz_buf_put(&request, c->tail);
+    request_of(c, &request);
     if (w->waits)
         return HALF;
     put_start(b);
