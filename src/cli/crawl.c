@@ -27,10 +27,12 @@
 #define JOBS_SEEN 1000u
 #define ARENA_MAX (64 * DZ_MIB)
 
-enum { OPT_FULL, OPT_LIMIT, OPT_JSON, OPT_QUIET };
+enum { OPT_FULL, OPT_LIMIT, OPT_LEGACY, OPT_OPTION, OPT_JSON, OPT_QUIET };
 static const struct dz_option options[] = {
     [OPT_FULL] = {"full", NULL, "ask again for what is kept and for what failed lately"},
-    [OPT_LIMIT] = {"limit-pages", "N", "at most N new chapters, or pages of a collection"},
+    [OPT_LIMIT] = {"limit-pages", "N", "at most N new chapters, or pages of each list"},
+    [OPT_LEGACY] = {"legacy", NULL, "the same as --option legacy=true (live.48.cn: clubs 4 and 5)"},
+    [OPT_OPTION] = {"option", "NAME=VALUE", "an option of the source, for this crawl; more with ;"},
     [OPT_JSON] = {"json", NULL, "the result as one JSON object on stdout"},
     [OPT_QUIET] = {"quiet", NULL, "no progress and no summary, only what went wrong"},
     {NULL, NULL, NULL},
@@ -45,6 +47,8 @@ struct run {
     struct dz_sources *sources;
     bool quiet, json, full;
     uint64_t limit_pages;
+    bool collects;   /* a source with collections, as a whole */
+    json_t *options; /* of the source */
     struct dz_buf source, target;
 
     struct dz_loop *loop;
@@ -60,7 +64,7 @@ struct run {
     bool job_is_ours, began, ended;
     struct dz_stopper stopper;
     bool told_waiting, told_repair;
-    uint64_t chapters, changed, pages, bytes, requests;
+    uint64_t chapters, changed, pages, bytes, requests, records;
     char *fail_kind, *fail_text; /* NULL: it worked */
     bool fail_said;
     struct note *notes;
@@ -147,7 +151,10 @@ static void note_end(struct run *r, const struct dz_crawl_event *e)
 {
     r->ended = true;
     r->pages = e->done;
-    if (dz_str_eq(e->source, DZ_S("local")))
+    r->records = e->records;
+    if (e->collects)
+        r->chapters = r->changed = 0;
+    else if (dz_str_eq(e->source, DZ_S("local")))
         r->chapters = e->total; /* an import tells nothing of single ones */
     else
         r->changed = e->total > r->chapters ? e->total - r->chapters : 0;
@@ -164,7 +171,7 @@ static void on_event(void *arg, const struct dz_crawl_event *e)
     switch (e->kind) {
     case DZ_CRAWL_BEGIN:
         r->began = true;
-        dz_progress_set(&r->progress, 0, 0, "asking for chapters");
+        dz_progress_set(&r->progress, 0, 0, r->collects ? "asking" : "asking for chapters");
         break;
     case DZ_CRAWL_CHAPTER:
         begin_chapter(r, e);
@@ -187,6 +194,12 @@ static void on_event(void *arg, const struct dz_crawl_event *e)
     case DZ_CRAWL_NOTE:
         say_trouble(r, e);
         break;
+    case DZ_CRAWL_RECORDS: {
+        char name[64];
+        snprintf(name, sizeof(name), "pages, %llu new", (unsigned long long)e->records);
+        dz_progress_set(&r->progress, e->done, e->total, name);
+        break;
+    }
     case DZ_CRAWL_END:
         note_end(r, e);
         break;
@@ -237,6 +250,7 @@ static enum dz_code try_once(struct run *r, struct dz_err *err)
         .only_job = r->job,
         .only_full = r->full,
         .only_limit_pages = r->limit_pages,
+        .only_options = r->options,
         .changed = on_changed,
         .event = on_event,
         .idle = on_idle,
@@ -314,6 +328,7 @@ static enum dz_code ask(struct run *r, struct dz_err *err)
         .target = dz_buf_str(&r->target),
         .full = r->full,
         .limit_pages = r->limit_pages,
+        .options = r->options,
         .run_after_ms = dz_now_ms() + OURS_FOR_MS,
     };
     int64_t before = r->job;
@@ -371,7 +386,10 @@ static void put_summary(struct dz_buf *b, const struct run *r, int64_t spent_ms)
         dz_text_put(b, dz_str_of(r->fail_kind), SIZE_MAX);
         dz_buf_put(b, DZ_S("); "));
     }
-    dz_count_put(b, r->chapters, "chapter", "chapters");
+    if (r->collects)
+        dz_count_put(b, r->records, "record", "records");
+    else
+        dz_count_put(b, r->chapters, "chapter", "chapters");
     dz_buf_put(b, DZ_S(" new"));
     if (dz_str_eq(dz_buf_str(&r->source), DZ_S("local"))) { /* no site, and pages are not told */
         dz_buf_putf(b, " in %.1f s\n", (double)spent_ms / 1000);
@@ -401,6 +419,7 @@ static void put_json(struct dz_buf *b, const struct run *r, int64_t spent_ms, bo
         {"job", (uint64_t)r->job},
         {"chapters_new", r->chapters},
         {"chapters_changed", r->changed},
+        {"records_new", r->records},
         {"pages", r->pages},
         {"bytes", r->bytes},
         {"requests", r->requests},
@@ -482,10 +501,36 @@ static void close_all(struct run *r)
     dz_loop_free(&r->loop);
 }
 
-static int crawl_with(struct run *r, const char *what)
+/* "A=1;B=2" as values of the source's options. */
+static int read_options(struct run *r, bool legacy, const char *option)
+{
+    const struct dz_source *s = dz_sources_find(r->sources, dz_buf_str(&r->source));
+    struct dz_err err = {0};
+    r->collects = s && r->target.n == 0 && dz_source_info_of(s)->has[DZ_FN_CRAWL];
+    if (!legacy && !option)
+        return DZ_EXIT_OK;
+    if (!r->collects)
+        return dz_usage_error(&dz_cmd_crawl,
+                              "--option and --legacy are for sources with collections");
+    r->options = json_object();
+    enum dz_code code = DZ_OK;
+    if (legacy)
+        code = dz_crawl_option(s, DZ_S("legacy=true"), r->options, &err);
+    for (dz_str rest = dz_str_of(option); rest.n && code == DZ_OK;) {
+        size_t end = dz_str_chr(rest, ';');
+        code = dz_crawl_option(s, dz_str_sub(rest, 0, end), r->options, &err);
+        rest = dz_str_after(rest, end);
+    }
+    return code == DZ_OK ? DZ_EXIT_OK : dz_usage_error(&dz_cmd_crawl, "%s", err.text);
+}
+
+static int crawl_with(struct run *r, const char *what, bool legacy, const char *option)
 {
     struct dz_err err = {0};
     int status = dz_crawl_what(r->conf, r->sources, what, &r->source, &r->target);
+    if (status != DZ_EXIT_OK)
+        return status;
+    status = read_options(r, legacy, option);
     if (status != DZ_EXIT_OK)
         return status;
     dz_progress_begin(&r->progress, false, r->quiet);
@@ -497,7 +542,7 @@ static int crawl_with(struct run *r, const char *what)
         code = crawl(r, &err);
     if (r->catalog)
         give_up_job(r);
-    if (r->untold || r->chapters + r->changed > 0)
+    if (r->untold || r->chapters + r->changed + r->records > 0)
         dz_bus_tell_changed(r->conf->data_dir);
     close_all(r);
     if (!r->began && (code == DZ_NOT_FOUND || code == DZ_BAD_INPUT || code == DZ_UNSUPPORTED))
@@ -515,6 +560,7 @@ static void forget(struct run *r)
     dz_freep(&r->notes);
     dz_freep(&r->fail_kind);
     dz_freep(&r->fail_text);
+    json_decref(r->options);
     dz_buf_done(&r->source);
     dz_buf_done(&r->target);
     dz_sources_free(&r->sources);
@@ -555,7 +601,7 @@ static int run_crawl(int argc, char **argv)
         dz_say(&dz_cmd_crawl, "%s", err.text);
         status = DZ_EXIT_FAILED;
     } else {
-        status = crawl_with(&r, a.operands[0]);
+        status = crawl_with(&r, a.operands[0], a.value[OPT_LEGACY] != NULL, a.value[OPT_OPTION]);
     }
     forget(&r);
     dz_args_done(&a);
@@ -565,7 +611,7 @@ static int run_crawl(int argc, char **argv)
 const struct dz_command dz_cmd_crawl = {
     .name = "crawl",
     .summary = "fetch what is new at a site, once",
-    .usage = "crawl SOURCE[/ID] [--full] [--limit-pages N]\n"
+    .usage = "crawl SOURCE[/ID] [--full] [--limit-pages N] [--option NAME=VALUE]\n"
              "crawl ADDRESS",
     .help =
         "Asks the site for new chapters of a series and takes them into the library, whole or not\n"
@@ -573,6 +619,9 @@ const struct dz_command dz_cmd_crawl = {
         "as well. A running server shows new chapters at once. Ctrl-C stops; finished pages are\n"
         "kept, and the same command goes on from there. When another dozo crawls the series right\n"
         "now this one waits for its end first.\n"
+        "\n"
+        "A source that fills collections is crawled as a whole: dozo crawl live.48.cn. What could\n"
+        "not be had is told, the rest is kept, and the exit status is 1.\n"
         "\n"
         "Series of shelves are crawled by `dozo serve` too, every crawl.every. `dozo sources`\n"
         "lists the sources, `dozo jobs` what runs.\n"

@@ -180,6 +180,7 @@ static bool read_source(struct conf_load *l, const struct variable *v, struct co
     dz_str key = option_name(l, best, dz_str_sub(v->name, best_n, v->name.n));
     if (key.n == 0)
         return false;
+    best->listed = true;
     const char *path = conf_join(l, dz_arena_printf(l->tmp, "sources.%s", best->id).p, key);
     const struct conf_row *row = conf_row_source(best->id, key);
     struct conf_node node = {.kind = CONF_SCALAR, .quoted = true, .key = key, .text = v->text};

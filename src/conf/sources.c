@@ -177,6 +177,7 @@ void conf_set_source(struct conf_load *l, const struct conf_node *node, struct c
         return;
     }
     struct dz_conf_source *s = source_get(l, node->key);
+    s->listed = true;
     if (conf_node_is_null(node))
         return;
     for (const struct conf_node *n = node->first; n && !conf_full(l); n = n->next)

@@ -191,11 +191,13 @@ static void on_event(void *arg, const struct dz_crawl_event *e)
             dz_log(&ctx, DZ_INFO, "%s: %.*s with %llu pages", of, DZ_STR_FMT(e->made),
                    (unsigned long long)e->done);
         else
-            dz_log(&ctx, e->total ? DZ_INFO : DZ_DEBUG, "%s: done, %llu chapters, %llu requests",
-                   of, (unsigned long long)e->total, (unsigned long long)e->requests);
+            dz_log(&ctx, e->total ? DZ_INFO : DZ_DEBUG, "%s: done, %llu %s, %llu requests", of,
+                   (unsigned long long)e->total, e->collects ? "new records" : "chapters",
+                   (unsigned long long)e->requests);
         break;
     case DZ_CRAWL_CHAPTER:
     case DZ_CRAWL_PAGE:
+    case DZ_CRAWL_RECORDS:
         break;
     }
 }

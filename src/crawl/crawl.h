@@ -60,6 +60,7 @@ struct dz_crawl_event {
         DZ_CRAWL_PAGE,         /* done of total */
         DZ_CRAWL_CHAPTER_KEPT, /* committed: readers see it */
         DZ_CRAWL_TROUBLE,      /* a stage or a chapter failed (text); the others go on */
+        DZ_CRAWL_RECORDS,      /* of collections: done of total pages, `records` are new */
         DZ_CRAWL_NOTE,         /* something that a person may want to know */
         DZ_CRAWL_END,          /* fail_kind n = 0: it worked */
     } kind;
@@ -69,6 +70,8 @@ struct dz_crawl_event {
     dz_str text, fail_kind;
     dz_str made; /* of an end: the path of what a download made */
     uint64_t done, total, bytes, requests;
+    bool collects;    /* its source fills collections */
+    uint64_t records; /* of such a job: new ones so far */
 };
 
 typedef enum dz_code dz_crawl_import_fn(void *arg, const char *const *paths, size_t n,
@@ -87,6 +90,7 @@ struct dz_crawler_options {
     /* Of only_job: in place of the row's own args, which may be those of a schedule. */
     bool only_full;
     uint64_t only_limit_pages;
+    const json_t *only_options; /* values by name; increfed; may be NULL */
     void (*changed)(void *arg); /* the catalog shows something new */
     void (*jobs)(void *arg);    /* the row of a download was written; may be NULL */
     void (*event)(void *arg, const struct dz_crawl_event *e); /* may be NULL */
@@ -113,12 +117,18 @@ void dz_crawler_free(struct dz_crawler **c); /* after `stopped`, or when nothing
 struct dz_crawl_ask {
     dz_str source, target;
     bool full;
-    uint64_t limit_pages; /* chapters of a listing, or pages of a collection; 0: all */
-    int64_t run_after_ms; /* 0: now */
+    uint64_t limit_pages;  /* chapters of a listing, or pages of a collection; 0: all */
+    const json_t *options; /* values by name, as dz_crawl_option read them; may be NULL */
+    int64_t run_after_ms;  /* 0: now */
 };
 DZ_MUST enum dz_code dz_crawl_ask(struct dz_catalog *c, const struct dz_sources *sources,
                                   const struct dz_crawl_ask *ask, int64_t *ret_job, bool *ret_new,
                                   struct dz_err *err);
+
+/* "NAME=VALUE" into the object: an option that the source declares, of its type, for this crawl
+ * alone. DZ_BAD_INPUT names what there is. */
+DZ_MUST enum dz_code dz_crawl_option(const struct dz_source *s, dz_str text, json_t *options,
+                                     struct dz_err *err);
 
 /* Whether the process of this machine that had the lease has ended without giving it back: nobody
  * has to wait for its end. Only where the catalog is a file, whose users share data_dir. */

@@ -204,6 +204,9 @@ struct crawl_job {
     struct crawl_pass *pass;         /* of a crawl */
     struct crawl_download *download; /* of a download (download_int.h) */
     struct call *follow;             /* of a follow-up (call_int.h) */
+    struct crawl_collect *collect;   /* of a source's collections (collect_int.h) */
+    json_t *options;                 /* of the source, beside those of the settings; may be NULL */
+    bool settled; /* ran to its end: what it could not get waits for the next one */
 };
 void crawl_tell(struct crawl_job *j,
                 const struct dz_crawl_event *e); /* fills job, source, target */
@@ -278,6 +281,22 @@ uint64_t crawl_pass_changed(const struct crawl_pass *p); /* chapters new or chan
 void crawl_pass_stop(
     struct crawl_pass *p); /* ended comes with DZ_SOURCE_CANCELLED, from the loop */
 void crawl_pass_free(struct crawl_pass **p); /* after ended */
+
+/* ---- collect.c: all collections of a source ---------------------------------------------------
+ */
+
+struct crawl_collect;
+/* Sets j->collect. ended comes once, from the loop. */
+struct crawl_collect *crawl_collect_new(struct crawl_job *j,
+                                        void (*ended)(struct crawl_job *j,
+                                                      const struct dz_source_fail *fail));
+void crawl_collect_stop(struct crawl_collect *c);  /* ended comes with DZ_SOURCE_CANCELLED */
+void crawl_collect_free(struct crawl_collect **c); /* after ended */
+uint64_t crawl_collect_fresh(const struct crawl_collect *c); /* records that were new */
+dz_str crawl_collect_result(struct crawl_job *j);            /* JSON, in the job's arena */
+/* The tables of a source's collections as it declares them. Blocks; logs what it changed. */
+DZ_MUST enum dz_code crawl_collections_ensure(struct dz_catalog *catalog, const struct dz_source *s,
+                                              struct dz_err *err);
 
 /* ---- memory.c: what sources and stages remember -----------------------------------------------
  */

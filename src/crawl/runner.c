@@ -52,6 +52,7 @@ void crawl_tell(struct crawl_job *j, const struct dz_crawl_event *e)
     full.source = j->rec.source;
     full.target = j->rec.target;
     full.requests = j->requests;
+    full.collects = j->collect != NULL;
     if (j->crawler->o.event)
         j->crawler->o.event(j->crawler->o.arg, &full);
 }
@@ -138,6 +139,8 @@ static void forget(struct dz_crawler *c, struct crawl_running *r)
     c->running_n--;
     crawl_pass_free(&r->job.pass);
     crawl_download_free(&r->job.download);
+    crawl_collect_free(&r->job.collect);
+    json_decref(r->job.options);
     dz_source_unref(&r->job.source);
     dz_arena_free(&r->job.arena);
     free(r);
@@ -200,6 +203,8 @@ static dz_str result_of(struct crawl_running *r)
 {
     if (r->job.download)
         return crawl_download_result(&r->job);
+    if (r->job.collect)
+        return crawl_collect_result(&r->job);
     return dz_arena_printf(r->job.arena, "{\"chapters\":%llu,\"pages\":%llu,\"requests\":%llu}",
                            (unsigned long long)r->chapters, (unsigned long long)r->job.done,
                            (unsigned long long)r->job.requests);
@@ -226,8 +231,8 @@ static void decide(struct dz_crawler *c, struct crawl_running *r)
     if (r->fail.kind == DZ_SOURCE_CANCELLED) {
         e->state = r->cancelled ? DZ_JOB_CANCELLED : DZ_JOB_QUEUED;
         e->run_after_ms = dz_now_ms();
-    } else if (kind->retried && r->job.rec.attempts <= c->env.conf->crawl.retries &&
-               c->o.only_job == 0) {
+    } else if (kind->retried && !r->job.settled &&
+               r->job.rec.attempts <= c->env.conf->crawl.retries && c->o.only_job == 0) {
         e->state = DZ_JOB_QUEUED;
         e->run_after_ms = dz_now_ms() + retry_wait(c, r);
     } else {
@@ -251,6 +256,7 @@ static void end(struct crawl_running *r)
                             .made = made,
                             .done = r->job.done,
                             .total = r->chapters,
+                            .records = r->job.collect ? r->chapters : 0,
                         });
     bool cancelled = r->fail.kind == DZ_SOURCE_CANCELLED;
     if (!cancelled && !is_download(&r->job.rec))
@@ -273,6 +279,12 @@ static void on_pass_ended(struct crawl_job *j, const struct dz_source_fail *fail
         r->fail = *fail;
     r->chapters = crawl_pass_changed(j->pass);
     end(r);
+}
+
+static void on_collected(struct crawl_job *j, const struct dz_source_fail *fail)
+{
+    dz_container(j, struct crawl_running, job)->chapters = crawl_collect_fresh(j->collect);
+    crawl_job_ended(j, fail);
 }
 
 void crawl_job_ended(struct crawl_job *j, const struct dz_source_fail *fail)
@@ -306,6 +318,8 @@ static void stop_running(struct crawl_running *r)
         crawl_download_stop(r->job.download, r->cancelled);
     if (r->job.follow)
         crawl_follow_stop(&r->job);
+    if (r->job.collect)
+        crawl_collect_stop(r->job.collect);
 }
 
 static void run_renew(struct dz_work *w)
@@ -474,6 +488,8 @@ static void begin(struct crawl_running *r)
             refuse(r, DZ_SOURCE_UNAVAILABLE, r->err.text);
     } else if (info->has[DZ_FN_CHAPTERS] && r->job.rec.target.n > 0) {
         r->job.pass = crawl_pass_new(&r->job, on_pass_ended);
+    } else if (info->has[DZ_FN_CRAWL] && r->job.rec.target.n == 0) {
+        r->job.collect = crawl_collect_new(&r->job, on_collected);
     } else {
         refuse(r, DZ_SOURCE_UNSUPPORTED, "it does not say how it is crawled without a series");
     }
@@ -485,11 +501,14 @@ static void read_args(struct crawl_job *j)
     j->full = json_is_true(json_object_get(v, "full"));
     json_int_t limit = json_integer_value(json_object_get(v, "limit_pages"));
     j->limit_pages = limit > 0 ? (uint64_t)limit : 0;
+    j->options = json_incref(json_object_get(v, "options"));
     json_decref(v);
     const struct dz_crawler_options *o = &j->crawler->o;
     if (o->only_job > 0) {
         j->full = j->full || o->only_full;
         j->limit_pages = o->only_limit_pages;
+        json_decref(j->options);
+        j->options = json_incref((json_t *)(uintptr_t)o->only_options);
     }
 }
 
@@ -670,6 +689,15 @@ static enum dz_code open_fetch(struct dz_crawler *c, struct dz_err *err)
     return dz_fetch_new(c->env.loop, &o, &c->env.fetch, err);
 }
 
+/* Readers see a collection before its first crawl. A source whose tables cannot be had is refused
+ * again by each of its jobs. */
+static void ensure_collections(const struct dz_crawler *c, const struct dz_source *s)
+{
+    struct dz_err err;
+    if (dz_source_info_of(s)->enabled && crawl_collections_ensure(c->env.catalog, s, &err) != DZ_OK)
+        dz_log_err(&ctx, DZ_WARN, &err, "collections cannot be filled");
+}
+
 static enum dz_code open_crawler(struct dz_crawler *c, struct dz_err *err)
 {
     const char *data_dir = c->env.conf->data_dir;
@@ -679,6 +707,8 @@ static enum dz_code open_crawler(struct dz_crawler *c, struct dz_err *err)
     if (c->env.conf->catalog.driver == DZ_DRIVER_SQLITE)
         DZ_TRY(crawl_owner_take_back(c->env.catalog, data_dir, err));
     DZ_TRY(dz_sources_load(c->env.conf, complain, NULL, &c->env.sources, err));
+    for (size_t i = 0; i < dz_sources_count(c->env.sources); i++)
+        ensure_collections(c, dz_sources_at(c->env.sources, i));
     DZ_TRY(open_fetch(c, err));
     return crawl_memory_open(&c->env, &c->memory, err);
 }

@@ -254,6 +254,15 @@ static int64_t every_of(const struct dz_conf *conf, int64_t own_ms, const struct
     return every_ms > 0 ? every_ms : conf->crawl.every_ms;
 }
 
+/* A source that is only shipped asks nobody: its site is crawled for those who name it. */
+static bool is_listed(const struct dz_conf *conf, dz_str id)
+{
+    for (size_t i = 0; i < conf->sources.n; i++)
+        if (dz_str_eq(dz_str_of(conf->sources.v[i].id), id))
+            return conf->sources.v[i].listed;
+    return false;
+}
+
 static void read_conf(struct dz_crawler *c)
 {
     const struct dz_conf *conf = c->env.conf;
@@ -275,6 +284,8 @@ static void read_conf(struct dz_crawler *c)
     for (size_t i = 0; i < dz_sources_count(c->env.sources); i++) {
         const struct dz_source *s = dz_sources_at(c->env.sources, i);
         const struct dz_source_info *info = dz_source_info_of(s);
+        if (can_crawl(s, DZ_FN_CRAWL) && is_listed(conf, info->id))
+            add_regular(c, CRAWL_JOB, info->id, (dz_str){NULL, 0}, every_of(conf, 0, s));
         bool folders = dz_str_eq(info->id, DZ_S("local")) && c->o.import && info->enabled;
         if (folders)
             for (size_t o = 0; o < info->options_n; o++)
@@ -331,7 +342,8 @@ void crawl_schedule_ended(struct dz_crawler *c, const struct crawl_running *r)
         g->failures = 0;
     if (r->end.state == DZ_JOB_QUEUED)
         return;
-    if (r->fail.kind != DZ_SOURCE_OK)
+    /* A settled one has done all that could be done: what it could not get keeps nothing back. */
+    if (r->fail.kind != DZ_SOURCE_OK && !r->job.settled)
         g->failures++;
     add_item(c, g->kind, g->source, g->target, dz_now_ms() + wait_of(c, g), false);
 }
@@ -414,6 +426,17 @@ void crawl_schedule_ensure(struct dz_crawler *c)
 
 /* ---- asking from outside --------------------------------------------------------------------- */
 
+static char *args_of(const struct dz_crawl_ask *ask)
+{
+    uint64_t limit = ask->limit_pages < INT64_MAX ? ask->limit_pages : INT64_MAX;
+    json_t *o = json_pack("{s:b, s:I}", "full", ask->full, "limit_pages", (json_int_t)limit);
+    if (json_object_size(ask->options) > 0)
+        json_object_set(o, "options", (json_t *)(uintptr_t)ask->options);
+    char *text = json_dumps(o, JSON_COMPACT);
+    json_decref(o);
+    return text;
+}
+
 enum dz_code dz_crawl_ask(struct dz_catalog *c, const struct dz_sources *sources,
                           const struct dz_crawl_ask *ask, int64_t *ret_job, bool *ret_new,
                           struct dz_err *err)
@@ -435,9 +458,7 @@ enum dz_code dz_crawl_ask(struct dz_catalog *c, const struct dz_sources *sources
     if (!local && target.n > 0 && !info->has[DZ_FN_CHAPTERS])
         return dz_fail(err, DZ_UNSUPPORTED, "the source \"%.*s\" has no series",
                        DZ_STR_FMT(info->id));
-    char args[96];
-    snprintf(args, sizeof(args), "{\"full\":%s,\"limit_pages\":%llu}", ask->full ? "true" : "false",
-             (unsigned long long)(ask->limit_pages < INT64_MAX ? ask->limit_pages : INT64_MAX));
+    DZ_AUTO(dz_freep) char *args = args_of(ask);
     int64_t now_ms = dz_now_ms();
     struct dz_job_rec j = {.kind = DZ_S("crawl"),
                            .source = ask->source,
