@@ -47,9 +47,11 @@ struct back {
     struct dz_timer retry;
     int64_t retry_ms;
 
+    struct dz_conf *fresh; /* settings that were read again last; NULL: conf holds */
     struct dz_timer sweep;
     struct dz_work
         sweep_work; /* on its way from the timer to on_swept, which sets the timer again */
+    struct dz_conf *sweep_conf; /* what it goes by; NULL: no sweep is under way */
     enum dz_code sweep_code;
     struct dz_err sweep_err;
     uint64_t swept;
@@ -235,14 +237,14 @@ static enum dz_code open_crawler(struct back *b, struct dz_err *err)
 static void run_sweep(struct dz_work *w)
 {
     struct back *b = dz_container(w, struct back, sweep_work);
-    crawl_download_sweep(b->conf->downloads.destination, dz_now_ms() - PARTS_KEPT_MS);
+    crawl_download_sweep(b->sweep_conf->downloads.destination, dz_now_ms() - PARTS_KEPT_MS);
     b->sweep_code = dz_store_sweep(b->store, SWEEP_OLDER_THAN_S, &b->swept, &b->sweep_err);
     if (b->sweep_code == DZ_OK)
         b->sweep_code =
             dz_catalog_jobs_trim(b->catalog, (dz_str){NULL, 0}, JOBS_KEPT, &b->sweep_err);
     if (b->sweep_code == DZ_OK)
         b->sweep_code = dz_catalog_jobs_trim(b->catalog, DZ_S(DZ_JOB_DOWNLOAD),
-                                             b->conf->downloads.history, &b->sweep_err);
+                                             b->sweep_conf->downloads.history, &b->sweep_err);
     if (b->sweep_code == DZ_OK)
         b->sweep_code =
             dz_catalog_parts_trim(b->catalog, dz_now_ms() - PARTS_KEPT_MS, &b->sweep_err);
@@ -253,12 +255,14 @@ static void on_sweep(struct dz_loop *l, struct dz_timer *t);
 static void on_swept(struct dz_work *w)
 {
     struct back *b = dz_container(w, struct back, sweep_work);
+    bool again = b->fresh && b->sweep_conf != b->fresh; /* read while it was under way */
+    dz_conf_unref(&b->sweep_conf);
     if (b->sweep_code != DZ_OK)
         dz_log_err(&dz_crawl_back_ctx, DZ_WARN, &b->sweep_err,
                    "the data folder was not put in order");
     else if (b->swept > 0)
         LOG(DZ_INFO, "%llu unfinished files of the store removed", (unsigned long long)b->swept);
-    dz_timer_set(b->loop, &b->sweep, SWEEP_EVERY_MS, on_sweep);
+    dz_timer_set(b->loop, &b->sweep, again ? 0 : SWEEP_EVERY_MS, on_sweep);
 }
 
 static void on_sweep(struct dz_loop *l, struct dz_timer *t)
@@ -266,8 +270,11 @@ static void on_sweep(struct dz_loop *l, struct dz_timer *t)
     struct back *b = dz_container(t, struct back, sweep);
     b->sweep_work = (struct dz_work){.run = run_sweep, .home = l, .done = on_swept};
     b->swept = 0;
-    if (dz_pool_submit(b->pool, &b->sweep_work, NULL) != DZ_OK)
-        dz_timer_set(l, t, SWEEP_EVERY_MS, on_sweep);
+    b->sweep_conf = dz_conf_ref(b->fresh ? b->fresh : b->conf);
+    if (dz_pool_submit(b->pool, &b->sweep_work, NULL) == DZ_OK)
+        return;
+    dz_conf_unref(&b->sweep_conf);
+    dz_timer_set(l, t, SWEEP_EVERY_MS, on_sweep);
 }
 
 /* ---- settings and signals -------------------------------------------------------------------- */
@@ -284,8 +291,11 @@ static void reload(struct back *b)
     /* Store, catalog and data folder are open: they stay as they were at the start. */
     dz_log_set_level(fresh->log.level);
     dz_crawler_set_conf(b->crawler, fresh);
-    LOG(DZ_INFO, "settings read again: shelves, sources and log.level taken over");
-    dz_conf_unref(&fresh);
+    LOG(DZ_INFO, "settings read again: shelves, sources, downloads and log.level taken over");
+    dz_conf_unref(&b->fresh);
+    b->fresh = fresh;
+    if (!b->sweep_conf) /* the history may be another one */
+        dz_timer_set(b->loop, &b->sweep, 0, on_sweep);
 }
 
 static void on_signal(struct dz_loop *l, int signal, void *arg)
@@ -338,6 +348,8 @@ static void close_back(struct back *b)
     dz_loop_free(&b->loop);
     dz_catalog_close(&b->catalog);
     dz_store_close(&b->store);
+    dz_conf_unref(&b->fresh);
+    dz_conf_unref(&b->sweep_conf); /* of one that the end overtook */
     dz_closep(&b->lock_fd);
 }
 

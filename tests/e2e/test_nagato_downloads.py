@@ -1,6 +1,7 @@
 """Downloads over the library API against a simulated mangadex.org: the acceptance checks of contracts/nagato.md 12 from 14 on."""
 import json
 import re
+import signal
 import time
 import urllib.parse
 import xml.etree.ElementTree as ET
@@ -205,6 +206,10 @@ def test_history_is_bounded(start):
     ids = [n.download(f"c{i}") for i in range(1, 5)]
     n.wait(ids[3], "COMPLETE")
     until(lambda: list(n.json("dl_states/agregate")) == ids[2:], "the history")
+    # The rows go with the next sweep, which settings that are read again bring about.
+    n.server.config.write_text(n.server.config.read_text().replace("history: 2", "history: 1"))
+    n.server.process.send_signal(signal.SIGHUP)
+    until(lambda: [v is not None for v in n.json("dl_states/agregate", ids=ids).values()] == [False] * 3 + [True], "the sweep")
 
 
 def test_cancelling(n):
