@@ -20,7 +20,7 @@
 
 enum { OPT_METHOD, OPT_TO, OPT_AGAIN, OPT_JSON, OPT_QUIET };
 static const struct dz_option options[] = {
-    [OPT_METHOD] = {"method", "M", "files, zip, cbz or cbz+comicinfo; else downloads.method"},
+    [OPT_METHOD] = {"method", "M", DZ_CONF_METHOD_WORDS "; else downloads.method"},
     [OPT_TO] = {"to", "DIR", "where to, in place of downloads.destination"},
     [OPT_AGAIN] = {"again", NULL, "also chapters that are there already"},
     [OPT_JSON] = {"json", NULL, "the results as one JSON object on stdout"},
@@ -485,15 +485,6 @@ static void on_problem(void *arg, const struct dz_err *e)
     dz_say(&dz_cmd_download, "warning: %s", e->text);
 }
 
-static bool is_method(const char *name)
-{
-    static const char *const names[] = {"files", "zip", "cbz", "cbz+comicinfo"};
-    for (size_t i = 0; i < DZ_LEN(names); i++)
-        if (strcmp(names[i], name) == 0)
-            return true;
-    return false;
-}
-
 static int run_download(int argc, char **argv)
 {
     struct dz_args a;
@@ -505,12 +496,13 @@ static int run_download(int argc, char **argv)
                     .again = a.value[OPT_AGAIN] != NULL,
                     .method = a.value[OPT_METHOD],
                     .to = a.value[OPT_TO]};
+    enum dz_download_method method;
     struct dz_err err;
     if (a.operands_n == 0) {
         status = dz_usage_error(&dz_cmd_download, "what is to be downloaded?");
-    } else if (r.method && !is_method(r.method)) {
-        status = dz_usage_error(&dz_cmd_download,
-                                "--method \"%.100s\": files, zip, cbz or cbz+comicinfo", r.method);
+    } else if (r.method && !dz_conf_method_find(r.method, &method)) {
+        status = dz_usage_error(&dz_cmd_download, "--method \"%.100s\": " DZ_CONF_METHOD_WORDS,
+                                r.method);
     } else if (!dz_settings_load(&dz_cmd_download, a.config, &r.conf)) {
         status = DZ_EXIT_FAILED;
     } else if (dz_sources_load(r.conf, on_problem, NULL, &r.sources, &err) != DZ_OK) {

@@ -27,6 +27,14 @@ struct dz_pairs {
     size_t n;
 };
 
+enum dz_download_method {
+    DZ_DOWNLOAD_FILES,
+    DZ_DOWNLOAD_ZIP,
+    DZ_DOWNLOAD_CBZ,
+    DZ_DOWNLOAD_COMICINFO,
+    DZ_DOWNLOAD_METHODS
+};
+
 enum dz_driver {
     DZ_DRIVER_SQLITE,
     DZ_DRIVER_POSTGRES,
@@ -287,6 +295,10 @@ bool dz_conf_is_shelf_name(dz_str s);
 
 /* The word that the settings use, which is also the driver's own name: "sqlite". Static. */
 const char *dz_conf_driver_name(enum dz_driver driver);
+
+/* What a word of downloads.method means; false: it is none, or NULL. And all of them in words. */
+bool dz_conf_method_find(const char *name, enum dz_download_method *ret_method);
+#define DZ_CONF_METHOD_WORDS "files, zip, cbz or cbz+comicinfo"
 
 /* Which settings differ between two, a name a line: all of them into ret_changed, those that need a
  * restart (listen, data_dir, http.threads, drivers …) into ret_needs_restart; both may be NULL.

@@ -36,7 +36,8 @@ static const struct conf_word cache_drivers[] = {
 static const struct conf_word limit_strategies[] = {
     {"fixed", DZ_LIMIT_FIXED}, {"moving", DZ_LIMIT_MOVING}, {0}};
 static const struct conf_word download_methods[] = { /* kept as text */
-    {"files", 0}, {"zip", 1}, {"cbz", 2}, {"cbz+comicinfo", 3}, {0}};
+    {"files", DZ_DOWNLOAD_FILES}, {"zip", DZ_DOWNLOAD_ZIP}, {"cbz", DZ_DOWNLOAD_CBZ},
+    {"cbz+comicinfo", DZ_DOWNLOAD_COMICINFO}, {0}};
 static const struct conf_word page_sizes[] = {{"low-res", 0}, {"hi-res", 1}, {0}};
 
 const struct conf_row conf_rows[] = {
@@ -393,4 +394,14 @@ const char *dz_conf_driver_name(enum dz_driver driver)
             if (w->value == (int)driver)
                 return w->text;
     dz_panic(__FILE__, __LINE__, "driver %d has no name", (int)driver);
+}
+
+bool dz_conf_method_find(const char *name, enum dz_download_method *ret_method)
+{
+    for (const struct conf_word *w = download_methods; name && w->text; w++)
+        if (strcmp(w->text, name) == 0) {
+            *ret_method = (enum dz_download_method)w->value;
+            return true;
+        }
+    return false;
 }

@@ -14,18 +14,6 @@
 #define ARGS_BYTES_MAX (64 * DZ_KIB) /* beyond, the description is left out */
 #define NAME_BYTES_MAX 255u
 
-static const char *const methods[DOWNLOAD_METHODS] = {"files", "zip", "cbz", "cbz+comicinfo"};
-
-static bool method_of(const char *name, enum download_method *ret_method)
-{
-    for (size_t i = 0; name && i < DOWNLOAD_METHODS; i++)
-        if (strcmp(methods[i], name) == 0) {
-            *ret_method = (enum download_method)i;
-            return true;
-        }
-    return false;
-}
-
 static dz_str text_of(const json_t *o, const char *name)
 {
     const json_t *v = json_object_get(o, name);
@@ -112,10 +100,9 @@ enum dz_code crawl_download_row(const struct dz_conf *conf, dz_str source, const
                                 struct dz_arena *a, struct dz_job_rec *ret_job, struct dz_err *err)
 {
     method = method ? method : conf->downloads.method;
-    enum download_method known;
-    if (!method_of(method, &known))
-        return dz_fail(err, DZ_BAD_INPUT, "\"%.100s\" is no method: files, zip, cbz, cbz+comicinfo",
-                       method);
+    enum dz_download_method known;
+    if (!dz_conf_method_find(method, &known))
+        return dz_fail(err, DZ_BAD_INPUT, "\"%.100s\" is no method: " DZ_CONF_METHOD_WORDS, method);
     DZ_AUTO(dz_buf_done) struct dz_buf file, folder;
     dz_buf_init(&file, DZ_KIB);
     dz_buf_init(&folder, DZ_KIB);
@@ -173,7 +160,7 @@ static enum dz_code read_args(struct download_args *d, struct dz_err *err)
         return dz_fail(err, DZ_BAD_INPUT, "the download names no chapter");
     if (!is_component(d->file) || (d->folder.n > 0 && !is_component(d->folder)))
         return dz_fail(err, DZ_BAD_INPUT, "the download has no name that a file can have");
-    if (!method_of(text_of(d->json, "method").p, &d->method))
+    if (!dz_conf_method_find(text_of(d->json, "method").p, &d->method))
         return dz_fail(err, DZ_BAD_INPUT, "the download has no method that is known");
     return DZ_OK;
 }

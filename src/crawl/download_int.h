@@ -12,14 +12,6 @@
 /* ---- download_args.c: what is to be downloaded -------------------------------------------------
  */
 
-enum download_method {
-    DOWNLOAD_FILES,
-    DOWNLOAD_ZIP,
-    DOWNLOAD_CBZ,
-    DOWNLOAD_COMICINFO,
-    DOWNLOAD_METHODS
-};
-
 /* The row of a job for a chapter, in the arena: kind, source, target (a new download id) and args
  * as JSON. chapter and series are infos in the shape of contracts/nagato.md 4.1; method as in the
  * settings, NULL: theirs. DZ_BAD_INPUT: the method, or the template of the settings. */
@@ -31,7 +23,7 @@ DZ_MUST enum dz_code crawl_download_row(const struct dz_conf *conf, dz_str sourc
 struct download_args {
     dz_str chapter, series; /* ids at the source */
     dz_str file, folder;    /* names of one component each; folder n = 0: none */
-    enum download_method method;
+    enum dz_download_method method;
     bool add_mark;
     uint32_t pages;                   /* as the site declares; 0: it does not */
     const json_t *info, *series_info; /* objects, or NULL; of json */

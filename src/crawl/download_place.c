@@ -254,7 +254,7 @@ enum dz_code download_place_open(struct download_place *p, const char *destinati
                                  const struct download_args *d, bool apart, int64_t since_ms,
                                  bool *ret_there, char **ret_path, struct dz_err *err)
 {
-    static const char *const exts[DOWNLOAD_METHODS] = {"", ".zip", ".cbz", ".cbz"};
+    static const char *const exts[DZ_DOWNLOAD_METHODS] = {"", ".zip", ".cbz", ".cbz"};
     *p =
         (struct download_place){.ext = exts[d->method], .lock_fd = -1, .width = width_of(d->pages)};
     DZ_AUTO(dz_buf_done) struct dz_buf comment;

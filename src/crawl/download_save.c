@@ -109,7 +109,7 @@ static enum dz_code list_entries(struct saving *g, struct dz_err *err)
     for (g->n = 0; g->n < s->n; g->n++)
         g->entries[g->n] =
             (struct dz_zip_entry){s->names[g->n], s->v[g->n].blob.bytes, g->crcs[g->n]};
-    if (s->args->method != DOWNLOAD_COMICINFO)
+    if (s->args->method != DZ_DOWNLOAD_COMICINFO)
         return DZ_OK;
     DZ_AUTO(dz_arena_free) struct dz_arena *a = dz_arena_new(16 * DZ_MIB);
     download_comicinfo(s->args, s->v, s->n, s->conf, a, &g->comicinfo);
@@ -220,7 +220,7 @@ enum dz_code download_save(const struct download_save *s, char **ret_path, struc
     dz_buf_init(&g.page, CRAWL_PAGE_BYTES_MAX);
     dz_buf_init(&g.comicinfo, COMICINFO_MAX);
     enum dz_code code = DZ_OK;
-    if (s->args->method != DOWNLOAD_FILES) {
+    if (s->args->method != DZ_DOWNLOAD_FILES) {
         code = save_archive(&g, ret_path, err);
     } else {
         if (s->in_store)

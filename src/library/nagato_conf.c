@@ -121,8 +121,8 @@ static void put_seconds(struct dz_buf *out, double s)
 /* The value as YAML; else the words that say why not. */
 static const char *put_value(const struct key *k, const json_t *v, struct dz_buf *out)
 {
-    static const char *const methods[] = {"files", "zip", "cbz", "cbz+comicinfo"};
     static const double number_max = 1e7;
+    enum dz_download_method method;
     switch (k->kind) {
     case TEXT:
         if (!json_is_string(v))
@@ -130,13 +130,10 @@ static const char *put_value(const struct key *k, const json_t *v, struct dz_buf
         dz_conf_put_quoted(out, (dz_str){json_string_value(v), json_string_length(v)});
         return NULL;
     case METHOD:
-        for (size_t i = 0; json_is_string(v) && i < DZ_LEN(methods); i++) {
-            if (strcmp(json_string_value(v), methods[i]) != 0)
-                continue;
-            dz_buf_put(out, dz_str_of(methods[i]));
-            return NULL;
-        }
-        return "not one of files, zip, cbz, cbz+comicinfo";
+        if (!json_is_string(v) || !dz_conf_method_find(json_string_value(v), &method))
+            return "not one of " DZ_CONF_METHOD_WORDS;
+        dz_buf_put(out, dz_str_of(json_string_value(v)));
+        return NULL;
     case SWITCH:
         if (!json_is_boolean(v))
             return "neither true nor false";
