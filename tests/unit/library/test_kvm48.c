@@ -4,12 +4,11 @@
  * The databases are made with the service's own CREATE TABLE statements.
  */
 #include <dirent.h>
-#include <sqlite3.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "catalog/test_collections.h"
-#include "lab.h"
+#include "their.h"
 
 #define TABLES                                                                                     \
     "CREATE TABLE \"migratehistory\" (\"id\" INTEGER NOT NULL PRIMARY KEY, "                       \
@@ -54,20 +53,6 @@ static int tear_down(void **state)
     dz_collection_unref(&rig.coll);
     lab_done(&rig.l);
     return 0;
-}
-
-/* Appends to the file `name`; still open afterwards when ret_db is given. */
-static void make(const char *name, const char *sql, sqlite3 **ret_db)
-{
-    sqlite3 *db = NULL;
-    char *words = NULL;
-    assert_int_equal(sqlite3_open(lab_path(&rig.l, name), &db), SQLITE_OK);
-    if (sqlite3_exec(db, sql, NULL, NULL, &words) != SQLITE_OK)
-        fail_msg("%s", words);
-    if (ret_db)
-        *ret_db = db;
-    else
-        sqlite3_close(db);
 }
 
 static int put_line(void *arg, int n, char **v, char **names)
@@ -161,7 +146,7 @@ static size_t rows_here(void)
 static void test_there_and_back(void **state)
 {
     (void)state;
-    make("data.db", "PRAGMA journal_mode = wal;" TABLES SOME, NULL);
+    make_db(&rig.l, "data.db", "PRAGMA journal_mode = wal;" TABLES SOME, NULL);
     must(import("data.db", err));
     assert_counts(3, 0, 0, 0);
     must(import("data.db", err));
@@ -198,13 +183,13 @@ static void test_there_and_back(void **state)
 static void test_what_is_there_stays(void **state)
 {
     (void)state;
-    make("data.db", TABLES SOME, NULL);
+    make_db(&rig.l, "data.db", TABLES SOME, NULL);
     must(import("data.db", err));
-    make("data.db",
-         "UPDATE perfvod SET title = 'other' WHERE canon_id = 'foreign';"
-         "DELETE FROM perfvod WHERE l4c_id = 2775;"
-         "INSERT INTO perfvod VALUES ('mine', 1, 2775, 't', NULL, 1, NULL, 'hd', NULL)",
-         NULL);
+    make_db(&rig.l, "data.db",
+            "UPDATE perfvod SET title = 'other' WHERE canon_id = 'foreign';"
+            "DELETE FROM perfvod WHERE l4c_id = 2775;"
+            "INSERT INTO perfvod VALUES ('mine', 1, 2775, 't', NULL, 1, NULL, 'hd', NULL)",
+            NULL);
     must(import("data.db", err));
     assert_counts(0, 1, 2, 0);
     assert_string_equal(rig.told,
@@ -215,7 +200,7 @@ static void test_what_is_there_stays(void **state)
     assert_non_null(strstr(rig.told, "warning perfvod 324918581187645440: is known there as"));
     assert_file("data.db", "SELECT title FROM perfvod WHERE canon_id = 'foreign'", "other\n");
     assert_file("data.db", "SELECT count(*) FROM perfvod", "3\n");
-    make("data.db", "DELETE FROM perfvod", NULL);
+    make_db(&rig.l, "data.db", "DELETE FROM perfvod", NULL);
     must(export("data.db", err));
     assert_vods("data.db", HAVE);
 }
@@ -223,14 +208,14 @@ static void test_what_is_there_stays(void **state)
 static void test_rows_that_cannot_be_used(void **state)
 {
     (void)state;
-    make("data.db",
-         TABLES "INSERT INTO perfvod VALUES ('a', 'x', 1, 't', NULL, 1, NULL, NULL, NULL),"
-                "('b', 1, 2, x'ff', NULL, 1, NULL, NULL, NULL),"
-                "('c', 1, 3, CAST(x'ff' AS TEXT), NULL, 1, NULL, NULL, NULL),"
-                "('d', 1, 4, 't', NULL, 1.5, NULL, NULL, NULL),"
-                "('e', 1, 5, 't', NULL, 9223372036854775807, NULL, NULL, NULL),"
-                "(hex(zeroblob(3000)), 1, 6, 't', NULL, 1, NULL, NULL, NULL)",
-         NULL);
+    make_db(&rig.l, "data.db",
+            TABLES "INSERT INTO perfvod VALUES ('a', 'x', 1, 't', NULL, 1, NULL, NULL, NULL),"
+                   "('b', 1, 2, x'ff', NULL, 1, NULL, NULL, NULL),"
+                   "('c', 1, 3, CAST(x'ff' AS TEXT), NULL, 1, NULL, NULL, NULL),"
+                   "('d', 1, 4, 't', NULL, 1.5, NULL, NULL, NULL),"
+                   "('e', 1, 5, 't', NULL, 9223372036854775807, NULL, NULL, NULL),"
+                   "(hex(zeroblob(3000)), 1, 6, 't', NULL, 1, NULL, NULL, NULL)",
+            NULL);
     must(import("data.db", err));
     assert_counts(1, 0, 0, 5);
     assert_non_null(strstr(rig.told, "error perfvod a: l4c_club_id is no integer: left out\n"
@@ -244,17 +229,18 @@ static void test_rows_that_cannot_be_used(void **state)
 static void test_many_rows_and_a_stop(void **state)
 {
     (void)state;
-    make("data.db",
-         TABLES "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2500) "
-                "INSERT INTO perfvod SELECT 'id' || i, 1, i, 't', NULL, i, NULL, 'hd', NULL FROM n",
-         NULL);
+    make_db(&rig.l, "data.db",
+            TABLES
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2500) "
+            "INSERT INTO perfvod SELECT 'id' || i, 1, i, 't', NULL, i, NULL, 'hd', NULL FROM n",
+            NULL);
     atomic_store(&rig.stop, true);
     assert_int_equal(import("data.db", NULL), DZ_CANCELLED);
     assert_counts(1000, 0, 0, 0); /* what was taken stays */
     assert_int_equal(export("out.db", NULL), DZ_CANCELLED);
     assert_int_equal(access(lab_path(&rig.l, "out.db"), F_OK), -1);
     assert_no_leftovers();
-    make("half.db", TABLES, NULL);
+    make_db(&rig.l, "half.db", TABLES, NULL);
     assert_int_equal(export("half.db", NULL), DZ_CANCELLED);
     assert_vods("half.db", "");
     atomic_store(&rig.stop, false);
@@ -268,11 +254,11 @@ static void test_files_of_others(void **state)
 {
     (void)state;
     struct dz_err err = {0};
-    make("data.db", TABLES SOME, NULL);
+    make_db(&rig.l, "data.db", TABLES SOME, NULL);
     must(import("data.db", err));
     lab_write(&rig.l, "text.db", DZ_S("this is no database, and longer than a header, too\n"));
-    make("other.db", "CREATE TABLE chapters (id TEXT)", NULL);
-    make("near.db", "CREATE TABLE perfvod (canon_id TEXT)", NULL);
+    make_db(&rig.l, "other.db", "CREATE TABLE chapters (id TEXT)", NULL);
+    make_db(&rig.l, "near.db", "CREATE TABLE perfvod (canon_id TEXT)", NULL);
     static const char *const names[] = {"text.db", "other.db", "near.db"};
     for (size_t i = 0; i < DZ_LEN(names); i++) {
         DZ_AUTO(dz_buf_done) struct dz_buf before, after;
@@ -301,7 +287,7 @@ static void test_while_the_service_is_there(void **state)
 {
     (void)state;
     sqlite3 *db = NULL;
-    make("data.db", "PRAGMA journal_mode = wal;" TABLES SOME, &db);
+    make_db(&rig.l, "data.db", "PRAGMA journal_mode = wal;" TABLES SOME, &db);
     assert_int_equal(sqlite3_exec(db, "BEGIN; DELETE FROM perfvod", NULL, NULL, NULL), SQLITE_OK);
     must(import("data.db", err)); /* as of its last commit */
     assert_counts(3, 0, 0, 0);
@@ -316,7 +302,7 @@ static void test_a_collection_of_another_kind(void **state)
 {
     (void)state;
     struct dz_err err = {0};
-    make("data.db", TABLES SOME, NULL);
+    make_db(&rig.l, "data.db", TABLES SOME, NULL);
     dz_collection_unref(&rig.coll);
     rig.coll = declared("{'name': 'PerfVOD', 'key': 'id', 'fields': [{'name': 'id', 'type': "
                         "'String', 'not_null': true, 'column': 'canon_id'}, {'name': 'club', "

@@ -3,11 +3,10 @@
  *
  * The databases are made with its own CREATE TABLE statements.
  */
-#include <sqlite3.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "lab.h"
+#include "their.h"
 
 #define TABLES                                                                                     \
     "CREATE TABLE chapters (site VARCHAR(255) NOT NULL, id VARCHAR(255) NOT NULL, "                \
@@ -41,20 +40,6 @@ static int tear_down(void **state)
     (void)state;
     lab_done(&rig.l);
     return 0;
-}
-
-/* Appends to the file `name`; still open afterwards when ret_db is given. */
-static void make(const char *name, const char *sql, sqlite3 **ret_db)
-{
-    sqlite3 *db = NULL;
-    char *words = NULL;
-    assert_int_equal(sqlite3_open(lab_path(&rig.l, name), &db), SQLITE_OK);
-    if (sqlite3_exec(db, sql, NULL, NULL, &words) != SQLITE_OK)
-        fail_msg("%s", words);
-    if (ret_db)
-        *ret_db = db;
-    else
-        sqlite3_close(db);
 }
 
 static void on_event(void *arg, const struct dz_import_event *e)
@@ -94,7 +79,7 @@ static void test_marks_and_favourites(void **state)
     struct dz_favourite_rec *v;
     size_t n;
     DZ_AUTO(dz_arena_free) struct dz_arena *a = dz_arena_new(DZ_MIB);
-    make("nagato.db", TABLES SOME, NULL);
+    make_db(&rig.l, "nagato.db", TABLES SOME, NULL);
     must(import("nagato.db", err));
     assert_int_equal(rig.r.marks_new, 3);
     assert_int_equal(rig.r.favourites_new, 3);
@@ -122,13 +107,13 @@ static void test_marks_and_favourites(void **state)
 static void test_rows_that_do_not_fit(void **state)
 {
     (void)state;
-    make("nagato.db",
-         TABLES "INSERT INTO chapters VALUES ('s', 'good', 'm', 'D'), ('s', 'x', 'm', 'X'), "
-                "('s', printf('%.5000c', 'y'), 'm', 'D'), ('s', '', 'm', 'D'), "
-                "('s', x'0102', 'm', 'D'), ('s', CAST(x'ff' AS TEXT), 'm', 'D'), "
-                "('s', 'y', 'm', 'DI'), ('s', 17, 'm', 'I');"
-                "INSERT INTO mangas VALUES ('s', 'm'), (x'00', 'm')",
-         NULL);
+    make_db(&rig.l, "nagato.db",
+            TABLES "INSERT INTO chapters VALUES ('s', 'good', 'm', 'D'), ('s', 'x', 'm', 'X'), "
+                   "('s', printf('%.5000c', 'y'), 'm', 'D'), ('s', '', 'm', 'D'), "
+                   "('s', x'0102', 'm', 'D'), ('s', CAST(x'ff' AS TEXT), 'm', 'D'), "
+                   "('s', 'y', 'm', 'DI'), ('s', 17, 'm', 'I');"
+                   "INSERT INTO mangas VALUES ('s', 'm'), (x'00', 'm')",
+            NULL);
     must(import("nagato.db", err));
     assert_string_equal(rig.told,
                         "chapters row 2: mark \"X\" is neither D nor I: left out\n"
@@ -147,11 +132,11 @@ static void test_rows_that_do_not_fit(void **state)
 static void test_many_marks(void **state)
 {
     (void)state;
-    make("nagato.db",
-         TABLES "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2500) "
-                "INSERT INTO chapters SELECT printf('site%d', i % 3), printf('c%d', i), "
-                "printf('m%d', i % 7), iif(i % 2, 'D', 'I') FROM n",
-         NULL);
+    make_db(&rig.l, "nagato.db",
+            TABLES "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2500) "
+                   "INSERT INTO chapters SELECT printf('site%d', i % 3), printf('c%d', i), "
+                   "printf('m%d', i % 7), iif(i % 2, 'D', 'I') FROM n",
+            NULL);
     for (int again = 0; again < 2; again++) {
         must(import("nagato.db", err));
         assert_int_equal(again ? rig.r.marks_same : rig.r.marks_new, 2500);
@@ -165,7 +150,8 @@ static void test_a_journal_beside_it(void **state)
     (void)state;
     sqlite3 *db;
     struct stat st;
-    make("nagato.db", "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0;" TABLES SOME, &db);
+    make_db(&rig.l, "nagato.db",
+            "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0;" TABLES SOME, &db);
     assert_int_equal(stat(lab_path(&rig.l, "nagato.db-wal"), &st), 0);
     assert_true(st.st_size > 0);
     must(import("nagato.db", err));
@@ -184,7 +170,7 @@ static void test_a_journal_beside_it(void **state)
 static void test_odd_names(void **state)
 {
     (void)state;
-    make("a?mode=rwc#%41.db", TABLES SOME, NULL);
+    make_db(&rig.l, "a?mode=rwc#%41.db", TABLES SOME, NULL);
     must(import("a?mode=rwc#%41.db", err));
     assert_int_equal(rig.r.marks_new, 3);
 }
@@ -199,11 +185,11 @@ static void test_what_is_no_database_of_it(void **state)
               DZ_S("this is a text, and a long one: 0123456789012345678901234567"));
     assert_int_equal(import("text.db", &err), DZ_BAD_INPUT);
     assert_non_null(strstr(err.text, "not a database"));
-    make("other.db", "CREATE TABLE chapters (x)", NULL);
+    make_db(&rig.l, "other.db", "CREATE TABLE chapters (x)", NULL);
     assert_int_equal(import("other.db", &err), DZ_BAD_INPUT);
     assert_non_null(strstr(err.text, "no table mangas"));
     assert_int_not_equal(import(".", &err), DZ_OK);
-    make("columns.db", "CREATE TABLE chapters (x); CREATE TABLE mangas (y)", NULL);
+    make_db(&rig.l, "columns.db", "CREATE TABLE chapters (x); CREATE TABLE mangas (y)", NULL);
     assert_int_not_equal(import("columns.db", &err), DZ_OK);
     assert_non_null(strstr(err.text, "no such column"));
 }
@@ -213,7 +199,8 @@ static void test_stopped(void **state)
     (void)state;
     struct dz_err err = {0};
     rig.stops = true;
-    make("nagato.db", TABLES SOME ";INSERT INTO chapters VALUES ('a.org', 'bad', 'm', '?')", NULL);
+    make_db(&rig.l, "nagato.db",
+            TABLES SOME ";INSERT INTO chapters VALUES ('a.org', 'bad', 'm', '?')", NULL);
     assert_int_equal(import("nagato.db", &err), DZ_CANCELLED);
     assert_int_equal(rig.r.marks_new, 1); /* those of the site at hand */
     rig.stops = false;
