@@ -517,23 +517,28 @@ static void give_size(struct dz_gql_out *ret, uint16_t n)
         dz_gql_null(ret);
 }
 
+static void give_page_url(struct graph_library *lib, const struct graph_page *of,
+                          struct dz_gql_out *ret)
+{
+    struct dz_buf url DZ_AUTO(dz_buf_done);
+    dz_buf_init(&url, sizeof(lib->text));
+    html_page_url(&url, of->series_id, of->chapter_id, of->page);
+    give_printed(ret, lib->text, sizeof(lib->text), "%s", dz_buf_cstr(&url));
+}
+
 static enum dz_code resolve_page_field(const struct dz_gql_call *call, struct dz_gql_out *ret,
                                        struct dz_err *err)
 {
     struct graph_library *lib = lib_of(call);
     const struct graph_page *of = call->object;
     const struct dz_snap_page *p = of->page;
-    struct dz_buf url DZ_AUTO(dz_buf_done);
     (void)err;
     switch ((enum page_field) * (const int *)call->data) {
     case P_NUMBER:
         dz_gql_int(ret, p->number);
         break;
     case P_URL:
-        dz_buf_init(&url, sizeof(lib->text));
-        html_page_url(&url, of->series_id, of->chapter_id, p);
-        give_printed(ret, lib->text, sizeof(lib->text), "%s", dz_buf_cstr(&url));
-        dz_buf_done(&url);
+        give_page_url(lib, of, ret);
         break;
     case P_WIDTH:
         give_size(ret, p->width);

@@ -88,6 +88,7 @@ static struct dz_gql_limits limits_of(const struct dz_conf *c)
     l.depth_max = c->graphql.max_depth;
     l.aliases_max = c->graphql.max_aliases;
     l.fields_max = c->graphql.max_nodes;
+    l.no_introspection = !c->graphql.introspection;
     return l;
 }
 
@@ -95,7 +96,7 @@ static bool same_limits(const struct dz_gql_limits *a, const struct dz_gql_limit
 {
     return a->bytes_max == b->bytes_max && a->tokens_max == b->tokens_max &&
            a->depth_max == b->depth_max && a->aliases_max == b->aliases_max &&
-           a->fields_max == b->fields_max;
+           a->fields_max == b->fields_max && a->no_introspection == b->no_introspection;
 }
 
 /* Declarations that cannot be read come from a newer program: they are left out. */

@@ -325,6 +325,7 @@ struct dz_gql_limits {
     /* How often fields, interfaces, possibleTypes and inputFields of the introspection may lie in
      * each other: the answer grows with a power of it. */
     uint32_t introspection_depth_max;
+    bool no_introspection; /* __schema and __type are refused, and no names are suggested */
 };
 /* 256 KiB, 8,000 tokens, depth 32, 500 aliases, 5,000 fields, 50 errors, introspection depth 3. */
 struct dz_gql_limits dz_gql_limits_default(void);

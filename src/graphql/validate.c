@@ -129,9 +129,14 @@ static void rule_field_exists(struct gql_check *c, struct gql_selection *s,
 {
     s->parent = parent;
     s->def = parent ? gql_field_find(c->schema, parent, s->name) : NULL;
+    bool hidden = c->limits->no_introspection;
+    if (s->def && hidden && s->def->parent == c->schema->introspection &&
+        s->def != c->schema->typename_field)
+        gql_complain(c, s->loc, "Field \"%.*s\" is not allowed: the introspection is off.",
+                     GQL_N(s->name));
     if (s->def || !parent)
         return;
-    dz_str near = suggestion(c, parent, s->name);
+    dz_str near = hidden ? (dz_str){NULL, 0} : suggestion(c, parent, s->name);
     gql_complain(c, s->loc, "Cannot query field \"%.*s\" on type \"%.*s\".%s%.*s%s", GQL_N(s->name),
                  GQL_N(parent->name), near.n ? " Did you mean \"" : "", GQL_N(near),
                  near.n ? "\"?" : "");

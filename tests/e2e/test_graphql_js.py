@@ -6,18 +6,16 @@ graphql-js is installed by npm from its lock file, once a build folder.
 """
 import json
 import os
-import pathlib
 import random
 import re
-import shutil
 import subprocess
 
 import pytest
 
-from conftest import DOZO, ROOT, clean_env
+from conftest import ROOT, clean_env
+from npm import BUILD, modules_of
 
 HERE = ROOT / "tests/e2e/graphql_js"
-BUILD = pathlib.Path(DOZO).resolve().parent
 ANSWERS = BUILD / "tests/unit/graphql/graphql_answers"
 SEED = int(os.environ.get("GRAPHQL_SEED", "48"))
 DOCUMENTS = int(os.environ.get("GRAPHQL_DOCUMENTS", "1200"))
@@ -26,17 +24,7 @@ DOCUMENTS = int(os.environ.get("GRAPHQL_DOCUMENTS", "1200"))
 @pytest.fixture(scope="module")
 def modules():
     """A folder with graphql-js in it."""
-    folder = BUILD / "npm-graphql"
-    lock = HERE / "package-lock.json"
-    done = folder / "installed.json"
-    if not done.exists() or done.read_bytes() != lock.read_bytes():
-        folder.mkdir(exist_ok=True)
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(HERE / name, folder / name)
-        r = subprocess.run(["npm", "ci", "--prefer-offline", "--no-audit", "--no-fund", "--ignore-scripts"], cwd=folder, capture_output=True, text=True)
-        assert r.returncode == 0, r.stdout + r.stderr
-        shutil.copy(lock, done)
-    return folder / "node_modules"
+    return modules_of(HERE)
 
 
 @pytest.fixture(scope="module")
