@@ -183,6 +183,45 @@ def test_reload(tmp_path, serve):
     assert ping(s)["RateLimit-Limit"] == "2"
 
 
+# ---- GraphQL ------------------------------------------------------------------------------------------------------------------
+
+def query(s, who="192.0.2.1", method="POST"):
+    head = {"X-Forwarded-For": who, "Content-Type": "application/graphql"}
+    if method == "GET":
+        return s.get("/api/graphql?query={__typename}", headers=head)
+    return s.request("POST", "/api/graphql", headers=head, body=b"{__typename}")
+
+
+@pytest.mark.parametrize("storage", ["memory://", "redis"])
+def test_graphql(tmp_path, serve, storage):
+    """The variables of the service before this one; the page is free, queries by GET are not; the refusal is HTML as there."""
+    redis = Redis(tmp_path) if storage == "redis" else None
+    try:
+        env = {"RATELIMIT_STORAGE_URL": redis.uri if redis else storage, "RATELIMIT": "1 per HOUR", "DOZO_RATE_LIMIT_TIMEOUT": PATIENT}
+        s = serve(tmp_path, "", env=env)
+        first = query(s)
+        assert first.status == 200 and first["RateLimit-Remaining"] == "0"
+        for _ in range(3):
+            page = s.get("/api/graphql", headers={"Accept": "text/html", "X-Forwarded-For": "192.0.2.1"})
+            assert page.status == 200 and b"RateLimit" not in page.raw_head
+        for refused in (query(s), query(s, method="GET"), s.request("POST", "/api/graphql", headers={"X-Forwarded-For": "192.0.2.1"}, body=b"{")):
+            assert refused.status == 429 and refused["Content-Type"] == "text/html; charset=utf-8"
+            assert "<title>429 Too Many Requests</title>" in refused.text and "<p>1 per 1 hour</p>" in refused.text
+            assert 3000 < int(refused["Retry-After"]) <= 3600
+        assert s.request("OPTIONS", "/api/graphql", headers={"X-Forwarded-For": "192.0.2.1"}).status == 200
+        assert query(s, "192.0.2.2").status == 200
+    finally:
+        if redis:
+            redis.end()
+
+
+def test_graphql_after_a_second(tmp_path, serve):
+    s = serve(tmp_path, "", env={"RATELIMIT_STORAGE_URL": "memory://"})
+    assert query(s)["RateLimit-Limit"] == "1"
+    until(lambda: query(s).status == 429, "a refusal")
+    until(lambda: query(s).status == 200, "the next second")
+
+
 # ---- in Redis ----------------------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("strategy", ["fixed", "moving"])
