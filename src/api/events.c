@@ -268,14 +268,23 @@ static void listener_free(struct dz_http_source **source)
     free(x);
 }
 
-/* Every ids and ids[] of the query; false: too many. */
+static bool is_among(const dz_str *v, size_t n, dz_str s)
+{
+    for (size_t i = 0; i < n; i++)
+        if (dz_str_eq(v[i], s))
+            return true;
+    return false;
+}
+
+/* Every ids and ids[] of the query, each once; false: too many. */
 static bool read_ids(struct dz_http_req *r, const dz_str **ret_ids, size_t *ret_n)
 {
     dz_str *v = dz_arena_alloc(dz_http_arena(r), IDS_MAX * sizeof(*v));
     dz_str rest = r->query, name, value;
     size_t n = 0;
     while (dz_http_query_next(r, &rest, &name, &value)) {
-        if (!dz_str_eq(name, DZ_S("ids")) && !dz_str_eq(name, DZ_S("ids[]")))
+        bool is_id = dz_str_eq(name, DZ_S("ids")) || dz_str_eq(name, DZ_S("ids[]"));
+        if (!is_id || is_among(v, n, value))
             continue;
         if (n == IDS_MAX)
             return false;

@@ -31,7 +31,7 @@ struct event {
     uint64_t seq;
     struct dz_body *text;
     size_t parts_n;
-    struct part part[];
+    struct part part[]; /* by id: a queue may change whole, and a thousand readers look for some */
 };
 
 struct change {
@@ -143,6 +143,21 @@ static struct dz_body *end_event(struct dz_buf *b, struct dz_json *j)
     return body;
 }
 
+static int by_id(const void *a, const void *b)
+{
+    return strcmp(((const struct part *)a)->id, ((const struct part *)b)->id);
+}
+
+static int key_order(const void *key, const void *part)
+{
+    return dz_str_cmp(*(const dz_str *)key, dz_str_of(((const struct part *)part)->id));
+}
+
+static const struct part *part_of(const struct event *e, dz_str id)
+{
+    return bsearch(&id, e->part, e->parts_n, sizeof(e->part[0]), key_order);
+}
+
 static struct event *event_of(struct feed *f, uint64_t seq, const struct change *v, size_t n)
 {
     struct event *e = dz_alloc(sizeof(*e) + n * sizeof(e->part[0]));
@@ -157,6 +172,7 @@ static struct event *event_of(struct feed *f, uint64_t seq, const struct change 
         e->part[i] = (struct part){dz_str_dup(dz_str_of(v[i].k->id)), (uint32_t)(b.n - length),
                                    (uint32_t)length};
     }
+    qsort(e->part, n, sizeof(e->part[0]), by_id);
     e->text = end_event(&b, &j);
     if (e->text)
         return e;
@@ -381,14 +397,6 @@ static struct dz_body *snapshot_of_some(struct feed *f, const struct feed_reader
     return end_event(&b, &j);
 }
 
-static bool is_wanted(const struct feed_reader *r, const char *id)
-{
-    for (size_t i = 0; i < r->ids_n; i++)
-        if (dz_str_eq(r->ids[i], dz_str_of(id)))
-            return true;
-    return false;
-}
-
 /* NULL: nothing of it is for this reader. */
 static struct dz_body *some_of(struct feed *f, const struct event *e, const struct feed_reader *r)
 {
@@ -396,11 +404,11 @@ static struct dz_body *some_of(struct feed *f, const struct event *e, const stru
     struct dz_json j;
     bool any = false;
     begin_event(f, &b, &j, e->seq, "change");
-    for (size_t i = 0; i < e->parts_n; i++) {
-        const struct part *x = &e->part[i];
-        if (!is_wanted(r, x->id))
+    for (size_t i = 0; i < r->ids_n; i++) {
+        const struct part *x = part_of(e, r->ids[i]);
+        if (!x)
             continue;
-        put_state(&j, dz_str_of(x->id), (dz_str){e->text->p + x->at, x->n});
+        put_state(&j, r->ids[i], (dz_str){e->text->p + x->at, x->n});
         any = true;
     }
     if (any)

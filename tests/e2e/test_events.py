@@ -147,6 +147,11 @@ def test_only_some(n):
     assert n.ask("DELETE", "downloads/history").status == 200
     assert s.event() == ("change", {one: None})
     s.close()
+    twice = n.server.connect()  # an object has a name once
+    twice.send(f"GET /api/events?ids={two}&ids[]={two}&ids=x&ids=x HTTP/1.0\r\n\r\n".encode())
+    until(lambda: twice._more() and b'"x": null}' in twice.buffer, "the snapshot")
+    assert twice.buffer.count(two.encode()) == 1 and twice.buffer.count(b'"x"') == 1
+    twice.close()
     many = "&".join(f"ids={i}" for i in range(101))
     assert n.words("events?" + many, 400) == "Only 100 ids can be followed in one stream"
 

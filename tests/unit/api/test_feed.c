@@ -159,6 +159,30 @@ static void only_some(void **state)
     feed_reader_done(feed, &r);
 }
 
+/* A reader of some takes its own out of a long event, whatever its order and whatever theirs. */
+static void some_of_many(void **state)
+{
+    (void)state;
+    static const dz_str ids[] = {DZ_S("d500"), DZ_S("zz"), DZ_S("d0"), DZ_S("d"), DZ_S("d999")};
+    static char names[1000][8];
+    static struct dz_job_rec v[1000];
+    struct feed_reader r;
+    for (size_t i = 0; i < DZ_LEN(v); i++) {
+        size_t at = i * 7 % DZ_LEN(v);
+        snprintf(names[i], sizeof(names[i]), "d%zu", at);
+        v[i] = row((int64_t)i + 1, names[i], DZ_JOB_QUEUED, 0);
+    }
+    feed_reader_init(feed, &r, (dz_str){0}, ids, DZ_LEN(ids));
+    (void)feed_update(feed, NULL, 0);
+    struct dz_body *first = feed_next(feed, &r, &(bool){false});
+    assert_non_null(first);
+    dz_body_unref(&first);
+    (void)feed_update(feed, v, DZ_LEN(v));
+    assert_next(&r, ID(1) "event: change\ndata: {\"d500\": " QUEUED ", \"d0\": " QUEUED
+                          ", \"d999\": " QUEUED "}\n\n");
+    feed_reader_done(feed, &r);
+}
+
 /* Who falls behind the kept events begins anew; who is just within them does not. */
 static void falls_behind(void **state)
 {
@@ -287,8 +311,8 @@ int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        CASE(snapshot_then_changes), CASE(one_id_twice), CASE(comes_back), CASE(only_some),
-        CASE(falls_behind),          CASE(much_to_keep), CASE(states),
+        CASE(snapshot_then_changes), CASE(one_id_twice), CASE(comes_back),   CASE(only_some),
+        CASE(some_of_many),          CASE(falls_behind), CASE(much_to_keep), CASE(states),
     };
     return cmocka_run_group_tests_name("api-feed", tests, NULL, NULL);
 }
