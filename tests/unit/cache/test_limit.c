@@ -45,10 +45,9 @@ static void redis_start(const char *password)
     rig.pid = fork();
     assert_true(rig.pid >= 0);
     if (rig.pid == 0) {
-        freopen("/dev/null", "w", stdout);
         execlp("redis-server", "redis-server", "--port", "0", "--unixsocket", rig.socket, "--save",
-               "", "--appendonly", "no", "--dir", rig.folder, "--requirepass", password,
-               (char *)NULL);
+               "", "--appendonly", "no", "--dir", rig.folder, "--logfile", "/dev/null",
+               "--requirepass", password, (char *)NULL);
         _exit(127);
     }
     for (int i = 0; !answers(); i++) {
