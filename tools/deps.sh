@@ -49,8 +49,9 @@ brotli|decodes answers
 zstd|decodes answers
 openssl|makes the certificate of an https listener
 redis-server|a server that tests start themselves
-nodejs|runs graphql-js, which our GraphQL answers are compared with
-npm|installs graphql-js at its pinned version
+nodejs|runs graphql-js, which our GraphQL answers are compared with, and the audit of GraphQL over HTTP
+npm|installs both at their pinned versions, and makes the bundle of GraphiQL
+chromium|opens GraphiQL as people do
 systemd|hands over sockets and checks the example units (systemd-socket-activate, systemd-analyze)
 "
 bench="$build
