@@ -69,7 +69,7 @@ void download_facts_read(dz_str args, struct dz_arena *a, struct download_facts 
         json_t *v =
             is_file || is_pages ? json_loadb(value.p, value.n, JSON_DECODE_ANY, NULL) : NULL;
         if (is_file && json_is_string(v))
-            ret_args->file = dz_arena_str(a, (dz_str){json_string_value(v), json_string_length(v)});
+            ret_args->file = dz_arena_str(a, dz_json_text(v));
         if (is_pages && json_is_integer(v) && json_integer_value(v) >= 0)
             ret_args->pages = json_integer_value(v);
         json_decref(v);

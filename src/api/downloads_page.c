@@ -152,7 +152,7 @@ static void put_complete(struct page *p, const struct dz_job_rec *j)
     json_t *result = j->result.n > 0 ? json_loadb(j->result.p, j->result.n, 0, NULL) : NULL;
     const json_t *path = json_object_get(result, "path");
     if (json_is_string(path))
-        put_path(p, (dz_str){json_string_value(path), json_string_length(path)});
+        put_path(p, dz_json_text(path));
     json_decref(result);
     PUT(&p->b, "</td><td>");
     put_pages(p, j);

@@ -22,8 +22,7 @@ static void reply_info(struct ask *a)
 /* What the back was told stands in its answer, also when it was an address. */
 static struct ask_ref place_of(const struct ask *a)
 {
-    return (struct ask_ref){json_text(json_object_get(a->value, "site")),
-                            json_text(json_object_get(a->value, "id"))};
+    return (struct ask_ref){dz_json_text_at(a->value, "site"), dz_json_text_at(a->value, "id")};
 }
 
 static void add_member(struct ask *a, const char *name, json_t *take_v)
@@ -101,8 +100,7 @@ static enum dz_code marks_of_list(struct ask *a, const json_t *chapters, char **
     char *marks = dz_arena_alloc(a->arena, n + 1);
     dz_str site = place_of(a).site;
     for (size_t i = 0; i < n; i++)
-        refs[i] =
-            (struct ask_ref){site, json_text(json_object_get(json_array_get(chapters, i), "id"))};
+        refs[i] = (struct ask_ref){site, dz_json_text_at(json_array_get(chapters, i), "id")};
     DZ_TRY(marks_of_refs(a, refs, n, marks, err));
     *ret_marks = marks;
     return DZ_OK;
@@ -121,7 +119,7 @@ static enum dz_code write_chapters(struct ask *a, struct dz_err *err)
     dz_json_object(&j);
     json_array_foreach(chapters, i, one)
     {
-        dz_json_key(&j, json_text(json_object_get(one, "id")));
+        dz_json_key(&j, dz_json_text_at(one, "id"));
         json_object_del(one, "id");
         json_object_del(one, "manga");
         if (marks)
@@ -190,7 +188,7 @@ struct cover {
 static enum dz_code read_cover(struct ask *a, struct dz_err *err)
 {
     struct cover *c = a->own;
-    dz_str text = json_text(json_object_get(a->value, "base64")), bytes = {NULL, 0};
+    dz_str text = dz_json_text_at(a->value, "base64"), bytes = {NULL, 0};
     dz_buf_clear(&a->out);
     if (!dz_buf_reserve(&a->out, text.n + 3) || !unbase64(text, a->out.p, &bytes.n))
         return dz_fail(err, DZ_INTERNAL, "a cover of %zu characters", text.n);

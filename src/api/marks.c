@@ -191,7 +191,7 @@ static void got_series_of(struct ask *a)
     struct marking *m = a->own;
     bool good = json_array_size(a->value) == m->fresh_n;
     for (size_t i = 0; i < m->fresh_n && good; i++) {
-        dz_str series = json_text(json_array_get(a->value, i));
+        dz_str series = dz_json_text(json_array_get(a->value, i));
         m->recs[m->fresh[i]].series = series;
         good = series.n > 0;
     }

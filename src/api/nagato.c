@@ -154,7 +154,7 @@ static enum dz_code read_texts(struct ask *a, const json_t *array, size_t max, d
         return ask_refuse(a, 413, "", DZ_S("The request names more than 10000 things"), "");
     dz_str *v = dz_arena_alloc(a->arena, (n + 1) * sizeof(*v));
     for (size_t i = 0; i < n; i++) {
-        v[i] = json_text(json_array_get(array, i));
+        v[i] = dz_json_text(json_array_get(array, i));
         if (!v[i].p)
             return ask_not_json(a);
         if (v[i].n > max)
@@ -229,7 +229,7 @@ bool site_is_known(struct ask *a, dz_str site)
     size_t i;
     json_t *one;
     pthread_mutex_lock(&n->lock);
-    json_array_foreach(n->sites, i, one) known |= dz_str_eq(json_text(one), site);
+    json_array_foreach(n->sites, i, one) known |= dz_str_eq(dz_json_text(one), site);
     pthread_mutex_unlock(&n->lock);
     return known;
 }
@@ -312,8 +312,7 @@ void ask_reply_nonsense(struct ask *a)
 
 static bool read_ref(const json_t *v, struct ask_ref *ret_ref)
 {
-    *ret_ref = (struct ask_ref){json_text(json_object_get(v, "site")),
-                                json_text(json_object_get(v, "id"))};
+    *ret_ref = (struct ask_ref){dz_json_text_at(v, "site"), dz_json_text_at(v, "id")};
     return ret_ref->site.p && ret_ref->id.p;
 }
 
@@ -440,7 +439,7 @@ static void open_url_answer(struct ask *a, struct dz_json *j)
 static void got_site_of(struct ask *a)
 {
     struct dz_json j;
-    dz_str site = json_text(json_object_get(a->value, "site"));
+    dz_str site = dz_json_text_at(a->value, "site");
     open_url_answer(a, &j);
     dz_json_key(&j, DZ_S("registered"));
     dz_json_bool(&j, site.p != NULL);

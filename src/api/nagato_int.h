@@ -114,7 +114,6 @@ json_t *ask_keep(struct ask *a, json_t *take_v);
 /* A writer of JSON in the original's style into a->out. */
 void ask_json(struct ask *a, struct dz_json *ret_j);
 void put_json(struct dz_json *j, const json_t *v);
-dz_str json_text(const json_t *v); /* of a string; p = NULL: it is none */
 
 /* ---- nagato.c: parameters and what they select ----------------------------------------------- */
 

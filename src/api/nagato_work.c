@@ -171,12 +171,6 @@ void ask_json(struct ask *a, struct dz_json *ret_j)
     dz_json_init(ret_j, &a->out, DZ_JSON_PYTHON, true);
 }
 
-dz_str json_text(const json_t *v)
-{
-    return json_is_string(v) ? (dz_str){json_string_value(v), json_string_length(v)}
-                             : (dz_str){NULL, 0};
-}
-
 void put_json(struct dz_json *j, const json_t *v)
 {
     const char *key;
@@ -198,7 +192,7 @@ void put_json(struct dz_json *j, const json_t *v)
         dz_json_end(j);
         break;
     case JSON_STRING:
-        dz_json_str(j, json_text(v));
+        dz_json_str(j, dz_json_text(v));
         break;
     case JSON_INTEGER:
         dz_json_int(j, json_integer_value(v));

@@ -407,6 +407,12 @@ void dz_json_null(struct dz_json *j);
 /* One value that is JSON already, in the right style. */
 void dz_json_raw(struct dz_json *j, dz_str json);
 
+/* What jansson has read: the text of a string, or of a member that is one; p = NULL: there is none.
+ * Borrowed from the value. */
+struct json_t;
+dz_str dz_json_text(const struct json_t *v);
+dz_str dz_json_text_at(const struct json_t *object, const char *name);
+
 /* ---- log ------------------------------------------------------------------------------------- */
 
 enum dz_level { DZ_DEBUG, DZ_INFO, DZ_WARN, DZ_ERROR };

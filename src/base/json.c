@@ -5,11 +5,12 @@
  * whether all of it fitted is the buffer's `full`. One owner thread, no memory of its own. Calls in
  * an order that is not JSON are our bug and assert. Numbers and separators follow Python's
  * json.dumps byte for byte, because existing clients compare whole answers; that is why 10.0 keeps
- * its ".0" and 1e16 is "1e+16".
+ * its ".0" and 1e16 is "1e+16". At the end, texts out of what jansson has read.
  */
 #include "base/base_int.h"
 
 #include <float.h>
+#include <jansson.h>
 #include <math.h>
 
 void dz_json_init(struct dz_json *j, struct dz_buf *out, enum dz_json_style style, bool ascii)
@@ -282,4 +283,16 @@ void dz_json_raw(struct dz_json *j, dz_str json)
 {
     before_value(j);
     dz_buf_put(j->out, json);
+}
+
+/* ---- what was read --------------------------------------------------------------------------- */
+
+dz_str dz_json_text(const json_t *v)
+{
+    return (dz_str){json_string_value(v), json_string_length(v)};
+}
+
+dz_str dz_json_text_at(const json_t *object, const char *name)
+{
+    return dz_json_text(json_object_get(object, name));
 }

@@ -8,22 +8,17 @@
  */
 #include "cli/crawl_int.h"
 
-static dz_str text_of(const json_t *v)
-{
-    return (dz_str){json_string_value(v), json_string_length(v)};
-}
-
 /* Appends the id of the series that the address leads to; nothing: the source knows none. */
 static enum dz_code resolve_on(struct dz_asker *k, dz_str url, struct dz_buf *ret_target,
                                struct dz_err *err)
 {
     json_t *found = NULL, *series = NULL;
     DZ_TRY(dz_asker_ask_text(k, DZ_FN_RESOLVE, url, &found, err));
-    dz_str id = text_of(json_object_get(found, "id"));
+    dz_str id = dz_json_text_at(found, "id");
     enum dz_code code = DZ_OK;
-    if (dz_str_eq(text_of(json_object_get(found, "kind")), DZ_S("chapter"))) {
+    if (dz_str_eq(dz_json_text_at(found, "kind"), DZ_S("chapter"))) {
         code = dz_asker_ask_text(k, DZ_FN_SERIES_OF, id, &series, err);
-        id = text_of(series);
+        id = dz_json_text(series);
     }
     if (code == DZ_OK)
         dz_buf_put(ret_target, id);

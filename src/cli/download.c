@@ -78,12 +78,6 @@ static void on_stop(void *arg)
         dz_loop_stop(r->loop);
 }
 
-static dz_str text_of(const json_t *o, const char *name)
-{
-    const json_t *v = name ? json_object_get(o, name) : o;
-    return (dz_str){json_string_value(v), json_string_length(v)};
-}
-
 /* ---- one chapter -------------------------------------------------------------------------------
  */
 
@@ -197,7 +191,7 @@ static void keep_result(struct run *r, const json_t *chapter)
     bool failed = r->fail.kind != DZ_SOURCE_OK;
     r->results[r->results_n++] = (struct result){
         .source = dz_str_dup(dz_source_info_of(r->source)->id),
-        .chapter = dz_str_dup(text_of(chapter, "id")),
+        .chapter = dz_str_dup(dz_json_text_at(chapter, "id")),
         .path = dz_take(&r->path),
         .fail_kind = failed ? dz_strdup(dz_source_kind_of(r->fail.kind)->name) : NULL,
         .fail_text = failed ? dz_strdup(r->fail.text) : NULL,
@@ -278,12 +272,12 @@ static enum dz_code ask_chapter(struct run *r, dz_str id, json_t **ret_list, jso
     else
         chapter = json_pack("{s:s%}", "id", id.p, id.n);
     *ret_list = json_pack("[o]", chapter);
-    dz_str of = text_of(chapter, "series");
+    dz_str of = dz_json_text_at(chapter, "series");
     enum dz_code code = DZ_OK;
     if (of.n == 0)
         code = dz_asker_ask_text(&r->asker, DZ_FN_SERIES_OF, id, &series, err);
     if (code == DZ_OK)
-        code = ask_series(r, of.n ? of : text_of(series, NULL), ret_series, err);
+        code = ask_series(r, of.n ? of : dz_json_text(series), ret_series, err);
     json_decref(series);
     return code;
 }
@@ -293,7 +287,7 @@ static enum dz_code find(struct run *r, dz_str url, json_t **ret_list, json_t **
 {
     json_t *found = NULL;
     DZ_TRY(dz_asker_ask_text(&r->asker, DZ_FN_RESOLVE, url, &found, err));
-    dz_str kind = text_of(found, "kind"), id = text_of(found, "id");
+    dz_str kind = dz_json_text_at(found, "kind"), id = dz_json_text_at(found, "id");
     enum dz_code code;
     if (dz_str_eq(kind, DZ_S("chapter"))) {
         code = ask_chapter(r, id, ret_list, ret_series, err);

@@ -147,7 +147,7 @@ static void on_chapters_series(struct call *c, const struct dz_source_result *r)
     const struct plan *p = c->state;
     if (r->fail)
         call_refuse(c, r->fail);
-    else if (put_row(c, p->chapter, keep_series(c, call_text(p->chapter, "manga"), r->value)))
+    else if (put_row(c, p->chapter, keep_series(c, dz_json_text_at(p->chapter, "manga"), r->value)))
         next_chapter(c);
 }
 
@@ -160,7 +160,7 @@ static void on_chapter(struct call *c, const struct dz_source_result *r)
     }
     p->chapter = call_chapter_info(r->value, c->ref.site);
     json_object_set_new(c->made, "chapter", p->chapter);
-    dz_str series = call_text(p->chapter, "manga");
+    dz_str series = dz_json_text_at(p->chapter, "manga");
     if (series.n == 0) {
         call_refuse_words(c, DZ_SOURCE_PARSE, "The series of chapter \"%.*s\" is not known",
                           DZ_STR_FMT(c->ref.id));
@@ -260,11 +260,11 @@ static void drop_known(struct call *c)
     json_array_foreach(noted, i, one)
     {
         if (json_is_string(one))
-            (void)dz_map_set(&known, (dz_str){json_string_value(one), json_string_length(one)}, p);
+            (void)dz_map_set(&known, dz_json_text(one), p);
     }
     json_array_foreach(p->chapters, i, one)
     {
-        if (!dz_map_get(&known, call_text(one, "id")))
+        if (!dz_map_get(&known, dz_json_text_at(one, "id")))
             json_array_append(left, one);
     }
     dz_map_done(&known);
@@ -308,7 +308,7 @@ static void on_chapters(struct call *c, const struct dz_source_result *r)
         json_t *info = call_chapter_info(chapter, c->ref.site);
         json_object_set_new(info, "manga", call_json(c->ref.id));
         json_array_append_new(p->chapters, info);
-        p->ids[i] = dz_arena_str(c->arena, call_text(info, "id"));
+        p->ids[i] = dz_arena_str(c->arena, dz_json_text_at(info, "id"));
     }
     call_work(c, run_marks, on_marks);
 }
@@ -372,7 +372,7 @@ static void begin_download_new(struct call *c)
         next_series(c);
         return;
     }
-    dz_str site = call_text(c->args, "site");
+    dz_str site = dz_json_text_at(c->args, "site");
     if (site.n > 0 && !call_source_of(c, site))
         return;
     c->ref.site = site;

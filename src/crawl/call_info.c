@@ -37,7 +37,7 @@ static json_t *number(const json_t *chapter, const char *name, bool whole, dz_st
     json_t *v = json_object_get(chapter, name);
     if (json_is_integer(v) || (json_is_real(v) && !whole))
         return json_incref(v);
-    dz_str id = call_text(chapter, "id");
+    dz_str id = dz_json_text_at(chapter, "id");
     if (v && !json_is_null(v))
         dz_log(&ctx, DZ_INFO, "%.*s: chapter %.*s has a %s that is no %snumber", DZ_STR_FMT(site),
                DZ_STR_FMT(id), name, whole ? "whole " : "");
@@ -174,7 +174,7 @@ static void on_picture(struct call *c, struct dz_fetch_res *res)
 
 static void fetch_cover(struct call *c, const json_t *cover)
 {
-    dz_str url = call_text(cover, "url");
+    dz_str url = dz_json_text_at(cover, "url");
     if (url.n == 0)
         no_cover(c);
     else
@@ -232,9 +232,9 @@ static void on_found(struct call *c, const struct dz_source_result *r)
 
 static void begin_search(struct call *c)
 {
-    dz_str text = call_text(c->args, "text");
+    dz_str text = dz_json_text_at(c->args, "text");
     const json_t *page = json_object_get(c->args, "page");
-    struct dz_source *s = call_source_of(c, call_text(c->args, "site"));
+    struct dz_source *s = call_source_of(c, dz_json_text_at(c->args, "site"));
     if (!s)
         return;
     if (text.n > SEARCH_TEXT_MAX || (page && json_integer_value(page) < 1)) {

@@ -142,7 +142,6 @@ void call_resolve(struct call *c, const json_t *ref, bool chapter, void (*then)(
 /* The enabled source of that id; NULL: there is none, and call_source_of refuses the call. */
 struct dz_source *call_offered(const struct call *c, dz_str site);
 struct dz_source *call_source_of(struct call *c, dz_str site);
-dz_str call_text(const json_t *object, const char *name); /* n = 0: not there, or no text */
 json_t *call_json(dz_str s);
 /* The site that the arguments name, by itself or by an address; n = 0: none, or several. */
 dz_str call_site(const struct call *c);

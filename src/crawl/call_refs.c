@@ -12,12 +12,6 @@
 
 #define BAD_BODY "Content of request is not well-formed JSON"
 
-dz_str call_text(const json_t *object, const char *name)
-{
-    const json_t *v = json_object_get(object, name);
-    return (dz_str){json_string_value(v), json_string_length(v)};
-}
-
 json_t *call_json(dz_str s)
 {
     json_t *v = json_stringn(s.p ? s.p : "", s.n);
@@ -49,9 +43,9 @@ dz_str call_site(const struct call *c)
 {
     const json_t *refs = json_object_get(c->args, "refs");
     const json_t *ref = refs ? json_array_get(refs, 0) : c->args;
-    dz_str url = call_text(ref, "url");
+    dz_str url = dz_json_text_at(ref, "url");
     const struct dz_source *s = url.n > 0 ? dz_sources_match(call_env(c)->sources, url) : NULL;
-    return s ? dz_source_info_of(s)->id : call_text(ref, "site");
+    return s ? dz_source_info_of(s)->id : dz_json_text_at(ref, "site");
 }
 
 static bool is_id(dz_str id)
@@ -72,12 +66,12 @@ static void on_series(struct call *c, const struct dz_source_result *r)
     if (r->fail)
         call_refuse(c, r->fail);
     else
-        go_on(c, (dz_str){json_string_value(r->value), json_string_length(r->value)});
+        go_on(c, dz_json_text(r->value));
 }
 
 static void on_resolved(struct call *c, const struct dz_source_result *r)
 {
-    dz_str id = call_text(r->value, "id"), kind = call_text(r->value, "kind");
+    dz_str id = dz_json_text_at(r->value, "id"), kind = dz_json_text_at(r->value, "kind");
     bool chapter = dz_str_eq(kind, DZ_S("chapter"));
     const char *name = dz_source_info_of(c->ref.source)->name.p;
     if (r->fail)
@@ -112,7 +106,8 @@ static void resolve_url(struct call *c, dz_str url)
 
 void call_resolve(struct call *c, const json_t *ref, bool chapter, void (*then)(struct call *c))
 {
-    dz_str url = call_text(ref, "url"), site = call_text(ref, "site"), id = call_text(ref, "id");
+    dz_str url = dz_json_text_at(ref, "url"), site = dz_json_text_at(ref, "site"),
+           id = dz_json_text_at(ref, "id");
     c->wants_chapter = chapter;
     c->resolved = then;
     if (url.n > 0) {
@@ -185,7 +180,8 @@ static void begin_sources(struct call *c)
 
 static void begin_site(struct call *c)
 {
-    const struct dz_source *s = dz_sources_match(call_env(c)->sources, call_text(c->args, "url"));
+    const struct dz_source *s =
+        dz_sources_match(call_env(c)->sources, dz_json_text_at(c->args, "url"));
     bool known = s && is_offered(dz_source_info_of(s));
     call_answer(
         c, json_pack("{s:o}", "site", known ? call_json(dz_source_info_of(s)->id) : json_null()));
@@ -259,7 +255,7 @@ static void next_url(struct call *c)
     const json_t *url = json_array_get(urls, l->at++);
     c->wants_chapter = true;
     c->resolved = on_url;
-    resolve_url(c, (dz_str){json_string_value(url), json_string_length(url)});
+    resolve_url(c, dz_json_text(url));
 }
 
 static bool are_texts(const json_t *list, size_t max_bytes)
@@ -305,8 +301,7 @@ static void begin_refs(struct call *c)
             return;
         c->ref.site = dz_str_of(site);
         for (size_t i = 0; i < json_array_size(ids); i++) {
-            const json_t *id = json_array_get(ids, i);
-            c->ref.id = (dz_str){json_string_value(id), json_string_length(id)};
+            c->ref.id = dz_json_text(json_array_get(ids, i));
             put_ref(c);
         }
     }

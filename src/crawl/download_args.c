@@ -14,12 +14,6 @@
 #define ARGS_BYTES_MAX (64 * DZ_KIB) /* beyond, the description is left out */
 #define NAME_BYTES_MAX 255u
 
-static dz_str text_of(const json_t *o, const char *name)
-{
-    const json_t *v = json_object_get(o, name);
-    return (dz_str){json_string_value(v), json_string_length(v)};
-}
-
 /* ---- the row ----------------------------------------------------------------------------------
  */
 
@@ -32,11 +26,11 @@ static dz_str value_of(void *arg, const char *name)
 {
     const struct values *v = arg;
     if (strcmp(name, "manga") == 0)
-        return text_of(v->series, "title");
+        return dz_json_text_at(v->series, "title");
     if (strcmp(name, "manga_id") == 0)
-        return text_of(v->series, "id");
+        return dz_json_text_at(v->series, "id");
     if (strcmp(name, "team") == 0)
-        return text_of(json_object_get(v->chapter, "team"), "name");
+        return dz_json_text_at(json_object_get(v->chapter, "team"), "name");
     return crawl_json_text(v->arena, json_object_get(v->chapter, name));
 }
 
@@ -109,7 +103,7 @@ enum dz_code crawl_download_row(const struct dz_conf *conf, dz_str source, const
     struct values v = {chapter, series, a};
     DZ_TRY(file_name(conf, &v, &file, err));
     if (conf->downloads.separate)
-        dz_file_name_put(text_of(series, "title"), DZ_S(""), &folder);
+        dz_file_name_put(dz_json_text_at(series, "title"), DZ_S(""), &folder);
     const json_t *pages = json_object_get(chapter, "pages");
     json_t *args = json_object();
     json_object_set(args, "chapter", json_object_get(chapter, "id"));
@@ -147,10 +141,10 @@ static bool is_component(dz_str s)
 static enum dz_code read_args(struct download_args *d, struct dz_err *err)
 {
     const json_t *pages = json_object_get(d->json, "pages");
-    d->chapter = text_of(d->json, "chapter");
-    d->series = text_of(d->json, "series");
-    d->file = text_of(d->json, "file");
-    d->folder = text_of(d->json, "folder");
+    d->chapter = dz_json_text_at(d->json, "chapter");
+    d->series = dz_json_text_at(d->json, "series");
+    d->file = dz_json_text_at(d->json, "file");
+    d->folder = dz_json_text_at(d->json, "folder");
     d->add_mark = json_is_true(json_object_get(d->json, "add_mark"));
     d->info = json_object_get(d->json, "info");
     d->series_info = json_object_get(d->json, "series_info");
@@ -160,7 +154,7 @@ static enum dz_code read_args(struct download_args *d, struct dz_err *err)
         return dz_fail(err, DZ_BAD_INPUT, "the download names no chapter");
     if (!is_component(d->file) || (d->folder.n > 0 && !is_component(d->folder)))
         return dz_fail(err, DZ_BAD_INPUT, "the download has no name that a file can have");
-    if (!dz_conf_method_find(text_of(d->json, "method").p, &d->method))
+    if (!dz_conf_method_find(dz_json_text_at(d->json, "method").p, &d->method))
         return dz_fail(err, DZ_BAD_INPUT, "the download has no method that is known");
     return DZ_OK;
 }
@@ -198,7 +192,7 @@ static dz_str joined(const json_t *list, struct dz_arena *a)
             continue;
         if (b.n)
             dz_buf_put(&b, DZ_S(", "));
-        dz_buf_put(&b, (dz_str){json_string_value(text), json_string_length(text)});
+        dz_buf_put(&b, dz_json_text(text));
     }
     return dz_arena_str(a, dz_buf_str(&b));
 }
@@ -218,24 +212,24 @@ void download_comicinfo(const struct download_args *d, const struct crawl_kept *
                                           pages[i].blob.height};
     const json_t *date = json_object_get(d->info, "date");
     struct dz_comicinfo_out c = {
-        .title = text_of(d->info, "title"),
-        .series = text_of(d->series_info, "title"),
+        .title = dz_json_text_at(d->info, "title"),
+        .series = dz_json_text_at(d->series_info, "title"),
         .number = crawl_json_text(a, json_object_get(d->info, "chapter")),
-        .summary = text_of(d->series_info, "description"),
+        .summary = dz_json_text_at(d->series_info, "description"),
         .notes = DZ_S("Made by dozo"),
-        .web = text_of(d->info, "url"),
+        .web = dz_json_text_at(d->info, "url"),
         .volume = integer_of(d->info, "volume"),
         .year = integer_of(date, "year"),
         .month = integer_of(date, "month"),
         .day = integer_of(date, "day"),
         .writer = joined(json_object_get(d->series_info, "authors"), a),
         .penciller = joined(json_object_get(d->series_info, "artists"), a),
-        .translator = text_of(json_object_get(d->info, "team"), "name"),
+        .translator = dz_json_text_at(json_object_get(d->info, "team"), "name"),
         .genre = joined(json_object_get(d->series_info, "genres"), a),
         .tags = joined(json_object_get(d->series_info, "tags"), a),
-        .language = text_of(d->info, "lang"),
+        .language = dz_json_text_at(d->info, "lang"),
         .manga = DZ_S("Yes"),
-        .rating = text_of(d->series_info, "rating"),
+        .rating = dz_json_text_at(d->series_info, "rating"),
         .pages = v,
         .pages_n = n,
         .sizes = conf->downloads.comicinfo_sizes,

@@ -34,7 +34,7 @@ json_t *call_follow_noted(struct call *c)
 dz_str call_follow_chapter(const struct dz_job_rec *row, struct dz_arena *a)
 {
     json_t *args = json_loadb(row->args.p ? row->args.p : "", row->args.n, JSON_ALLOW_NUL, NULL);
-    dz_str chapter = dz_arena_str(a, call_text(args, "chapter"));
+    dz_str chapter = dz_arena_str(a, dz_json_text_at(args, "chapter"));
     json_decref(args);
     return chapter;
 }

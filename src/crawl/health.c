@@ -19,10 +19,7 @@ static int64_t number(const json_t *v, const char *name)
 
 static dz_str text(const json_t *v, const char *name, struct dz_arena *a)
 {
-    const json_t *s = json_object_get(v, name);
-    if (!json_is_string(s))
-        return (dz_str){NULL, 0};
-    return dz_arena_str(a, (dz_str){json_string_value(s), json_string_length(s)});
+    return dz_arena_str(a, dz_json_text_at(v, name));
 }
 
 static void read_hosts(const json_t *v, struct dz_arena *a, struct dz_crawl_health *h)

@@ -59,8 +59,7 @@ static int64_t int_of(const json_t *line, const char *name)
 
 static dz_str text_of(const json_t *line, const char *name, struct dz_arena *a)
 {
-    const json_t *v = json_object_get(line, name);
-    return dz_arena_str(a, (dz_str){json_string_value(v), json_string_length(v)});
+    return dz_arena_str(a, dz_json_text_at(line, name));
 }
 
 /* false: no line of ours, or one that is cut off. */

@@ -45,7 +45,7 @@ static enum dz_code key_of(const json_t *key, dz_str jpeg, struct dz_arena *a,
         how->key_n = n;
         return DZ_OK;
     }
-    dz_str text = {json_string_value(key), json_string_length(key)};
+    dz_str text = dz_json_text(key);
     const char *tag = json_string_value(json_object_get(key, "exif"));
     if (tag)
         DZ_TRY(dz_exif_text(jpeg, tag, a, &text, err));

@@ -372,8 +372,7 @@ void crawl_fetch_picture(const struct crawl_env *env, struct dz_source *source, 
     json_object_foreach((json_t *)headers, name, value)
     {
         if (n < DZ_LEN(fields))
-            fields[n++] = (struct dz_fetch_header){
-                dz_str_of(name), {json_string_value(value), json_string_length(value)}};
+            fields[n++] = (struct dz_fetch_header){dz_str_of(name), dz_json_text(value)};
     }
     struct dz_fetch_req req = {
         .policy = dz_source_policy(source),
@@ -500,11 +499,11 @@ struct crawl_pages *crawl_pages_new(const struct crawl_pages_spec *s)
     p->n = json_array_size(s->list);
     p->v = dz_zalloc((p->n ? p->n : 1) * sizeof(*p->v));
     for (size_t i = 0; i < p->n; i++) {
-        json_t *spec = json_array_get(s->list, i), *url = json_object_get(spec, "url");
+        json_t *spec = json_array_get(s->list, i);
         p->v[i] = (struct page){
             .all = p,
             .spec = spec,
-            .kept = {.at = (uint32_t)i, .url = {json_string_value(url), json_string_length(url)}},
+            .kept = {.at = (uint32_t)i, .url = dz_json_text_at(spec, "url")},
         };
     }
     if (p->n > DZ_CHAPTER_PAGES_MAX)

@@ -25,7 +25,7 @@
 dz_str crawl_json_text(struct dz_arena *a, const json_t *v)
 {
     if (json_is_string(v))
-        return dz_arena_str(a, (dz_str){json_string_value(v), json_string_length(v)});
+        return dz_arena_str(a, dz_json_text(v));
     if (json_is_integer(v))
         return dz_arena_printf(a, "%lld", (long long)json_integer_value(v));
     if (!json_is_real(v))

@@ -103,7 +103,7 @@ bool import_write_json(struct dz_json *j, const json_t *v, unsigned depth)
         return true;
     }
     case JSON_STRING:
-        dz_json_str(j, (dz_str){json_string_value(v), json_string_length(v)});
+        dz_json_str(j, dz_json_text(v));
         return true;
     case JSON_INTEGER:
         dz_json_int(j, json_integer_value(v));
@@ -165,7 +165,7 @@ static enum dz_code read_text(struct komi *k, dz_str key, const json_t *metadata
         (void)snprintf(words, sizeof(words), "metadata.%s is neither a text nor null", name);
         return bad(k, err, key, words);
     }
-    *ret_text = dz_arena_str(k->arena, (dz_str){json_string_value(v), json_string_length(v)});
+    *ret_text = dz_arena_str(k->arena, dz_json_text(v));
     return DZ_OK;
 }
 

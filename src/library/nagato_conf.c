@@ -127,7 +127,7 @@ static const char *put_value(const struct key *k, const json_t *v, struct dz_buf
     case TEXT:
         if (!json_is_string(v))
             return "not a text";
-        dz_conf_put_quoted(out, (dz_str){json_string_value(v), json_string_length(v)});
+        dz_conf_put_quoted(out, dz_json_text(v));
         return NULL;
     case METHOD:
         if (!json_is_string(v) || !dz_conf_method_find(json_string_value(v), &method))
