@@ -12,7 +12,7 @@ local TIMEOUT = 5
 local MARKS_MAX = 100             -- ids of a mark
 local FAILED_MAX = 2000           -- records of a club that are tried again
 local PAGES_MAX = 100000
-local AWAY_AFTER = 20             -- records in a row that the site did not give: it is away
+local AWAY_AFTER = 10             -- videos in a row that the site did not give: the rest of the club waits for the next crawl
 -- Two different performances have this id at the site.
 local KNOWN_COLLISION = "5bd81e5a0cf27e320898288b"
 
@@ -308,6 +308,13 @@ return dozo.source {
 
   crawl = function(run)
     local state = { tried = {}, failures = 0, pages = 0 }
-    for _, club in ipairs(run.options.legacy and LEGACY_CLUBS or CLUBS) do crawl_club(run, club, state) end
+    for _, club in ipairs(run.options.legacy and LEGACY_CLUBS or CLUBS) do
+      state.failures = 0
+      local worked, e = pcall(crawl_club, run, club, state)
+      if not worked then
+        if kind_of(e) == "challenge" then error(e) end
+        run:trouble(kind_of(e), words_of(e))
+      end
+    end
   end,
 }

@@ -66,7 +66,7 @@ def test_shipped(tmp_path, name):
 
 def test_all_at_once(tmp_path):
     r = dozo("source", "test", *[ROOT / "sources" / name for name in SHIPPED], cwd=tmp_path, check=0)
-    assert SHIPPED == ["local", "mangadex.org", "peppercarrot.com", "viz.com"]
+    assert SHIPPED == ["live.48.cn", "local", "mangadex.org", "peppercarrot.com", "viz.com"]
     assert re.findall(r"^(\S+) \(", r.out, re.M) == SHIPPED
 
 

@@ -2,6 +2,7 @@
 chapters, a free comic. Pictures lie in pages/."""
 import json
 import pathlib
+import re
 
 from site_http import Answer, Site
 
@@ -251,3 +252,62 @@ class MangaDex(Site):
     def cover_file(self, request, manga_id, name):
         data = self.cover_files.get((manga_id, name))
         return Answer(data, kind="application/octet-stream", etag=False) if data else Answer("none", 404, etag=False)
+
+
+class Live48(Site):
+    """Lists of videos of some clubs, from new to old, and a page for each video."""
+
+    def __init__(self, per_page=2):
+        super().__init__()
+        self.per_page, self.clubs, self.vods, self.totals = per_page, {c: [] for c in range(1, 6)}, {}, {}
+        self.route(r"/Index/main/club/(\d+)/p/(\d+)\.html", self.listing)
+        self.route(r"/Index/invedio/club/(\d+)/id/(\d+)", self.video)
+
+    @staticmethod
+    def path(club, number):
+        return f"/Index/invedio/club/{club}/id/{number}"
+
+    @staticmethod
+    def page(club, number):
+        return f"/Index/main/club/{club}/p/{number}.html"
+
+    def add(self, club, number, canon=None, when="2019-04-21 18:45:00", title=None, subtitle="Team HII", listed=True, **streams):
+        """The newest of its club. Streams by the ids of their elements; nothing said: one of each."""
+        streams = streams or {k: f"http://vod.example/{number}-{k}.m3u8" for k in ("liuchang_url", "gao_url", "chao_url")}
+        self.vods[club, number] = (canon or f"canon{number}", title or f"《公演 {number}》", f"{subtitle} {when}", streams)
+        if listed:
+            self.clubs[club].insert(0, number)
+
+    def fill(self, club, count, first=1):
+        for number in range(first, first + count):
+            self.add(club, number, when=f"2018-01-{number % 28 + 1:02d} 12:00:00")
+
+    def href(self, club, number):
+        return self.path(club, number)
+
+    def listing(self, request, club, page):
+        club, page = int(club), int(page)
+        numbers = self.clubs.get(club, [])
+        shown = numbers[(page - 1) * self.per_page:page * self.per_page]
+        total = self.totals.get(club, max(1, -(-len(numbers) // self.per_page)))
+        items = "".join(f'<li class="videos"><a href="{self.href(club, n)}"><img></a><p><a href="{self.href(club, n)}">公演 {n}</a></p></li>' for n in shown)
+        return Answer(f'<html><body><a href="/Index/invedio/club/1/id/9">menu</a><ul class="videolist">{items}</ul>'
+                      f'<div class="p-skip">共{total}页，到第<input>页</div></body></html>')
+
+    def video(self, request, club, number):
+        if (int(club), int(number)) not in self.vods:
+            return Answer("none", 404, etag=False)
+        canon, title, line, streams = self.vods[int(club), int(number)]
+        inputs = "".join(f'<input type="hidden" id="{k}" value="{v}">' for k, v in streams.items())
+        return Answer(f'<html><body><input id="vedio_id" value="{canon}">{inputs}<div class="title1">\n {title}\n</div>'
+                      f'<div class="title2">\n {line}\n</div></body></html>')
+
+    def asked_of(self, club, number):
+        """When a video's page was asked for."""
+        with self.lock:
+            return [at for at, r in self.requests if r.path == self.path(club, number)]
+
+    def listed(self):
+        """Pages of lists in the order in which they were asked for: [(club, page)]."""
+        got = [re.fullmatch(r"/Index/main/club/(\d+)/p/(\d+)\.html", r.path) for r in self.asked()]
+        return [(int(m[1]), int(m[2])) for m in got if m]
