@@ -272,28 +272,6 @@ bool dz_http_wants_html(const struct dz_http_req *r);
  * Accept. type is the part of `full` before its slash. by_name: a range with "*" does not count. */
 int dz_http_weight(const struct dz_http_req *r, dz_str type, dz_str full, bool by_name);
 
-/* ---- forms ----------------------------------------------------------------------------------- */
-
-/* multipart/form-data, RFC 7578. Slices lie in the body. */
-struct dz_http_form_part {
-    dz_str name;     /* as sent */
-    dz_str filename; /* p = NULL: no file */
-    dz_str type;     /* n = 0: not said */
-    dz_str bytes;
-};
-struct dz_http_form {
-    dz_str body, boundary;
-    size_t at;
-    unsigned parts_n;
-    bool ended;
-};
-/* content_type with its parameters. DZ_BAD_INPUT; words for people, as below. Any thread. */
-DZ_MUST enum dz_code dz_http_form_begin(dz_str content_type, dz_str body,
-                                        struct dz_http_form *ret_form, struct dz_err *err);
-/* The next part; DZ_NOT_FOUND: there are no more; DZ_BAD_INPUT, DZ_TOO_LARGE. */
-DZ_MUST enum dz_code dz_http_form_next(struct dz_http_form *f, struct dz_http_form_part *ret_part,
-                                       struct dz_err *err);
-
 /* ---- server ---------------------------------------------------------------------------------- */
 
 /* X-Forwarded-For and -Proto, or Forwarded (RFC 7239). A proxy that sets one kind hands on what a
@@ -378,8 +356,6 @@ bool dz_http_passed_unused(const struct dz_http_server *s, size_t i, char *ret_t
 
 /* Starts `loops` threads. */
 DZ_MUST enum dz_code dz_http_start(struct dz_http_server *s, unsigned loops, struct dz_err *err);
-unsigned dz_http_loops(const struct dz_http_server *s);
-struct dz_loop *dz_http_loop(struct dz_http_server *s, unsigned i);
 /* Stops accepting, closes idle connections, lets running answers end within graceful_timeout_ms,
  * joins, frees. Answers written from now on carry Connection: close. Deferred requests are waited
  * for after that too (30 s at most), so the pool that makes their answers must still run. Blocking.

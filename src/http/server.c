@@ -225,17 +225,6 @@ enum dz_code dz_http_start(struct dz_http_server *s, unsigned loops, struct dz_e
     return DZ_OK;
 }
 
-unsigned dz_http_loops(const struct dz_http_server *s)
-{
-    return s->lanes_n;
-}
-
-struct dz_loop *dz_http_loop(struct dz_http_server *s, unsigned i)
-{
-    dz_assert(i < s->lanes_n);
-    return s->lanes[i]->loop;
-}
-
 /* ---- stop ------------------------------------------------------------------------------------ */
 
 static void each_conn(struct dz_http_lane *lane, void (*fn)(struct dz_http_conn *c))
