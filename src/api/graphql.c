@@ -234,6 +234,64 @@ static bool is_type(dz_str type, dz_str name)
     return dz_str_eq_nocase(dz_str_trim(dz_str_sub(type, 0, dz_str_chr(type, ';'))), name);
 }
 
+/* ---- a form as multipart ----------------------------------------------------------------------
+ */
+
+struct field {
+    struct given *p;
+    dz_str name; /* n = 0: a file, or nobody's */
+    struct dz_buf value;
+};
+
+static enum dz_code field_begin(void *arg, const struct dz_multipart_part *part, struct dz_err *err)
+{
+    struct field *f = arg;
+    (void)err;
+    f->name = part->has_filename ? (dz_str){NULL, 0} : dz_arena_str(f->p->g->arena, part->name);
+    dz_buf_clear(&f->value);
+    return DZ_OK;
+}
+
+static enum dz_code field_data(void *arg, dz_str bytes, struct dz_err *err)
+{
+    struct field *f = arg;
+    (void)err;
+    if (f->name.n > 0)
+        dz_buf_put(&f->value, bytes);
+    return DZ_OK;
+}
+
+static enum dz_code field_end(void *arg, struct dz_err *err)
+{
+    struct field *f = arg;
+    (void)err;
+    if (f->name.n > 0 && f->value.n > 0)
+        read_pair(f->p, f->name, dz_arena_str(f->p->g->arena, dz_buf_str(&f->value)));
+    return DZ_OK;
+}
+
+static void read_multipart(struct given *p, dz_str type)
+{
+    struct field f = {.p = p};
+    struct dz_multipart_reader reader = {field_begin, field_data, field_end, &f};
+    struct dz_multipart *m DZ_AUTO(dz_multipart_free) = NULL;
+    struct dz_err err = {0};
+    dz_buf_init(&f.value, GRAPH_BODY_MAX);
+    enum dz_code code = dz_multipart_new(type, &reader, &m, &err);
+    if (code == DZ_OK)
+        code = dz_multipart_feed(m, p->g->req->body, &err);
+    if (code == DZ_OK)
+        code = dz_multipart_end(m, &err);
+    if (code != DZ_OK) {
+        (void)dz_wrap(&err, code, "The form cannot be read");
+        p->bad = dz_arena_dup(p->g->arena, dz_str_of(err.text));
+    }
+    dz_buf_done(&f.value);
+}
+
+/* ---- all of it --------------------------------------------------------------------------------
+ */
+
 static void read_body(struct given *p)
 {
     struct graph_run *g = p->g;
@@ -246,16 +304,8 @@ static void read_body(struct given *p)
         dz_str rest = g->req->body;
         while (dz_http_query_next(g->req, &rest, &name, &value))
             read_pair(p, name, value);
-    } else if (is_type(type, DZ_S("multipart/form-data"))) {
-        struct dz_http_form form;
-        struct dz_http_form_part part;
-        struct dz_err err = {0};
-        enum dz_code code = dz_http_form_begin(type, g->req->body, &form, &err);
-        while (code == DZ_OK && (code = dz_http_form_next(&form, &part, &err)) == DZ_OK)
-            if (!part.filename.p)
-                read_pair(p, part.name, part.bytes);
-        if (code != DZ_NOT_FOUND)
-            p->bad = dz_arena_dup(g->arena, dz_str_of(err.text));
+    } else if (dz_http_is_multipart(type)) {
+        read_multipart(p, type);
     }
 }
 

@@ -127,7 +127,7 @@ def test_bad_bodies(web):
                  {"query": "{revision}", "extensions": "x"}):
         message(web.post(body))
     for kind, body in (("multipart/form-data", "x"), ("multipart/form-data; boundary=b", "x"), ("multipart/form-data; boundary=b", "--b\r\n"),
-                       ("multipart/form-data; boundary=b", "--b\r\nContent-Disposition: form-data\r\n\r\nx\r\n--b--")):
+                       ("multipart/form-data; boundary=b", "--b\r\nContent-Disposition: file\r\n\r\nx\r\n--b--")):
         assert message(web.post(body, kind)).startswith("The form cannot be read: ")
     assert "4 MiB" in message(web.post({"query": "{revision}", "variables": {"x": "y" * (4 << 20)}}))
 
