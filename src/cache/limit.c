@@ -219,8 +219,10 @@ static void on_counted(void *arg, const int64_t *n, size_t numbers)
         redis_link_drop(p->ll->link, "the script's answer is not what it should be");
         return;
     }
-    for (size_t i = 0; i < limits->n; i++)
-        uses[i] = (struct limit_use){(uint64_t)n[1 + 2 * i], n[2 + 2 * i]};
+    for (size_t i = 0; i < limits->n; i++) {
+        int64_t reset_ms = n[2 + 2 * i]; /* 0: the key is in its last millisecond */
+        uses[i] = (struct limit_use){(uint64_t)n[1 + 2 * i], reset_ms > 0 ? reset_ms : 1};
+    }
     limit_decide(limits, uses, n[0] == 1, &v);
     note(p->ll, &v);
     answer(p, &v);
