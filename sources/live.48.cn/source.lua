@@ -12,6 +12,7 @@ local TIMEOUT = 5
 local MARKS_MAX = 100             -- ids of a mark
 local FAILED_MAX = 2000           -- records of a club that are tried again
 local PAGES_MAX = 100000
+local STEP = 20                   -- videos that are tried again, between two words about it
 local AWAY_AFTER = 10             -- videos in a row that the site did not give: the rest of the club waits for the next crawl
 -- Two different performances have this id at the site.
 local KNOWN_COLLISION = "5bd81e5a0cf27e320898288b"
@@ -141,7 +142,7 @@ local function settle(run, vod, record, result, old)
   store.set(duplicate_key(vod), true)
 end
 
--- Fetches, archives, reads and keeps one; false: it could not be had.
+-- Fetches, archives, reads and keeps one; false: it could not be had, and the next crawl tries again.
 local function take(run, vod, away)
   local found, failure = attempts("video " .. SITE .. vod.path, function(wait)
     local body = get(vod.path, wait, false)
@@ -161,7 +162,7 @@ local function take(run, vod, away)
     dozo.fail(kind, ("%d videos in a row could not be had, the last was %s%s: %s"):format(away.failures, SITE, vod.path, words_of(failure)))
   end
   run:trouble(kind, ("%s%s: %s"):format(SITE, vod.path, words_of(failure)))
-  return false
+  return kind == "not_found" or kind == "gone" -- again only when a list names it again
 end
 
 -- ---- a club
@@ -191,6 +192,14 @@ local function take_all(run, vods, state)
       state.failed[vod.path] = vod
     end
   end, { parallel = WORKERS })
+end
+
+-- Any number of them, in steps that each have their budget.
+local function take_many(run, vods, state)
+  for first = 1, #vods, STEP do
+    take_all(run, table.move(vods, first, math.min(first + STEP - 1, #vods), 1, {}), state)
+    run:progress(state.pages, 0)
+  end
 end
 
 local function is_marked(links, mark)
@@ -254,7 +263,7 @@ local function crawl_club(run, club, state)
   end
   local left = unknown(run, again, state.tried)
   for _, vod in ipairs(again) do state.failed[vod.path] = nil end
-  take_all(run, left, state)
+  take_many(run, left, state)
   -- What failed is remembered before the mark passes over it.
   keep_failed(club, state)
   if top then

@@ -201,6 +201,23 @@ def test_failed_one_that_left_the_first_pages(play):
     assert site.listed() == [(1, 1), (2, 1), (3, 1)] and len(site.asked()) == 4 and 1 in play.ids()
 
 
+def test_many_that_failed(play):
+    """Those that the site took away are tried only as long as a list that is read names them."""
+    site = play.site
+    site.per_page = 3
+    for number in range(1, 7):
+        site.add(1, number)
+    for number in (1, 2, 3):
+        site.misbehave(site.path(1, number), faults.status(404 if number == 1 else 500))
+    got = play.json(check=1)
+    assert sorted(n["kind"] for n in got["notes"]) == ["not_found", "unavailable", "unavailable"]
+    assert "3 things could not be had" in got["failure"]
+    site.behave()
+    site.forget()
+    assert play.json()["records_new"] == 2 and site.asked_of(1, 1) == [] and {2, 3} <= set(play.ids())
+    assert play.json("--full")["records_new"] == 1
+
+
 def test_video_without_streams(play):
     play.site.add(1, 104)
     play.site.add(1, 105, liuchang_url="", gao_url="")
