@@ -582,6 +582,9 @@ int src_declare(lua_State *L)
     lua_settop(L, 1);
     lua_pushvalue(L, 1);
     src_keep_declared(L);
+    lua_Debug at;
+    if (lua_getstack(L, 1, &at) && lua_getinfo(L, "l", &at) && at.currentline > 0)
+        src_run_of(L)->declared_at = at.currentline;
     return 1;
 }
 
@@ -637,16 +640,16 @@ static enum dz_code declaration_of(struct dz_source_run *r, struct extract *x, s
     if (lua_pcall(r->L, 1, 0, 0) != LUA_OK) {
         const char *words =
             lua_type(r->L, -1) == LUA_TSTRING ? lua_tostring(r->L, -1) : "dozo.source: no memory";
-        (void)dz_fail(err, DZ_BAD_INPUT, "%s: %s", r->file.p, words);
+        (void)dz_fail(err, DZ_BAD_INPUT, "%s:%d: %s", r->file.p, r->declared_at, words);
         lua_pop(r->L, 1);
         return DZ_BAD_INPUT;
     }
     if (x->err.code)
-        return dz_fail(err, DZ_BAD_INPUT, "%s: %s", r->file.p, x->err.text);
+        return dz_fail(err, DZ_BAD_INPUT, "%s:%d: %s", r->file.p, r->declared_at, x->err.text);
     return DZ_OK;
 }
 
-static enum dz_code make(const struct dz_conf *conf, dz_str text, const char *file,
+static enum dz_code make(const struct dz_conf *conf, dz_str text, const char *file, int line,
                          const struct extract *x, struct dz_source **ret_s, struct dz_err *err)
 {
     struct dz_source *s = dz_new(struct dz_source);
@@ -657,7 +660,8 @@ static enum dz_code make(const struct dz_conf *conf, dz_str text, const char *fi
     char *copy = dz_arena_dup(s->arena, dz_str_of(file));
     s->info.file = dz_str_of(copy);
     memcpy(s->info.has, x->has, sizeof(x->has));
-    struct reading d = {.s = s, .a = s->arena, .o = x->o, .file = file, .err = err};
+    dz_str where = dz_arena_printf(s->arena, "%s:%d", file, line);
+    struct reading d = {.s = s, .a = s->arena, .o = x->o, .file = where.p, .err = err};
     enum dz_code code = read_all(&d, conf);
     if (code != DZ_OK) {
         dz_source_unref(&s);
@@ -682,7 +686,7 @@ enum dz_code dz_source_load(const struct dz_conf *conf, dz_str text, const char 
     if (code == DZ_OK)
         code = declaration_of(r, &x, err);
     if (code == DZ_OK)
-        code = make(conf, text, file, &x, ret_s, err);
+        code = make(conf, text, file, r->declared_at, &x, ret_s, err);
     json_decref(x.o);
     src_state_free(&r);
     return code;

@@ -39,6 +39,7 @@ struct dz_source_run {
     lua_State *L;
     struct dz_source *source; /* NULL while a chunk is loaded for its declaration */
     dz_str id, file;          /* for messages; id is empty until it is declared */
+    int declared_at;          /* the line of dozo.source{…}; 0: it has not been called */
     const struct dz_source_env *env;
     struct dz_source_budget budget; /* no zeros */
     size_t memory, big; /* bytes of Lua's heap and what modules hold; how many large pieces live */

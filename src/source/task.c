@@ -475,7 +475,10 @@ static int chunk(lua_State *L)
     const dz_str *text = lua_touserdata(L, 1);
     lua_settop(L, 0);
     const char *name = lua_pushfstring(L, "@%s", r->file.p);
-    if (luaL_loadbufferx(L, text->p, text->n, name, "t") != LUA_OK)
+    /* Some editors begin a file with U+FEFF, which Lua's own loader of files passes over. */
+    dz_str code =
+        dz_str_starts(*text, DZ_S("\xEF\xBB\xBF")) ? dz_str_sub(*text, 3, text->n) : *text;
+    if (luaL_loadbufferx(L, code.p, code.n, name, "t") != LUA_OK)
         return lua_error(L);
     lua_remove(L, 1);
     lua_callk(L, 0, LUA_MULTRET, 0, chunk_end);

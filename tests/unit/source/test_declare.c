@@ -119,7 +119,9 @@ static void test_wrong(void **state)
     bad(NULL, "local x = opt.y", DZ_PARSE, "opt: only inside a function");
     bad(NULL, "return dozo.source(1)", DZ_PARSE, "dozo.source: expected a table, got number");
     bad(NULL, "dozo.source {} return dozo.source {}", DZ_PARSE, "called a second time");
-    bad(NULL, "return dozo.source {}", DZ_BAD_INPUT, "source.lua: id: expected a text, got nil");
+    bad(NULL, "return dozo.source {}", DZ_BAD_INPUT, "source.lua:1: id: expected a text, got nil");
+    bad(NULL, "\n\nreturn dozo.source { 1 }", DZ_BAD_INPUT, "source.lua:3: dozo.source: a member");
+    bad(NULL, "\xEF\xBB\xBF\nreturn dozo.source {}", DZ_BAD_INPUT, "source.lua:2: id: expected");
     bad(NULL, "return dozo.source { 1 }", DZ_BAD_INPUT,
         "a member without a name (a number as key)");
     bad(NULL, "return dozo.source { id = \"../x\" }", DZ_BAD_INPUT, "id: expected letters");
