@@ -187,8 +187,11 @@ struct graphql {
     int64_t checked_ms; /* monotonic */
     bool is_checking;
     struct graph_run *waiting;
+    unsigned works;          /* requests at workers */
+    struct graph_run *queue; /* that wait for this, the longest first */
+    size_t queue_n;
+
     struct graph_memo *persisted; /* digest in hex → text */
-    atomic_uint works;            /* requests at workers */
     struct graph_check *check;
 };
 /* graph_run_begin() now, or when a worker has looked. */

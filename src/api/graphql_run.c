@@ -14,6 +14,7 @@
 #define STEP_ROWS 200u
 #define STEP_BYTES (64 * DZ_KIB)
 #define WORKS_MAX 4u   /* of the workers, which others need as well */
+#define QUEUE_MAX 256u /* that wait for one of these */
 #define LOOK_TURNS 16u /* so many turns between two looks whether the client has gone */
 #define WORKER_LOOK_MS 500
 
@@ -71,8 +72,6 @@ static void finish(struct graph_run *g)
     graph_reply(g, 200);
 }
 
-static void begin_steps(struct graph_run *g);
-
 static bool is_late(const struct graph_run *g)
 {
     return dz_mono_ns() / 1000000 > g->until_ms;
@@ -81,6 +80,11 @@ static bool is_late(const struct graph_run *g)
 static void reply_late(struct graph_run *g)
 {
     graph_reply_error(g, 503, "The answer took longer than the settings allow.");
+}
+
+static void reply_busy(struct graph_run *g)
+{
+    graph_reply_error(g, 503, "Too many such requests at once.");
 }
 
 static void step(struct graph_run *g)
@@ -115,12 +119,41 @@ static void work_run(struct dz_work *w)
     }
 }
 
+static void end_at_loop(struct graph_run *g)
+{
+    if (!api_post(g->loop, &g->msg))
+        graph_run_free(g);
+}
+
+/* Who waits longest takes over the place at the workers; NULL: it is free now. */
+static struct graph_run *next_queued(struct graphql *q)
+{
+    pthread_mutex_lock(&q->lock);
+    struct graph_run *g = q->queue;
+    if (g) {
+        q->queue = g->next;
+        q->queue_n--;
+    } else {
+        q->works--;
+    }
+    pthread_mutex_unlock(&q->lock);
+    return g;
+}
+
+static void hand_over(struct dz_api *api)
+{
+    struct graph_run *g;
+    while ((g = next_queued(api->graphql)) && dz_pool_submit(api->pool, &g->work, NULL) != DZ_OK) {
+        g->code = DZ_UNAVAILABLE;
+        end_at_loop(g);
+    }
+}
+
 static void work_done(struct dz_work *w)
 {
     struct graph_run *g = dz_container(w, struct graph_run, work);
-    atomic_fetch_sub(&g->api->graphql->works, 1);
-    if (!api_post(g->loop, &g->msg))
-        graph_run_free(g);
+    hand_over(g->api);
+    end_at_loop(g);
 }
 
 static void look_gone(struct dz_loop *l, struct dz_timer *t)
@@ -132,21 +165,46 @@ static void look_gone(struct dz_loop *l, struct dz_timer *t)
         dz_timer_set(l, t, WORKER_LOOK_MS, look_gone);
 }
 
-static void begin_work(struct graph_run *g)
+enum place { TAKEN, QUEUED, FULL };
+
+static enum place take_place(struct graph_run *g)
 {
     struct graphql *q = g->api->graphql;
-    bool free_place = atomic_fetch_add(&q->works, 1) < WORKS_MAX;
+    enum place got = FULL;
+    pthread_mutex_lock(&q->lock);
+    if (q->works < WORKS_MAX) {
+        q->works++;
+        got = TAKEN;
+    } else if (q->queue_n < QUEUE_MAX) {
+        struct graph_run **end = &q->queue;
+        while (*end)
+            end = &(*end)->next;
+        g->next = NULL;
+        *end = g;
+        q->queue_n++;
+        got = QUEUED;
+    }
+    pthread_mutex_unlock(&q->lock);
+    return got;
+}
+
+static void begin_work(struct graph_run *g)
+{
     g->ctx.may_block = true;
     g->at_worker = true;
     g->work = (struct dz_work){.run = work_run, .done = work_done};
     /* The message that ends the work comes to this loop, so not before this has returned. */
-    if (free_place && dz_pool_submit(g->api->pool, &g->work, NULL) == DZ_OK) {
-        graph_run_defer(g);
-        dz_timer_set(g->req->loop, &g->look, WORKER_LOOK_MS, look_gone);
+    enum place got = take_place(g);
+    if (got == TAKEN && dz_pool_submit(g->api->pool, &g->work, NULL) != DZ_OK) {
+        hand_over(g->api);
+        got = FULL;
+    }
+    if (got == FULL) {
+        reply_busy(g);
         return;
     }
-    atomic_fetch_sub(&q->works, 1);
-    graph_reply_error(g, 503, "Too many such requests at once.");
+    graph_run_defer(g);
+    dz_timer_set(g->req->loop, &g->look, WORKER_LOOK_MS, look_gone);
 }
 
 static void begin_steps(struct graph_run *g)
@@ -238,6 +296,8 @@ static void arrive(struct dz_loop *l, struct dz_msg *m)
         step(g);
     else if (g->code == DZ_OK)
         finish(g);
+    else if (g->code == DZ_UNAVAILABLE)
+        reply_busy(g);
     else
         reply_late(g);
 }

@@ -1,4 +1,5 @@
 """/api/graphql as clients of KVM48 know it (contracts/kvm48.md sections 4, 5 and 9), over real sockets and the rows of its own tests."""
+import concurrent.futures
 import gzip
 import hashlib
 import json
@@ -282,6 +283,13 @@ def test_too_large_for_memory(tmp_path):
         assert s.ask("{perfVods {id}}")["errors"][0]["message"] == NOTHING
     finally:
         assert s.stop() == 0
+
+
+def test_many_at_workers(web):
+    """More at once than there are places for what reads the catalog: they wait, and each is answered."""
+    with concurrent.futures.ThreadPoolExecutor(40) as pool:
+        answers = list(pool.map(lambda _: web.ask("{jobs {totalCount}}"), range(200)))
+    assert all(a == {"data": {"jobs": {"totalCount": 0}}} for a in answers)
 
 
 # ---- limits and extensions -----------------------------------------------------------------------------------------------------------
