@@ -20,6 +20,7 @@ struct keeping {
     struct dz_work work;
     struct crawl_collect *c;
     struct dz_source_ask *ask;
+    struct dz_buf path; /* made on the loop: the settings may be another's by then */
     enum dz_code code;
     struct dz_err err;
 };
@@ -48,20 +49,18 @@ static enum dz_code compress_all(const struct dz_body *bytes, struct dz_buf *out
     return DZ_OK;
 }
 
-static enum dz_code keep(const struct keeping *k, struct dz_err *err)
+static enum dz_code keep(struct keeping *k, struct dz_err *err)
 {
-    DZ_AUTO(dz_buf_done) struct dz_buf path, packed;
-    dz_buf_init(&path, PATH_BYTES_MAX);
+    DZ_AUTO(dz_buf_done) struct dz_buf packed;
     dz_buf_init(&packed, PACKED_MAX);
-    dz_buf_putf(&path, "%s/html/%.*s.gz", k->c->j->env->conf->data_dir, DZ_STR_FMT(k->ask->name));
-    if (path.full)
+    if (k->path.full)
         return dz_fail(err, DZ_TOO_LARGE, "the name of the file is too long");
     DZ_TRY(compress_all(k->ask->bytes, &packed, err));
-    DZ_AUTO(dz_freep)
-    char *folder =
-        dz_str_dup(dz_str_sub(dz_buf_str(&path), 0, dz_str_rchr(dz_buf_str(&path), '/')));
+    dz_str path = dz_buf_str(&k->path);
+    dz_str parent = dz_str_sub(path, 0, dz_str_rchr(path, '/'));
+    DZ_AUTO(dz_freep) char *folder = dz_str_dup(parent);
     DZ_TRY(dz_mkdirs(folder, FOLDER_MODE, err));
-    return dz_file_write_atomic(dz_buf_cstr(&path), dz_buf_str(&packed), FILE_MODE, err);
+    return dz_file_write_atomic(dz_buf_cstr(&k->path), dz_buf_str(&packed), FILE_MODE, err);
 }
 
 static void run_keep(struct dz_work *w)
@@ -78,6 +77,7 @@ static void on_kept(struct dz_work *w)
     struct keeping *k = dz_container(w, struct keeping, work);
     struct crawl_collect *c = k->c;
     dz_source_answer(k->ask, NULL, k->code, &k->err);
+    dz_buf_done(&k->path);
     free(k);
     collect_came_back(c);
 }
@@ -87,9 +87,12 @@ void collect_archive(struct crawl_collect *c, struct dz_source_ask *take_ask)
     struct keeping *k = dz_new(struct keeping);
     k->c = c;
     k->ask = take_ask;
+    dz_buf_init(&k->path, PATH_BYTES_MAX);
+    dz_buf_putf(&k->path, "%s/html/%.*s.gz", c->j->env->conf->data_dir, DZ_STR_FMT(take_ask->name));
     k->work = (struct dz_work){.run = run_keep, .home = c->j->env->loop, .done = on_kept};
     if (collect_submit(c, &k->work, &k->err))
         return;
     dz_source_answer(take_ask, NULL, DZ_FULL, &k->err);
+    dz_buf_done(&k->path);
     free(k);
 }
