@@ -249,7 +249,7 @@ struct static_file {
 };
 extern const struct static_file static_files[];
 extern const size_t static_files_n;
-const struct static_file *static_find(dz_str name); /* NULL: none */
+const struct static_file *static_find(dz_str name);  /* NULL: none */
 void html_static_url(struct dz_buf *b, dz_str name); /* "/static/NAME?v=…" */
 
 /* Their answers in all encodings, made at the start (statics.c). */

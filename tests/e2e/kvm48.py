@@ -6,13 +6,14 @@ import urllib.parse
 from conftest import Server, dozo
 
 STREAM = "http://cychengyuan-vod.48.cn/{}/{}.m3u8"
-SCHEMA = """
-CREATE TABLE "migratehistory" ("id" INTEGER NOT NULL PRIMARY KEY, "name" VARCHAR(255) NOT NULL, "migrated_at" DATETIME NOT NULL);
-CREATE TABLE "perfvod" ("canon_id" TEXT NOT NULL PRIMARY KEY, "l4c_club_id" INTEGER NOT NULL, "l4c_id" INTEGER NOT NULL, "title" TEXT NOT NULL,
-  "subtitle" TEXT, "start_time" INTEGER NOT NULL, "sd_stream" TEXT, "hd_stream" TEXT, "fhd_stream" TEXT);
-CREATE UNIQUE INDEX "perfvod_l4c_id" ON "perfvod" ("l4c_id");
-INSERT INTO migratehistory VALUES (1, '001_initial', '2019-04-29 00:00:00');
-"""
+# As the server itself makes them.
+TABLES = (
+    'CREATE TABLE "migratehistory" ("id" INTEGER NOT NULL PRIMARY KEY, "name" VARCHAR(255) NOT NULL, "migrated_at" DATETIME NOT NULL)',
+    'CREATE TABLE "perfvod" ("canon_id" TEXT NOT NULL PRIMARY KEY, "l4c_club_id" INTEGER NOT NULL, "l4c_id" INTEGER NOT NULL, '
+    '"title" TEXT NOT NULL, "subtitle" TEXT, "start_time" INTEGER NOT NULL, "sd_stream" TEXT, "hd_stream" TEXT, "fhd_stream" TEXT)',
+    'CREATE UNIQUE INDEX "perfvod_l4c_id" ON "perfvod" ("l4c_id")',
+)
+MIGRATED = "INSERT INTO migratehistory VALUES (1, '001_initial', '2019-04-29 01:02:03.456789')"
 
 
 def vod(key, club, number, start, sd="sd", hd="hd", fhd="hd"):
@@ -40,7 +41,8 @@ def store(folder, rows, *more):
     path = folder / "theirs.db"
     path.unlink(missing_ok=True)
     with sqlite3.connect(path) as db:
-        db.executescript(SCHEMA)
+        for sql in (*TABLES, MIGRATED):
+            db.execute(sql)
         db.executemany("INSERT INTO perfvod VALUES (?,?,?,?,?,?,?,?,?)", rows)
     dozo("import", "kvm48", path, *more, cwd=folder, check=0, env={"DOZO_DATA_DIR": str(folder / "data")})
 

@@ -6,14 +6,8 @@ import sqlite3
 import pytest
 
 from conftest import dozo
+from kvm48 import MIGRATED, TABLES
 
-# As the server itself makes them.
-TABLES = (
-    'CREATE TABLE "migratehistory" ("id" INTEGER NOT NULL PRIMARY KEY, "name" VARCHAR(255) NOT NULL, "migrated_at" DATETIME NOT NULL)',
-    'CREATE TABLE "perfvod" ("canon_id" TEXT NOT NULL PRIMARY KEY, "l4c_club_id" INTEGER NOT NULL, "l4c_id" INTEGER NOT NULL, '
-    '"title" TEXT NOT NULL, "subtitle" TEXT, "start_time" INTEGER NOT NULL, "sd_stream" TEXT, "hd_stream" TEXT, "fhd_stream" TEXT)',
-    'CREATE UNIQUE INDEX "perfvod_l4c_id" ON "perfvod" ("l4c_id")',
-)
 STREAM = "http://cychengyuan-vod.48.cn/snh/{}.m3u8"
 
 
@@ -37,7 +31,7 @@ def make(path, rows=VODS):
     db.execute("PRAGMA journal_mode=wal")
     for sql in TABLES:
         db.execute(sql)
-    db.execute("INSERT INTO migratehistory VALUES (1, '001_initial', '2019-04-29 01:02:03.456789')")
+    db.execute(MIGRATED)
     db.executemany(f"INSERT INTO perfvod VALUES ({', '.join('?' * 9)})", rows)
     db.commit()
     return db
