@@ -282,7 +282,7 @@ const struct conf_row conf_rows[] = {
     {"sources.viz.com.covers_manga", CONF_TEXT, IN_SOURCE, .flags = CONF_EMPTY, .preset = "", .shape = &conf_manga_id, .help = "Whose covers, by id; empty: none."},
 
     {"sources.live.48.cn.base_url", CONF_TEXT, IN_SOURCE, .preset = "https://live.48.cn", .shape = &conf_base_url, .help = "The site."},
-    {"sources.live.48.cn.every", CONF_DURATION, IN_SOURCE, .preset = "5m", .min = 100, .max = FOREVER_MS, .help = "How often it is looked at."},
+    {"sources.live.48.cn.every", CONF_DURATION, IN_SOURCE, .preset = "5m", .min = 100, .max = FOREVER_MS, .help = "How often it is crawled: only when the settings have a section of the source."},
     {"sources.live.48.cn.legacy", CONF_BOOL, IN_SOURCE, .preset = "false", .help = "Clubs 4 and 5 too."},
 
     {"sources.local.paths", CONF_LIST, IN_SOURCE, .flags = CONF_EMPTY | CONF_UNIQUE, .preset = "", .shape = &conf_path, .help = "Folders and archives on disk."},
