@@ -204,6 +204,14 @@ struct dz_favourite_rec {
     int64_t created_ms;
 };
 
+/* A file that somebody has sent: its name in addresses and how it is served. */
+struct dz_upload_rec {
+    dz_str id;               /* not empty, no zero byte */
+    dz_str mime;             /* as it was declared; p = NULL: it was not */
+    struct dz_blob_rec blob; /* mime: what the bytes are, "" when unknown */
+    int64_t created_ms;
+};
+
 /* Records of one call: marks, jobs, blobs. */
 #define DZ_CALL_RECORDS_MAX 100000u
 
@@ -416,6 +424,7 @@ struct dz_batch;
 typedef enum dz_code dz_blob_row_fn(void *arg, const struct dz_blob_rec *b, uint64_t refs,
                                     struct dz_err *err);
 typedef void dz_problem_fn(void *arg, const char *text);
+typedef enum dz_code dz_upload_fn(void *arg, const struct dz_upload_rec *u, struct dz_err *err);
 typedef enum dz_code dz_part_fn(void *arg, dz_str source, dz_str chapter,
                                 const struct dz_part_rec *p, struct dz_err *err);
 
@@ -533,6 +542,16 @@ struct dz_catalog_driver {
                               struct dz_err *err);
     enum dz_code (*blob_crcs_put)(void *self, const struct dz_sha256 *v, const uint32_t *crcs,
                                   size_t n, struct dz_err *err);
+    enum dz_code (*uploads_put)(void *self, const struct dz_upload_rec *v, size_t n, bool *ret_new,
+                                struct dz_err *err);
+    enum dz_code (*upload_get)(void *self, dz_str id, struct dz_arena *a,
+                               struct dz_upload_rec *ret_u, struct dz_err *err);
+    enum dz_code (*uploads_del)(void *self, const dz_str *ids, size_t n, bool *ret_was,
+                                struct dz_err *err);
+    enum dz_code (*uploads_gone)(void *self, uint64_t since, struct dz_arena *a, dz_str **ret_ids,
+                                 size_t *ret_n, bool *ret_more, uint64_t *ret_seq,
+                                 struct dz_err *err);
+    enum dz_code (*uploads_all)(void *self, dz_upload_fn *fn, void *arg, struct dz_err *err);
     enum dz_code (*collection_ensure)(void *self, const struct dz_collection *coll,
                                       struct dz_collection_ensured *ret_ensured,
                                       struct dz_err *err);
@@ -599,8 +618,8 @@ DZ_MUST enum dz_code dz_catalog_counts(struct dz_catalog *c, struct dz_catalog_c
 DZ_MUST enum dz_code dz_catalog_blobs(struct dz_catalog *c, dz_blob_row_fn *fn, void *arg,
                                       struct dz_err *err);
 /* The catalog's own soundness: database integrity, foreign keys, reference counts that do not match
- * pages, assets and parts. Each problem goes to fn as a line; with `repair` counts are mended.
- * ret_left: problems that remain. */
+ * pages, assets, parts and uploads. Each problem goes to fn as a line; with `repair` counts are
+ * mended. ret_left: problems that remain. */
 DZ_MUST enum dz_code dz_catalog_verify(struct dz_catalog *c, bool repair, dz_problem_fn *fn,
                                        void *arg, uint64_t *ret_left, struct dz_err *err);
 
@@ -788,6 +807,28 @@ DZ_MUST enum dz_code dz_catalog_favourite_del(struct dz_catalog *c, dz_str sourc
 DZ_MUST enum dz_code dz_catalog_favourites(struct dz_catalog *c, dz_str source, struct dz_arena *a,
                                            struct dz_favourite_rec **ret_v, size_t *ret_n,
                                            struct dz_err *err);
+
+/* All of them in one transaction, durable on return; each counts as a use of its blob. ret_new has
+ * room for n: false where the id is taken, and nothing of that one is stored. DZ_CONFLICT: a blob
+ * has another size in the catalog; nothing is stored. */
+DZ_MUST enum dz_code dz_catalog_uploads_put(struct dz_catalog *c, const struct dz_upload_rec *v,
+                                            size_t n, bool *ret_new, struct dz_err *err);
+/* DZ_NOT_FOUND */
+DZ_MUST enum dz_code dz_catalog_upload_get(struct dz_catalog *c, dz_str id, struct dz_arena *a,
+                                           struct dz_upload_rec *ret_u, struct dz_err *err);
+/* ret_was has room for n: false where there was none. */
+DZ_MUST enum dz_code dz_catalog_uploads_del(struct dz_catalog *c, const dz_str *ids, size_t n,
+                                            bool *ret_was, struct dz_err *err);
+/* Which were deleted, by any process, after `since`; seq is for the next call (the first: since
+ * UINT64_MAX, which gives none). ret_more: more than are remembered (the last
+ * DZ_UPLOADS_GONE_KEPT). Cheap. */
+#define DZ_UPLOADS_GONE_KEPT 10000
+DZ_MUST enum dz_code dz_catalog_uploads_gone(struct dz_catalog *c, uint64_t since,
+                                             struct dz_arena *a, dz_str **ret_ids, size_t *ret_n,
+                                             bool *ret_more, uint64_t *ret_seq, struct dz_err *err);
+/* Every upload once, by id; fn must not write. */
+DZ_MUST enum dz_code dz_catalog_uploads_all(struct dz_catalog *c, dz_upload_fn *fn, void *arg,
+                                            struct dz_err *err);
 
 /* CRC-32 of blobs' bytes, as ZIP has it: UINT64_MAX where there is no such blob, or none is known.
  * ret_crcs has room for n. */

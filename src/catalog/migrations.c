@@ -192,6 +192,19 @@ const char *const dz_migrations[] = {
     " updated_ms INTEGER NOT NULL,"
     " PRIMARY KEY (source, name)"
     ") STRICT, WITHOUT ROWID",
+    /* 7: uploads, and which of them were deleted last, for those who hold them in RAM */
+    "CREATE TABLE upload ("
+    " id TEXT PRIMARY KEY NOT NULL CHECK (id <> ''),"
+    " blob_id INTEGER NOT NULL REFERENCES blob (id),"
+    " mime TEXT,"
+    " sniffed TEXT NOT NULL,"
+    " created_ms INTEGER NOT NULL"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE INDEX upload_blob ON upload (blob_id);"
+    "CREATE TABLE upload_gone ("
+    " seq INTEGER PRIMARY KEY AUTOINCREMENT,"
+    " id TEXT NOT NULL"
+    ") STRICT",
 };
 /* clang-format on */
 const size_t dz_migrations_n = DZ_LEN(dz_migrations);

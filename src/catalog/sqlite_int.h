@@ -109,6 +109,15 @@ enum dz_sq_statement {
     DZ_SQ_FAVOURITES_OF,
     DZ_SQ_BLOB_CRC,
     DZ_SQ_BLOB_CRC_SET,
+    DZ_SQ_UPLOAD_THERE,
+    DZ_SQ_UPLOAD_ADD,
+    DZ_SQ_UPLOAD,
+    DZ_SQ_UPLOADS,
+    DZ_SQ_UPLOAD_DEL,
+    DZ_SQ_UPLOAD_GONE_ADD,
+    DZ_SQ_UPLOAD_GONE_TRIM,
+    DZ_SQ_UPLOAD_GONE_NEWEST,
+    DZ_SQ_UPLOADS_GONE,
     DZ_SQ_COLLECTION,
     DZ_SQ_COLLECTIONS,
     DZ_SQ_COLLECTIONS_REV,
@@ -367,6 +376,16 @@ DZ_MUST enum dz_code dz_sq_parts_del(void *batch, dz_str source, dz_str chapter,
                                      struct dz_err *err);
 DZ_MUST enum dz_code dz_sq_parts_trim(void *self, int64_t before_ms, struct dz_err *err);
 
+DZ_MUST enum dz_code dz_sq_uploads_put(void *self, const struct dz_upload_rec *v, size_t n,
+                                       bool *ret_new, struct dz_err *err);
+DZ_MUST enum dz_code dz_sq_upload_get(void *self, dz_str id, struct dz_arena *a,
+                                      struct dz_upload_rec *ret_u, struct dz_err *err);
+DZ_MUST enum dz_code dz_sq_uploads_del(void *self, const dz_str *ids, size_t n, bool *ret_was,
+                                       struct dz_err *err);
+DZ_MUST enum dz_code dz_sq_uploads_gone(void *self, uint64_t since, struct dz_arena *a,
+                                        dz_str **ret_ids, size_t *ret_n, bool *ret_more,
+                                        uint64_t *ret_seq, struct dz_err *err);
+DZ_MUST enum dz_code dz_sq_uploads_all(void *self, dz_upload_fn *fn, void *arg, struct dz_err *err);
 DZ_MUST enum dz_code dz_sq_marks_put(void *self, const struct dz_mark_rec *v, size_t n,
                                      struct dz_err *err);
 DZ_MUST enum dz_code dz_sq_marks_del(void *self, const struct dz_mark_rec *v, size_t n,

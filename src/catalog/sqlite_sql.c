@@ -149,12 +149,13 @@ const char *const dz_sq_texts[DZ_SQ_STATEMENTS] = {
     [DZ_SQ_WRONG_REFS] =
         "SELECT id, lower(hex(sha)), refs, used FROM (SELECT id, sha, refs, "
         "(SELECT count(*) FROM page WHERE blob_id = blob.id) + (SELECT count(*) FROM asset WHERE "
-        "blob_id = blob.id) + (SELECT count(*) FROM part WHERE blob_id = blob.id) "
-        "AS used FROM blob) WHERE refs <> used ORDER BY id",
+        "blob_id = blob.id) + (SELECT count(*) FROM part WHERE blob_id = blob.id) + "
+        "(SELECT count(*) FROM upload WHERE blob_id = blob.id) AS used FROM blob) WHERE refs <> used ORDER BY id",
     [DZ_SQ_MEND_REFS] =
         "UPDATE blob SET refs = (SELECT count(*) FROM page WHERE blob_id = ?1) + "
         "(SELECT count(*) FROM asset WHERE blob_id = ?1) + "
-        "(SELECT count(*) FROM part WHERE blob_id = ?1) WHERE id = ?1",
+        "(SELECT count(*) FROM part WHERE blob_id = ?1) + "
+        "(SELECT count(*) FROM upload WHERE blob_id = ?1) WHERE id = ?1",
     [DZ_SQ_WRONG_CHAPTERS_N] =
         "SELECT id, title, chapters_n, held FROM (SELECT id, title, chapters_n, "
         "(SELECT count(*) FROM chapter WHERE series_id = series.id) AS held FROM series) "
@@ -294,6 +295,21 @@ const char *const dz_sq_texts[DZ_SQ_STATEMENTS] = {
     [DZ_SQ_BLOB_CRC] = "SELECT crc32 FROM blob WHERE sha = ?1",
     [DZ_SQ_BLOB_CRC_SET] = "UPDATE blob SET crc32 = ?2 WHERE sha = ?1",
 
+    [DZ_SQ_UPLOAD_THERE] = "SELECT blob_id FROM upload WHERE id = ?1",
+    [DZ_SQ_UPLOAD_ADD] =
+        "INSERT INTO upload (id, blob_id, mime, sniffed, created_ms) VALUES (?1, ?2, ?3, ?4, ?5)",
+    [DZ_SQ_UPLOAD] = "SELECT u.id, u.mime, u.sniffed, u.created_ms, b.sha, b.bytes, b.width, "
+                     "b.height, b.mime FROM upload u JOIN blob b ON b.id = u.blob_id "
+                     "WHERE u.id = ?1",
+    [DZ_SQ_UPLOADS] = "SELECT u.id, u.mime, u.sniffed, u.created_ms, b.sha, b.bytes, b.width, "
+                      "b.height, b.mime FROM upload u JOIN blob b ON b.id = u.blob_id "
+                      "ORDER BY u.id",
+    [DZ_SQ_UPLOAD_DEL] = "DELETE FROM upload WHERE id = ?1",
+    [DZ_SQ_UPLOAD_GONE_ADD] = "INSERT INTO upload_gone (id) VALUES (?1)",
+    [DZ_SQ_UPLOAD_GONE_TRIM] =
+        "DELETE FROM upload_gone WHERE seq <= (SELECT max(seq) FROM upload_gone) - ?1",
+    [DZ_SQ_UPLOAD_GONE_NEWEST] = "SELECT seq FROM sqlite_sequence WHERE name = 'upload_gone'",
+    [DZ_SQ_UPLOADS_GONE] = "SELECT seq, id FROM upload_gone WHERE seq > ?1 ORDER BY seq",
     [DZ_SQ_COLLECTION] =
         "SELECT declaration, version FROM collection WHERE source = ?1 AND name = ?2",
     [DZ_SQ_COLLECTIONS] =

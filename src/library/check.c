@@ -2,14 +2,13 @@
  * check: the catalog against the store, both ways.
  *
  * In: all blob rows, then all blobs (in this order: an import that runs meanwhile puts before it
- * names), then all series and the parts of unfinished chapters. Out: a line for each thing that is
- * wrong, saying where and what to do, and with `repair` a catalog that names nothing it cannot
- * serve. A repair only takes out: page rows and parts without good bytes, blobs that nobody names.
- * Only what was read and is wrong counts as damaged; a blob that cannot be read now (a bad sector,
- * no permission) is told, and nothing about it is changed. Damaged bytes are moved to
- * data_dir/damaged, for they may be the only copy. It holds the import lock alone, because a blob
- * that nobody names yet may belong to a running import.
- * One thread; 64 bytes a blob.
+ * names), then all series, the parts of unfinished chapters and the uploads. Out: a line for each
+ * thing that is wrong, saying where and what to do, and with `repair` a catalog that names nothing
+ * it cannot serve. A repair only takes out: page rows and parts without good bytes, blobs that
+ * nobody names. Only what was read and is wrong counts as damaged; a blob that cannot be read now
+ * (a bad sector, no permission) is told, and nothing about it is changed. Damaged bytes are moved
+ * to data_dir/damaged, for they may be the only copy. It holds the import lock alone, because a
+ * blob that nobody names yet may belong to a running import. One thread; 64 bytes a blob.
  */
 #include "library/library_int.h"
 
@@ -477,6 +476,55 @@ static enum dz_code check_parts(struct check *k, struct dz_err *err)
     return dz_batch_commit(&b, NULL, err);
 }
 
+/* ---- uploads --------------------------------------------------------------------------------- */
+
+struct upload_look {
+    struct check *k;
+    struct lines lost; /* ids */
+};
+
+static void upload_look_done(struct upload_look *p)
+{
+    lines_done(&p->lost);
+}
+
+static enum dz_code look_at_upload(void *arg, const struct dz_upload_rec *u, struct dz_err *err)
+{
+    struct upload_look *p = arg;
+    struct finding f = find(p->k, &u->blob);
+    (void)err;
+    if (f.state == GOOD)
+        return DZ_OK;
+    bool mends = p->k->o->repair && is_lost(f.state);
+    DZ_AUTO(dz_buf_done) struct dz_buf b;
+    dz_buf_init(&b, 8 * DZ_KIB);
+    dz_buf_put(&b, DZ_S("upload "));
+    put_text(&b, u->id);
+    dz_buf_put(&b, DZ_S(": "));
+    put_finding(&b, &f);
+    if (is_lost(f.state))
+        dz_buf_put(&b, mends ? DZ_S("; taken out, send it again") : DZ_S("; send it again"));
+    tell(p->k, mends, dz_buf_cstr(&b));
+    if (mends) {
+        dz_buf_clear(&b);
+        dz_buf_put(&b, u->id);
+        keep_line(&p->lost, dz_buf_cstr(&b));
+    }
+    return DZ_OK;
+}
+
+static enum dz_code check_uploads(struct check *k, struct dz_err *err)
+{
+    DZ_AUTO(upload_look_done) struct upload_look p = {.k = k};
+    DZ_TRY(dz_catalog_uploads_all(k->l->catalog, look_at_upload, &p, err));
+    for (size_t i = 0; i < p.lost.n; i++) {
+        dz_str id = dz_str_of(p.lost.v[i]);
+        bool was;
+        DZ_TRY(dz_catalog_uploads_del(k->l->catalog, &id, 1, &was, err));
+    }
+    return DZ_OK;
+}
+
 /* ---- taking out ------------------------------------------------------------------------------ */
 
 /* Damaged bytes to data_dir/damaged/DIGEST. A store that does not give them out keeps them, and so
@@ -498,7 +546,8 @@ static void put_aside(struct check *k, struct row *row)
     tell(k, false, dz_buf_cstr(&text));
 }
 
-/* Rows that no page, asset or part names, a batch at a time. The caller then removes their blobs.
+/* Rows that no page, asset, part or upload names, a batch at a time. The caller then removes their
+ * blobs.
  */
 static enum dz_code drop_rows(struct check *k, const struct dz_sha256 *shas, size_t n,
                               struct dz_err *err)
@@ -586,6 +635,7 @@ static enum dz_code run(struct check *k, struct dz_err *err)
         DZ_TRY(refuse_empty_store(k, err));
     DZ_TRY(check_series(k, err));
     DZ_TRY(check_parts(k, err));
+    DZ_TRY(check_uploads(k, err));
     return k->o->repair ? clean_up(k, err) : DZ_OK;
 }
 

@@ -35,6 +35,7 @@ static enum dz_code open_parts(struct dz_library *l, struct dz_err *err)
     DZ_TRY(dz_store_open(dz_conf_driver_name(c->store.driver), c->data_dir, c->store.uri, &l->store,
                          err));
     l->files = library_files_new(l->store, 0);
+    l->uploads = library_uploads_new();
     return DZ_OK;
 }
 
@@ -83,6 +84,7 @@ void dz_library_close(struct dz_library **pl)
     }
     dz_view_unref(&l->view);
     library_files_free(&l->files);
+    library_uploads_free(&l->uploads);
     dz_store_close(&l->store);
     dz_catalog_close(&l->catalog);
     dz_conf_unref(&l->conf);
@@ -242,8 +244,10 @@ static bool wait_turn(struct dz_library *l)
 static void *keep(void *arg)
 {
     struct dz_library *l = arg;
-    while (wait_turn(l))
+    while (wait_turn(l)) {
         look_and_tell(l);
+        library_uploads_look(l);
+    }
     return NULL;
 }
 
@@ -340,6 +344,7 @@ enum dz_code dz_library_start(struct dz_library *l, const struct dz_library_opti
     l->complain = o->complain;
     l->publish_arg = o->arg;
     DZ_TRY(first_view(l, err));
+    library_uploads_look(l);
     /* Signals are for the thread that asked for them. */
     sigset_t all, before;
     sigfillset(&all);

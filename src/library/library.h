@@ -214,6 +214,38 @@ DZ_MUST enum dz_code dz_library_kvm48(struct dz_library *l, const struct dz_coll
                                       const struct dz_import_options *o,
                                       struct dz_kvm48_result *ret_result, struct dz_err *err);
 
+/* ---- uploads --------------------------------------------------------------------------------- */
+
+/* A file that somebody sends. Its bytes go to the store as they come; nothing of it is to be seen,
+ * and it leaves nothing when it is dropped, until it is kept. Workers; one thread at a time. */
+struct dz_upload;
+DZ_MUST enum dz_code dz_upload_new(struct dz_library *l, struct dz_upload **ret_u,
+                                   struct dz_err *err);
+/* After a failure only good to be dropped. */
+DZ_MUST enum dz_code dz_upload_add(struct dz_upload *u, dz_str bytes, struct dz_err *err);
+uint64_t dz_upload_bytes(const struct dz_upload *u); /* so far */
+void dz_upload_drop(struct dz_upload **u);
+struct dz_upload_wish {
+    dz_str mime;          /* as it was declared; p = NULL: it was not */
+    uint32_t name_length; /* 1..64 */
+    /* Once, on this or another worker; what it is given is good during the call. DZ_OK: blob,
+     * folder and row of u->id are synced. DZ_FULL also when all names of that length seem taken;
+     * DZ_UNAVAILABLE while a repair runs. Quick: others wait for it. */
+    void (*done)(void *arg, enum dz_code code, const struct dz_upload_rec *u,
+                 const struct dz_err *err);
+    void *arg;
+};
+/* Makes it last under a new id of A-Z and 0-9. Blocks, or leaves it to a worker that does so for
+ * others already: many that end at the same time share their syncs. */
+void dz_upload_keep(struct dz_upload **take_u, const struct dz_upload_wish *wish);
+/* Gone for good when it returns; ret_was false: there was none. The bytes stay in the store until a
+ * repair, since others may use them. Blocks. */
+DZ_MUST enum dz_code dz_library_upload_delete(struct dz_library *l, dz_str id, bool *ret_was,
+                                              struct dz_err *err);
+/* gone: keeper thread, for each upload that any process has deleted, a second later at most; n = 0:
+ * it may be any of them. Before dz_library_start. */
+void dz_library_on_upload_gone(struct dz_library *l, void (*gone)(void *arg, dz_str id), void *arg);
+
 /* ---- edit ------------------------------------------------------------------------------------ */
 
 #define DZ_EDIT_BYTES_MAX (1024u * 1024)

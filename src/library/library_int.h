@@ -12,11 +12,13 @@
 #include <pthread.h>
 
 struct library_files;
+struct library_uploads;
 
 struct dz_library {
     struct dz_catalog *catalog;
     struct dz_store *store;
     struct library_files *files;
+    struct library_uploads *uploads;
 
     pthread_mutex_t lock; /* guards what follows up to `bare` */
     pthread_cond_t wake;
@@ -71,6 +73,12 @@ void library_files_free(struct library_files **f);
 DZ_MUST enum dz_code library_files_get(struct library_files *f, const struct dz_sha256 *sha,
                                        struct dz_file **ret_file, struct dz_err *err);
 size_t library_files_count(struct library_files *f); /* descriptors held now */
+
+/* ---- uploads.c ------------------------------------------------------------------------------- */
+
+struct library_uploads *library_uploads_new(void);
+void library_uploads_free(struct library_uploads **q);
+void library_uploads_look(struct dz_library *l); /* tells what was deleted; keeper only */
 
 /* ---- lock.c ---------------------------------------------------------------------------------- */
 

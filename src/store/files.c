@@ -19,6 +19,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define START_BYTES (8 * DZ_MIB) /* of a long write that the disk is told of at once */
 #define ASIDE_PIECE ((size_t)(256 * DZ_KIB))
 #define ASIDE_SAME_MAX 1000u /* blobs of one digest that were set aside */
 
@@ -257,9 +258,7 @@ static void belong_to_folder(const struct files *f, int fd)
     (void)fchmod(fd, f->mode);
 }
 
-enum dz_code files_temp_write(struct files *f, const struct dz_blob_stat *known,
-                              dz_store_read_fn *read, void *arg, struct files_temp *t,
-                              struct dz_err *err)
+enum dz_code files_temp_open(struct files *f, struct files_temp *t, struct dz_err *err)
 {
     *t = (struct files_temp){.f = f, .fd = -1};
     (void)snprintf(t->name, sizeof(t->name), ".tmp/%d-%llu-%016llx", f->pid,
@@ -271,6 +270,14 @@ enum dz_code files_temp_write(struct files *f, const struct dz_blob_stat *known,
         return code;
     }
     belong_to_folder(f, t->fd);
+    return DZ_OK;
+}
+
+enum dz_code files_temp_write(struct files *f, const struct dz_blob_stat *known,
+                              dz_store_read_fn *read, void *arg, struct files_temp *t,
+                              struct dz_err *err)
+{
+    DZ_TRY(files_temp_open(f, t, err));
     enum dz_code code = fill(t, known, read, arg, err);
     if (code != DZ_OK)
         files_temp_drop(t);
@@ -302,6 +309,42 @@ void files_temp_drop(struct files_temp *t)
     if (t->name[0])
         (void)unlinkat(t->f->fd, t->name, 0);
     t->name[0] = '\0';
+}
+
+enum dz_code files_write_begin(void *self, void **ret_write, struct dz_err *err)
+{
+    struct files_temp t;
+    DZ_TRY(files_temp_open(self, &t, err));
+    struct files_write *w = dz_new(struct files_write);
+    w->t = t;
+    w->hash = dz_sha256_new();
+    *ret_write = w;
+    return DZ_OK;
+}
+
+enum dz_code files_write_add(void *write, dz_str bytes, struct dz_err *err)
+{
+    struct files_write *w = write;
+    enum dz_code code = dz_write_all(w->t.fd, bytes, err);
+    if (code != DZ_OK)
+        return dz_wrap(err, code, "%s/%s", w->t.f->root, w->t.name);
+    dz_sha256_add(w->hash, bytes);
+    w->t.stat.bytes += bytes.n;
+    if (w->t.stat.bytes - w->started >= START_BYTES) {
+        /* Only a hint, so that the sync at the end has little left to wait for. */
+        (void)sync_file_range(w->t.fd, (off_t)w->started, (off_t)(w->t.stat.bytes - w->started),
+                              SYNC_FILE_RANGE_WRITE);
+        w->started = w->t.stat.bytes;
+    }
+    return DZ_OK;
+}
+
+void files_write_drop(void *write)
+{
+    struct files_write *w = write;
+    files_temp_drop(&w->t);
+    dz_sha256_free(&w->hash);
+    free(w);
 }
 
 /* The blob is there: makes its name last. */
@@ -652,4 +695,8 @@ const struct dz_store_driver dz_store_files = {
     .batch_put = files_batch_put,
     .batch_commit = files_batch_commit,
     .batch_drop = files_batch_drop,
+    .write_begin = files_write_begin,
+    .write_add = files_write_add,
+    .batch_take = files_batch_take,
+    .write_drop = files_write_drop,
 };

@@ -182,6 +182,28 @@ enum dz_code files_batch_put(void *batch, const struct dz_blob_stat *known, dz_s
     return code;
 }
 
+enum dz_code files_batch_take(void *batch, void *take_write, struct dz_blob_stat *ret_stat,
+                              struct dz_err *err)
+{
+    struct batch *b = batch;
+    struct files_write *w = take_write;
+    w->t.stat.sha = dz_sha256_end(w->hash);
+    w->t.stat.mtime_s = dz_now_ms() / 1000;
+    struct dz_blob_stat stat = w->t.stat;
+    bool there = false;
+    enum dz_code code = b->broken ? fail_broken(err) : has(b, &stat, &there, err);
+    if (code == DZ_OK && !there) {
+        struct files_temp t = w->t;
+        w->t.fd = -1;
+        w->t.name[0] = '\0';
+        code = keep(b, &t, err);
+    }
+    files_write_drop(w);
+    if (code == DZ_OK)
+        *ret_stat = stat;
+    return code;
+}
+
 static enum dz_code rename_all(struct batch *b, struct dz_err *err)
 {
     for (size_t i = 0; i < b->n; i++)

@@ -218,6 +218,78 @@ enum dz_code dz_store_batch_put_bytes(struct dz_store_batch *b, dz_str bytes,
     return put_bytes(b->s, b, bytes, ret_stat, err);
 }
 
+/* ---- bytes that come one after the other ----------------------------------------------------- */
+
+struct dz_store_write {
+    struct dz_store *s;
+    void *self; /* NULL: gathered here */
+    struct dz_buf gathered;
+    uint64_t bytes;
+};
+
+enum dz_code dz_store_write_begin(struct dz_store *s, struct dz_store_write **ret_w,
+                                  struct dz_err *err)
+{
+    void *self = NULL;
+    if (s->driver->write_begin) {
+        enum dz_code code = s->driver->write_begin(s->self, &self, err);
+        if (code != DZ_OK)
+            return counted(s, code);
+    }
+    struct dz_store_write *w = dz_new(struct dz_store_write);
+    w->s = s;
+    w->self = self;
+    dz_buf_init(&w->gathered, DZ_STORE_BLOB_MAX);
+    *ret_w = w;
+    return DZ_OK;
+}
+
+enum dz_code dz_store_write_add(struct dz_store_write *w, dz_str bytes, struct dz_err *err)
+{
+    if (bytes.n > DZ_STORE_BLOB_MAX - w->bytes)
+        return counted(w->s, dz_fail(err, DZ_TOO_LARGE, "a blob has at most %llu bytes",
+                                     (unsigned long long)DZ_STORE_BLOB_MAX));
+    w->bytes += bytes.n;
+    if (w->self)
+        return counted(w->s, w->s->driver->write_add(w->self, bytes, err));
+    dz_buf_put(&w->gathered, bytes);
+    return DZ_OK;
+}
+
+uint64_t dz_store_write_bytes(const struct dz_store_write *w)
+{
+    return w->bytes;
+}
+
+void dz_store_write_drop(struct dz_store_write **pw)
+{
+    struct dz_store_write *w = dz_take(pw);
+    if (!w)
+        return;
+    if (w->self)
+        w->s->driver->write_drop(w->self);
+    dz_buf_done(&w->gathered);
+    dz_freep(&w);
+}
+
+enum dz_code dz_store_batch_take(struct dz_store_batch *b, struct dz_store_write **take_w,
+                                 struct dz_blob_stat *ret_stat, struct dz_err *err)
+{
+    DZ_AUTO(dz_store_write_drop) struct dz_store_write *w = dz_take(take_w);
+    if (!w->self)
+        return put_bytes(b->s, b, dz_buf_str(&w->gathered), ret_stat, err);
+    if (b->count == DZ_STORE_BATCH_MAX)
+        return counted(b->s, dz_fail(err, DZ_TOO_LARGE, "more than %d blobs in one batch",
+                                     DZ_STORE_BATCH_MAX));
+    enum dz_code code = b->s->driver->batch_take(b->self, dz_take(&w->self), ret_stat, err);
+    if (code != DZ_OK)
+        return counted(b->s, code);
+    b->count++;
+    bump(&b->s->stats.puts, 1);
+    bump(&b->s->stats.put_bytes, ret_stat->bytes);
+    return DZ_OK;
+}
+
 enum dz_code dz_store_batch_commit(struct dz_store_batch *b, struct dz_err *err)
 {
     b->count = 0;

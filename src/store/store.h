@@ -62,6 +62,13 @@ struct dz_store_driver {
                               void *arg, struct dz_blob_stat *ret_stat, struct dz_err *err);
     enum dz_code (*batch_commit)(void *batch, struct dz_err *err);
     void (*batch_drop)(void *batch);
+    /* All four NULL: what is written is gathered in memory first. batch_take frees the write, also
+     * on failure; its batch is one of this driver. */
+    enum dz_code (*write_begin)(void *self, void **ret_write, struct dz_err *err);
+    enum dz_code (*write_add)(void *write, dz_str bytes, struct dz_err *err);
+    enum dz_code (*batch_take)(void *batch, void *take_write, struct dz_blob_stat *ret_stat,
+                               struct dz_err *err);
+    void (*write_drop)(void *write);
 };
 
 extern const struct dz_store_driver dz_store_files;  /* data_dir/blobs/ab/cdef… */
@@ -106,6 +113,19 @@ DZ_MUST enum dz_code dz_store_batch_put_bytes(struct dz_store_batch *b, dz_str b
                                               struct dz_blob_stat *ret_stat, struct dz_err *err);
 DZ_MUST enum dz_code dz_store_batch_commit(struct dz_store_batch *b, struct dz_err *err);
 void dz_store_batch_free(struct dz_store_batch **b); /* before the store is closed */
+
+/* A blob whose bytes come one after the other from somebody who may be slow: nothing waits inside.
+ * One thread at a time. Dropped, it leaves nothing. */
+struct dz_store_write;
+DZ_MUST enum dz_code dz_store_write_begin(struct dz_store *s, struct dz_store_write **ret_w,
+                                          struct dz_err *err);
+/* DZ_TOO_LARGE over DZ_STORE_BLOB_MAX, DZ_FULL, DZ_IO; then only good to be dropped. */
+DZ_MUST enum dz_code dz_store_write_add(struct dz_store_write *w, dz_str bytes, struct dz_err *err);
+uint64_t dz_store_write_bytes(const struct dz_store_write *w); /* so far */
+void dz_store_write_drop(struct dz_store_write **w);
+/* All bytes are there: as a put of them. The write is gone after, also on failure. */
+DZ_MUST enum dz_code dz_store_batch_take(struct dz_store_batch *b, struct dz_store_write **take_w,
+                                         struct dz_blob_stat *ret_stat, struct dz_err *err);
 
 /* Whole blob; the caller unrefs. The digest is checked on every read of a driver that is not
  * `files`, and there by `dozo check`. DZ_NOT_FOUND, DZ_TOO_LARGE over bytes_max, DZ_CORRUPT, DZ_IO,

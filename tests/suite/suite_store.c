@@ -423,6 +423,43 @@ static void test_batch(void **state)
     must(dz_store_batch_commit(b, err)); /* an empty one */
 }
 
+/* Bytes that were pushed, among others; what was dropped leaves nothing. */
+static void test_written(void **state)
+{
+    struct fixture *f = *state;
+    DZ_AUTO(dz_freep) char *p = noise(300000, 5);
+    DZ_AUTO(dz_store_batch_free) struct dz_store_batch *b = NULL;
+    must(dz_store_batch_begin(f->s, &b, err));
+    for (int round = 0; round < 2; round++) { /* the second time they are there already */
+        static const size_t sizes[] = {0, 1, 300000, 300000, 65536};
+        for (size_t i = 0; i < DZ_LEN(sizes); i++) {
+            struct dz_store_write *w = NULL;
+            struct dz_blob_stat stat;
+            must(dz_store_write_begin(f->s, &w, err));
+            for (size_t at = 0; at < sizes[i]; at += 9999)
+                must(dz_store_write_add(
+                    w, (dz_str){p + at, sizes[i] - at < 9999 ? sizes[i] - at : 9999}, err));
+            assert_int_equal(dz_store_write_bytes(w), sizes[i]);
+            must(dz_store_batch_take(b, &w, &stat, err));
+            assert_null(w);
+            struct dz_sha256 want = dz_sha256_of((dz_str){p, sizes[i]});
+            assert_memory_equal(stat.sha.b, want.b, 32);
+            assert_int_equal(stat.bytes, sizes[i]);
+        }
+        must(dz_store_batch_put_bytes(b, DZ_S("beside"), NULL, err));
+        must(dz_store_batch_commit(b, err));
+        assert_int_equal(count_blobs(f->s), 5);
+        struct dz_sha256 sha = dz_sha256_of((dz_str){p, 300000});
+        assert_holds(f->s, &sha, (dz_str){p, 300000});
+    }
+    DZ_AUTO(dz_store_write_drop) struct dz_store_write *w = NULL;
+    must(dz_store_write_begin(f->s, &w, err));
+    must(dz_store_write_add(w, DZ_S("never"), err));
+    dz_store_write_drop(&w);
+    must(dz_store_batch_commit(b, err));
+    assert_int_equal(count_blobs(f->s), 5);
+}
+
 static void test_batch_failing_reader(void **state)
 {
     struct fixture *f = *state;
@@ -481,6 +518,7 @@ int main(void)
         cmocka_unit_test(test_reopen),
         cmocka_unit_test(test_threads_same_blob),
         cmocka_unit_test(test_batch),
+        cmocka_unit_test(test_written),
         cmocka_unit_test(test_batch_failing_reader),
         cmocka_unit_test(test_stats),
         cmocka_unit_test(test_nulls),

@@ -8,7 +8,7 @@
 #include <fcntl.h>
 
 /* The real ones and two that a later binary may bring. */
-enum { NOW = 6, LATER = NOW + 2 };
+enum { NOW = 7, LATER = NOW + 2 };
 
 struct fixture {
     char folder[64];
@@ -158,7 +158,7 @@ static void an_old_file_is_copied_and_migrated(void **state)
     /* And this binary refuses what it does not know, without touching it. */
     const char *text = refused(dz_catalog_open("sqlite", f->folder, "", &c, err), DZ_UNSUPPORTED);
     assert_non_null(strstr(text, f->path));
-    assert_non_null(strstr(text, "newer dozo (schema 8, this one knows 6)"));
+    assert_non_null(strstr(text, "newer dozo (schema 9, this one knows 7)"));
 }
 
 /* A file as the binary of that number left it. */
@@ -296,7 +296,7 @@ static void a_failing_migration_leaves_the_file_as_it_was(void **state)
     struct dz_catalog *c = open_at(f, "");
     put_one(c, "s", "1", 1, 2, 1);
     const char *text = refused(dz_migrate(self_of(c), list, NOW + 1, err), DZ_INTERNAL);
-    assert_non_null(strstr(text, "migration 7: "));
+    assert_non_null(strstr(text, "migration 8: "));
     assert_non_null(strstr(text, "nowhere"));
     assert_int_equal(ask(c, "SELECT max(number) FROM schema_version"), NOW);
     assert_int_equal(ask(c, "SELECT count(*) FROM sqlite_schema WHERE name = 'later'"), 0);
@@ -314,7 +314,7 @@ static void without_a_copy_nothing_is_migrated(void **state)
     mkdir(f->copy, 0700); /* the copy's name is taken by a folder */
     struct dz_err err = {0};
     assert_int_not_equal(dz_migrate(self_of(c), later(), LATER, &err), DZ_OK);
-    assert_non_null(strstr(err.text, "the copy before migration-7: "));
+    assert_non_null(strstr(err.text, "the copy before migration-8: "));
     assert_int_equal(ask(c, "SELECT max(number) FROM schema_version"), NOW);
     rmdir(f->copy);
     must(dz_migrate(self_of(c), later(), LATER, err));

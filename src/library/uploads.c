@@ -1,0 +1,292 @@
+/*
+ * uploads: files that somebody sends, from their first byte to a name that lasts.
+ *
+ * In: pieces of a file, pushed by a worker as they come, into a write of the store. Out: an id,
+ * when the bytes, the folder and the catalog's row are on disk. Uploads that end at the same time
+ * are kept together: whoever comes first does the syncs for all that wait, and goes on until nobody
+ * does, so that a disk that is slow to sync makes groups larger instead of clients wait in a row.
+ * The import lock is held shared while a group is kept, because a repair would take its blobs for
+ * garbage. Any worker; an upload belongs to one thread at a time.
+ */
+#include "library/library_int.h"
+
+#define GROUP_MAX 256u
+#define NAME_TRIES 16u /* with a new id each time */
+#define NAME_MAX_CHARS 64u
+#define FIRST_BYTES 64u /* that tell the type */
+
+struct dz_upload {
+    struct dz_library *l;
+    struct dz_upload *next;
+    struct dz_store_write *write;
+    char first[FIRST_BYTES];
+    size_t first_n;
+    struct dz_upload_wish wish;
+    char *mime;
+    char id[NAME_MAX_CHARS];
+    struct dz_upload_rec rec;
+    enum dz_code code;
+    struct dz_err err;
+    bool named; /* the row is stored */
+};
+
+struct library_uploads {
+    pthread_mutex_t lock;
+    struct dz_upload *first, **last; /* wait to be kept */
+    bool busy;                       /* somebody keeps a group */
+    void (*gone)(void *arg, dz_str id);
+    void *gone_arg;
+    uint64_t seen; /* of the deletions; keeper only */
+    struct dz_arena *scratch;
+};
+
+struct library_uploads *library_uploads_new(void)
+{
+    struct library_uploads *q = dz_new(struct library_uploads);
+    pthread_mutex_init(&q->lock, NULL);
+    q->last = &q->first;
+    q->seen = UINT64_MAX;
+    q->scratch = dz_arena_new(64 * DZ_MIB);
+    return q;
+}
+
+void library_uploads_free(struct library_uploads **pq)
+{
+    struct library_uploads *q = dz_take(pq);
+    if (!q)
+        return;
+    dz_assert(!q->first && !q->busy);
+    pthread_mutex_destroy(&q->lock);
+    dz_arena_free(&q->scratch);
+    dz_freep(&q);
+}
+
+/* ---- one on its way in ----------------------------------------------------------------------- */
+
+enum dz_code dz_upload_new(struct dz_library *l, struct dz_upload **ret_u, struct dz_err *err)
+{
+    struct dz_store_write *write = NULL;
+    DZ_TRY(dz_store_write_begin(l->store, &write, err));
+    struct dz_upload *u = dz_new(struct dz_upload);
+    u->l = l;
+    u->write = write;
+    *ret_u = u;
+    return DZ_OK;
+}
+
+void dz_upload_drop(struct dz_upload **pu)
+{
+    struct dz_upload *u = dz_take(pu);
+    if (!u)
+        return;
+    dz_store_write_drop(&u->write);
+    dz_freep(&u->mime);
+    dz_freep(&u);
+}
+
+enum dz_code dz_upload_add(struct dz_upload *u, dz_str bytes, struct dz_err *err)
+{
+    size_t n = FIRST_BYTES - u->first_n;
+    if (n > bytes.n)
+        n = bytes.n;
+    if (n > 0)
+        memcpy(u->first + u->first_n, bytes.p, n);
+    u->first_n += n;
+    return dz_store_write_add(u->write, bytes, err);
+}
+
+uint64_t dz_upload_bytes(const struct dz_upload *u)
+{
+    return dz_store_write_bytes(u->write);
+}
+
+/* ---- keeping a group ------------------------------------------------------------------------- */
+
+/* Letters and digits, each as likely as any other. */
+static void make_id(struct dz_upload *u)
+{
+    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+    unsigned char random[2 * NAME_MAX_CHARS];
+    size_t n = 0, at = sizeof(random);
+    while (n < u->wish.name_length) {
+        if (at == sizeof(random)) {
+            dz_random(random, sizeof(random));
+            at = 0;
+        }
+        unsigned char b = random[at++];
+        if (b < 252) /* 7 * 36 */
+            u->id[n++] = alphabet[b % 36];
+    }
+    u->rec.id = (dz_str){u->id, n};
+}
+
+static void fail_all(struct dz_upload *group, enum dz_code code, const struct dz_err *err)
+{
+    for (struct dz_upload *u = group; u; u = u->next)
+        if (u->code == DZ_OK) {
+            u->code = code;
+            u->err = *err;
+        }
+}
+
+/* The blobs: each of them whole and synced. */
+static enum dz_code keep_blobs(struct dz_library *l, struct dz_upload *group, struct dz_err *err)
+{
+    DZ_AUTO(dz_store_batch_free) struct dz_store_batch *b = NULL;
+    DZ_TRY(dz_store_batch_begin(l->store, &b, err));
+    for (struct dz_upload *u = group; u; u = u->next) {
+        struct dz_blob_stat stat;
+        enum dz_media_type type = dz_media_sniff((dz_str){u->first, u->first_n});
+        u->code = dz_store_batch_take(b, &u->write, &stat, &u->err);
+        if (u->code != DZ_OK)
+            continue;
+        u->rec.blob = (struct dz_blob_rec){.sha = stat.sha, .bytes = stat.bytes};
+        if (type != DZ_MEDIA_UNKNOWN)
+            u->rec.blob.mime = dz_str_of(dz_media_mime(type));
+        u->rec.mime = u->wish.mime;
+        u->rec.created_ms = dz_now_ms();
+    }
+    return dz_store_batch_commit(b, err);
+}
+
+/* The rows of those that have none yet and did not fail; a name that is taken leaves its own for
+ * the next round. */
+static enum dz_code put_rows(struct dz_library *l, struct dz_upload *const *v, size_t n,
+                             struct dz_err *err)
+{
+    struct dz_upload_rec recs[GROUP_MAX];
+    bool is_new[GROUP_MAX];
+    for (size_t i = 0; i < n; i++) {
+        make_id(v[i]);
+        recs[i] = v[i]->rec;
+    }
+    DZ_TRY(dz_catalog_uploads_put(l->catalog, recs, n, is_new, err));
+    for (size_t i = 0; i < n; i++)
+        v[i]->named = is_new[i];
+    return DZ_OK;
+}
+
+static void keep_rows(struct dz_library *l, struct dz_upload *group)
+{
+    for (unsigned tries = 0; tries < NAME_TRIES; tries++) {
+        struct dz_upload *v[GROUP_MAX];
+        size_t n = 0;
+        for (struct dz_upload *u = group; u; u = u->next)
+            if (u->code == DZ_OK && !u->named)
+                v[n++] = u;
+        if (n == 0)
+            return;
+        struct dz_err err = {0};
+        enum dz_code code = put_rows(l, v, n, &err);
+        /* What is wrong with one of them is no reason to refuse the others. */
+        for (size_t i = 0; i < n && code != DZ_OK; i++)
+            v[i]->code = n == 1 ? code : put_rows(l, &v[i], 1, &v[i]->err);
+        if (code != DZ_OK && n == 1)
+            v[0]->err = err;
+    }
+    struct dz_err err = {0};
+    dz_fail(&err, DZ_FULL, "no free name was found in %u tries; make uploads.name_length longer",
+            NAME_TRIES);
+    for (struct dz_upload *u = group; u; u = u->next)
+        if (u->code == DZ_OK && !u->named) {
+            u->code = DZ_FULL;
+            u->err = err;
+        }
+}
+
+static void keep_group(struct dz_library *l, struct dz_upload *group)
+{
+    DZ_AUTO(dz_closep) int lock = -1;
+    struct dz_err err = {0};
+    pthread_mutex_lock(&l->lock);
+    DZ_AUTO(dz_conf_unref) struct dz_conf *conf = dz_conf_ref(l->conf);
+    pthread_mutex_unlock(&l->lock);
+    enum dz_code code = library_lock(conf->data_dir, false, &lock, &err);
+    if (code == DZ_OK)
+        code = keep_blobs(l, group, &err);
+    if (code != DZ_OK)
+        fail_all(group, code, &err);
+    keep_rows(l, group);
+}
+
+/* Up to GROUP_MAX of those that wait; the lock is held. */
+static struct dz_upload *take_group(struct library_uploads *q)
+{
+    struct dz_upload *group = q->first, **end = &group;
+    for (unsigned n = 0; *end && n < GROUP_MAX; n++)
+        end = &(*end)->next;
+    q->first = *end;
+    *end = NULL;
+    if (!q->first)
+        q->last = &q->first;
+    return group;
+}
+
+static void tell_group(struct dz_upload *group)
+{
+    while (group) {
+        struct dz_upload *u = group;
+        group = u->next;
+        u->wish.done(u->wish.arg, u->code, &u->rec, &u->err);
+        dz_upload_drop(&u);
+    }
+}
+
+void dz_upload_keep(struct dz_upload **take_u, const struct dz_upload_wish *wish)
+{
+    struct dz_upload *u = dz_take(take_u);
+    struct dz_library *l = u->l;
+    struct library_uploads *q = l->uploads;
+    dz_assert(wish->name_length > 0 && wish->name_length <= NAME_MAX_CHARS);
+    u->wish = *wish;
+    u->mime = wish->mime.p ? dz_str_dup(wish->mime) : NULL;
+    u->wish.mime.p = u->mime;
+    pthread_mutex_lock(&q->lock);
+    *q->last = u;
+    q->last = &u->next;
+    while (!q->busy && q->first) {
+        struct dz_upload *group = take_group(q);
+        q->busy = true;
+        pthread_mutex_unlock(&q->lock);
+        keep_group(l, group);
+        tell_group(group);
+        pthread_mutex_lock(&q->lock);
+        q->busy = false;
+    }
+    pthread_mutex_unlock(&q->lock);
+}
+
+/* ---- what was deleted ------------------------------------------------------------------------ */
+
+enum dz_code dz_library_upload_delete(struct dz_library *l, dz_str id, bool *ret_was,
+                                      struct dz_err *err)
+{
+    return dz_catalog_uploads_del(l->catalog, &id, 1, ret_was, err);
+}
+
+void dz_library_on_upload_gone(struct dz_library *l, void (*gone)(void *arg, dz_str id), void *arg)
+{
+    dz_assert(!l->runs);
+    l->uploads->gone = gone;
+    l->uploads->gone_arg = arg;
+}
+
+void library_uploads_look(struct dz_library *l)
+{
+    struct library_uploads *q = l->uploads;
+    dz_str *ids = NULL;
+    size_t n = 0;
+    bool more = false;
+    uint64_t seen = q->seen;
+    dz_arena_reset(q->scratch);
+    if (dz_catalog_uploads_gone(l->catalog, seen, q->scratch, &ids, &n, &more, &seen, NULL) !=
+        DZ_OK)
+        return; /* the keeper's other looks say what is wrong; this one is made again */
+    q->seen = seen;
+    if (!q->gone)
+        return;
+    for (size_t i = 0; i < n; i++)
+        q->gone(q->gone_arg, ids[i]);
+    if (more)
+        q->gone(q->gone_arg, (dz_str){NULL, 0});
+}
