@@ -133,6 +133,16 @@ static void loop_stop(void *app, void *loop_app)
     pthread_mutex_unlock(&a->lock);
 }
 
+static enum dz_code lay_routes(struct dz_api *a, struct dz_err *err)
+{
+    struct dz_http_route *all = NULL;
+    size_t n = 0;
+    DZ_TRY(uploads_new(a, routes, DZ_LEN(routes), &all, &n, err));
+    a->routes = api_routes_new(all, n, a->arena, &a->routes_n);
+    a->ops_routes = a->routes + n;
+    return DZ_OK;
+}
+
 enum dz_code dz_api_new(const struct dz_api_options *o, struct dz_api **ret_a, struct dz_err *err)
 {
     struct dz_view *view = dz_library_view(o->library);
@@ -164,11 +174,11 @@ enum dz_code dz_api_new(const struct dz_api_options *o, struct dz_api **ret_a, s
     a->events = events_new(a);
     a->graphql = graphql_new(a);
     a->arena = dz_arena_new(DZ_MIB);
-    a->routes = api_routes_new(routes, DZ_LEN(routes), a->arena, &a->routes_n);
-    a->ops_routes = a->routes + DZ_LEN(routes);
     pthread_mutex_init(&a->lock, NULL);
     dz_map_init(&a->flights);
-    code = dz_api_check(a, a->conf, err);
+    code = lay_routes(a, err);
+    if (code == DZ_OK)
+        code = dz_api_check(a, a->conf, err);
     if (code == DZ_OK)
         code = limits_open(a, err);
     if (code != DZ_OK)
@@ -196,6 +206,7 @@ void dz_api_free(struct dz_api **ap)
     events_free(&a->events);
     graphql_free(&a->graphql);
     dz_limiter_close(&a->limiter);
+    uploads_free(&a->uploads);
     dz_arena_free(&a->arena);
     dz_map_done(&a->flights);
     dz_view_unref(&a->view);

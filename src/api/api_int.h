@@ -33,7 +33,7 @@ struct api_loop {
     struct dz_limiter_loop *limiter; /* limit.c; NULL: no limits */
 };
 
-struct flight; /* single-flight of one cold object; fetch.c */
+struct flight; /* one thing that is being made; cold.c */
 
 struct dz_api {
     struct dz_conf *conf;
@@ -62,7 +62,9 @@ struct dz_api {
     struct dz_view *view;
     struct api_loop *loops[API_LOOPS_MAX];
     size_t loops_n;
-    struct dz_map flights; /* cache key → struct flight */
+    struct dz_map flights; /* key → struct flight */
+
+    struct uploads *uploads; /* uploads.c */
 };
 
 /* From any thread; false: the loop has ended, and the message is still the caller's. */
@@ -105,6 +107,39 @@ void serve_object(struct dz_http_req *r, const struct object_request *o);
  * may be NULL when the code is one that is tried again. */
 void answer_failed(struct dz_http_req *r, void (*missing)(struct dz_http_req *r), enum dz_code code,
                    const struct dz_err *err);
+
+void answer_later(struct dz_http_req *r); /* 503, to be tried again in a second */
+
+/* ---- what a worker makes once for all who wait for it (cold.c) ------------------------------- */
+
+struct cold {
+    char key[DZ_CACHE_KEY_MAX];
+    size_t key_n;
+    /* On a worker; puts what it made into the cache, if that is where it belongs. */
+    enum dz_code (*make)(struct dz_api *a, void *what, struct dz_body **ret_made,
+                         struct dz_err *err);
+    void (*free)(void *what); /* any thread */
+    void *take_what;
+    /* On the loop; made is borrowed, NULL: err. */
+    void (*reply)(struct dz_http_req *r, void (*missing)(struct dz_http_req *r),
+                  struct dz_body *made, const struct dz_err *err);
+    void (*missing)(struct dz_http_req *r); /* for reply; may be NULL */
+};
+/* Defers; requests for a key that is being made wait for that. 503 when the workers have too much
+ * to do. */
+void answer_when_made(struct dz_http_req *r, const struct cold *cold);
+
+/* Both are the same text; the time says nothing about either (token.c). */
+bool is_secret(dz_str given, dz_str secret);
+
+/* ---- uploads (uploads.c) --------------------------------------------------------------------- */
+
+/* Its part of the route table, by the settings, into the arena: they need a restart to change.
+ * DZ_BAD_INPUT: the address is somebody else's already. */
+DZ_MUST enum dz_code uploads_new(struct dz_api *a, const struct dz_http_route *others,
+                                 size_t others_n, struct dz_http_route **ret_routes, size_t *ret_n,
+                                 struct dz_err *err);
+void uploads_free(struct uploads **u);
 
 /* The encodings of ready-made bodies, best liked first among equals, and what they add to an ETag.
  */

@@ -1,33 +1,19 @@
 /*
  * fetch: a stored page on its way to a reader. RAM first; large files by sendfile from the store's
- * own files; everything else is read by a worker while the request waits, one read for any number
- * of waiting requests (single-flight).
+ * own files; everything else is read by a worker while the request waits (cold.c).
  *
  * The cache key is snapshot serial, page index and family, so that a new snapshot never meets an
- * old answer. A flight holds a reference on the view that its page lives in. Waiters belong to
- * their loops; the worker reaches them by message, and only while their loop still runs.
+ * old answer.
  */
 #include "api/api_int.h"
 
-struct waiter {
-    struct dz_msg msg;
-    struct waiter *next;
-    struct api_loop *loop;
-    struct dz_http_req *req;
-    void (*missing)(struct dz_http_req *r);
-    struct dz_body *prepared; /* one reference, or NULL: err */
-    struct dz_err err;
-};
-
-struct flight {
-    struct dz_work work;
-    struct dz_api *api;
+/* A page on its way; holds the view that it lies in. */
+struct page_cold {
     struct dz_view *view;
     struct object_request object;
     char key[16];
     size_t key_n;
     char name[DZ_TEXT_MAX];
-    struct waiter *waiters;
 };
 
 static size_t make_key(const struct object_request *o, char key[16])
@@ -106,7 +92,7 @@ static struct dz_body *prepare(const struct object_request *o, dz_str body)
     return b;
 }
 
-static void answer_busy(struct dz_http_req *r)
+void answer_later(struct dz_http_req *r)
 {
     struct dz_buf body;
     dz_str type;
@@ -134,124 +120,62 @@ void answer_failed(struct dz_http_req *r, void (*missing)(struct dz_http_req *r)
                        "the catalog has a page that the store has lost; run dozo check");
         missing(r);
     } else if (dz_code_retries(code)) {
-        answer_busy(r);
+        answer_later(r);
     } else {
         answer_error(r, code, err);
     }
 }
 
-/* ---- the worker's side ----------------------------------------------------------------------- */
-
-static void waiter_free(struct dz_msg *m)
+static enum dz_code make_page(struct dz_api *a, void *what, struct dz_body **ret_made,
+                              struct dz_err *err)
 {
-    struct waiter *w = dz_container(m, struct waiter, msg);
-    dz_body_unref(&w->prepared);
-    free(w);
+    const struct page_cold *p = what;
+    DZ_AUTO(dz_body_unref) struct dz_body *bytes = NULL;
+    DZ_TRY(dz_library_body(a->library, &p->object.page->sha, &bytes, err));
+    if (bytes->n != p->object.page->bytes)
+        return dz_fail(err, DZ_CORRUPT,
+                       "a blob has %zu bytes, the catalog says %llu; run dozo check", bytes->n,
+                       (unsigned long long)p->object.page->bytes);
+    *ret_made = prepare(&p->object, (dz_str){bytes->p, bytes->n});
+    dz_cache_put(a->cache, (dz_str){p->key, p->key_n}, *ret_made);
+    return DZ_OK;
 }
 
-static void waiter_arrive(struct dz_loop *l, struct dz_msg *m)
+static void free_page(void *what)
 {
-    struct waiter *w = dz_container(m, struct waiter, msg);
-    (void)l;
-    if (w->prepared)
-        dz_http_reply_prepared(w->req, w->prepared);
+    struct page_cold *p = what;
+    dz_view_unref(&p->view);
+    free(p);
+}
+
+static void reply_page(struct dz_http_req *r, void (*missing)(struct dz_http_req *r),
+                       struct dz_body *made, const struct dz_err *err)
+{
+    if (made)
+        dz_http_reply_prepared(r, made);
     else
-        answer_failed(w->req, w->missing, w->err.code, &w->err);
-    waiter_free(m);
+        answer_failed(r, missing, err->code, err);
 }
-
-static void flight_run(struct dz_work *work)
-{
-    struct flight *f = dz_container(work, struct flight, work);
-    struct dz_body *bytes = NULL, *prepared = NULL;
-    struct dz_err err = {0};
-    if (dz_library_body(f->api->library, &f->object.page->sha, &bytes, &err) == DZ_OK) {
-        if (bytes->n == f->object.page->bytes) {
-            prepared = prepare(&f->object, (dz_str){bytes->p, bytes->n});
-            dz_cache_put(f->api->cache, (dz_str){f->key, f->key_n}, prepared);
-        } else {
-            dz_fail(&err, DZ_CORRUPT, "a blob has %zu bytes, the catalog says %llu; run dozo check",
-                    bytes->n, (unsigned long long)f->object.page->bytes);
-        }
-        dz_body_unref(&bytes);
-    }
-
-    pthread_mutex_lock(&f->api->lock);
-    dz_map_del(&f->api->flights, (dz_str){f->key, f->key_n});
-    struct waiter *w = f->waiters;
-    while (w) {
-        struct waiter *next = w->next;
-        if (prepared)
-            w->prepared = dz_body_ref(prepared);
-        w->err = err;
-        if (w->loop->loop)
-            dz_loop_post(w->loop->loop, &w->msg);
-        else
-            waiter_free(&w->msg);
-        w = next;
-    }
-    pthread_mutex_unlock(&f->api->lock);
-    dz_body_unref(&prepared);
-}
-
-static void flight_done(struct dz_work *work)
-{
-    struct flight *f = dz_container(work, struct flight, work);
-    dz_view_unref(&f->view);
-    free(f);
-}
-
-/* ---- the loop's side ------------------------------------------------------------------------- */
 
 static void wait_for(struct dz_http_req *r, const struct object_request *o)
 {
-    struct dz_api *a = r->app;
-    struct waiter *w = dz_new(struct waiter);
-    w->msg.fn = waiter_arrive;
-    w->msg.drop = waiter_free;
-    w->loop = r->loop_app;
-    w->req = r;
-    w->missing = o->missing;
-
-    char key[16];
-    size_t key_n = make_key(o, key);
-    struct dz_err err = {0};
-    enum dz_code code = DZ_OK;
-    pthread_mutex_lock(&a->lock);
-    struct flight *f = dz_map_get(&a->flights, (dz_str){key, key_n});
-    if (f) {
-        w->next = f->waiters;
-        f->waiters = w;
-    } else {
-        f = dz_new(struct flight);
-        f->work.run = flight_run;
-        f->work.done = flight_done;
-        f->api = a;
-        f->view = dz_view_ref(w->loop->view);
-        f->object = *o;
-        f->object.name = (dz_str){
-            f->name, o->name.n}; /* the request's own text may go before the worker is done */
-        if (o->name.n > sizeof f->name)
-            f->object.name.n = 0; /* then it goes without Content-Disposition */
-        else if (o->name.n > 0)
-            memcpy(f->name, o->name.p, o->name.n);
-        memcpy(f->key, key, key_n);
-        f->key_n = key_n;
-        f->waiters = w;
-        dz_map_set(&a->flights, (dz_str){f->key, f->key_n}, f);
-        code = dz_pool_submit(a->pool, &f->work, &err);
-        if (code != DZ_OK)
-            dz_map_del(&a->flights, (dz_str){f->key, f->key_n});
-    }
-    if (code == DZ_OK)
-        dz_http_defer(r);
-    pthread_mutex_unlock(&a->lock);
-    if (code != DZ_OK) {
-        dz_view_unref(&f->view);
-        free(f);
-        free(w);
-        answer_busy(r);
-    }
+    struct page_cold *p = dz_new(struct page_cold);
+    p->view = dz_view_ref(((struct api_loop *)r->loop_app)->view);
+    p->object = *o;
+    /* The request's own text may go before the worker is done. One that is too long goes without
+     * Content-Disposition. */
+    p->object.name = (dz_str){p->name, o->name.n <= sizeof p->name ? o->name.n : 0};
+    if (p->object.name.n > 0)
+        memcpy(p->name, o->name.p, o->name.n);
+    p->key_n = make_key(o, p->key);
+    struct cold cold = {.key_n = p->key_n,
+                        .make = make_page,
+                        .free = free_page,
+                        .take_what = p,
+                        .reply = reply_page,
+                        .missing = o->missing};
+    memcpy(cold.key, p->key, p->key_n);
+    answer_when_made(r, &cold);
 }
 
 void serve_object(struct dz_http_req *r, const struct object_request *o)

@@ -36,9 +36,9 @@ static void refuse(struct dz_http_req *r, int status, dz_str words)
 }
 
 /* Digests are compared, so that the time says nothing about length or beginning. */
-static bool is_token(dz_str given, dz_str token)
+bool is_secret(dz_str given, dz_str secret)
 {
-    struct dz_sha256 a = dz_sha256_of(given), b = dz_sha256_of(token);
+    struct dz_sha256 a = dz_sha256_of(given), b = dz_sha256_of(secret);
     return dz_equal_const_time((dz_str){(const char *)a.b, sizeof(a.b)},
                                (dz_str){(const char *)b.b, sizeof(b.b)});
 }
@@ -48,7 +48,7 @@ static bool has_token(const struct dz_http_req *r, dz_str token)
     dz_str given = dz_str_trim(dz_http_header(r, DZ_S("authorization")));
     if (given.n > 7 && dz_str_eq_nocase(dz_str_sub(given, 0, 7), DZ_S("Bearer ")))
         given = dz_str_trim(dz_str_sub(given, 7, given.n));
-    return is_token(given, token);
+    return is_secret(given, token);
 }
 
 static bool is_named(const struct dz_strs *names, dz_str name)

@@ -1,0 +1,522 @@
+/*
+ * uploads: files that programs send and people fetch (contracts/imoog.md): POST /upload is in
+ * upload_in.c; here are GET ENDPOINT/NAME, /delete/NAME and the rows of the route table.
+ *
+ * A name is an id and whatever follows its first dot. The first request for an upload asks the
+ * catalog by a worker (cold.c) and makes a prepared answer, which stays in RAM, with the bytes when
+ * they are few; larger ones leave by sendfile. Behind the answer's last byte lies what the loop has
+ * to know to open the file. A deletion takes the answer out of RAM: that of this process at once,
+ * of another one when the keeper hears of it. A worker that read the row just before looks at the
+ * count of deletions after it has put its answer there.
+ */
+#include "api/upload_int.h"
+
+#define ALL_METHODS (DZ_HTTP_GET | DZ_HTTP_POST | DZ_HTTP_PUT | DZ_HTTP_DELETE | DZ_HTTP_PATCH)
+#define ARENA_BYTES (64 * DZ_KIB)
+
+struct uploads {
+    struct dz_api *api;
+    atomic_uint_fast64_t gone_n; /* deletions that were heard of */
+    atomic_uint_fast64_t round;  /* of cache keys: another one when nobody knows what was deleted */
+};
+
+struct facts { /* behind a prepared answer */
+    struct dz_sha256 sha;
+    uint64_t bytes;
+    uint8_t in_memory; /* the bytes lie in front of this */
+};
+
+/* ---- who may ----------------------------------------------------------------------------------
+ */
+
+void upload_say(struct dz_http_req *r, int status, dz_str words)
+{
+    struct dz_buf b;
+    struct dz_json j;
+    dz_buf_init(&b, 4 * DZ_KIB);
+    dz_json_init(&j, &b, DZ_JSON_COMPACT, false);
+    dz_json_object(&j);
+    dz_json_key(&j, DZ_S("message"));
+    dz_json_str(&j, words);
+    dz_json_end(&j);
+    dz_http_reply_text(r, status, DZ_S("application/json"), NO_STORE, dz_buf_str(&b));
+    dz_buf_done(&b);
+}
+
+bool upload_refused(struct dz_http_req *r)
+{
+    static struct dz_log_gate gate;
+    dz_str key = dz_str_of(view_of(r)->conf->uploads.secret_key);
+    if (key.n == 0) {
+        if (dz_log_gate_pass(&gate, 60000))
+            dz_log(&(struct dz_log_ctx){.room = "api", .what = "upload", .id = r->id}, DZ_WARN,
+                   "refused: uploads.secret_key is empty; set it (or uploads.secret_key_file)");
+        upload_say(r, 503, DZ_S("Uploads are not set up."));
+        return true;
+    }
+    if (is_secret(dz_http_header(r, DZ_S("authorization")), key))
+        return false;
+    upload_say(r, 401, DZ_S("Invalid auth."));
+    return true;
+}
+
+static void missing(struct dz_http_req *r)
+{
+    dz_http_reply_text(r, (int)view_of(r)->conf->uploads.not_found_status, (dz_str){0}, NO_STORE,
+                       (dz_str){0});
+}
+
+/* ---- names and keys ---------------------------------------------------------------------------
+ */
+
+/* False: no upload has such a name. */
+static bool id_of(const struct dz_http_req *r, dz_str *ret_id)
+{
+    dz_str name = r->capture[0];
+    *ret_id = dz_str_sub(name, 0, dz_str_chr(name, '.'));
+    return ret_id->n > 0 && ret_id->n <= DZ_TEXT_MAX && dz_str_is_utf8(*ret_id) &&
+           dz_str_chr(*ret_id, '\0') == DZ_NPOS;
+}
+
+/* A letter a kind of answer, the round, and the id or its digest. */
+static size_t make_key(const struct uploads *u, char kind, dz_str id, char key[DZ_CACHE_KEY_MAX])
+{
+    uint64_t round = atomic_load(&u->round);
+    key[0] = kind;
+    memcpy(key + 1, &round, sizeof(round));
+    size_t n = 1 + sizeof(round);
+    if (id.n <= DZ_CACHE_KEY_MAX - n) {
+        memcpy(key + n, id.p, id.n);
+        return n + id.n;
+    }
+    struct dz_sha256 digest = dz_sha256_of(id);
+    memcpy(key + n, digest.b, sizeof(digest.b));
+    return n + sizeof(digest.b);
+}
+
+static void forget(void *arg, dz_str id)
+{
+    struct uploads *u = arg;
+    char key[DZ_CACHE_KEY_MAX];
+    atomic_fetch_add(&u->gone_n, 1);
+    if (id.n == 0)
+        atomic_fetch_add(&u->round, 1);
+    for (const char *kind = "UO"; *kind && id.n > 0; kind++)
+        dz_cache_del(u->api->cache, (dz_str){key, make_key(u, *kind, id, key)});
+}
+
+/* ---- making an answer -------------------------------------------------------------------------
+ */
+
+struct wanted { /* of one flight */
+    char kind;
+    char key[DZ_CACHE_KEY_MAX];
+    size_t key_n;
+    struct dz_conf *conf;
+    char *id;
+};
+
+static void wanted_free(void *what)
+{
+    struct wanted *w = what;
+    dz_conf_unref(&w->conf);
+    free(w->id);
+    free(w);
+}
+
+static bool is_text(dz_str mime)
+{
+    return mime.n >= 5 && dz_str_eq_nocase(dz_str_sub(mime, 0, 5), DZ_S("text/"));
+}
+
+static bool has_charset(dz_str mime)
+{
+    for (size_t i = 0; i + 8 <= mime.n; i++)
+        if (dz_str_eq_nocase(dz_str_sub(mime, i, i + 8), DZ_S("charset=")))
+            return true;
+    return false;
+}
+
+/* What a browser would run: it gets no script, no forms and no cookies of this origin. */
+static bool is_active(dz_str mime)
+{
+    dz_str type = dz_str_trim(dz_str_sub(mime, 0, dz_str_chr(mime, ';')));
+    return dz_str_eq_nocase(type, DZ_S("text/html")) ||
+           (type.n >= 3 && dz_str_eq_nocase(dz_str_sub(type, type.n - 3, type.n), DZ_S("xml")));
+}
+
+static struct dz_body *prepare(const struct wanted *w, const struct dz_upload_rec *u)
+{
+    char etag[34];
+    etag[0] = etag[33] = '"';
+    dz_hex(u->blob.sha.b, 16, etag + 1);
+    DZ_AUTO(dz_buf_done) struct dz_buf type;
+    dz_buf_init(&type, 2 * (size_t)DZ_TEXT_MAX);
+    dz_buf_put(&type, u->mime);
+    if (is_text(u->mime) && !has_charset(u->mime))
+        dz_buf_put(&type, DZ_S("; charset=utf-8"));
+    const struct dz_http_header_line lines[] = {
+        {DZ_S("X-Content-Type-Options"), DZ_S("nosniff")},
+        {DZ_S("Content-Security-Policy"), DZ_S("sandbox")},
+    };
+    struct dz_http_meta m = {.content_type = dz_buf_str(&type),
+                             .etag = {etag, sizeof(etag)},
+                             .cache_control = dz_str_of(w->conf->uploads.cache_control),
+                             .last_modified_s = u->created_ms / 1000,
+                             .ranges = true,
+                             .extra_entity = lines,
+                             .extra_entity_n = is_active(u->mime) ? 2 : 1};
+    return dz_http_prepare(&m, (dz_str){NULL, 0}, u->blob.bytes);
+}
+
+/* The bytes when they are few, or when the store has no files to send them from. */
+static enum dz_code read_bytes(struct dz_library *l, const struct dz_upload_rec *u,
+                               struct dz_body **ret_bytes, struct dz_err *err)
+{
+    DZ_AUTO(dz_file_unref) struct dz_file *file = NULL;
+    enum dz_code code = DZ_UNSUPPORTED;
+    if (u->blob.bytes > SMALL_BODY_MAX)
+        code = dz_library_file(l, &u->blob.sha, &file, err);
+    if (code == DZ_UNSUPPORTED)
+        code = dz_library_body(l, &u->blob.sha, ret_bytes, err);
+    uint64_t bytes = file ? file->bytes : *ret_bytes ? (*ret_bytes)->n : u->blob.bytes;
+    if (code == DZ_NOT_FOUND)
+        return dz_fail(err, DZ_CORRUPT,
+                       "the store has lost the bytes of upload %.*s; run dozo "
+                       "check",
+                       (int)(u->id.n < 100 ? u->id.n : 100), u->id.p);
+    if (code == DZ_OK && bytes != u->blob.bytes)
+        return dz_fail(err, DZ_CORRUPT,
+                       "a blob has %llu bytes, the catalog says %llu; run dozo check",
+                       (unsigned long long)bytes, (unsigned long long)u->blob.bytes);
+    return code;
+}
+
+static enum dz_code make_content(struct dz_api *a, const struct wanted *w,
+                                 const struct dz_upload_rec *u, struct dz_body **ret_made,
+                                 struct dz_err *err)
+{
+    DZ_AUTO(dz_body_unref) struct dz_body *bytes = NULL;
+    DZ_TRY(read_bytes(a->library, u, &bytes, err));
+    struct facts facts;
+    memset(&facts, 0, sizeof(facts));
+    facts.sha = u->blob.sha;
+    facts.bytes = u->blob.bytes;
+    facts.in_memory = bytes != NULL;
+    DZ_AUTO(dz_body_unref) struct dz_body *head = prepare(w, u);
+    size_t n = bytes ? bytes->n : 0;
+    DZ_TRY(dz_body_try(head->n + n + sizeof(facts), ret_made, err));
+    struct dz_body *made = *ret_made;
+    made->head_n = head->head_n;
+    memcpy(made->p, head->p, head->n);
+    if (n > 0)
+        memcpy(made->p + head->n, bytes->p, n);
+    memcpy(made->p + head->n + n, &facts, sizeof(facts));
+    return DZ_OK;
+}
+
+static enum dz_code make(struct dz_api *a, void *what, struct dz_body **ret_made,
+                         struct dz_err *err)
+{
+    const struct wanted *w = what;
+    struct uploads *u = a->uploads;
+    uint64_t gone_n = atomic_load(&u->gone_n);
+    DZ_AUTO(dz_arena_free) struct dz_arena *arena = dz_arena_new(ARENA_BYTES);
+    struct dz_upload_rec rec;
+    DZ_TRY(
+        dz_catalog_upload_get(dz_library_catalog(a->library), dz_str_of(w->id), arena, &rec, err));
+    if (w->kind == 'O') {
+        dz_str type = dz_str_sub(rec.mime, 0, 5);
+        *ret_made = dz_body_new(1);
+        (*ret_made)->p[0] = dz_str_eq_nocase(type, DZ_S("video")) ? 'v' : 'i';
+    } else {
+        DZ_TRY(make_content(a, w, &rec, ret_made, err));
+    }
+    dz_str key = {w->key, w->key_n};
+    dz_cache_put(a->cache, key, *ret_made);
+    if (atomic_load(&u->gone_n) != gone_n)
+        dz_cache_del(a->cache, key);
+    return DZ_OK;
+}
+
+/* ---- showing it -------------------------------------------------------------------------------
+ */
+
+static void show_content(struct dz_http_req *r, struct dz_body *made)
+{
+    struct dz_api *a = r->app;
+    struct facts facts;
+    memcpy(&facts, made->p + made->n - sizeof(facts), sizeof(facts));
+    if (facts.in_memory) {
+        dz_http_reply_prepared(r, made);
+        return;
+    }
+    DZ_AUTO(dz_file_unref) struct dz_file *file = NULL;
+    struct dz_err err = {0};
+    enum dz_code code = dz_library_file(a->library, &facts.sha, &file, &err);
+    if (code == DZ_OK)
+        dz_http_reply_file(r, made, file);
+    else
+        answer_failed(r, missing, code, &err);
+}
+
+static void put_tag(struct dz_buf *b, dz_str name, dz_str value)
+{
+    dz_buf_put(b, DZ_S("<meta property=\"og:"));
+    dz_buf_put_html(b, name);
+    dz_buf_put(b, DZ_S("\" content=\""));
+    dz_buf_put_html(b, value);
+    dz_buf_put(b, DZ_S("\" />\n"));
+}
+
+static void show_opengraph(struct dz_http_req *r, struct dz_body *made)
+{
+    const struct dz_conf *c = view_of(r)->conf;
+    DZ_AUTO(dz_buf_done) struct dz_buf page, address;
+    dz_str id;
+    if (!id_of(r, &id))
+        id = (dz_str){0};
+    dz_buf_init(&page, DZ_MIB);
+    dz_buf_init(&address, 64 * DZ_KIB);
+    dz_buf_put(&address, r->https ? DZ_S("https://") : DZ_S("http://"));
+    dz_buf_put(&address, r->host);
+    dz_buf_put(&address, dz_str_of(c->uploads.endpoint));
+    dz_buf_put_url(&address, id);
+    dz_buf_put(&address, DZ_S("?opengraph_pass=yes"));
+    dz_buf_put(&page, DZ_S("<!DOCTYPE html>\n<html>\n<head>\n<title>dozo</title>\n"));
+    for (size_t i = 0; i < c->uploads.opengraph.properties.n; i++)
+        put_tag(&page, dz_str_of(c->uploads.opengraph.properties.v[i].name),
+                dz_str_of(c->uploads.opengraph.properties.v[i].text));
+    put_tag(&page, made->p[0] == 'v' ? DZ_S("video") : DZ_S("image"), dz_buf_str(&address));
+    dz_buf_put(&page, DZ_S("</head>\n<body></body>\n</html>\n"));
+    struct dz_http_meta m = {.content_type = DZ_S("text/html; charset=utf-8"),
+                             .cache_control = CACHE_REVALIDATE,
+                             .last_modified_s = -1};
+    dz_http_reply_buf(r, &m, &page);
+}
+
+static bool wants_opengraph(struct dz_http_req *r)
+{
+    dz_str pass;
+    return view_of(r)->conf->uploads.opengraph.enabled &&
+           (!dz_http_query(r, DZ_S("opengraph_pass"), &pass) || pass.n == 0);
+}
+
+static void show(struct dz_http_req *r, void (*none)(struct dz_http_req *r), struct dz_body *made,
+                 const struct dz_err *err)
+{
+    if (!made && err->code == DZ_NOT_FOUND)
+        none(r);
+    else if (!made)
+        answer_failed(r, none, err->code, err);
+    else if (made->head_n == 0)
+        show_opengraph(r, made);
+    else
+        show_content(r, made);
+}
+
+static void handle_show(struct dz_http_req *r)
+{
+    struct dz_api *a = r->app;
+    dz_str id;
+    if (answered_for_shelf_host(r))
+        return;
+    if (!id_of(r, &id)) {
+        missing(r);
+        return;
+    }
+    struct cold cold = {.make = make, .free = wanted_free, .reply = show, .missing = missing};
+    char kind = wants_opengraph(r) ? 'O' : 'U';
+    cold.key_n = make_key(a->uploads, kind, id, cold.key);
+    DZ_AUTO(dz_body_unref) struct dz_body *made = NULL;
+    if (dz_cache_get(a->cache, (dz_str){cold.key, cold.key_n}, &made)) {
+        show(r, missing, made, NULL);
+        return;
+    }
+    struct wanted *w = dz_new(struct wanted);
+    w->kind = kind;
+    w->key_n = cold.key_n;
+    memcpy(w->key, cold.key, cold.key_n);
+    w->conf = dz_conf_ref(view_of(r)->conf);
+    w->id = dz_str_dup(id);
+    cold.take_what = w;
+    answer_when_made(r, &cold);
+}
+
+/* ---- deleting ---------------------------------------------------------------------------------
+ */
+
+struct deletion {
+    struct dz_work work;
+    struct dz_http_req *r;
+    struct dz_api *api;
+    char *id;
+    bool was;
+    enum dz_code code;
+    struct dz_err err;
+};
+
+static void run_deletion(struct dz_work *work)
+{
+    struct deletion *d = dz_container(work, struct deletion, work);
+    dz_str id = dz_str_of(d->id);
+    d->code = dz_library_upload_delete(d->api->library, id, &d->was, &d->err);
+    if (d->code == DZ_OK && d->was)
+        forget(d->api->uploads, id);
+}
+
+static void deletion_free(struct deletion *d)
+{
+    free(d->id);
+    free(d);
+}
+
+static void deletion_done(struct dz_work *work)
+{
+    struct deletion *d = dz_container(work, struct deletion, work);
+    struct dz_http_req *r = d->r;
+    if (d->code != DZ_OK)
+        answer_failed(r, missing, d->code, &d->err);
+    else if (!d->was)
+        missing(r);
+    else
+        dz_http_reply_text(r, (int)view_of(r)->conf->uploads.deleted_status, (dz_str){0}, NO_STORE,
+                           (dz_str){0});
+    deletion_free(d);
+}
+
+static bool may_not_delete(struct dz_http_req *r)
+{
+    if (dz_view_host_of(view_of(r), r->host).kind != DZ_HOST_NONE) {
+        answer_not_found(r);
+        return true;
+    }
+    return view_of(r)->conf->uploads.delete_requires_auth && upload_refused(r);
+}
+
+static void handle_delete(struct dz_http_req *r)
+{
+    dz_str id;
+    if (may_not_delete(r))
+        return;
+    if (!id_of(r, &id)) {
+        missing(r);
+        return;
+    }
+    struct deletion *d = dz_new(struct deletion);
+    d->work = (struct dz_work){.run = run_deletion, .home = r->loop, .done = deletion_done};
+    d->r = r;
+    d->api = r->app;
+    d->id = dz_str_dup(id);
+    dz_http_defer(r);
+    if (dz_pool_submit(d->api->pool, &d->work, NULL) != DZ_OK) {
+        deletion_free(d);
+        answer_later(r);
+    }
+}
+
+static void handle_delete_nothing(struct dz_http_req *r)
+{
+    if (!may_not_delete(r))
+        missing(r);
+}
+
+/* ---- routes -----------------------------------------------------------------------------------
+ */
+
+/* The same address without the slash at its end. */
+static void handle_slash(struct dz_http_req *r)
+{
+    DZ_AUTO(dz_buf_done) struct dz_buf to;
+    dz_buf_init(&to, 64 * DZ_KIB);
+    dz_buf_put(&to, dz_str_sub(r->raw_path, 0, r->raw_path.n - 1));
+    if (r->query.n > 0) {
+        dz_buf_putc(&to, '?');
+        dz_buf_put(&to, r->query);
+    }
+    if (to.full)
+        answer_error(r, DZ_BAD_INPUT, NULL);
+    else
+        dz_http_reply_redirect(r, 307, dz_buf_str(&to), NO_STORE);
+}
+
+static unsigned methods_of(const struct dz_strs *names)
+{
+    static const struct {
+        const char *name;
+        unsigned bit;
+    } rows[] = {{"GET", DZ_HTTP_GET}, {"HEAD", DZ_HTTP_HEAD},   {"POST", DZ_HTTP_POST},
+                {"PUT", DZ_HTTP_PUT}, {"PATCH", DZ_HTTP_PATCH}, {"DELETE", DZ_HTTP_DELETE}};
+    unsigned bits = 0;
+    for (size_t i = 0; i < names->n; i++)
+        for (size_t k = 0; k < DZ_LEN(rows); k++)
+            if (strcmp(names->v[i], rows[k].name) == 0)
+                bits |= rows[k].bit;
+    return bits;
+}
+
+/* As many as a pattern may have is far more than anybody needs. */
+static enum dz_code check_endpoint(const char *endpoint, struct dz_err *err)
+{
+    unsigned slashes = 0;
+    for (const char *p = endpoint; *p; p++)
+        slashes += *p == '/';
+    return slashes <= 8 ? DZ_OK
+                        : dz_fail(err, DZ_BAD_INPUT, "uploads.endpoint: more than 8 slashes");
+}
+
+enum dz_code uploads_new(struct dz_api *a, const struct dz_http_route *others, size_t others_n,
+                         struct dz_http_route **ret_routes, size_t *ret_n, struct dz_err *err)
+{
+    const struct dz_conf *c = a->conf;
+    bool on = c->uploads.enabled;
+    const char *endpoint = c->uploads.endpoint;
+    DZ_TRY(check_endpoint(endpoint, err));
+    const struct dz_http_route own[] = {
+        {"upload", DZ_HTTP_POST | DZ_HTTP_STREAMED, "/upload", handle_upload},
+        {"upload_show", methods_of(&c->uploads.endpoint_methods),
+         dz_arena_printf(a->arena, "%s{}", endpoint).p, handle_show},
+        {"upload_delete", methods_of(&c->uploads.delete_methods), "/delete/{}", handle_delete},
+        {"upload_delete", methods_of(&c->uploads.delete_methods), "/delete", handle_delete_nothing},
+        {"upload_slash", ALL_METHODS, "/upload/", handle_slash},
+        {"upload_slash", ALL_METHODS, dz_arena_printf(a->arena, "%s{}/", endpoint).p, handle_slash},
+        {"upload_slash", ALL_METHODS, "/delete/{}/", handle_slash},
+    };
+    struct dz_http_route *v =
+        dz_arena_alloc(a->arena, (others_n + DZ_LEN(own)) * sizeof(struct dz_http_route));
+    size_t n = others_n;
+    memcpy(v, others, others_n * sizeof(*v));
+    for (size_t i = 0; i < DZ_LEN(own); i++) {
+        for (size_t k = 0; k < others_n; k++)
+            if (strcmp(own[i].pattern, others[k].pattern) == 0)
+                return dz_fail(err, DZ_BAD_INPUT,
+                               "uploads.endpoint: %s belongs to something else (%s)", endpoint,
+                               others[k].name);
+        if (on && own[i].methods == 0)
+            continue;
+        v[n] = own[i];
+        if (!on) {
+            v[n].methods = ALL_METHODS;
+            v[n].handler = answer_not_found;
+        }
+        n++;
+    }
+    struct uploads *u = dz_new(struct uploads);
+    u->api = a;
+    a->uploads = u;
+    dz_library_on_upload_gone(a->library, forget, u);
+    if (on && strcmp(c->uploads.secret_key, "SET_A_CUSTOM_KEY") == 0)
+        dz_log(&(struct dz_log_ctx){.room = "api", .what = "upload"}, DZ_WARN,
+               "uploads.secret_key is the example that everybody knows; choose another one");
+    if (on && !c->uploads.delete_requires_auth)
+        dz_log(&(struct dz_log_ctx){.room = "api", .what = "upload"}, DZ_WARN,
+               "uploads.delete_requires_auth is off: whoever knows a name can delete the upload");
+    *ret_routes = v;
+    *ret_n = n;
+    return DZ_OK;
+}
+
+void uploads_free(struct uploads **u)
+{
+    dz_freep(u);
+}
