@@ -18,7 +18,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
     import crypt
 
-COMMANDS = ["serve", "import", "crawl", "jobs", "sources", "check", "config", "password", "source", "version"]
+COMMANDS = ["serve", "import", "crawl", "download", "jobs", "sources", "check", "config", "password", "source", "version"]
 
 
 # ---- help and wrong use ------------------------------------------------------------------------------------------------------

@@ -118,6 +118,7 @@ def test_wget(web, tmp_path):
     (tmp_path / "a.png").write_bytes(web.big[:5000])
     r = run(tmp_path, "wget", "-q", "--no-proxy", "-c", "-O", "a.png", web.src)
     assert r.returncode == 0 and (tmp_path / "a.png").read_bytes() == web.big
-    r = run(tmp_path, "wget", "-q", "--no-proxy", "-r", "-l", "3", "-np", "-nH", web.url + "/")
+    # -E: /series/1 is a page and has files below it, /series/1/chapter/1.cbz; without it one name would be a file and a folder.
+    r = run(tmp_path, "wget", "-q", "--no-proxy", "-r", "-E", "-l", "3", "-np", "-nH", web.url + "/")
     assert r.returncode == 0, r.stderr
     assert any(f.read_bytes() == web.big for f in (tmp_path / "page").rglob("*") if f.is_file())
