@@ -26,6 +26,7 @@ import tempfile
 
 import cases
 import crawl
+import graphql
 import load
 import peers
 
@@ -33,7 +34,7 @@ IDLE_CONNECTIONS = 10000
 LOST_TOLD = 0.001   # connections a request
 MIB = 1024 * 1024
 SERVED = (*(g.key for g in cases.groups()), "memory")   # groups in which servers are asked
-KEYS = (*SERVED, "crawl")
+KEYS = (*SERVED, "graphql", "crawl")
 
 
 def say(text=""):
@@ -150,6 +151,13 @@ def run_memory(servers, idle, options, report):
          table(["", *names], [line("started, each object served once", idle), line("10,000 idle connections add", added)]), options)
 
 
+# ---- GraphQL ---------------------------------------------------------------------------------------------------------------------------
+
+def run_graphql(folder, cpus, options, report):
+    if options.only.lower() in "graphql" and is_wanted("graphql", options):
+        tell("graphql", graphql.measure(options.dozo, folder, cpus, table, machine(options.dozo), report.setdefault("graphql", {})), options)
+
+
 # ---- the crawl -------------------------------------------------------------------------------------------------------------------------
 
 def run_crawl(folder, cpus, options, report):
@@ -256,6 +264,7 @@ def main():
     try:
         if any(is_wanted(k, options) for k in SERVED):
             run_served(folder, cpus, options, servers, report)
+        run_graphql(folder, cpus, options, report)
         run_crawl(folder, cpus, options, report)
         if options.json:
             pathlib.Path(options.json).write_text(json.dumps(report, indent=2))
