@@ -56,7 +56,8 @@ static struct call_run *run_of(struct call *c, struct dz_source *s, struct dz_er
     crawl_job_source_env(&r->job, &r->env);
     r->env.fresh_ms = c->inside ? 0 : call_env(c)->conf->sources.http_cache_ttl_ms;
     int64_t left_ms = c->deadline_at_ms - dz_loop_now_ms(c->link.loop);
-    struct dz_source_budget budget = {.wall_ms = left_ms > 0 ? left_ms : 1};
+    /* The deadline ends the run, in its own words; the budget only when that did not. */
+    struct dz_source_budget budget = {.wall_ms = (left_ms > 0 ? left_ms : 0) + CALL_GRACE_MS};
     if (dz_source_run_new(s, &r->env, &budget, &r->run, err) != DZ_OK) {
         free_run(r);
         return NULL;
