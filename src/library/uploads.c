@@ -154,7 +154,7 @@ static enum dz_code keep_blobs(struct dz_library *l, struct dz_upload *group, st
 static enum dz_code put_rows(struct dz_library *l, struct dz_upload *const *v, size_t n,
                              struct dz_err *err)
 {
-    struct dz_upload_rec recs[GROUP_MAX];
+    struct dz_upload_rec recs[GROUP_MAX] = {{.created_ms = 0}};
     bool is_new[GROUP_MAX];
     for (size_t i = 0; i < n; i++) {
         make_id(v[i]);
