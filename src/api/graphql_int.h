@@ -27,6 +27,7 @@ struct graph_table {
     bool is_big; /* too large for this: read by workers for each request */
     struct dz_arena *arena;
     struct dz_collection_value *cells;
+    dz_str *quoted; /* for each cell that is a text, as JSON in ASCII */
     size_t rows_n, fields_n;
     struct dz_map by_key; /* key as text → row */
     uint32_t **orders;    /* for each query of the collection: rows as it orders them */
@@ -61,7 +62,7 @@ struct graph_coll {
     struct dz_collection *coll;
     size_t at; /* its place, also of its table */
     struct graph_field {
-        size_t at;
+        size_t at, coll; /* its place, and that of its collection */
         const struct dz_collection_field *field;
     } * fields;
 };

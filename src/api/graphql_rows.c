@@ -77,7 +77,11 @@ static enum dz_code resolve_field(const struct dz_gql_call *call, struct dz_gql_
     }
     if (f->field->list)
         return resolve_list(v, ret, err);
-    dz_gql_str(ret, v->s);
+    const struct graph_table *t = ((const struct graph_ctx *)call->context)->world->tables[f->coll];
+    if (DZ_LIKELY(!t->is_big))
+        dz_gql_quoted(ret, t->quoted[v - t->cells]);
+    else
+        dz_gql_str(ret, v->s);
     return DZ_OK;
 }
 
@@ -517,7 +521,7 @@ static void add_type(struct dz_gql_builder *b, struct graph_coll *of, struct dz_
     for (size_t i = 0; i < c->fields_n; i++) {
         const struct dz_collection_field *f = &c->fields[i];
         const char *type = base_type(f, a), *says = words(a, f->description);
-        of->fields[i] = (struct graph_field){i, f};
+        of->fields[i] = (struct graph_field){i, of->at, f};
         if (f->list)
             type = wrapped(a, "[", type, "]");
         if (f->not_null)

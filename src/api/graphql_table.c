@@ -17,6 +17,7 @@ struct reading {
     const struct dz_collection *coll;
     struct graph_table *t;
     size_t cap, bytes;
+    struct dz_buf scratch;
 };
 
 static void free_table(struct graph_table *t)
@@ -25,6 +26,7 @@ static void free_table(struct graph_table *t)
         free(t->orders[i]);
     free(t->orders);
     free(t->cells);
+    free(t->quoted);
     dz_map_done(&t->by_key);
     dz_arena_free(&t->arena);
     free(t);
@@ -49,7 +51,7 @@ static struct graph_table *table_new(const struct dz_collection *coll, uint64_t 
     atomic_init(&t->refs, 1);
     t->rows_rev = rows_rev;
     t->fields_n = coll->fields_n;
-    t->arena = dz_arena_new(2 * TABLE_MAX);
+    t->arena = dz_arena_new(SIZE_MAX);
     dz_map_init(&t->by_key);
     return t;
 }
@@ -57,23 +59,40 @@ static struct graph_table *table_new(const struct dz_collection *coll, uint64_t 
 /* ---- reading ----------------------------------------------------------------------------------
  */
 
+/* As JSON; a text that stands in it as it is, as most do, is held only there. */
+static void copy_text(struct reading *r, dz_str text, dz_str *ret_text, dz_str *ret_quoted)
+{
+    struct dz_json j;
+    dz_buf_clear(&r->scratch);
+    dz_json_init(&j, &r->scratch, DZ_JSON_COMPACT, true);
+    dz_json_str(&j, text);
+    dz_str quoted = dz_arena_str(r->t->arena, dz_buf_str(&r->scratch));
+    dz_str inside = dz_str_sub(quoted, 1, quoted.n - 1);
+    bool same = dz_str_eq(inside, text);
+    *ret_quoted = quoted;
+    *ret_text = same ? inside : dz_arena_str(r->t->arena, text);
+    r->bytes += quoted.n + 16 + (same ? 0 : text.n + 16);
+}
+
 static void copy_row(struct reading *r, const struct dz_collection_value *v)
 {
     struct graph_table *t = r->t;
     struct dz_collection_value *row = &t->cells[t->rows_n * t->fields_n];
+    dz_str *quoted = &t->quoted[t->rows_n * t->fields_n];
     for (size_t i = 0; i < t->fields_n; i++) {
         row[i] = v[i];
+        quoted[i] = (dz_str){NULL, 0};
         if (v[i].kind != DZ_VALUE_TEXT)
             continue;
         size_t twin = 0;
         while (twin < i && !(v[twin].kind == DZ_VALUE_TEXT && dz_str_eq(v[twin].s, v[i].s)))
             twin++;
-        if (twin < i) {
-            row[i].s = row[twin].s;
+        if (twin == i) {
+            copy_text(r, v[i].s, &row[i].s, &quoted[i]);
             continue;
         }
-        row[i].s = dz_arena_str(t->arena, v[i].s);
-        r->bytes += v[i].s.n + 16;
+        row[i].s = row[twin].s;
+        quoted[i] = quoted[twin];
     }
     t->rows_n++;
 }
@@ -83,7 +102,7 @@ static enum dz_code on_row(void *arg, size_t at, const struct dz_collection_valu
 {
     struct reading *r = arg;
     struct graph_table *t = r->t;
-    size_t row_bytes = t->fields_n * sizeof(*v), texts = 0;
+    size_t row_bytes = t->fields_n * (sizeof(*v) + sizeof(dz_str)), texts = 0;
     (void)at;
     for (size_t i = 0; i < t->fields_n; i++)
         texts += v[i].kind == DZ_VALUE_TEXT ? v[i].s.n + 16 : 0;
@@ -93,7 +112,8 @@ static enum dz_code on_row(void *arg, size_t at, const struct dz_collection_valu
                        DZ_STR_FMT(r->coll->name));
     if (t->rows_n == r->cap) {
         r->cap = r->cap ? r->cap * 2 : 64;
-        t->cells = dz_realloc(t->cells, r->cap * row_bytes);
+        t->cells = dz_realloc(t->cells, r->cap * t->fields_n * sizeof(*t->cells));
+        t->quoted = dz_realloc(t->quoted, r->cap * t->fields_n * sizeof(*t->quoted));
     }
     copy_row(r, v);
     return DZ_OK;
@@ -167,7 +187,9 @@ enum dz_code graph_table_read(struct dz_catalog *c, const struct dz_collection *
     struct graph_table *t DZ_AUTO(graph_table_unref) = table_new(coll, rows_rev);
     struct reading r = {.coll = coll, .t = t};
     struct dz_collection_ask ask = {0};
+    dz_buf_init(&r.scratch, 16 * TABLE_MAX);
     enum dz_code code = dz_catalog_collection_rows(c, coll, &ask, on_row, &r, err);
+    dz_buf_done(&r.scratch);
     if (code == DZ_TOO_LARGE) {
         struct graph_table *big = table_new(coll, rows_rev);
         big->is_big = true;

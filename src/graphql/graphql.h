@@ -124,6 +124,7 @@ enum dz_gql_out_kind {
     DZ_GQL_OUT_INT,
     DZ_GQL_OUT_FLOAT,
     DZ_GQL_OUT_STRING,
+    DZ_GQL_OUT_QUOTED,
     DZ_GQL_OUT_JSON,
     DZ_GQL_OUT_OBJECT,
     DZ_GQL_OUT_LIST,
@@ -169,6 +170,13 @@ static inline void dz_gql_str(struct dz_gql_out *o, dz_str s)
 {
     o->kind = DZ_GQL_OUT_STRING;
     o->s = s;
+}
+/* The same as a JSON string that was made before, in ASCII, copied into the answer as it is: for
+ * String and ID. */
+static inline void dz_gql_quoted(struct dz_gql_out *o, dz_str json)
+{
+    o->kind = DZ_GQL_OUT_QUOTED;
+    o->s = json;
 }
 /* One JSON value, copied into the answer as it is: only for custom scalars. */
 static inline void dz_gql_json(struct dz_gql_out *o, dz_str json)

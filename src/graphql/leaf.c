@@ -25,6 +25,7 @@ static dz_str shown(const struct dz_gql_out *o, char dst[96])
     case DZ_GQL_OUT_STRING:
         v = (struct dz_gql_value){.kind = DZ_GQL_STRING, .text = o->s};
         break;
+    case DZ_GQL_OUT_QUOTED:
     case DZ_GQL_OUT_JSON:
         return DZ_S("raw JSON");
     case DZ_GQL_OUT_OBJECT:
@@ -81,6 +82,10 @@ static enum dz_code put_string(struct dz_json *j, const struct dz_gql_out *o, bo
 {
     if (DZ_LIKELY(o->kind == DZ_GQL_OUT_STRING)) {
         dz_json_str(j, o->s);
+        return DZ_OK;
+    }
+    if (DZ_LIKELY(o->kind == DZ_GQL_OUT_QUOTED)) {
+        dz_buf_put(j->out, o->s);
         return DZ_OK;
     }
     if (o->kind != DZ_GQL_OUT_INT && (is_id || o->kind > DZ_GQL_OUT_FLOAT))
