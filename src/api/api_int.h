@@ -140,6 +140,9 @@ DZ_MUST enum dz_code uploads_new(struct dz_api *a, const struct dz_http_route *o
                                  size_t others_n, struct dz_http_route **ret_routes, size_t *ret_n,
                                  struct dz_err *err);
 void uploads_free(struct uploads **u);
+/* A browser's question whether another origin may ask here (contracts/imoog.md 2.3): answers it and
+ * says true when the address is one of uploads. */
+bool uploads_preflight(struct dz_http_req *r);
 
 /* The encodings of ready-made bodies, best liked first among equals, and what they add to an ETag.
  */

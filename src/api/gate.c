@@ -103,6 +103,8 @@ bool gate(struct dz_http_req *r)
 {
     if (is_sent_on(r))
         return true;
+    if (DZ_UNLIKELY(r->method == DZ_HTTP_OPTIONS) && uploads_preflight(r))
+        return true;
     const struct dz_limit_rule *rule = limit_of_route(r);
     if (DZ_UNLIKELY(rule != NULL) && limit_stops(r, rule, go_on))
         return true;

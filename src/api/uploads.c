@@ -421,6 +421,90 @@ static void handle_delete_nothing(struct dz_http_req *r)
         missing(r);
 }
 
+/* ---- other origins ----------------------------------------------------------------------------
+ */
+
+static bool is_usual_field(dz_str name)
+{
+    static const char *const usual[] = {"accept", "accept-language", "content-language",
+                                        "content-type"};
+    for (size_t i = 0; i < DZ_LEN(usual); i++)
+        if (dz_str_eq_nocase(name, dz_str_of(usual[i])))
+            return true;
+    return name.n == 0;
+}
+
+static bool are_usual_fields(dz_str list, bool may_send)
+{
+    while (list.n > 0) {
+        size_t comma = dz_str_chr(list, ',');
+        dz_str name = dz_str_trim(dz_str_sub(list, 0, comma));
+        if (!is_usual_field(name) && !(may_send && dz_str_eq_nocase(name, DZ_S("authorization"))))
+            return false;
+        list = dz_str_after(list, comma);
+    }
+    return true;
+}
+
+/* Whether the origin may ask at all, and whether the settings name it rather than everybody. */
+static bool is_origin(const struct dz_strs *origins, dz_str origin, bool *ret_named)
+{
+    *ret_named = false;
+    for (size_t i = 0; i < origins->n; i++) {
+        if (strcmp(origins->v[i], "*") == 0)
+            return true;
+        *ret_named |= dz_str_eq(dz_str_of(origins->v[i]), origin);
+    }
+    return *ret_named;
+}
+
+static void put_word(struct dz_buf *b, bool is_wrong, dz_str word)
+{
+    if (!is_wrong)
+        return;
+    dz_buf_put(b, b->n > 0 ? DZ_S(", ") : DZ_S("Disallowed CORS "));
+    dz_buf_put(b, word);
+}
+
+bool uploads_preflight(struct dz_http_req *r)
+{
+    const struct dz_conf *c = view_of(r)->conf;
+    dz_str origin = dz_http_header(r, DZ_S("origin"));
+    dz_str method = dz_http_header(r, DZ_S("access-control-request-method"));
+    bool sends = dz_str_eq(r->path, DZ_S("/upload")), named;
+    bool ours = sends || dz_str_starts(r->path, DZ_S("/delete/")) ||
+                (c->uploads.endpoint[1] && dz_str_starts(r->path, dz_str_of(c->uploads.endpoint)));
+    if (!origin.p || !method.p || !ours || !c->uploads.enabled || c->http.cors_origins.n == 0 ||
+        dz_view_host_of(view_of(r), r->host).kind != DZ_HOST_NONE)
+        return false;
+    DZ_AUTO(dz_buf_done) struct dz_buf b;
+    dz_buf_init(&b, DZ_KIB);
+    put_word(&b, !is_origin(&c->http.cors_origins, origin, &named), DZ_S("origin"));
+    sends = sends && named;
+    dz_str allowed = sends ? DZ_S("GET, POST") : DZ_S("GET");
+    put_word(&b, !dz_str_eq(method, DZ_S("GET")) && !(sends && dz_str_eq(method, DZ_S("POST"))),
+             DZ_S("method"));
+    dz_str asked = dz_http_header(r, DZ_S("access-control-request-headers"));
+    put_word(&b, !are_usual_fields(asked, sends), DZ_S("headers"));
+    bool ok = b.n == 0;
+    if (ok)
+        dz_buf_put(&b, DZ_S("OK"));
+    const struct dz_http_header_line lines[] = {
+        {DZ_S("Access-Control-Allow-Methods"), allowed},
+        {DZ_S("Access-Control-Allow-Headers"),
+         sends ? DZ_S("Accept, Accept-Language, Content-Language, Content-Type, Authorization")
+               : DZ_S("Accept, Accept-Language, Content-Language, Content-Type")},
+        {DZ_S("Access-Control-Max-Age"), DZ_S("600")},
+    };
+    struct dz_http_meta m = {.status = ok ? 200 : 400,
+                             .content_type = DZ_S("text/plain; charset=utf-8"),
+                             .last_modified_s = -1,
+                             .extra = lines,
+                             .extra_n = DZ_LEN(lines)};
+    dz_http_reply_buf(r, &m, &b);
+    return true;
+}
+
 /* ---- routes -----------------------------------------------------------------------------------
  */
 

@@ -249,6 +249,29 @@ def test_hosts_and_https(tmp_path, serve):
     assert server.get("/image/x", headers={"X-Forwarded-Proto": "https"}).status == 404
 
 
+def preflight(server, path, method, fields=None, origin="https://a.example"):
+    headers = {"Origin": origin, "Access-Control-Request-Method": method}
+    if fields:
+        headers["Access-Control-Request-Headers"] = fields
+    return server.request("OPTIONS", path, headers=headers)
+
+
+def test_other_origins(tmp_path, serve):
+    server = serve(tmp_path, CONFIG + 'http: { cors_origins: ["*"] }\n')
+    r = preflight(server, "/image/x", "GET", "Content-Type")
+    assert (r.status, r.text, r["Access-Control-Max-Age"], r["Access-Control-Allow-Origin"]) == (200, "OK", "600", "*")
+    r = preflight(server, "/upload", "POST", "authorization")
+    assert (r.status, r.text) == (400, "Disallowed CORS method, headers")
+    assert preflight(server, "/delete/x", "DELETE").status == 400
+    name, _ = upload(server)
+    r = server.get("/image/" + name, headers={"Origin": "https://a.example"})
+    assert (r.status, r["Access-Control-Allow-Origin"]) == (200, "*")
+    server.stop()
+    server = serve(tmp_path, CONFIG + 'http: { cors_origins: ["https://a.example"] }\n')
+    assert preflight(server, "/upload", "POST", "authorization").status == 200
+    assert preflight(server, "/upload", "POST", "authorization", "https://b.example").status == 400
+
+
 def test_opengraph(tmp_path, serve):
     server = serve(tmp_path, CONFIG.replace(" }", ', opengraph: { enabled: true, properties: { title: "<a&b>", site_name: s } } }'))
     name, _ = upload(server)
