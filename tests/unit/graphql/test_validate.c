@@ -419,6 +419,20 @@ static bool says(const char *got, const char *part)
     return dz_str_find(dz_str_of(got), dz_str_of(part)) != DZ_NPOS;
 }
 
+static void introspection_off(void **state)
+{
+    (void)state;
+    struct dz_gql_limits l = ask_limits();
+    l.no_introspection = true;
+    assert_string_equal(problems_of(DZ_S("{__typename self {__typename}}"), l), "");
+    assert_non_null(strstr(problems_of(DZ_S("{__schema {queryType {name}}}"), l),
+                           "Field \"__schema\" is not allowed: the introspection is off."));
+    assert_non_null(
+        strstr(problems_of(DZ_S("{...F} fragment F on Query {__type(name: \"X\") {name}}"), l),
+               "Field \"__type\" is not allowed"));
+    assert_null(strstr(problems_of(DZ_S("{versio}"), l), "Did you mean"));
+}
+
 static void limits_hold(void **state)
 {
     (void)state;
@@ -533,6 +547,7 @@ int main(void)
         cmocka_unit_test(variable_positions),
         cmocka_unit_test(fields_can_merge),
         cmocka_unit_test(fields_that_conflict),
+        cmocka_unit_test(introspection_off),
         cmocka_unit_test(limits_hold),
         cmocka_unit_test(hostile_documents),
     };
