@@ -15,7 +15,7 @@
 #define TYPE_MAX 255
 
 struct upload_in {
-    atomic_uint refs; /* the loop's, and that of the library while it keeps the file */
+    atomic_uint refs; /* the loop's; while the file is kept: the library's and the worker's */
     struct dz_http_sink sink;
     struct dz_http_req *r;
     struct api_loop *loop;
@@ -161,8 +161,7 @@ static void kept_arrives(struct dz_loop *l, struct dz_msg *m)
     struct upload_in *u = dz_container(m, struct upload_in, kept_msg);
     (void)l;
     u->kept = true;
-    if (!u->working)
-        finish(u);
+    finish(u);
     unref(u);
 }
 
@@ -195,7 +194,7 @@ static void keep(struct upload_in *u)
                                   .done = on_kept,
                                   .arg = u};
     u->keeping = true;
-    atomic_fetch_add(&u->refs, 1);
+    atomic_fetch_add(&u->refs, 2);
     dz_upload_keep(&u->file, &wish);
 }
 
@@ -264,13 +263,15 @@ static void go_on(struct upload_in *u)
 static void step_done(struct dz_work *work)
 {
     struct upload_in *u = dz_container(work, struct upload_in, work);
+    if (u->keeping) { /* the worker may have kept the files of others long after this one's reply */
+        unref(u);
+        return;
+    }
     u->working = false;
-    if (u->code != DZ_OK || (u->keeping && u->kept)) {
+    if (u->code != DZ_OK) {
         finish(u);
         return;
     }
-    if (u->keeping)
-        return;
     go_on(u);
     if (u->paused && !u->ended) {
         u->paused = false;
