@@ -16,6 +16,7 @@
 #define OTHER_JSON DZ_S("application/graphql-response+json")
 #define HTML DZ_S("text/html; charset=utf-8")
 #define ARENA_MAX (64 * DZ_MIB)
+#define PARAMS_MAX 1000u
 
 static const struct dz_gql_style compact = {.ascii = true};
 
@@ -115,6 +116,7 @@ struct given {
     dz_str variables_text;
     json_t *extensions; /* that came as text */
     bool has_extensions;
+    struct dz_err err; /* words for `bad`: a request may have filled the arena */
 };
 
 /* What a Python program calls false counts as missing. */
@@ -226,6 +228,18 @@ static void read_pair(struct given *p, dz_str name, dz_str value)
     else if (!p->has_extensions && !p->extensions && dz_str_eq(name, DZ_S("extensions"))) {
         p->extensions = json_loadb(value.p, value.n, 0, NULL);
         read_extensions(p, p->extensions);
+        g->hash = dz_arena_str(g->arena, g->hash);
+    }
+}
+
+static void read_form(struct given *p, dz_str rest)
+{
+    dz_str name, value;
+    for (unsigned n = 0; !p->bad && dz_http_query_next(p->g->req, &rest, &name, &value); n++) {
+        if (n == PARAMS_MAX)
+            p->bad = "The request has more than 1000 parameters.";
+        else
+            read_pair(p, name, value);
     }
 }
 
@@ -275,16 +289,15 @@ static void read_multipart(struct given *p, dz_str type)
     struct field f = {.p = p};
     struct dz_multipart_reader reader = {field_begin, field_data, field_end, &f};
     struct dz_multipart *m DZ_AUTO(dz_multipart_free) = NULL;
-    struct dz_err err = {0};
     dz_buf_init(&f.value, GRAPH_BODY_MAX);
-    enum dz_code code = dz_multipart_new(type, &reader, &m, &err);
+    enum dz_code code = dz_multipart_new(type, &reader, &m, &p->err);
     if (code == DZ_OK)
-        code = dz_multipart_feed(m, p->g->req->body, &err);
+        code = dz_multipart_feed(m, p->g->req->body, &p->err);
     if (code == DZ_OK)
-        code = dz_multipart_end(m, &err);
+        code = dz_multipart_end(m, &p->err);
     if (code != DZ_OK) {
-        (void)dz_wrap(&err, code, "The form cannot be read");
-        p->bad = dz_arena_dup(p->g->arena, dz_str_of(err.text));
+        (void)dz_wrap(&p->err, code, "The form cannot be read");
+        p->bad = p->err.text;
     }
     dz_buf_done(&f.value);
 }
@@ -295,15 +308,13 @@ static void read_multipart(struct given *p, dz_str type)
 static void read_body(struct given *p)
 {
     struct graph_run *g = p->g;
-    dz_str type = dz_http_header(g->req, DZ_S("content-type")), name, value;
+    dz_str type = dz_http_header(g->req, DZ_S("content-type"));
     if (is_type(type, JSON)) {
         read_json(p);
     } else if (is_type(type, DZ_S("application/graphql"))) {
         g->text = g->req->body;
     } else if (is_type(type, DZ_S("application/x-www-form-urlencoded"))) {
-        dz_str rest = g->req->body;
-        while (dz_http_query_next(g->req, &rest, &name, &value))
-            read_pair(p, name, value);
+        read_form(p, g->req->body);
     } else if (dz_http_is_multipart(type)) {
         read_multipart(p, type);
     }
@@ -312,7 +323,6 @@ static void read_body(struct given *p)
 static void read_variables(struct given *p)
 {
     struct graph_run *g = p->g;
-    struct dz_err err = {0};
     json_t *v = p->variables;
     if (!v && p->variables_text.n > 0) {
         v = g->parsed = json_loadb(p->variables_text.p, p->variables_text.n,
@@ -326,26 +336,22 @@ static void read_variables(struct given *p)
         return;
     if (!json_is_object(v))
         p->bad = "Variables must be provided as an object.";
-    else if (dz_gql_value_from_json(g->arena, v, &g->variables, &err) != DZ_OK)
-        p->bad = dz_arena_dup(g->arena, dz_str_of(err.text));
+    else if (dz_gql_value_from_json(g->arena, v, &g->variables, &p->err) != DZ_OK)
+        p->bad = p->err.text;
 }
 
 /* All parameters; false: answered. */
 static bool read_all(struct graph_run *g)
 {
     struct given p = {.g = g};
-    dz_str rest = g->req->query, name, value;
     if (g->req->body.n > GRAPH_BODY_MAX)
         p.bad = "The request is longer than 4 MiB.";
     else if (!g->by_get)
         read_body(&p);
-    while (!p.bad && dz_http_query_next(g->req, &rest, &name, &value))
-        read_pair(&p, name, value);
+    if (!p.bad)
+        read_form(&p, g->req->query);
     if (!p.bad)
         read_variables(&p);
-    /* What was found in extensions of a form lies there. */
-    if (p.extensions && g->hash.n > 0)
-        g->hash = dz_arena_str(g->arena, g->hash);
     json_decref(p.extensions);
     if (p.bad)
         graph_reply_error(g, 400, p.bad);

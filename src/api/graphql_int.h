@@ -125,8 +125,14 @@ struct graph_library {
     const struct dz_snapshot **found; /* series of the connection */
     const struct dz_snapshot *snap;
     const struct dz_snap_chapter *chapter;
+    struct graph_jobs {
+        struct dz_job_rec *v;
+        size_t n;
+        bool is_read;
+    } jobs, jobs_in[DZ_JOB_STATES]; /* all, and those of a state: made once for a request */
     const struct dz_job_rec *job_list;
     struct graph_source *source_list;
+    size_t scans; /* series that its queries will look at */
     struct graph_page page, cover;
     char text[160]; /* of the scalar that is being written */
 };

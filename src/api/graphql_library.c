@@ -11,6 +11,7 @@
 #define FIRST_MAX 1000
 #define JOBS_MAX 10000u
 #define SEARCH_MAX 200u
+#define SCANS_MAX 20000u /* series, some milliseconds of a loop */
 
 static struct graph_library *lib_of(const struct dz_gql_call *call)
 {
@@ -583,6 +584,16 @@ static void add_library_types(struct dz_gql_builder *b)
 /* ---- queries of the library -------------------------------------------------------------------
  */
 
+/* Fields that look at every series. Aliases can ask for that some hundred times in one turn of a
+ * loop, so what is much is left to a worker. */
+static void prepare_scan(const struct dz_gql_call *call)
+{
+    struct graph_ctx *ctx = call->context;
+    ctx->library.scans += ctx->view->series_n;
+    if (ctx->library.scans > SCANS_MAX)
+        ctx->wants_worker = true;
+}
+
 static enum dz_code resolve_series(const struct dz_gql_call *call, struct dz_gql_out *ret,
                                    struct dz_err *err)
 {
@@ -798,20 +809,44 @@ static void prepare_jobs(const struct dz_gql_call *call)
     ((struct graph_ctx *)call->context)->wants_worker = true;
 }
 
+/* Forty aliases of the field are one look at the catalog. */
+static enum dz_code all_jobs(const struct dz_gql_call *call, struct graph_jobs *all,
+                             struct dz_err *err)
+{
+    if (all->is_read)
+        return DZ_OK;
+    DZ_TRY(dz_catalog_jobs(((struct graph_ctx *)call->context)->catalog, JOBS_MAX, call->arena,
+                           &all->v, &all->n, err));
+    all->is_read = true;
+    return DZ_OK;
+}
+
+static const struct graph_jobs *jobs_in(const struct dz_gql_call *call, int64_t state)
+{
+    struct graph_library *lib = lib_of(call);
+    struct graph_jobs *some = &lib->jobs_in[state];
+    if (some->is_read)
+        return some;
+    some->v = dz_arena_alloc(call->arena, (lib->jobs.n + 1) * sizeof(*some->v));
+    for (size_t i = 0; i < lib->jobs.n; i++)
+        if ((int64_t)lib->jobs.v[i].state == state)
+            some->v[some->n++] = lib->jobs.v[i];
+    some->is_read = true;
+    return some;
+}
+
 static enum dz_code resolve_jobs(const struct dz_gql_call *call, struct dz_gql_out *ret,
                                  struct dz_err *err)
 {
     struct graph_ctx *ctx = call->context;
     const struct dz_gql_value *state = dz_gql_arg(call, "state");
-    struct dz_job_rec *v = NULL;
-    size_t n = 0, kept = 0;
+    const struct graph_jobs *given = &ctx->library.jobs;
     dz_assert(ctx->may_block);
-    DZ_TRY(dz_catalog_jobs(ctx->catalog, JOBS_MAX, call->arena, &v, &n, err));
-    for (size_t i = 0; i < n; i++)
-        if (!dz_gql_given(state) || (int64_t)v[i].state == state->i)
-            v[kept++] = v[i];
-    ctx->library.job_list = v;
-    return give_connection(call, JOBS, kept, ret, err);
+    DZ_TRY(all_jobs(call, &ctx->library.jobs, err));
+    if (dz_gql_given(state))
+        given = jobs_in(call, state->i);
+    ctx->library.job_list = given->v;
+    return give_connection(call, JOBS, given->n, ret, err);
 }
 
 static void add_work_types(struct dz_gql_builder *b)
@@ -847,9 +882,11 @@ void graph_add_library(struct dz_gql_builder *b, struct dz_gql_type *query)
     dz_gql_add_arg(f, "id", "ID!", NULL, "Its id in this library.");
     f = dz_gql_add_field(query, "chapter", "Chapter", resolve_chapter, NULL,
                          "One chapter of the library.");
+    dz_gql_field_prepare(f, prepare_scan);
     dz_gql_add_arg(f, "id", "ID!", NULL, "Its id in this library.");
     f = dz_gql_add_field(query, "seriesList", "SeriesConnection!", resolve_series_list, NULL,
                          "Series of the library, by title.");
+    dz_gql_field_prepare(f, prepare_scan);
     add_page_args(f);
     dz_gql_add_arg(f, "search", "String", NULL, "Only those with this in their title.");
     dz_gql_add_arg(f, "source", "String", NULL, "Only those of this source.");
@@ -861,5 +898,6 @@ void graph_add_library(struct dz_gql_builder *b, struct dz_gql_type *query)
     dz_gql_add_arg(f, "state", "JobState", NULL, "Only jobs of this state.");
     f = dz_gql_add_field(query, "sources", "SourceConnection!", resolve_sources, NULL,
                          "Sites that the library knows to read.");
+    dz_gql_field_prepare(f, prepare_scan);
     add_page_args(f);
 }

@@ -3,6 +3,7 @@ import concurrent.futures
 import gzip
 import hashlib
 import json
+import pathlib
 import re
 import sqlite3
 
@@ -131,6 +132,19 @@ def test_bad_bodies(web):
                        ("multipart/form-data; boundary=b", "--b\r\nContent-Disposition: file\r\n\r\nx\r\n--b--")):
         assert message(web.post(body, kind)).startswith("The form cannot be read: ")
     assert "4 MiB" in message(web.post({"query": "{revision}", "variables": {"x": "y" * (4 << 20)}}))
+
+
+def test_bodies_that_ask_for_much_memory(web):
+    """Within 4 MiB, but with more parameters or values than a request may have: refused, and the server lives."""
+    kind = "application/x-www-form-urlencoded"
+    for body in ("a=b&" * 900000, "%=&" * 1300000):
+        assert "1000 parameters" in message(web.post(body, kind))
+    assert web.post("a=b&" * 900 + "query={revision}", kind).status == 200
+    # What fits leaves less room than the words about the rest need.
+    many = '{"a":[%s1],"b":[%s""]}' % ("1," * 1800000, '"",' * 140000)
+    body = form("b", ("query", "{revision}", ""), ("variables", many, ""))
+    assert "more than the limit of" in message(web.post(body, "multipart/form-data; boundary=b"))
+    assert web.ask("{revision}") == {"data": {"revision": "20190429.1"}}
 
 
 def test_operations(web):
@@ -391,3 +405,21 @@ def test_library(tmp_path, serve):
     r = s.get("/api/graphql?query={seriesList(first:-1){totalCount}}")
     assert re.search("'first' must be from 0 to 1000", r.text)
     assert "no cursor of this list" in s.get("/api/graphql?query={seriesList(after:%22c1%22){totalCount}}").text
+
+
+def test_many_aliases_of_jobs(tmp_path, serve):
+    """The catalog is read once for all of them, and memory holds the jobs once."""
+    s = serve(tmp_path)
+    with sqlite3.connect(tmp_path / "data/dozo.db") as db:
+        row = {name: "" if kind == "TEXT" else 0 for _, name, kind, *_ in db.execute("PRAGMA table_info(job)")}
+        row |= {"id": None, "kind": "crawl", "source": "viz.com", "ended_ms": 1000}
+        db.executemany(f"INSERT INTO job ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})",
+                       [list((row | {"target": f"x{n}", "state": 3 + n % 2}).values()) for n in range(9000)])
+
+    def peak_mib():
+        return int(re.search(r"VmHWM:\s+(\d+)", (pathlib.Path("/proc") / str(s.process.pid) / "status").read_text())[1]) >> 10
+    query = "{" + " ".join(f"a{n}: jobs%s {{totalCount}}" % ("", "(state: FAILED)", "(state: QUEUED)")[n % 3] for n in range(450)) + "}"
+    before = peak_mib()
+    r = s.request("POST", "/api/graphql", headers={"Content-Type": "application/graphql"}, body=query.encode())
+    assert json.loads(r.text) == {"data": {f"a{n}": {"totalCount": (9000, 4500, 0)[n % 3]} for n in range(450)}}
+    assert peak_mib() - before < 300
