@@ -36,6 +36,7 @@ git|lists the files to check
 python3|end-to-end tests
 python3-pytest|end-to-end tests
 python3-jsonschema|checks answers against /api/openapi.json
+python3-requests|sends files to the upload CDN as the clients of imoog do
 zip|archives as users make them
 unzip|archives as users make them
 p7zip-full|archives as users make them
