@@ -24,7 +24,7 @@ struct upload_in {
     struct dz_buf next; /* the loop fills it */
     bool paused, working, ended, broken;
     int end_status;    /* of a body that will never be whole */
-    struct dz_msg msg; /* broken: to be answered outside of the sink */
+    struct dz_msg msg; /* a step has ended, or, broken: to be answered outside of the sink */
 
     struct dz_work work; /* a step */
     struct dz_buf now;
@@ -251,7 +251,7 @@ static void go_on(struct upload_in *u)
     u->next = u->now;
     u->now = full;
     u->last = u->ended;
-    u->work = (struct dz_work){.run = step_run, .home = u->r->loop, .done = step_done};
+    u->work = (struct dz_work){.run = step_run, .done = step_done};
     u->working = true;
     if (dz_pool_submit(u->api->pool, &u->work, NULL) == DZ_OK)
         return;
@@ -260,13 +260,10 @@ static void go_on(struct upload_in *u)
     give_up(u);
 }
 
-static void step_done(struct dz_work *work)
+static void step_arrives(struct dz_loop *l, struct dz_msg *m)
 {
-    struct upload_in *u = dz_container(work, struct upload_in, work);
-    if (u->keeping) { /* the worker may have kept the files of others long after this one's reply */
-        unref(u);
-        return;
-    }
+    struct upload_in *u = dz_container(m, struct upload_in, msg);
+    (void)l;
     u->working = false;
     if (u->code != DZ_OK) {
         finish(u);
@@ -277,6 +274,21 @@ static void step_done(struct dz_work *work)
         u->paused = false;
         dz_http_body_more(u->r);
     }
+}
+
+/* On the worker, which may have kept the files of others long after this one's reply: its loop may
+ * be gone by then, so the step has none as its home. */
+static void step_done(struct dz_work *work)
+{
+    struct upload_in *u = dz_container(work, struct upload_in, work);
+    if (u->keeping) {
+        unref(u);
+        return;
+    }
+    u->msg.fn = step_arrives;
+    u->msg.drop = broken_drops;
+    if (!api_post(u->loop, &u->msg))
+        unref(u);
 }
 
 static bool sink_data(struct dz_http_sink *sink, dz_str bytes)
