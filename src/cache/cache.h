@@ -1,5 +1,6 @@
 /*
- * cache: what may be lost: bytes inside a budget, and counts of requests (rate limits, below).
+ * cache: what may be lost: bytes inside a budget, bytes that several servers share in a Redis, and
+ * counts of requests (rate limits).
  *
  * Bytes: keys are short byte strings, values are immutable counted bodies
  * (struct dz_body).
@@ -114,3 +115,51 @@ struct dz_limiter_stats {
     bool shared, lost; /* shared: in Redis */
 };
 void dz_limiter_stats(struct dz_limiter *l, struct dz_limiter_stats *ret_stats); /* any thread */
+
+/* ---- what several servers share ---------------------------------------------------------------
+ */
+
+/* Bytes of uploads and of blobs of a store that is far away, in a Redis: behind the cache above and
+ * in front of the store. The keys are those of imoog: NAME holds the bytes and NAME__mime__ the
+ * type; a blob has the 64 hex digits of its digest as its name, and no type. Losing a value at any
+ * time is correct here too, and what it has is never the proof that a name exists: whoever asks
+ * knows that from a catalog or a store.
+ *
+ * Calls block (never longer than timeout_ms for an answer): workers only, any number of them. While
+ * Redis is away every call comes back at once as a miss, a thread of its own tries to connect with
+ * back-off, and names that are deleted meanwhile are kept (the last ones, up to a bound) and
+ * deleted there first when it is back. */
+struct dz_shared_cache;
+
+#define DZ_SHARED_VALUE_MAX (8 * DZ_MIB) /* larger bytes are neither put nor taken */
+#define DZ_SHARED_NAME_MAX 256           /* a longer name is a miss; and at least 1 */
+
+struct dz_shared_cache_options {
+    const char *uri;      /* one of dz_redis_parse() */
+    int64_t ttl_ms;       /* 0: none */
+    int64_t timeout_ms;   /* to connect, and for each answer; 0: 500 */
+    unsigned connections; /* at most; 0: 8. A call that finds them all in use is a miss */
+    /* Redis was lost, for this reason, or is back ("" then). On any thread, one at a time. */
+    void (*say)(void *arg, bool lost, const char *why);
+    void *arg;
+};
+/* DZ_BAD_INPUT: the uri. A Redis that is not there is none: it waits for it, timeout_ms at most. */
+DZ_MUST enum dz_code dz_shared_cache_open(const struct dz_shared_cache_options *o,
+                                          struct dz_shared_cache **ret_c, struct dz_err *err);
+void dz_shared_cache_close(struct dz_shared_cache **c); /* after all calls */
+/* True on a hit: *ret_body has one reference, which the caller drops. *ret_mime (may be NULL) lies
+ * in the arena; p is NULL when Redis does not know the type, which may be lost alone. */
+DZ_MUST bool dz_shared_cache_get(struct dz_shared_cache *c, dz_str name, struct dz_arena *arena,
+                                 struct dz_body **ret_body, dz_str *ret_mime);
+/* mime.p NULL: none is written. Not kept when the name was deleted within the last minute, so that
+ * a reader who is late brings nothing back, nor when bytes are over DZ_SHARED_VALUE_MAX. */
+void dz_shared_cache_put(struct dz_shared_cache *c, dz_str name, dz_str bytes, dz_str mime);
+void dz_shared_cache_del(struct dz_shared_cache *c, const dz_str *names, size_t n);
+
+struct dz_shared_cache_stats {
+    uint64_t hits, misses, puts, dels; /* what Redis was asked and answered */
+    uint64_t skipped; /* calls that did not ask it: it was lost, or all were busy */
+    uint64_t losses;
+    bool lost;
+};
+void dz_shared_cache_stats(struct dz_shared_cache *c, struct dz_shared_cache_stats *ret_stats);
