@@ -112,17 +112,23 @@ void answer_later(struct dz_http_req *r); /* 503, to be tried again in a second 
 
 /* ---- what a worker makes once for all who wait for it (cold.c) ------------------------------- */
 
+/* An answer: all of it in memory, or its head and a file with the rest. */
+struct cold_made {
+    struct dz_body *body;
+    struct dz_file *file; /* NULL: none */
+};
 struct cold {
     char key[DZ_CACHE_KEY_MAX];
     size_t key_n;
-    /* On a worker; puts what it made into the cache, if that is where it belongs. */
-    enum dz_code (*make)(struct dz_api *a, void *what, struct dz_body **ret_made,
+    /* On a worker; puts what it made into the cache, if that is where it belongs. What it leaves in
+     * ret_made when it fails is given back. */
+    enum dz_code (*make)(struct dz_api *a, void *what, struct cold_made *ret_made,
                          struct dz_err *err);
     void (*free)(void *what); /* any thread */
     void *take_what;
-    /* On the loop; made is borrowed, NULL: err. */
+    /* On the loop; made is borrowed, its body is NULL: err. */
     void (*reply)(struct dz_http_req *r, void (*missing)(struct dz_http_req *r),
-                  struct dz_body *made, const struct dz_err *err);
+                  const struct cold_made *made, const struct dz_err *err);
     void (*missing)(struct dz_http_req *r); /* for reply; may be NULL */
 };
 /* Defers; requests for a key that is being made wait for that. 503 when the workers have too much

@@ -1,9 +1,10 @@
 /*
  * cold: what a worker makes once for any number of requests that wait for it (single-flight).
  *
- * In: a request and a key. Out: a counted body or an error, handed to each request that waited for
- * that key, on its loop. Waiters belong to their loops; the worker reaches them by message, and
- * only while their loop still runs. The table of flights is under the lock of struct dz_api.
+ * In: a request and a key. Out: a counted body (and file) or an error, handed to each request that
+ * waited for that key, on its loop. Waiters belong to their loops; the worker reaches them by
+ * message, and only while their loop still runs. The table of flights is under the lock of struct
+ * dz_api.
  */
 #include "api/api_int.h"
 
@@ -13,9 +14,9 @@ struct waiter {
     struct api_loop *loop;
     struct dz_http_req *req;
     void (*reply)(struct dz_http_req *r, void (*missing)(struct dz_http_req *r),
-                  struct dz_body *made, const struct dz_err *err);
+                  const struct cold_made *made, const struct dz_err *err);
     void (*missing)(struct dz_http_req *r);
-    struct dz_body *made; /* one reference, or NULL: err */
+    struct cold_made made; /* one reference of each, or none: err */
     struct dz_err err;
 };
 
@@ -31,10 +32,16 @@ static dz_str key_of(const struct cold *c)
     return (dz_str){c->key, c->key_n};
 }
 
+static void made_unref(struct cold_made *m)
+{
+    dz_body_unref(&m->body);
+    dz_file_unref(&m->file);
+}
+
 static void waiter_free(struct dz_msg *m)
 {
     struct waiter *w = dz_container(m, struct waiter, msg);
-    dz_body_unref(&w->made);
+    made_unref(&w->made);
     free(w);
 }
 
@@ -42,26 +49,30 @@ static void waiter_arrive(struct dz_loop *l, struct dz_msg *m)
 {
     struct waiter *w = dz_container(m, struct waiter, msg);
     (void)l;
-    w->reply(w->req, w->missing, w->made, &w->err);
+    w->reply(w->req, w->missing, &w->made, &w->err);
     waiter_free(m);
 }
 
 static void flight_run(struct dz_work *work)
 {
     struct flight *f = dz_container(work, struct flight, work);
-    DZ_AUTO(dz_body_unref) struct dz_body *made = NULL;
+    DZ_AUTO(made_unref) struct cold_made made = {0};
     struct dz_err err = {0};
     enum dz_code code = f->cold.make(f->api, f->cold.take_what, &made, &err);
-    if (code != DZ_OK)
+    if (code != DZ_OK) {
         err.code = code;
+        made_unref(&made);
+    }
 
     pthread_mutex_lock(&f->api->lock);
     dz_map_del(&f->api->flights, key_of(&f->cold));
     struct waiter *w = f->waiters;
     while (w) {
         struct waiter *next = w->next;
-        if (made)
-            w->made = dz_body_ref(made);
+        if (made.body)
+            w->made.body = dz_body_ref(made.body);
+        if (made.file)
+            w->made.file = dz_file_ref(made.file);
         w->err = err;
         if (w->loop->loop)
             dz_loop_post(w->loop->loop, &w->msg);

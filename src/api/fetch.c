@@ -126,7 +126,7 @@ void answer_failed(struct dz_http_req *r, void (*missing)(struct dz_http_req *r)
     }
 }
 
-static enum dz_code make_page(struct dz_api *a, void *what, struct dz_body **ret_made,
+static enum dz_code make_page(struct dz_api *a, void *what, struct cold_made *ret_made,
                               struct dz_err *err)
 {
     const struct page_cold *p = what;
@@ -136,8 +136,8 @@ static enum dz_code make_page(struct dz_api *a, void *what, struct dz_body **ret
         return dz_fail(err, DZ_CORRUPT,
                        "a blob has %zu bytes, the catalog says %llu; run dozo check", bytes->n,
                        (unsigned long long)p->object.page->bytes);
-    *ret_made = prepare(&p->object, (dz_str){bytes->p, bytes->n});
-    dz_cache_put(a->cache, (dz_str){p->key, p->key_n}, *ret_made);
+    ret_made->body = prepare(&p->object, (dz_str){bytes->p, bytes->n});
+    dz_cache_put(a->cache, (dz_str){p->key, p->key_n}, ret_made->body);
     return DZ_OK;
 }
 
@@ -149,10 +149,10 @@ static void free_page(void *what)
 }
 
 static void reply_page(struct dz_http_req *r, void (*missing)(struct dz_http_req *r),
-                       struct dz_body *made, const struct dz_err *err)
+                       const struct cold_made *made, const struct dz_err *err)
 {
-    if (made)
-        dz_http_reply_prepared(r, made);
+    if (made->body)
+        dz_http_reply_prepared(r, made->body);
     else
         answer_failed(r, missing, err->code, err);
 }

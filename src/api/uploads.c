@@ -215,7 +215,7 @@ static enum dz_code make_content(struct dz_api *a, const struct wanted *w,
     return DZ_OK;
 }
 
-static enum dz_code make(struct dz_api *a, void *what, struct dz_body **ret_made,
+static enum dz_code make(struct dz_api *a, void *what, struct cold_made *ret_made,
                          struct dz_err *err)
 {
     const struct wanted *w = what;
@@ -227,13 +227,13 @@ static enum dz_code make(struct dz_api *a, void *what, struct dz_body **ret_made
         dz_catalog_upload_get(dz_library_catalog(a->library), dz_str_of(w->id), arena, &rec, err));
     if (w->kind == 'O') {
         dz_str type = dz_str_sub(rec.mime, 0, 5);
-        *ret_made = dz_body_new(1);
-        (*ret_made)->p[0] = dz_str_eq_nocase(type, DZ_S("video")) ? 'v' : 'i';
+        ret_made->body = dz_body_new(1);
+        ret_made->body->p[0] = dz_str_eq_nocase(type, DZ_S("video")) ? 'v' : 'i';
     } else {
-        DZ_TRY(make_content(a, w, &rec, ret_made, err));
+        DZ_TRY(make_content(a, w, &rec, &ret_made->body, err));
     }
     dz_str key = {w->key, w->key_n};
-    dz_cache_put(a->cache, key, *ret_made);
+    dz_cache_put(a->cache, key, ret_made->body);
     if (atomic_load(&u->gone_n) != gone_n)
         dz_cache_del(a->cache, key);
     return DZ_OK;
@@ -302,9 +302,10 @@ static bool wants_opengraph(struct dz_http_req *r)
            (!dz_http_query(r, DZ_S("opengraph_pass"), &pass) || pass.n == 0);
 }
 
-static void show(struct dz_http_req *r, void (*none)(struct dz_http_req *r), struct dz_body *made,
-                 const struct dz_err *err)
+static void show(struct dz_http_req *r, void (*none)(struct dz_http_req *r),
+                 const struct cold_made *what, const struct dz_err *err)
 {
+    struct dz_body *made = what->body;
     if (!made && err->code == DZ_NOT_FOUND)
         none(r);
     else if (!made)
@@ -330,7 +331,7 @@ static void handle_show(struct dz_http_req *r)
     cold.key_n = make_key(a->uploads, kind, id, cold.key);
     DZ_AUTO(dz_body_unref) struct dz_body *made = NULL;
     if (dz_cache_get(a->cache, (dz_str){cold.key, cold.key_n}, &made)) {
-        show(r, missing, made, NULL);
+        show(r, missing, &(struct cold_made){.body = made}, NULL);
         return;
     }
     struct wanted *w = dz_new(struct wanted);
