@@ -131,9 +131,10 @@ class Server:
     def _end(self, how):
         if self.process is None:
             return
-        self.resume()
+        stopped = self.pids() if self.paused else []
         if self.process.poll() is None:
             self.process.send_signal(how)
+        self.resume(stopped)
         try:
             self.process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
@@ -167,11 +168,17 @@ class Server:
         for pid in self.pids():
             os.kill(pid, signal.SIGSTOP)
 
-    def resume(self):
-        if self.paused:
-            for pid in self.pids():
+    def resume(self, pids=None):
+        for pid in (self.pids() if pids is None else pids) if self.paused else []:
+            with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGCONT)
         self.paused = False
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
 
 
 class Postgres(Server):

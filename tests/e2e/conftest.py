@@ -19,6 +19,9 @@ import zlib
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tools"))
+import servers  # noqa: E402
+
 DOZO = os.environ.get("DOZO_BIN", str(ROOT / "build-san/dozo"))
 # Generous: a sanitized binary on a busy machine. Nothing is asserted about how long anything takes.
 PATIENCE = 120
@@ -234,6 +237,23 @@ def serve():
             assert s.stop() == 0
 
 
+def shared(name):
+    """The address of a server that all tests of this run share (tools/servers.py): what a test makes there has a name of its own."""
+    uri = os.environ.get(f"DOZO_TEST_{name.upper()}")
+    if not uri:
+        words = f"no {name}: DOZO_TEST_{name.upper()} is not set; tools/servers.py sets it"
+        (pytest.fail if name in os.environ.get("DOZO_REQUIRE", "").split(",") else pytest.skip)(words)
+    return uri
+
+
+def own(kind, *args, **kw):
+    """A server of the test's own, to be killed and paused: own(servers.Postgres, tmp_path / "pg"). The test ends it."""
+    try:
+        return kind(*args, **kw)
+    except servers.Missing as e:
+        (pytest.fail if kind.name in os.environ.get("DOZO_REQUIRE", "").split(",") else pytest.skip)(str(e))
+
+
 def tool(name):
     """A program that make test has installed; its absence is a failure, not a skip."""
     path = shutil.which(name)
@@ -241,4 +261,4 @@ def tool(name):
     return path
 
 
-__all__ = ["DOZO", "PATIENCE", "ROOT", "Raw", "Server", "back_of", "clean_env", "dozo", "png", "sys", "tool", "until"]
+__all__ = ["DOZO", "PATIENCE", "ROOT", "Raw", "Server", "back_of", "clean_env", "dozo", "own", "png", "servers", "shared", "sys", "tool", "until"]

@@ -6,63 +6,24 @@ and ends it by its pid.
 import concurrent.futures
 import re
 import signal
-import socket
-import subprocess
 
 import pytest
 
-from conftest import PATIENCE, Raw, dozo, tool, until
+from conftest import Raw, dozo, servers, until
 
 LIMITS = 'rate_limit: {{ storage: "{}", timeout: {}, routes: {{ {} }} }}\n'
 PATIENT = "60s"
 
 
-class Redis:
-    """On a UNIX socket, and on a port of loopback when a test asks for one."""
-
-    def __init__(self, folder, port=0, password=""):
-        self.socket, self.port, self.process = str(folder / "redis.sock"), port, None
-        self.command = [tool("redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--unixsocket", self.socket, "--save", "",
-                        "--appendonly", "no", "--dir", str(folder), "--requirepass", password]
-        self.start()
-
-    def start(self):
-        self.process = subprocess.Popen(self.command, stdout=subprocess.DEVNULL)
-        until(lambda: self.process.poll() is not None or self.ask("PING"), "Redis")
-        assert self.process.poll() is None, "redis-server did not start"
-
-    def ask(self, line):
-        try:
-            with socket.socket(socket.AF_UNIX) as s:
-                s.settimeout(PATIENCE)
-                s.connect(self.socket)
-                s.sendall(line.encode() + b"\r\n")
-                return s.recv(65536).decode()
-        except OSError:
-            return ""
-
+class Redis(servers.Redis):
     def keys(self):
         return int(self.ask("EVAL \"return #redis.call('KEYS', 'dozo:limit:/api/*')\" 0").strip(":\r\n"))
-
-    @property
-    def uri(self):
-        return f"redis+unix://{self.socket}"
-
-    def send(self, how):
-        self.process.send_signal(how)
-
-    def end(self):
-        if self.process:
-            self.process.kill()
-            self.process.wait()
-            self.process = None
 
 
 @pytest.fixture
 def redis(tmp_path):
-    r = Redis(tmp_path)
-    yield r
-    r.end()
+    with Redis(tmp_path) as r:
+        yield r
 
 
 def server(serve, folder, storage, routes, timeout=PATIENT, more=""):
@@ -153,12 +114,12 @@ def test_tokens_are_tried_under_the_limit(tmp_path, serve):
     """The rule stands before the token, in this process and while Redis is asked, and does not stand in for it."""
     redis = Redis(tmp_path)
     try:
-        for name, storage in (("memory", "memory://"), ("redis", redis.uri)):
+        for name, storage in (("memory", "memory://"), ("redis", redis.unix_uri)):
             s = server(serve, tmp_path / name, storage, '"/api/": 2/hour', more="auth: { token: right }\n")
             got = [s.request("POST", "/api/download/retry", headers={"Authorization": f"Bearer {t}"}).status for t in ("a", "b", "right")]
             assert got == [401, 401, 429], name
     finally:
-        redis.end()
+        redis.kill()
 
 
 @pytest.mark.parametrize("routes, says", [
@@ -197,7 +158,7 @@ def test_graphql(tmp_path, serve, storage):
     """The variables of the service before this one; the page is free, queries by GET are not; the refusal is HTML as there."""
     redis = Redis(tmp_path) if storage == "redis" else None
     try:
-        env = {"RATELIMIT_STORAGE_URL": redis.uri if redis else storage, "RATELIMIT": "1 per HOUR", "DOZO_RATE_LIMIT_TIMEOUT": PATIENT}
+        env = {"RATELIMIT_STORAGE_URL": redis.unix_uri if redis else storage, "RATELIMIT": "1 per HOUR", "DOZO_RATE_LIMIT_TIMEOUT": PATIENT}
         s = serve(tmp_path, "", env=env)
         first = query(s)
         assert first.status == 200 and first["RateLimit-Remaining"] == "0"
@@ -212,7 +173,7 @@ def test_graphql(tmp_path, serve, storage):
         assert query(s, "192.0.2.2").status == 200
     finally:
         if redis:
-            redis.end()
+            redis.kill()
 
 
 def test_graphql_after_a_second(tmp_path, serve):
@@ -227,7 +188,7 @@ def test_graphql_after_a_second(tmp_path, serve):
 @pytest.mark.parametrize("strategy", ["fixed", "moving"])
 def test_two_servers_share(tmp_path, serve, redis, strategy):
     """1,000 requests of 50 clients over two servers at once: each client gets its 7, no more, whoever it asks."""
-    text = f'rate_limit: {{ storage: "{redis.uri}", timeout: {PATIENT}, strategy: {strategy}, routes: {{ "/api/": "7/hour; 100/day" }} }}\n'
+    text = f'rate_limit: {{ storage: "{redis.unix_uri}", timeout: {PATIENT}, strategy: {strategy}, routes: {{ "/api/": "7/hour; 100/day" }} }}\n'
     two = []
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
@@ -249,7 +210,7 @@ def test_two_servers_share(tmp_path, serve, redis, strategy):
 
 def test_a_thousand_clients(tmp_path, serve, redis):
     """On a thousand connections that all wait for Redis at the same time; pipelined requests keep their order."""
-    s = server(serve, tmp_path / "a", redis.uri, '"/api/": 1/hour')
+    s = server(serve, tmp_path / "a", redis.unix_uri, '"/api/": 1/hour')
     clients = [Raw(s.address) for _ in range(1000)]
     for i, c in enumerate(clients):
         one = f"GET /api/ping HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 10.1.{i // 250}.{i % 250}\r\n\r\n"
@@ -262,13 +223,13 @@ def test_a_thousand_clients(tmp_path, serve, redis):
 
 def test_killed_and_started_again(tmp_path, serve, redis):
     """In the middle of requests: none fails, this process counts on, one line says so, and another that it is over."""
-    s = server(serve, tmp_path / "a", redis.uri, '"/api/": 3/hour', more="http: { threads: 2 }\n")
+    s = server(serve, tmp_path / "a", redis.unix_uri, '"/api/": 3/hour', more="http: { threads: 2 }\n")
     assert statuses(s, 4, "192.0.2.1") == [200, 200, 200, 429]
-    redis.send(signal.SIGSTOP)
+    redis.pause()
     clients = [s.connect() for _ in range(20)]
     for c in clients:
         c.send(b"GET /api/ping HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 192.0.2.2\r\n\r\n")
-    redis.end()
+    redis.kill()
     got = [c.response().status for c in clients]
     assert got.count(200) == 3 and got.count(429) == 17
     assert statuses(s, 2, "192.0.2.3") == [200, 200]
@@ -286,14 +247,14 @@ def test_killed_and_started_again(tmp_path, serve, redis):
 
 def test_stopped_redis(tmp_path, serve, redis):
     """A Redis that takes connections and says nothing costs the requests under way one timeout, and the others nothing."""
-    s = server(serve, tmp_path / "a", redis.uri, '"/api/": 1000/hour', timeout="300ms")
+    s = server(serve, tmp_path / "a", redis.unix_uri, '"/api/": 1000/hour', timeout="300ms")
     until(lambda: ping(s).status == 200 and redis.keys() == 1, "a first count")
     until(lambda: metric(s, "dozo_rate_limit_storage_up") == 1)
-    redis.send(signal.SIGSTOP)
+    redis.pause()
     until(lambda: ping(s).status == 200 and metric(s, "dozo_rate_limit_storage_up") == 0, "the loss")
     assert statuses(s, 50) == [200] * 50
     assert metric(s, "dozo_rate_limit_alone_total") >= 50
-    redis.send(signal.SIGCONT)
+    redis.resume()
     until(lambda: metric(s, "dozo_rate_limit_storage_up") == 1, "the return")
 
 
@@ -307,22 +268,13 @@ def test_no_redis_at_the_start(tmp_path, serve):
         assert statuses(s, 3) == [200, 200, 429]
         assert until(lambda: "db2:keys=1" in redis.ask("INFO keyspace"), "the key in the database")
     finally:
-        redis.end()
+        redis.kill()
 
 
 def test_a_port_and_a_password(tmp_path, serve):
     """Over TCP by the name of a host; the password is in no log and no dump."""
-    for _ in range(20):
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            port = s.getsockname()[1]
-        try:
-            redis = Redis(tmp_path, port, "hush/hush")
-            break
-        except AssertionError:
-            continue
-    try:
-        storage = f"redis://:hush%2Fhush@localhost:{port}/1"
+    with Redis(tmp_path, password="hush/hush") as redis:
+        storage = f"redis://:hush%2Fhush@localhost:{redis.port}/1"
         s = server(serve, tmp_path / "a", storage, '"/api/": 1/hour')
         assert statuses(s, 2) == [200, 429]
         assert metric(s, "dozo_rate_limit_alone_total") == 0
@@ -330,5 +282,3 @@ def test_a_port_and_a_password(tmp_path, serve):
         assert statuses(wrong, 2) == [200, 429]
         assert "WRONGPASS" in wrong.read_log() and metric(wrong, "dozo_rate_limit_storage_up") == 0
         assert "hush" not in s.read_log() + wrong.read_log() and "hash" not in wrong.read_log()
-    finally:
-        redis.end()
