@@ -4,7 +4,8 @@
  * Opens library, cache and workers, lays the api over the HTTP server, and runs the control loop on
  * the main thread: signals, the bus, the supervisor, a look at everybody's health once a second.
  * SIGTERM and SIGINT end gracefully, SIGHUP reads the settings anew. Things are closed in the
- * reverse order of who uses whom: server, back, bus, workers, library, api, cache.
+ * reverse order of who uses whom: threads of the server, back, bus, workers, loops of the server,
+ * library, api, cache.
  */
 #include "cli/cli.h"
 #include "cli/cli_int.h"
@@ -387,7 +388,7 @@ static enum dz_code start_front(struct front *f, struct dz_err *err)
 
 static void close_front(struct front *f)
 {
-    dz_http_stop(&f->server);
+    dz_http_end(f->server);
     dz_back_stop(&f->back, BACK_STOP_MS);
     dz_bus_close(&f->bus);
     if (f->control) {
@@ -395,6 +396,7 @@ static void close_front(struct front *f)
         dz_timer_stop(f->control, &f->certs.timer);
     }
     dz_pool_close(&f->pool);
+    dz_http_stop(&f->server); /* its loops are home of what the workers did until now */
     dz_library_close(&f->library);
     dz_api_free(&f->api);
     dz_cache_close(&f->cache);

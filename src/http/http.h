@@ -357,9 +357,14 @@ bool dz_http_passed_unused(const struct dz_http_server *s, size_t i, char *ret_t
 /* Starts `loops` threads. */
 DZ_MUST enum dz_code dz_http_start(struct dz_http_server *s, unsigned loops, struct dz_err *err);
 /* Stops accepting, closes idle connections, lets running answers end within graceful_timeout_ms,
- * joins, frees. Answers written from now on carry Connection: close. Deferred requests are waited
- * for after that too (30 s at most), so the pool that makes their answers must still run. Blocking.
- */
+ * joins the threads. Answers written from now on carry Connection: close. Deferred requests are
+ * waited for after that too (30 s at most), so the pool that makes their answers must still run.
+ * The loops stay, and what is posted to them waits there: a worker may be busy with work whose home
+ * one of them is. NULL and a server that was never started are fine. Blocking. */
+void dz_http_end(struct dz_http_server *s);
+/* After dz_http_end (which it does when nobody has) and the end of the pool whose work has the
+ * loops as its home: frees. What was posted and not delivered is dropped now; done of such work is
+ * called. */
 void dz_http_stop(struct dz_http_server **s);
 /* For SIGHUP: timeouts and limits take effect for new requests. Any thread. */
 void dz_http_update(struct dz_http_server *s, const struct dz_http_options *o);

@@ -1,8 +1,9 @@
 /*
  * server: options, life of a server, and its lanes.
  *
- * dz_http_start makes one loop and one thread a lane; dz_http_stop tells each lane to finish, joins
- * and frees. Options are copied and then only read, but for the limits, which are atomics that any
+ * dz_http_start makes one loop and one thread a lane; dz_http_end tells each lane to finish and
+ * joins; dz_http_stop frees, which is another step because workers may still owe results to the
+ * loops. Options are copied and then only read, but for the limits, which are atomics that any
  * thread may change. The stop waits for deferred requests even after the grace period, because
  * their replies will come to memory that must still be there.
  */
@@ -278,22 +279,29 @@ static void free_lane(struct dz_http_lane *lane)
     dz_http_lane_free(&lane);
 }
 
-void dz_http_stop(struct dz_http_server **s)
+void dz_http_end(struct dz_http_server *s)
 {
-    struct dz_http_server *gone = dz_take(s);
-    if (!gone)
-        return;
-    for (unsigned i = 0; i < gone->lanes_n; i++) {
-        struct dz_http_lane *lane = gone->lanes[i];
+    for (unsigned i = 0; s && i < s->lanes_n; i++) {
+        struct dz_http_lane *lane = s->lanes[i];
         if (!lane->running)
             continue;
         lane->stop_msg.fn = stop_lane;
         dz_loop_post(lane->loop, &lane->stop_msg);
     }
+    for (unsigned i = 0; s && i < s->lanes_n; i++) {
+        if (s->lanes[i]->running)
+            (void)pthread_join(s->lanes[i]->thread, NULL);
+        s->lanes[i]->running = false;
+    }
+}
+
+void dz_http_stop(struct dz_http_server **s)
+{
+    dz_http_end(*s);
+    struct dz_http_server *gone = dz_take(s);
+    if (!gone)
+        return;
     bool owed = false;
-    for (unsigned i = 0; i < gone->lanes_n; i++)
-        if (gone->lanes[i]->running)
-            (void)pthread_join(gone->lanes[i]->thread, NULL);
     for (unsigned i = 0; i < gone->lanes_n; i++) {
         owed |= gone->lanes[i]->deferred_n > 0;
         free_lane(gone->lanes[i]);

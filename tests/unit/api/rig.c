@@ -85,9 +85,9 @@ void rig_end(void)
 {
     while (it.server->test_lanes->deferred_n > 0) /* of clients that have gone */
         dz_loop_turn(it.loop, 10);
+    dz_pool_close(&it.pool); /* the loop is home of its work */
     dz_http_stop(&it.server);
     dz_loop_free(&it.loop);
-    dz_pool_close(&it.pool);
     dz_api_free(&it.api);
     dz_cache_close(&it.cache);
     lab_done(&it.lab);

@@ -66,9 +66,9 @@ static void begin(const char *settings)
 
 static void end(void)
 {
+    dz_pool_close(&it.pool); /* the loop is home of its work */
     dz_http_stop(&it.server);
     dz_loop_free(&it.loop);
-    dz_pool_close(&it.pool);
     dz_api_free(&it.api);
     dz_cache_close(&it.cache);
     lab_done(&it.lab);
