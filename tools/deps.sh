@@ -50,6 +50,10 @@ brotli|decodes answers
 zstd|decodes answers
 openssl|makes the certificate of an https listener
 redis-server|a server that tests start themselves
+postgresql|a server that tests start themselves
+nginx-light|a server that tests start themselves
+varnish|a server that tests start themselves
+python3-aiohttp|sends files as imoog's README does
 nodejs|runs graphql-js, which our GraphQL answers are compared with, and the audit of GraphQL over HTTP
 npm|installs both at their pinned versions, and makes the bundle of GraphiQL
 chromium|opens GraphiQL as people do
@@ -69,6 +73,11 @@ curl|fetches the same chapter as a crawl
 strace|counts the system calls of a crawl
 openssl|the certificate of the measurement
 python3|runs the measurement
+postgresql|a peer to measure against
+python3-uvicorn|the way of imoog, to measure against
+python3-starlette|the same
+python3-multipart|the same
+python3-asyncpg|the same
 util-linux|taskset: a core for the server, one for the load
 "
 dev="$test
