@@ -287,7 +287,7 @@ class Ferret(Server):
             raise Missing("tools/ferretdb.sh, which finds or builds FerretDB, is not here")
         r = subprocess.run([script], stdout=subprocess.PIPE, text=True)
         if r.returncode == 3:
-            raise Missing("FerretDB is built with Go, and there is none")
+            raise Missing("FerretDB cannot be had; tools/ferretdb.sh has said why")
         if r.returncode:
             raise Broken(f"tools/ferretdb.sh ended with {r.returncode}")
         self.program = r.stdout.strip().splitlines()[-1]

@@ -2,19 +2,27 @@
 """test: runs everything that `make test` promises and counts it.
 
 Steps: format, tidy, generated docs, manual page, then the sanitized build with its unit tests, suites and fuzz replay, then the
-end-to-end tests (pytest, real processes). Every single case is counted: cmocka's own summaries and pytest's report are read, and
+end-to-end tests (pytest, real processes). Every single case is counted: cmocka's own summaries and pytest's reports are read, and
 a program that ends without a summary is a failure. The last line is `N passed, N failed, N skipped`.
 
-Skips are named and counted: today only what needs the right to mount a small file system (a full disk). Servers that later issues need
-are required by DOZO_REQUIRE, which turns their skips into failures.
+All of it runs under tools/servers.py, so that PostgreSQL, Redis and MongoDB's protocol are real. Files of end-to-end tests run side by
+side, each in a pytest and a folder of its own; what is marked `alone` (it compares figures of the machine) runs after them by itself.
+Skips are named and counted: what needs the right to mount a small file system (a full disk), and servers that are not installed. With
+CI=true, or when DOZO_REQUIRE names a server, its absence is a failure.
 """
 import argparse
+import concurrent.futures
 import json
 import os
 import pathlib
 import re
+import shutil
+import signal
 import subprocess
 import sys
+import tempfile
+import threading
+import time
 import xml.etree.ElementTree as ET
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -102,29 +110,88 @@ def meson_steps(count, build):
             count_cmocka(count, name, row["result"], out)
 
 
-def pytest_steps(count, build, release, extra):
-    report = ROOT / build / "e2e.xml"
-    report.unlink(missing_ok=True)
-    env = dict(os.environ, DOZO_BIN=str(ROOT / build / "dozo"), DOZO_RELEASE_BIN=str(ROOT / release / "dozo"),
-               PYTHONDONTWRITEBYTECODE="1")
-    r = run([sys.executable, "-m", "pytest", "-q", "-x" if extra == ["-x"] else "-q", "-p", "no:cacheprovider", "tests/e2e",
-             f"--junitxml={report}"], env=env)
-    if not report.exists():
-        count.step("e2e", False, r.stdout[-8000:])
-        return
-    suite = ET.parse(report).getroot().find("testsuite")
-    total, failed, errors, skipped = (int(suite.get(k)) for k in ("tests", "failures", "errors", "skipped"))
-    count.passed += total - failed - errors - skipped
-    count.failed += failed + errors
-    count.skipped += skipped
-    ok = r.returncode == 0 and total > 0
-    if not ok:
-        count.failures.append("e2e")
-        if not failed and not errors:
-            count.failed += 1
-    print(f"{'ok  ' if ok else 'FAIL'} e2e: {total - failed - errors - skipped} passed, {skipped} skipped", flush=True)
-    if not ok:
-        print(r.stdout[-20000:], flush=True)
+class EndToEnd:
+    """Files of tests/e2e, each run by a pytest of its own; weights of the last run say which go first."""
+
+    def __init__(self, count, build, release):
+        self.count, self.lock, self.children, self.reasons = count, threading.Lock(), set(), {}
+        self.folder = ROOT / build / "e2e"
+        self.folder.mkdir(exist_ok=True)
+        self.times_file = self.folder / "times.json"
+        self.times = json.loads(self.times_file.read_text()) if self.times_file.exists() else {}
+        self.scratch = pathlib.Path(tempfile.mkdtemp(prefix="dozo-e2e-"))
+        self.env = dict(os.environ, DOZO_BIN=str(ROOT / build / "dozo"), DOZO_RELEASE_BIN=str(ROOT / release / "dozo"),
+                        PYTHONDONTWRITEBYTECODE="1")
+
+    def pytest(self, name, marks, paths):
+        """Runs one pytest to its end; what is left of it is its report."""
+        report, scratch = self.folder / f"{name}.xml", self.scratch / name
+        report.unlink(missing_ok=True)
+        begin = time.monotonic()
+        p = subprocess.Popen([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", marks, f"--basetemp={scratch}",
+                              f"--junitxml={report}", *map(str, paths)], cwd=ROOT, env=self.env, text=True, errors="replace",
+                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        with self.lock:
+            self.children.add(p)
+        out = p.communicate()[0]
+        with self.lock:
+            self.children.discard(p)
+            self.times[name] = round(time.monotonic() - begin, 1)
+            self.add(name, p.returncode, report, out)
+        return p.returncode
+
+    def add(self, name, status, report, out):
+        if status == 5:  # every test of the file is of the other kind
+            return
+        total = failed = skipped = 0
+        if report.exists():
+            suite = ET.parse(report).getroot().find("testsuite")
+            total, failed, errors, skipped = (int(suite.get(k)) for k in ("tests", "failures", "errors", "skipped"))
+            failed += errors
+            for s in suite.iter("skipped"):
+                self.reasons[s.get("message")] = self.reasons.get(s.get("message"), 0) + 1
+        ok = status == 0 and total > 0 and not failed
+        self.count.passed += total - failed - skipped
+        self.count.failed += failed or (0 if ok else 1)
+        self.count.skipped += skipped
+        words = f"{total - failed - skipped} passed" + (f", {skipped} skipped" if skipped else "") + f", {self.times[name]} s"
+        print(f"{'ok  ' if ok else 'FAIL'} e2e {name}: {words}", flush=True)
+        if ok:
+            shutil.rmtree(self.scratch / name, ignore_errors=True)
+            return
+        self.count.failures.append(f"e2e {name}")
+        print(f"{out}\n(pytest ended with {status}; its files are in {self.scratch / name})", flush=True)
+
+    def run(self, jobs):
+        files = sorted((ROOT / "tests/e2e").glob("test_*.py"), key=lambda f: (-self.times.get(f.stem, 1e9), -f.stat().st_size))
+        self.count.step(f"e2e: {len(files)} files, {jobs} at a time", len(files) > 0)
+        pool = concurrent.futures.ThreadPoolExecutor(jobs)
+        try:
+            for f in concurrent.futures.as_completed([pool.submit(self.pytest, f.stem, "not alone", [f]) for f in files]):
+                f.result()
+            self.pytest("alone", "alone", ["tests/e2e"])
+            self.times_file.write_text(json.dumps(self.times, indent=1, sort_keys=True))
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for p in list(self.children):
+                p.terminate()
+        for reason, n in sorted(self.reasons.items()):
+            print(f"skipped {n}: {reason}")
+        if not any(self.scratch.iterdir()):
+            self.scratch.rmdir()
+
+
+def under_servers():
+    """Starts this program again below tools/servers.py, when nobody has."""
+    if os.environ.get("CI") == "true":
+        os.environ.setdefault("DOZO_REQUIRE", "postgres,redis,mongodb")
+    if os.environ.get("DOZO_TEST_SERVED") != "1":
+        os.environ["DOZO_TEST_SERVED"] = "1"
+        os.execv(sys.executable, [sys.executable, str(ROOT / "tools/servers.py"), "--", sys.executable, *sys.argv])
+
+
+def ended(number, _frame):
+    sys.exit(128 + number)
 
 
 def main():
@@ -132,8 +199,12 @@ def main():
     p.add_argument("--build", default="build-san")
     p.add_argument("--release", default="build")
     p.add_argument("what", nargs="*", default=["all"], help="all, static, unit, e2e")
+    p.add_argument("--jobs", type=int, default=2 * (os.cpu_count() or 2), help="files of end-to-end tests at a time")
     a = p.parse_args()
     what = {"static", "unit", "e2e"} if "all" in a.what else set(a.what)
+    if what & {"unit", "e2e"}:
+        under_servers()
+    signal.signal(signal.SIGTERM, ended)
     count = Count()
     if what & {"unit", "e2e"}:
         r = run(["ninja", "-C", a.build])
@@ -143,7 +214,7 @@ def main():
     if "unit" in what and not count.failures.count("sanitized build without warnings"):
         meson_steps(count, a.build)
     if "e2e" in what and not count.failures.count("sanitized build without warnings"):
-        pytest_steps(count, a.build, a.release, [])
+        EndToEnd(count, a.build, a.release).run(a.jobs)
     if count.failures:
         print("\nfailed: " + ", ".join(count.failures))
     print(f"{count.passed} passed, {count.failed} failed, {count.skipped} skipped")

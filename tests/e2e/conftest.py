@@ -222,6 +222,12 @@ def dozo(*args, cwd, env=None, stdin=None, check=None, binary=DOZO):
     return r
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "alone: compares figures of the machine, so nothing else may run beside it")
+    # Who is asked to end still ends its servers.
+    signal.signal(signal.SIGTERM, lambda *_: pytest.exit("SIGTERM", 143))
+
+
 @pytest.fixture
 def serve():
     """Starts servers and ends them; each must end well on SIGTERM."""

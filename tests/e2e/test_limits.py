@@ -13,6 +13,7 @@ import pytest
 from comics import big_png, cbz, chapter_links, importing, pages, read, series_links
 from conftest import DOZO, PATIENCE, Server, until
 
+pytestmark = pytest.mark.alone
 BIG = big_png(3000)
 HEADER_TIMEOUT = IDLE_TIMEOUT = 1
 BODY_TIMEOUT = 3  # a body or an answer moves 256 bytes a second: 768 within each of these

@@ -20,6 +20,7 @@ sys.path.append(str(ROOT / "bench"))
 from siege_http2 import Http2  # noqa: E402
 from siege_known import Known  # noqa: E402
 
+pytestmark = pytest.mark.alone
 RELEASE = os.environ.get("DOZO_RELEASE_BIN", DOZO)
 BIG = page(1) + random.Random(1).randbytes(64 << 20)  # what stands behind the end of a PNG is no matter to anybody
 
