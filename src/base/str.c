@@ -157,9 +157,26 @@ size_t dz_utf8_step(dz_str s, int32_t *ret_cp)
     return want;
 }
 
+/* How many bytes at the front are ASCII, eight at a time. */
+static size_t ascii_run(dz_str s)
+{
+    size_t n = 0;
+    for (uint64_t eight; n + sizeof(eight) <= s.n; n += sizeof(eight)) {
+        memcpy(&eight, s.p + n, sizeof(eight));
+        if (eight & 0x8080808080808080u)
+            break;
+    }
+    return n;
+}
+
 bool dz_str_is_utf8(dz_str s)
 {
     while (s.n > 0) {
+        size_t ascii = ascii_run(s);
+        s.p += ascii;
+        s.n -= ascii;
+        if (s.n == 0)
+            break;
         int32_t cp;
         size_t step = dz_utf8_step(s, &cp);
         if (cp < 0)

@@ -335,7 +335,7 @@ struct dz_gql_limits {
     uint32_t introspection_depth_max;
     bool no_introspection; /* __schema and __type are refused, and no names are suggested */
 };
-/* 256 KiB, 8,000 tokens, depth 32, 500 aliases, 5,000 fields, 50 errors, introspection depth 3. */
+/* 128 KiB, 8,000 tokens, depth 32, 500 aliases, 5,000 fields, 50 errors, introspection depth 3. */
 struct dz_gql_limits dz_gql_limits_default(void);
 
 enum dz_gql_operation { DZ_GQL_QUERY, DZ_GQL_MUTATION, DZ_GQL_SUBSCRIPTION };

@@ -163,29 +163,46 @@ static bool take_number(struct gql_lexer *l)
     return true;
 }
 
+/* Characters of a string that mean nothing but themselves. */
+static void skip_plain(struct gql_lexer *l)
+{
+    const char *p = l->s.p + l->at, *const end = l->s.p + l->s.n;
+    uint32_t hidden = 0;
+    for (; p < end && *p != '"' && *p != '\\'; p++) {
+        if ((unsigned char)*p < 0x20 && *p != '\t')
+            break;
+        hidden += (*p & 0xc0) == 0x80;
+    }
+    l->at = (size_t)(p - l->s.p);
+    l->hidden += hidden;
+}
+
+static bool are_quotes(const struct gql_lexer *l, size_t ahead)
+{
+    return peek(l, ahead) == '"' && peek(l, ahead + 1) == '"' && peek(l, ahead + 2) == '"';
+}
+
 static bool take_block_string(struct gql_lexer *l)
 {
     l->token.kind = GQL_T_BLOCK_STRING;
     l->at += 3;
     size_t from = l->at;
-    while (l->at < l->s.n) {
+    for (skip_plain(l); l->at < l->s.n; skip_plain(l)) {
         char c = l->s.p[l->at];
-        dz_str rest = dz_str_sub(l->s, l->at, l->s.n);
-        if (c == '"' && dz_str_starts(rest, DZ_S("\"\"\""))) {
+        if (c == '"' && are_quotes(l, 0)) {
             l->token.text = dz_str_sub(l->s, from, l->at);
             l->at += 3;
             return true;
         }
-        if (c == '\\' && dz_str_starts(rest, DZ_S("\\\"\"\""))) {
+        if (c == '\\' && are_quotes(l, 1)) {
             l->token.escaped = true;
             l->at += 4;
         } else if (c == '\n' || c == '\r') {
             skip_break(l);
-        } else if ((unsigned char)c < 0x20 && c != '\t') {
-            return fail_here(l, "Invalid character within String:");
-        } else {
-            l->hidden += (c & 0xc0) == 0x80;
+        } else if (c == '"' || c == '\\') {
             l->at++;
+        } else {
+            return fail_here(l, "Invalid character within String:");
         }
     }
     return fail_words(l, here(l), "Unterminated string");
@@ -197,22 +214,15 @@ static bool take_string(struct gql_lexer *l)
         return take_block_string(l);
     l->token.kind = GQL_T_STRING;
     size_t from = ++l->at;
-    for (;;) {
+    for (skip_plain(l); peek(l, 0) != '"'; skip_plain(l)) {
         int c = peek(l, 0);
-        if (c == '"')
-            break;
         if (c < 0 || c == '\n' || c == '\r')
             return fail_words(l, here(l), "Unterminated string");
-        if (c < 0x20 && c != '\t')
+        if (c != '\\')
             return fail_here(l, "Invalid character within String:");
-        if (c == '\\') {
-            l->token.escaped = true;
-            int d = peek(l, 1);
-            if (d >= 0x20 && d < 0x80)
-                l->at++;
-        }
-        l->hidden += (c & 0xc0) == 0x80;
-        l->at++;
+        l->token.escaped = true;
+        int d = peek(l, 1);
+        l->at += d >= 0x20 && d < 0x80 ? 2 : 1;
     }
     l->token.text = dz_str_sub(l->s, from, l->at);
     l->at++;
@@ -424,15 +434,19 @@ static bool fail_escape(struct gql_lexer *l, dz_str s, size_t from, size_t to)
     return false;
 }
 
+/* What stands from `at` to the next backslash; says where that is. */
+static size_t put_plain(char **end, dz_str s, size_t at)
+{
+    while (at < s.n && s.p[at] != '\\')
+        *(*end)++ = s.p[at++];
+    return at;
+}
+
 static bool decode_plain(struct gql_lexer *l, dz_str s, struct dz_arena *a, dz_str *ret_s)
 {
     char *const to = dz_arena_alloc(a, s.n);
     char *end = to;
-    for (size_t at = 0; at < s.n;) {
-        if (s.p[at] != '\\') {
-            *end++ = s.p[at++];
-            continue;
-        }
+    for (size_t at = 0; (at = put_plain(&end, s, at)) < s.n;) {
         size_t from = at++;
         int c = at < s.n ? simple_escape(s.p[at]) : -1;
         if (c >= 0) {
@@ -455,13 +469,14 @@ static bool decode_plain(struct gql_lexer *l, dz_str s, struct dz_arena *a, dz_s
 
 static dz_str take_line(dz_str *rest)
 {
-    size_t n = 0;
-    while (n < rest->n && rest->p[n] != '\n' && rest->p[n] != '\r')
-        n++;
-    dz_str line = dz_str_sub(*rest, 0, n);
-    if (n + 1 < rest->n && rest->p[n] == '\r' && rest->p[n + 1] == '\n')
-        n++;
-    *rest = dz_str_sub(*rest, n + (n < rest->n), rest->n);
+    const char *p = rest->p, *const end = p + rest->n;
+    while (p < end && *p != '\n' && *p != '\r')
+        p++;
+    dz_str line = {rest->p, (size_t)(p - rest->p)};
+    if (end - p > 1 && p[0] == '\r' && p[1] == '\n')
+        p++;
+    p += p < end;
+    *rest = (dz_str){p, (size_t)(end - p)};
     return line;
 }
 
@@ -500,11 +515,13 @@ static dz_str decode_block(dz_str s, struct dz_arena *a)
         dz_str line = take_line(&rest);
         if (i < first_full)
             continue;
-        if (i > 0)
-            line = dz_str_sub(line, common < line.n ? common : line.n, line.n);
         if (i > first_full)
             *end++ = '\n';
-        for (size_t at = 0; at < line.n;) {
+        if (line.n == 0)
+            continue;
+        if (i > 0)
+            line = dz_str_sub(line, common < line.n ? common : line.n, line.n);
+        for (size_t at = 0; (at = put_plain(&end, line, at)) < line.n;) {
             if (dz_str_starts(dz_str_sub(line, at, line.n), DZ_S("\\\"\"\"")))
                 at++;
             *end++ = line.p[at++];

@@ -169,6 +169,8 @@ static void rule_cycle(struct gql_check *c, const struct gql_definition *d,
                        const struct gql_selection *back)
 {
     c->cyclic = true;
+    if (gql_check_over(c))
+        return;
     struct dz_buf via DZ_AUTO(dz_buf_done);
     dz_buf_init(&via, 200);
     for (const struct gql_definition *f = d; f != back->fragment && !via.full; f = f->from)

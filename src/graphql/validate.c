@@ -15,7 +15,7 @@
 struct dz_gql_limits dz_gql_limits_default(void)
 {
     return (struct dz_gql_limits){
-        .bytes_max = 256 * 1024,
+        .bytes_max = 128 * 1024,
         .tokens_max = 8000,
         .depth_max = 32,
         .aliases_max = 500,
