@@ -27,6 +27,8 @@ libbrotli-dev|br answers
 libzstd-dev|zstd answers
 libcrypt-dev|password hashes
 libhiredis-dev|rate limits that several servers share
+libpq-dev|PostgreSQL: the catalog, the store
+libmongoc-dev|MongoDB: the store
 '
 test="$build
 libcmocka-dev|unit tests
@@ -36,6 +38,7 @@ git|lists the files to check
 python3|end-to-end tests
 python3-pytest|end-to-end tests
 python3-jsonschema|checks answers against /api/openapi.json
+python3-pymongo|reads and writes documents as imoog does
 python3-requests|sends files to the upload CDN as the clients of imoog do
 zip|archives as users make them
 unzip|archives as users make them
