@@ -29,13 +29,15 @@
 
 enum { OPT_FULL, OPT_LIMIT, OPT_LEGACY, OPT_OPTION, OPT_JSON, OPT_QUIET };
 static const struct dz_option options[] = {
-    [OPT_FULL] = {"full", NULL, "ask again for what is kept and for what failed lately"},
-    [OPT_LIMIT] = {"limit-pages", "N", "at most N new chapters, or pages of each list"},
-    [OPT_LEGACY] = {"legacy", NULL, "the same as --option legacy=true (live.48.cn: clubs 4 and 5)"},
-    [OPT_OPTION] = {"option", "NAME=VALUE", "an option of the source, for this crawl; more with ;"},
-    [OPT_JSON] = {"json", NULL, "the result as one JSON object on stdout"},
-    [OPT_QUIET] = {"quiet", NULL, "no progress and no summary, only what went wrong"},
-    {NULL, NULL, NULL},
+    [OPT_FULL] = {"full", NULL, "ask again for what is kept and for what failed lately", 'f'},
+    [OPT_LIMIT] = {"limit-pages", "N", "at most N new chapters, or pages of each list", 'L'},
+    [OPT_LEGACY] = {"legacy", NULL, "the same as --option legacy=true (live.48.cn: clubs 4 and 5)",
+                    0},
+    [OPT_OPTION] = {"option", "NAME=VALUE", "an option of the source, for this crawl; more with ;",
+                    0},
+    [OPT_JSON] = {"json", NULL, "the result as one JSON object on stdout", 0},
+    [OPT_QUIET] = {"quiet", NULL, "no progress and no summary, only what went wrong", 0},
+    {NULL, NULL, NULL, 0},
 };
 
 struct note { /* for --json */
@@ -483,8 +485,7 @@ static enum dz_code open_all(struct run *r, struct dz_err *err)
     DZ_TRY(dz_loop_new(&r->loop, err));
     DZ_TRY(dz_stopper_watch(&r->stopper, r->loop, err));
     DZ_TRY(dz_make_run_dir(c->data_dir, err));
-    DZ_TRY(dz_store_open(dz_conf_driver_name(c->store.driver), c->data_dir, c->store.uri, &r->store,
-                         err));
+    DZ_TRY(dz_store_open_conf(c, &r->store, err));
     DZ_TRY(dz_catalog_open(dz_conf_driver_name(c->catalog.driver), c->data_dir, c->catalog.uri,
                            &r->catalog, err));
     return dz_pool_new(WORKERS, WORK_QUEUE_MAX, &r->pool, err);

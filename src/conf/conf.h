@@ -156,7 +156,8 @@ struct dz_conf {
     struct {
         enum dz_driver driver;
         char *uri, *table, *database, *collection;
-        uint32_t pool_min, pool_max, compression_level;
+        uint32_t pool_min, pool_max;
+        int compression_level; /* of zlib; -1: auto */
     } store;
     struct {
         enum dz_driver driver;

@@ -31,6 +31,8 @@ static const struct conf_word catalog_drivers[] = {
     {"sqlite", DZ_DRIVER_SQLITE}, {"postgres", DZ_DRIVER_POSTGRES}, {0}};
 static const struct conf_word store_drivers[] = {
     {"files", DZ_DRIVER_FILES}, {"postgres", DZ_DRIVER_POSTGRES}, {"mongodb", DZ_DRIVER_MONGODB}, {0}};
+static const struct conf_word zlib_levels[] = {
+    {"auto", -1}, {"0", 0}, {"1", 1}, {"2", 2}, {"3", 3}, {"4", 4}, {"5", 5}, {"6", 6}, {"7", 7}, {"8", 8}, {"9", 9}, {0}};
 static const struct conf_word cache_drivers[] = {
     {"memory", DZ_DRIVER_MEMORY}, {"redis", DZ_DRIVER_REDIS}, {0}};
 static const struct conf_word limit_strategies[] = {
@@ -117,8 +119,9 @@ const struct conf_row conf_rows[] = {
      .help = "Connections to the database that are kept open."},
     {"store.pool_max", CONF_U32, AT(store.pool_max), .flags = CONF_RESTART, .preset = "10", .min = 1, .max = 1000,
      .help = "Connections to the database at most; not below pool_min."},
-    {"store.compression_level", CONF_U32, AT(store.compression_level), .flags = CONF_RESTART, .preset = "6", .min = 0, .max = 9,
-     .help = "zlib level of rows and documents; 0 stores them as they are."},
+    {"store.compression_level", CONF_WORD, AT(store.compression_level), .flags = CONF_RESTART, .preset = "6", .words = zlib_levels,
+     .help = "zlib level of rows and documents; 0 stores them as they are, auto does that with what is packed already (images, video, "
+             "audio, archives) and takes 6 for the rest."},
 
     {"cache.driver", CONF_WORD, AT(cache.driver), .flags = CONF_RESTART, .preset = "memory", .words = cache_drivers,
      .help = "Where bytes that were asked for lately are kept."},

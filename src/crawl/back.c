@@ -324,8 +324,7 @@ static enum dz_code open_back(struct back *b, struct dz_err *err)
     signal(SIGPIPE, SIG_IGN);
 
     DZ_TRY(dz_role_lock(b->conf->data_dir, "back", &b->lock_fd, err));
-    DZ_TRY(dz_store_open(dz_conf_driver_name(b->conf->store.driver), b->conf->data_dir,
-                         b->conf->store.uri, &b->store, err));
+    DZ_TRY(dz_store_open_conf(b->conf, &b->store, err));
     DZ_TRY(dz_loop_new(&b->loop, err));
     DZ_TRY(dz_loop_signals(b->loop, signals, DZ_LEN(signals), on_signal, b, err));
     DZ_TRY(dz_pool_new(WORKERS, WORK_QUEUE_MAX, &b->pool, err));

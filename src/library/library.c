@@ -32,8 +32,7 @@ static enum dz_code open_parts(struct dz_library *l, struct dz_err *err)
     DZ_TRY(dz_mkdirs(c->data_dir, DZ_DATA_DIR_MODE, err));
     DZ_TRY(dz_catalog_open(dz_conf_driver_name(c->catalog.driver), c->data_dir, c->catalog.uri,
                            &l->catalog, err));
-    DZ_TRY(dz_store_open(dz_conf_driver_name(c->store.driver), c->data_dir, c->store.uri, &l->store,
-                         err));
+    DZ_TRY(dz_store_open_conf(c, &l->store, err));
     l->files = library_files_new(l->store, 0);
     l->uploads = library_uploads_new();
     return DZ_OK;

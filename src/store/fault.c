@@ -3,8 +3,8 @@
  *
  * The uri is "DRIVER?put=3&delay_ms=5&short=100": the third put fails, every call waits 5 ms, and
  * what a put reads comes in pieces of at most 100 bytes. Without a question mark it only passes
- * everything on. A call that fails on demand has done nothing: DZ_IO with a text that names it.
- * Calls are counted from open on, over all threads.
+ * everything on. What follows a # is the driver's own uri. A call that fails on demand has done
+ * nothing: DZ_IO with a text that names it. Calls are counted from open on, over all threads.
  */
 #include "store/store_int.h"
 
@@ -42,10 +42,14 @@ static enum dz_code parse_part(struct fault *f, dz_str part, struct dz_err *err)
     return dz_str_u64(dz_str_sub(part, eq + 1, part.n), 1000000, field, err);
 }
 
-static enum dz_code fault_open(const char *data_dir, const char *uri, void **ret_self,
+static enum dz_code fault_open(const struct dz_store_options *o, void **ret_self,
                                struct dz_err *err)
 {
-    dz_str rest = dz_str_of(uri);
+    dz_str rest = dz_str_of(o->uri);
+    size_t hash = dz_str_chr(rest, '#');
+    struct dz_store_options inner = *o;
+    inner.uri = hash == DZ_NPOS ? "" : o->uri + hash + 1;
+    rest = dz_str_sub(rest, 0, hash);
     size_t mark = dz_str_chr(rest, '?');
     dz_str name = mark == DZ_NPOS ? rest : dz_str_sub(rest, 0, mark);
     rest = mark == DZ_NPOS ? (dz_str){NULL, 0} : dz_str_sub(rest, mark + 1, rest.n);
@@ -61,7 +65,7 @@ static enum dz_code fault_open(const char *data_dir, const char *uri, void **ret
         DZ_TRY(parse_part(f, dz_str_sub(rest, 0, end), err));
         rest = dz_str_sub(rest, end + 1, rest.n);
     }
-    DZ_TRY(f->driver->open(data_dir, "", &f->self, err));
+    DZ_TRY(f->driver->open(&inner, &f->self, err));
     *ret_self = dz_take(&f);
     return DZ_OK;
 }

@@ -183,16 +183,15 @@ static enum dz_code open_root(struct files *f, const char *data_dir, struct dz_e
     return make_folders(f, err);
 }
 
-static enum dz_code files_open(const char *data_dir, const char *uri, void **ret_self,
+static enum dz_code files_open(const struct dz_store_options *o, void **ret_self,
                                struct dz_err *err)
 {
-    (void)uri;
     struct files *f = dz_new(struct files);
     f->fd = -1;
     f->pid = getpid();
     if (!pid_start((uint64_t)f->pid, &f->pid_start))
         f->pid_start = 0;
-    enum dz_code code = open_root(f, data_dir, err);
+    enum dz_code code = open_root(f, o->data_dir, err);
     if (code != DZ_OK) {
         files_close(f);
         return code;

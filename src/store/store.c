@@ -8,6 +8,8 @@
  */
 #include "store/store_int.h"
 
+#include "conf/conf.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -23,7 +25,7 @@ struct dz_store {
 struct dz_store_batch {
     struct dz_store *s;
     void *self; /* NULL: the driver has no batches */
-    uint32_t count;
+    uint32_t count, named;
 };
 
 static const struct dz_store_driver *const drivers[] = {
@@ -63,8 +65,42 @@ enum dz_code dz_store_open(const char *driver, const char *data_dir, const char 
 enum dz_code dz_store_open_with(const struct dz_store_driver *driver, const char *data_dir,
                                 const char *uri, struct dz_store **ret_s, struct dz_err *err)
 {
+    struct dz_store_options o = {.data_dir = data_dir, .uri = uri, .level = DZ_STORE_LEVEL_AUTO};
+    return dz_store_open_options(driver, &o, ret_s, err);
+}
+
+enum dz_code dz_store_open_conf(const struct dz_conf *conf, struct dz_store **ret_s,
+                                struct dz_err *err)
+{
+    const struct dz_store_driver *d =
+        dz_store_driver_find(dz_str_of(dz_conf_driver_name(conf->store.driver)), err);
+    if (!d)
+        return DZ_BAD_INPUT;
+    struct dz_store_options o = {
+        .data_dir = conf->data_dir,
+        .uri = conf->store.uri,
+        .table = conf->store.table,
+        .database = conf->store.database,
+        .collection = conf->store.collection,
+        .pool_min = conf->store.pool_min,
+        .pool_max = conf->store.pool_max,
+        .level = conf->store.compression_level,
+    };
+    return dz_store_open_options(d, &o, ret_s, err);
+}
+
+enum dz_code dz_store_open_options(const struct dz_store_driver *driver,
+                                   const struct dz_store_options *o, struct dz_store **ret_s,
+                                   struct dz_err *err)
+{
     void *self = NULL;
-    enum dz_code code = driver->open(data_dir, uri ? uri : "", &self, err);
+    struct dz_store_options full = *o;
+    const char **texts[] = {&full.data_dir, &full.uri, &full.table, &full.database,
+                            &full.collection};
+    for (size_t i = 0; i < DZ_LEN(texts); i++)
+        if (!*texts[i])
+            *texts[i] = "";
+    enum dz_code code = driver->open(&full, &self, err);
     if (code != DZ_OK)
         return dz_wrap(err, code, "store (%s)", driver->name);
     struct dz_store *s = dz_new(struct dz_store);
@@ -292,7 +328,7 @@ enum dz_code dz_store_batch_take(struct dz_store_batch *b, struct dz_store_write
 
 enum dz_code dz_store_batch_commit(struct dz_store_batch *b, struct dz_err *err)
 {
-    b->count = 0;
+    b->count = b->named = 0;
     return b->self ? counted(b->s, b->s->driver->batch_commit(b->self, err)) : DZ_OK;
 }
 
@@ -392,6 +428,130 @@ enum dz_code dz_store_open_file(struct dz_store *s, const struct dz_sha256 *sha,
     if (!s->driver->open_file)
         return dz_fail(err, DZ_UNSUPPORTED, "the %s store has no files", s->driver->name);
     return counted(s, s->driver->open_file(s->self, sha, ret_fd, ret_bytes, err));
+}
+
+/* ---- named objects --------------------------------------------------------------------------- */
+
+bool store_is_digest(dz_str name)
+{
+    if (name.n != 64)
+        return false;
+    for (size_t i = 0; i < name.n; i++)
+        if (!((name.p[i] >= '0' && name.p[i] <= '9') || (name.p[i] >= 'a' && name.p[i] <= 'f')))
+            return false;
+    return true;
+}
+
+bool dz_store_has_names(const struct dz_store *s)
+{
+    return s->driver->batch_take_named != NULL;
+}
+
+static enum dz_code no_names(const struct dz_store *s, struct dz_err *err)
+{
+    return dz_fail(err, DZ_UNSUPPORTED, "the %s store has no named objects", s->driver->name);
+}
+
+/* What a database takes as text. */
+static bool is_text(dz_str s, size_t bytes_max)
+{
+    return s.n <= bytes_max && dz_str_chr(s, '\0') == DZ_NPOS && dz_str_is_utf8(s);
+}
+
+static bool may_be_name(dz_str name)
+{
+    return is_text(name, DZ_STORE_NAME_BYTES_MAX) && !store_is_digest(name);
+}
+
+static enum dz_code check_named(const struct dz_store_batch *b, dz_str name, dz_str mime,
+                                struct dz_err *err)
+{
+    if (!dz_store_has_names(b->s))
+        return no_names(b->s, err);
+    if (name.n == 0 || !may_be_name(name))
+        return dz_fail(err, DZ_BAD_INPUT,
+                       "the name of an object is 1 to %d bytes of UTF-8, and not a digest",
+                       DZ_STORE_NAME_BYTES_MAX);
+    if (mime.p && !is_text(mime, DZ_STORE_MIME_BYTES_MAX))
+        return dz_fail(err, DZ_BAD_INPUT, "the type of an object is at most %d bytes of UTF-8",
+                       DZ_STORE_MIME_BYTES_MAX);
+    if (b->count >= DZ_STORE_BATCH_MAX || b->named >= DZ_STORE_BATCH_NAMED_MAX)
+        return dz_fail(err, DZ_TOO_LARGE, "more than %d named objects in one batch",
+                       DZ_STORE_BATCH_NAMED_MAX);
+    return DZ_OK;
+}
+
+enum dz_code dz_store_batch_take_named(struct dz_store_batch *b, struct dz_store_write **pw,
+                                       dz_str name, dz_str mime, struct dz_blob_stat *ret_stat,
+                                       bool *ret_new, struct dz_err *err)
+{
+    DZ_AUTO(dz_store_write_drop) struct dz_store_write *w = dz_take(pw);
+    enum dz_code code = check_named(b, name, mime, err);
+    if (code != DZ_OK)
+        return counted(b->s, code);
+    struct dz_blob_stat stat = {0};
+    bool is_new = false;
+    void *self = dz_take(&w->self);
+    code = b->s->driver->batch_take_named(b->self, self, name, mime, &stat, &is_new, err);
+    if (code != DZ_OK)
+        return counted(b->s, code);
+    *ret_new = is_new;
+    if (!is_new) {
+        w->self = self;
+        *pw = dz_take(&w);
+        return DZ_OK;
+    }
+    b->count++;
+    b->named++;
+    bump(&b->s->stats.puts, 1);
+    bump(&b->s->stats.put_bytes, stat.bytes);
+    if (ret_stat)
+        *ret_stat = stat;
+    return DZ_OK;
+}
+
+enum dz_code dz_store_named_get(struct dz_store *s, dz_str name, uint64_t bytes_max,
+                                struct dz_arena *arena, struct dz_store_named *ret_named,
+                                struct dz_body **ret_body, struct dz_err *err)
+{
+    if (!dz_store_has_names(s))
+        return no_names(s, err);
+    if (!may_be_name(name))
+        return counted(s, dz_fail(err, DZ_NOT_FOUND, "no object can have this name"));
+    DZ_AUTO(dz_body_unref) struct dz_body *body = NULL;
+    enum dz_code code = s->driver->named_get(s->self, name, bytes_max, arena, ret_named,
+                                             ret_body ? &body : NULL, err);
+    if (code != DZ_OK)
+        return counted(s, code);
+    if (ret_body) {
+        bump(&s->stats.reads, 1);
+        bump(&s->stats.read_bytes, body->n);
+        *ret_body = dz_take(&body);
+    }
+    return DZ_OK;
+}
+
+enum dz_code dz_store_named_del(struct dz_store *s, dz_str name, bool *ret_was, struct dz_err *err)
+{
+    if (!dz_store_has_names(s))
+        return no_names(s, err);
+    bool was = false;
+    if (may_be_name(name)) {
+        enum dz_code code = s->driver->named_del(s->self, name, &was, err);
+        if (code != DZ_OK)
+            return counted(s, code);
+    }
+    if (ret_was)
+        *ret_was = was;
+    return DZ_OK;
+}
+
+enum dz_code dz_store_named_list(struct dz_store *s, dz_store_named_fn *fn, void *arg,
+                                 struct dz_err *err)
+{
+    if (!dz_store_has_names(s))
+        return no_names(s, err);
+    return s->driver->named_list(s->self, fn, arg, err);
 }
 
 /* ---- the rest -------------------------------------------------------------------------------- */

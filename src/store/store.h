@@ -13,8 +13,24 @@
 
 #define DZ_STORE_BLOB_MAX (2 * DZ_GIB) /* one blob */
 #define DZ_STORE_BATCH_MAX 65536       /* blobs in one batch */
+#define DZ_STORE_BATCH_NAMED_MAX 1024  /* named objects in one batch */
+#define DZ_STORE_NAME_BYTES_MAX 2000   /* of a named object */
+#define DZ_STORE_MIME_BYTES_MAX 4096   /* declared type of a named object */
+#define DZ_STORE_LEVEL_AUTO (-1)       /* zlib level by what the bytes look like */
 
 struct dz_store;
+struct dz_conf;
+
+/* What a driver is opened with; each takes what it needs. Texts are borrowed for the call; NULL
+ * counts as empty. */
+struct dz_store_options {
+    const char *data_dir; /* files: the blobs; databases: unnamed temporary files */
+    const char *uri;
+    const char *table;                 /* postgres */
+    const char *database, *collection; /* mongodb */
+    uint32_t pool_min, pool_max;       /* 0: the driver's own choice */
+    int level;                         /* 0 to 9, or DZ_STORE_LEVEL_AUTO */
+};
 
 struct dz_blob_stat {
     struct dz_sha256 sha;
@@ -22,10 +38,21 @@ struct dz_blob_stat {
     int64_t mtime_s; /* when it was last put, also when its bytes were there already */
 };
 
+/* An object that has a name of its own besides its bytes: an upload. Never a digest's 64 small hex
+ * digits. */
+struct dz_store_named {
+    dz_str name;
+    dz_str mime;   /* as declared; p = NULL: nothing was */
+    bool measured; /* stat is known; only in a list it may not be */
+    struct dz_blob_stat stat;
+};
+
 /* What a put needs from above: bytes piece by piece. ret_piece stays valid until the next call;
  * n = 0 ends. */
 typedef enum dz_code dz_store_read_fn(void *arg, dz_str *ret_piece, struct dz_err *err);
 typedef enum dz_code dz_store_list_fn(void *arg, const struct dz_blob_stat *b, struct dz_err *err);
+typedef enum dz_code dz_store_named_fn(void *arg, const struct dz_store_named *n,
+                                       struct dz_err *err);
 
 /* Counters since start, for /metrics. */
 struct dz_store_stats {
@@ -38,8 +65,7 @@ struct dz_store_stats {
 struct dz_store_driver {
     const char *name;    /* as in settings store.driver */
     bool digest_trusted; /* get does not read the digest again */
-    enum dz_code (*open)(const char *data_dir, const char *uri, void **ret_self,
-                         struct dz_err *err);
+    enum dz_code (*open)(const struct dz_store_options *o, void **ret_self, struct dz_err *err);
     void (*close)(void *self);
     enum dz_code (*put)(void *self, const struct dz_blob_stat *known, dz_store_read_fn *read,
                         void *arg, struct dz_blob_stat *ret_stat, struct dz_err *err);
@@ -69,13 +95,24 @@ struct dz_store_driver {
     enum dz_code (*batch_take)(void *batch, void *take_write, struct dz_blob_stat *ret_stat,
                                struct dz_err *err);
     void (*write_drop)(void *write);
+    /* All four NULL: no named objects; else the driver has batches and writes too. Names come here
+     * checked. batch_take_named frees the write when it took it and when it failed; what was given
+     * back with *ret_new = false may be taken again under another name. */
+    enum dz_code (*batch_take_named)(void *batch, void *write, dz_str name, dz_str mime,
+                                     struct dz_blob_stat *ret_stat, bool *ret_new,
+                                     struct dz_err *err);
+    enum dz_code (*named_get)(void *self, dz_str name, uint64_t bytes_max, struct dz_arena *arena,
+                              struct dz_store_named *ret_named, struct dz_body **ret_body,
+                              struct dz_err *err);
+    enum dz_code (*named_del)(void *self, dz_str name, bool *ret_was, struct dz_err *err);
+    enum dz_code (*named_list)(void *self, dz_store_named_fn *fn, void *arg, struct dz_err *err);
 };
 
 extern const struct dz_store_driver dz_store_files;  /* data_dir/blobs/ab/cdef… */
 extern const struct dz_store_driver dz_store_memory; /* the reference answer */
-/* uri "DRIVER?OP=N&OP2=M…": passes all to DRIVER, but the Nth call of put|get|stat|del|list fails
- * (…=N), every call waits (delay_ms=N), or reads come short (short=N bytes a piece). For tests;
- * never listed for settings. */
+/* uri "DRIVER?OP=N&OP2=M…#URI": passes all to DRIVER, opened with URI, but the Nth call of
+ * put|get|stat|del|list fails (…=N), every call waits (delay_ms=N), or reads come short (short=N
+ * bytes a piece). For tests; never listed for settings. */
 extern const struct dz_store_driver dz_store_fault;
 
 /* Driver by name, or DZ_BAD_INPUT listing the names this binary knows. */
@@ -85,6 +122,14 @@ DZ_MUST enum dz_code dz_store_open(const char *driver, const char *data_dir, con
 DZ_MUST enum dz_code dz_store_open_with(const struct dz_store_driver *driver, const char *data_dir,
                                         const char *uri, struct dz_store **ret_s,
                                         struct dz_err *err);
+/* The same with all that a driver can be told; and as the settings have it. */
+DZ_MUST enum dz_code dz_store_open_options(const struct dz_store_driver *driver,
+                                           const struct dz_store_options *o,
+                                           struct dz_store **ret_s, struct dz_err *err);
+DZ_MUST enum dz_code dz_store_open_conf(const struct dz_conf *conf, struct dz_store **ret_s,
+                                        struct dz_err *err);
+/* By name; NULL with DZ_BAD_INPUT in err, which lists the names. */
+const struct dz_store_driver *dz_store_driver_find(dz_str name, struct dz_err *err);
 void dz_store_close(struct dz_store **s);
 const char *dz_store_name(const struct dz_store *s);
 
@@ -126,6 +171,38 @@ void dz_store_write_drop(struct dz_store_write **w);
 /* All bytes are there: as a put of them. The write is gone after, also on failure. */
 DZ_MUST enum dz_code dz_store_batch_take(struct dz_store_batch *b, struct dz_store_write **take_w,
                                          struct dz_blob_stat *ret_stat, struct dz_err *err);
+
+/* ---- named objects ---------------------------------------------------------------------------
+ *
+ * Rows of a database that others may know too (contracts/imoog.md section 4): a name, the bytes,
+ * the declared type. Written once, never changed. dz_store_get and dz_store_stat find their bytes
+ * by digest as well; dz_store_del and dz_store_list never touch them. */
+
+bool dz_store_has_names(const struct dz_store *s);
+/* As dz_store_batch_take, under a name. When the name is taken, by whomever, *ret_new is false and
+ * *w stays the caller's; else it is gone after, also on failure. Nothing is there before commit.
+ * Somebody else may take the name until then: commit fails with DZ_CONFLICT. After any failed
+ * commit the names of the batch may be there or not; deleting them makes sure. mime with p = NULL:
+ * none. DZ_BAD_INPUT for a name or type that is too long, no UTF-8 or holds a NUL, an empty name,
+ * and a name of 64 small hex digits; DZ_UNSUPPORTED. */
+DZ_MUST enum dz_code dz_store_batch_take_named(struct dz_store_batch *b, struct dz_store_write **w,
+                                               dz_str name, dz_str mime,
+                                               struct dz_blob_stat *ret_stat, bool *ret_new,
+                                               struct dz_err *err);
+/* Facts, with texts in the arena, and the bytes unless ret_body is NULL. What somebody else wrote
+ * is unpacked and measured here the first time. DZ_NOT_FOUND (also for what can be no name),
+ * DZ_TOO_LARGE over bytes_max, DZ_CORRUPT, DZ_UNAVAILABLE, DZ_UNSUPPORTED. */
+DZ_MUST enum dz_code dz_store_named_get(struct dz_store *s, dz_str name, uint64_t bytes_max,
+                                        struct dz_arena *arena, struct dz_store_named *ret_named,
+                                        struct dz_body **ret_body, struct dz_err *err);
+DZ_MUST enum dz_code dz_store_named_del(struct dz_store *s, dz_str name, bool *ret_was,
+                                        struct dz_err *err);
+/* Every one once, in any order; texts live until fn returns. fn may use the store, also delete. */
+DZ_MUST enum dz_code dz_store_named_list(struct dz_store *s, dz_store_named_fn *fn, void *arg,
+                                         struct dz_err *err);
+
+/* ---- reading ---------------------------------------------------------------------------------
+ */
 
 /* Whole blob; the caller unrefs. The digest is checked on every read of a driver that is not
  * `files`, and there by `dozo check`. DZ_NOT_FOUND, DZ_TOO_LARGE over bytes_max, DZ_CORRUPT, DZ_IO,

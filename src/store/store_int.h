@@ -5,5 +5,5 @@
 
 #include "store/store.h"
 
-/* NULL with DZ_BAD_INPUT in err, which lists the names. */
-const struct dz_store_driver *dz_store_driver_find(dz_str name, struct dz_err *err);
+/* Whether this is how a blob is named where blobs and named objects lie side by side. */
+bool store_is_digest(dz_str name);
