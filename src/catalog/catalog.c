@@ -256,6 +256,17 @@ enum dz_code dz_catalog_changes(struct dz_catalog *c, uint64_t since, struct dz_
     return c->driver->changes(c->self, since, a, ret_ids, ret_n, ret_seq, err);
 }
 
+bool dz_catalog_can_wait(struct dz_catalog *c)
+{
+    return c->driver->can_wait(c->self);
+}
+
+enum dz_code dz_catalog_wait(struct dz_catalog *c, int64_t wait_ms, bool *ret_changed,
+                             struct dz_err *err)
+{
+    return c->driver->wait(c->self, wait_ms, ret_changed, err);
+}
+
 enum dz_code dz_catalog_counts(struct dz_catalog *c, struct dz_catalog_counts *ret_counts,
                                struct dz_err *err)
 {

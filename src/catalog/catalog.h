@@ -458,6 +458,8 @@ struct dz_catalog_driver {
                             size_t *ret_n, struct dz_err *err);
     enum dz_code (*changes)(void *self, uint64_t since, struct dz_arena *a, int64_t **ret_ids,
                             size_t *ret_n, uint64_t *ret_seq, struct dz_err *err);
+    enum dz_code (*wait)(void *self, int64_t wait_ms, bool *ret_changed, struct dz_err *err);
+    bool (*can_wait)(void *self);
     enum dz_code (*counts)(void *self, struct dz_catalog_counts *ret_counts, struct dz_err *err);
     enum dz_code (*blobs)(void *self, dz_blob_row_fn *fn, void *arg, struct dz_err *err);
     enum dz_code (*verify)(void *self, bool repair, dz_problem_fn *fn, void *arg,
@@ -612,6 +614,12 @@ DZ_MUST enum dz_code dz_catalog_shelves(struct dz_catalog *c, struct dz_arena *a
 DZ_MUST enum dz_code dz_catalog_changes(struct dz_catalog *c, uint64_t since, struct dz_arena *a,
                                         int64_t **ret_ids, size_t *ret_n, uint64_t *ret_seq,
                                         struct dz_err *err);
+/* Whether the database can wake somebody: else changes have to be polled for. */
+bool dz_catalog_can_wait(struct dz_catalog *c);
+/* Blocks until series may have changed or jobs were added, by any process, at most wait_ms; one
+ * thread at a time. false: nothing was heard of, or (at once) the database wakes nobody. */
+DZ_MUST enum dz_code dz_catalog_wait(struct dz_catalog *c, int64_t wait_ms, bool *ret_changed,
+                                     struct dz_err *err);
 DZ_MUST enum dz_code dz_catalog_counts(struct dz_catalog *c, struct dz_catalog_counts *ret_counts,
                                        struct dz_err *err);
 /* Every blob row once with its reference count. */

@@ -294,7 +294,7 @@ DZ_MUST enum dz_code dz_sql_one(struct dz_sql_conn *c, enum dz_sql_statement whi
 /* The id that an INSERT … RETURNING id gives, to the end of the statement, which is reset. */
 DZ_MUST enum dz_code dz_sql_run_id(struct dz_sql_conn *c, struct dz_sql_stmt *st, bool *ret_row,
                                    int64_t *ret_id, struct dz_err *err);
-/* A text of a chapter, series, … into one of several statements. */
+/* Several statements on the tables of collections. */
 DZ_MUST enum dz_code dz_sql_script(struct dz_sql_conn *c, struct dz_buf *text, struct dz_err *err);
 
 static inline void dz_sql_bind_int(struct dz_sql_stmt *st, int at, int64_t n)
@@ -600,10 +600,10 @@ DZ_MUST enum dz_code dz_sql_collection_rows(void *self, const struct dz_collecti
 /* ---- migrations --------------------------------------------------------------------------------
  */
 
-extern const char *const dz_sqlite_migrations[];
-extern const size_t dz_sqlite_migrations_n;
-extern const char *const dz_postgres_migrations[];
-extern const size_t dz_postgres_migrations_n;
+/* The number of the newest step, the same in all databases. */
+enum { DZ_SQL_SCHEMA = 7 };
+extern const char *const dz_sqlite_migrations[DZ_SQL_SCHEMA];
+extern const char *const dz_postgres_migrations[DZ_SQL_SCHEMA];
 /* Before anything is changed: DZ_BAD_INPUT for a database of another program, DZ_UNSUPPORTED for
  * one of a newer dozo. */
 DZ_MUST enum dz_code dz_sql_migrate_check(struct dz_sql_conn *c, size_t known, struct dz_err *err);

@@ -22,7 +22,7 @@ static int set_up(void **state)
     struct fixture *f = dz_new(struct fixture);
     make_folder(f->folder);
     snprintf(f->path, sizeof(f->path), "%s/dozo.db", f->folder);
-    assert_int_equal(dz_migrations_n, NOW);
+    assert_int_equal(DZ_SQL_SCHEMA, NOW);
     snprintf(f->copy, sizeof(f->copy), "%s.before-migration-%d", f->path, NOW + 1);
     f->a = dz_arena_new(8 * DZ_MIB);
     *state = f;
@@ -81,8 +81,8 @@ static void a_new_file_needs_no_copy(void **state)
 {
     struct fixture *f = *state;
     struct dz_catalog *c = open_at(f, "");
-    assert_int_equal(ask(c, "SELECT max(number) FROM schema_version"), dz_migrations_n);
-    assert_int_equal(ask(c, "SELECT count(*) FROM schema_version"), dz_migrations_n);
+    assert_int_equal(ask(c, "SELECT max(number) FROM schema_version"), DZ_SQL_SCHEMA);
+    assert_int_equal(ask(c, "SELECT count(*) FROM schema_version"), DZ_SQL_SCHEMA);
     put_one(c, "s", "1", 1, 2, 1);
     dz_catalog_close(&c);
     c = open_at(f, "");
@@ -121,7 +121,7 @@ static const char *later_list[LATER];
 static const char *const *later(void)
 {
     for (size_t i = 0; i < NOW; i++)
-        later_list[i] = dz_migrations[i];
+        later_list[i] = dz_sqlite_migrations[i];
     later_list[NOW] = "ALTER TABLE series ADD COLUMN note TEXT NOT NULL DEFAULT 'none'";
     later_list[NOW + 1] = "CREATE TABLE later (id INTEGER PRIMARY KEY) STRICT";
     return later_list;
@@ -133,12 +133,12 @@ static void an_old_file_is_copied_and_migrated(void **state)
     struct dz_catalog *c = open_at(f, "");
     put_one(c, "s", "1", 1, 2, 1);
     chmod(f->path, 0640);
-    must(dz_migrate(self_of(c), later(), LATER, err));
+    must(dz_sql_migrate(&self_of(c)->base, later(), LATER, err));
     assert_int_equal(ask(c, "SELECT max(number) FROM schema_version"), LATER);
     assert_int_equal(ask(c, "SELECT count(*) FROM series WHERE note = 'none'"), 1);
     assert_int_equal(ask(c, "SELECT count(*) FROM later"), 0);
     assert_int_equal(chapters_in(f, c), 1);
-    must(dz_migrate(self_of(c), later(), LATER, err)); /* nothing left to do */
+    must(dz_sql_migrate(&self_of(c)->base, later(), LATER, err)); /* nothing left to do */
     dz_catalog_close(&c);
 
     /* The copy is a whole catalog of the old number, with the rights of the original. */
@@ -170,8 +170,8 @@ static void make_old(struct fixture *f, size_t number, const char *content)
     dz_buf_putf(&sql, "PRAGMA application_id = 1685027439; CREATE TABLE schema_version "
                       "(number INTEGER PRIMARY KEY, applied_s INTEGER NOT NULL) STRICT;");
     for (size_t i = 0; i < number; i++)
-        dz_buf_putf(&sql, "%s; INSERT INTO schema_version VALUES (%zu, 1);", dz_migrations[i],
-                    i + 1);
+        dz_buf_putf(&sql, "%s; INSERT INTO schema_version VALUES (%zu, 1);",
+                    dz_sqlite_migrations[i], i + 1);
     dz_buf_putf(&sql, "%s", content);
     assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
     assert_int_equal(sqlite3_exec(db, dz_buf_cstr(&sql), NULL, NULL, NULL), SQLITE_OK);
@@ -295,7 +295,7 @@ static void a_failing_migration_leaves_the_file_as_it_was(void **state)
     later_list[NOW] = "CREATE TABLE later (id INTEGER PRIMARY KEY); INSERT INTO nowhere VALUES (1)";
     struct dz_catalog *c = open_at(f, "");
     put_one(c, "s", "1", 1, 2, 1);
-    const char *text = refused(dz_migrate(self_of(c), list, NOW + 1, err), DZ_INTERNAL);
+    const char *text = refused(dz_sql_migrate(&self_of(c)->base, list, NOW + 1, err), DZ_INTERNAL);
     assert_non_null(strstr(text, "migration 8: "));
     assert_non_null(strstr(text, "nowhere"));
     assert_int_equal(ask(c, "SELECT max(number) FROM schema_version"), NOW);
@@ -313,11 +313,11 @@ static void without_a_copy_nothing_is_migrated(void **state)
     put_one(c, "s", "1", 1, 2, 1);
     mkdir(f->copy, 0700); /* the copy's name is taken by a folder */
     struct dz_err err = {0};
-    assert_int_not_equal(dz_migrate(self_of(c), later(), LATER, &err), DZ_OK);
+    assert_int_not_equal(dz_sql_migrate(&self_of(c)->base, later(), LATER, &err), DZ_OK);
     assert_non_null(strstr(err.text, "the copy before migration-8: "));
     assert_int_equal(ask(c, "SELECT max(number) FROM schema_version"), NOW);
     rmdir(f->copy);
-    must(dz_migrate(self_of(c), later(), LATER, err));
+    must(dz_sql_migrate(&self_of(c)->base, later(), LATER, err));
     dz_catalog_close(&c);
 }
 

@@ -1,65 +1,75 @@
 /*
- * sqlite_collection: the tables of collections, in SQLite.
+ * sql_collection: the tables of collections.
  *
  * In: declarations and checked values from collection.c. Out: tables, rows, answers. A declaration
- * becomes a table in one transaction; before a table that is there gets columns the file is copied.
- * Records of one call are one transaction; each is compared with the row of its key and the rows of
- * its unique tuples first, so that nothing is ever refused half-way by an index. Rows are read from
- * one read transaction, one after another, never as a list. Any thread. Statements are made from
- * the declaration and kept prepared by their text.
+ * becomes a table in one transaction; before a table that is there gets columns a SQLite file is
+ * copied. Records of one call are one exclusive transaction; each is compared with the row of its
+ * key and the rows of its unique tuples first, so that nothing is ever refused half-way by an
+ * index. Rows are read from one moment, one after another, never as a list. Any thread. Statements
+ * are made from the declaration and kept prepared by their text.
  */
 #include "catalog/collection_int.h"
-#include "catalog/sqlite_int.h"
+#include "catalog/sql_int.h"
 
-static const struct dz_collection_dialect dialect = {"INTEGER", "REAL", "TEXT", " STRICT"};
+#include <stdlib.h>
+
+static const struct dz_collection_dialect dialects[] = {
+    [DZ_SQL_SQLITE] = {"INTEGER", "REAL", "TEXT", " STRICT"},
+    [DZ_SQL_POSTGRES] = {"BIGINT", "DOUBLE PRECISION", "TEXT COLLATE \"C\"", ""},
+};
 
 /* ---- values ------------------------------------------------------------------------------------
  */
 
-static void bind(sqlite3_stmt *st, int at, const struct dz_collection_value *v)
+static void bind(struct dz_sql_stmt *st, int at, const struct dz_collection_value *v)
 {
-    if (v->kind == DZ_VALUE_INT) {
-        dz_sq_bind_int(st, at, v->n);
-    } else if (v->kind == DZ_VALUE_TEXT) {
-        dz_sq_bind_str(st, at, v->s);
-    } else {
-        int rc = v->kind == DZ_VALUE_REAL ? sqlite3_bind_double(st, at, v->x)
-                                          : sqlite3_bind_null(st, at);
-        dz_assert(rc == SQLITE_OK);
+    switch (v->kind) {
+    case DZ_VALUE_INT:
+        dz_sql_bind_int(st, at, v->n);
+        break;
+    case DZ_VALUE_REAL:
+        dz_sql_bind_real(st, at, v->x);
+        break;
+    case DZ_VALUE_TEXT:
+        dz_sql_bind_str(st, at, v->s);
+        break;
+    case DZ_VALUE_NULL:
+        dz_sql_bind_null(st, at);
+        break;
     }
 }
 
 /* Good until the statement's next step. */
-static struct dz_collection_value column(sqlite3_stmt *st, int at)
+static struct dz_collection_value column(struct dz_sql_stmt *st, int at,
+                                         const struct dz_collection_column *col)
 {
     struct dz_collection_value v = {.kind = DZ_VALUE_NULL};
-    switch (sqlite3_column_type(st, at)) {
-    case SQLITE_INTEGER:
+    if (dz_sql_is_null(st, at))
+        return v;
+    switch (dz_collection_stored_as(col)) {
+    case DZ_VALUE_INT:
         v.kind = DZ_VALUE_INT;
-        v.n = sqlite3_column_int64(st, at);
+        v.n = dz_sql_int(st, at);
         break;
-    case SQLITE_FLOAT:
+    case DZ_VALUE_REAL:
         v.kind = DZ_VALUE_REAL;
-        v.x = sqlite3_column_double(st, at);
-        break;
-    case SQLITE_TEXT:
-        v.kind = DZ_VALUE_TEXT;
-        v.s.p = (const char *)sqlite3_column_text(st, at);
-        v.s.n = (size_t)sqlite3_column_bytes(st, at);
+        v.x = dz_sql_real(st, at);
         break;
     default:
+        v.kind = DZ_VALUE_TEXT;
+        v.s = dz_sql_str(st, at);
         break;
     }
     return v;
 }
 
 /* The wanted columns of the row at hand, null for the others. wanted NULL: all. */
-static void read_columns(const struct dz_collection *c, const bool *wanted, sqlite3_stmt *st,
+static void read_columns(const struct dz_collection *c, const bool *wanted, struct dz_sql_stmt *st,
                          struct dz_collection_value *to)
 {
     int at = 0;
     for (size_t i = 0; i < c->columns_n; i++)
-        to[i] = !wanted || wanted[i] ? column(st, at++)
+        to[i] = !wanted || wanted[i] ? column(st, at++, &c->columns[i])
                                      : (struct dz_collection_value){.kind = DZ_VALUE_NULL};
 }
 
@@ -77,19 +87,19 @@ struct kept {
     int64_t version;
 };
 
-static enum dz_code read_kept(struct dz_sq_conn *c, const struct dz_collection *coll,
+static enum dz_code read_kept(struct dz_sql_conn *c, const struct dz_collection *coll,
                               struct kept *to, struct dz_err *err)
 {
-    DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
+    DZ_AUTO(dz_sql_reset) struct dz_sql_stmt *st = NULL;
     bool row = false;
     dz_buf_clear(&to->declaration);
-    DZ_TRY(dz_sq_get(c, DZ_SQ_COLLECTION, &st, err));
-    dz_sq_bind_str(st, 1, coll->source);
-    dz_sq_bind_str(st, 2, coll->name);
-    DZ_TRY(dz_sq_row(c, st, &row, err));
+    DZ_TRY(dz_sql_get(c, DZ_SQL_COLLECTION, &st, err));
+    dz_sql_bind_str(st, 1, coll->source);
+    dz_sql_bind_str(st, 2, coll->name);
+    DZ_TRY(dz_sql_row(c, st, &row, err));
     if (row) {
-        dz_buf_put(&to->declaration, column(st, 0).s);
-        to->version = sqlite3_column_int64(st, 1);
+        dz_buf_put(&to->declaration, dz_sql_str(st, 0));
+        to->version = dz_sql_int(st, 1);
     }
     return DZ_OK;
 }
@@ -105,34 +115,25 @@ static void kept_done(struct kept *k)
     dz_buf_done(&k->declaration);
 }
 
-static enum dz_code never_ensured(struct dz_sq_conn *c, const struct dz_collection *coll,
-                                  enum dz_code code, struct dz_err *err)
+static enum dz_code look_kept(struct dz_sql *d, const struct dz_collection *coll, struct kept *to,
+                              struct dz_err *err)
+{
+    DZ_AUTO(dz_sql_reading_done) struct dz_sql_reading r = {0};
+    DZ_TRY(dz_sql_reading_begin(&r, d, DZ_SQL_ONE, err));
+    return read_kept(r.c, coll, to, err);
+}
+
+/* What became of a call that asked the table, after its transaction: a database says no more than
+ * that a statement went wrong when there is no such table. */
+static enum dz_code outcome(struct dz_sql *d, const struct dz_collection *coll, enum dz_code code,
+                            struct dz_err *err)
 {
     DZ_AUTO(kept_done) struct kept kept;
     kept_init(&kept);
-    if (code == DZ_INTERNAL && read_kept(c, coll, &kept, NULL) == DZ_OK && kept.version == 0)
+    if (code == DZ_INTERNAL && look_kept(d, coll, &kept, NULL) == DZ_OK && kept.version == 0)
         return dz_fail(err, DZ_NOT_FOUND, "there is no collection %.*s of %.*s in the catalog",
                        DZ_STR_FMT(coll->name), DZ_STR_FMT(coll->source));
     return code;
-}
-
-/* A statement of a collection's table. */
-static enum dz_code get(struct dz_sq_conn *c, const struct dz_collection *coll,
-                        const struct dz_buf *sql, sqlite3_stmt **ret_st, struct dz_err *err)
-{
-    enum dz_code code = dz_sq_get_made(c, sql, ret_st, err);
-    return code == DZ_OK ? DZ_OK : never_ensured(c, coll, code, err);
-}
-
-static enum dz_code run_text(struct dz_sq_conn *c, struct dz_buf *sql, struct dz_err *err)
-{
-    if (sql->full)
-        return dz_fail(err, DZ_TOO_LARGE, "a statement for a collection is too long");
-    if (dz_fault("query"))
-        return dz_fail(err, DZ_IO, "%s: injected fault", c->name);
-    return sqlite3_exec(c->db, dz_buf_cstr(sql), NULL, NULL, NULL) == SQLITE_OK
-               ? DZ_OK
-               : dz_sq_fail(c, err);
 }
 
 static void index_init(struct dz_collection_index *x)
@@ -157,13 +158,13 @@ static bool has_index(const struct dz_collection *c, dz_str name)
     return false;
 }
 
-static enum dz_code make_indexes(struct dz_sq_conn *c, const struct dz_collection *coll,
+static enum dz_code make_indexes(struct dz_sql_conn *c, const struct dz_collection *coll,
                                  struct dz_err *err)
 {
     DZ_AUTO(index_done) struct dz_collection_index x;
     index_init(&x);
     for (size_t i = 0; dz_collection_sql_index(coll, i, &x); i++) {
-        enum dz_code code = run_text(c, &x.sql, err);
+        enum dz_code code = dz_sql_script(c, &x.sql, err);
         if (code == DZ_CONFLICT && x.unique)
             return dz_wrap(err, code, "unique: rows that are there break it");
         DZ_TRY(code);
@@ -172,7 +173,7 @@ static enum dz_code make_indexes(struct dz_sq_conn *c, const struct dz_collectio
 }
 
 /* Those that the old declaration needed and the new one does not. */
-static enum dz_code drop_indexes(struct dz_sq_conn *c, const struct dz_collection *old,
+static enum dz_code drop_indexes(struct dz_sql_conn *c, const struct dz_collection *old,
                                  const struct dz_collection *coll, struct dz_err *err)
 {
     DZ_AUTO(index_done) struct dz_collection_index x;
@@ -184,18 +185,18 @@ static enum dz_code drop_indexes(struct dz_sq_conn *c, const struct dz_collectio
             continue;
         dz_buf_clear(&sql);
         dz_buf_putf(&sql, "DROP INDEX IF EXISTS \"%s\"", dz_buf_cstr(&x.name));
-        DZ_TRY(run_text(c, &sql, err));
+        DZ_TRY(dz_sql_script(c, &sql, err));
     }
     return DZ_OK;
 }
 
-static enum dz_code make_table(struct dz_sq_conn *c, const struct dz_collection *coll,
+static enum dz_code make_table(struct dz_sql_conn *c, const struct dz_collection *coll,
                                struct dz_err *err)
 {
     DZ_AUTO(dz_buf_done) struct dz_buf sql;
     dz_buf_init(&sql, DZ_COLLECTION_SQL_MAX);
-    dz_collection_sql_create(coll, &dialect, &sql);
-    DZ_TRY(run_text(c, &sql, err));
+    dz_collection_sql_create(coll, &dialects[c->b->dialect], &sql);
+    DZ_TRY(dz_sql_script(c, &sql, err));
     return make_indexes(c, coll, err);
 }
 
@@ -204,7 +205,7 @@ static bool is_new_column(const struct dz_collection *old, const struct dz_colle
     return dz_collection_find_column(old, col->name) == DZ_NPOS;
 }
 
-static enum dz_code add_columns(struct dz_sq_conn *c, const struct dz_collection *old,
+static enum dz_code add_columns(struct dz_sql_conn *c, const struct dz_collection *old,
                                 const struct dz_collection *coll, struct dz_err *err)
 {
     DZ_AUTO(dz_buf_done) struct dz_buf sql;
@@ -213,8 +214,8 @@ static enum dz_code add_columns(struct dz_sq_conn *c, const struct dz_collection
         if (!is_new_column(old, &coll->columns[i]))
             continue;
         dz_buf_clear(&sql);
-        dz_collection_sql_add_column(coll, i, &dialect, &sql);
-        DZ_TRY(run_text(c, &sql, err));
+        dz_collection_sql_add_column(coll, i, &dialects[c->b->dialect], &sql);
+        DZ_TRY(dz_sql_script(c, &sql, err));
     }
     return DZ_OK;
 }
@@ -240,107 +241,103 @@ static bool note_columns(const struct dz_collection *old, const struct dz_collec
     return any;
 }
 
-static enum dz_code change_table(struct dz_sqlite *d, const struct dz_collection *old,
+static enum dz_code change_table(struct dz_sql_conn *c, const struct dz_collection *old,
                                  const struct dz_collection *coll, int64_t version,
                                  struct dz_collection_ensured *to, struct dz_err *err)
 {
     char what[2 * DZ_COLLECTION_NAME_MAX];
     DZ_TRY(dz_collection_check_change(old, coll, err));
     (void)snprintf(what, sizeof(what), "%.*s-%lld", DZ_STR_FMT(coll->name), (long long)version + 1);
-    if (note_columns(old, coll, to->note))
-        DZ_TRY(dz_sq_copy_before(d, what, err));
-    DZ_TRY(add_columns(&d->write, old, coll, err));
-    DZ_TRY(drop_indexes(&d->write, old, coll, err));
-    return make_indexes(&d->write, coll, err);
+    if (note_columns(old, coll, to->note) && c->b->copy_before)
+        DZ_TRY(c->b->copy_before(c->d, what, err));
+    DZ_TRY(add_columns(c, old, coll, err));
+    DZ_TRY(drop_indexes(c, old, coll, err));
+    return make_indexes(c, coll, err);
 }
 
-static enum dz_code keep(struct dz_sq_conn *c, const struct dz_collection *coll, struct dz_err *err)
+static enum dz_code keep(struct dz_sql_conn *c, const struct dz_collection *coll,
+                         struct dz_err *err)
 {
-    sqlite3_stmt *st = NULL;
-    DZ_TRY(dz_sq_get(c, DZ_SQ_COLLECTION_SET, &st, err));
-    dz_sq_bind_str(st, 1, coll->source);
-    dz_sq_bind_str(st, 2, coll->name);
-    dz_sq_bind_str(st, 3, coll->declaration);
-    dz_sq_bind_str(st, 4, coll->table);
-    dz_sq_bind_int(st, 5, dz_now_ms());
-    return dz_sq_run(c, st, err);
+    struct dz_sql_stmt *st = NULL;
+    DZ_TRY(dz_sql_get(c, DZ_SQL_COLLECTION_SET, &st, err));
+    dz_sql_bind_str(st, 1, coll->source);
+    dz_sql_bind_str(st, 2, coll->name);
+    dz_sql_bind_str(st, 3, coll->declaration);
+    dz_sql_bind_str(st, 4, coll->table);
+    dz_sql_bind_int(st, 5, dz_now_ms());
+    return dz_sql_run(c, st, err);
 }
 
 /* Under the write lock: another process may have been quicker. */
-static enum dz_code ensure(struct dz_sqlite *d, const struct dz_collection *coll,
+static enum dz_code ensure(struct dz_sql_conn *c, const struct dz_collection *coll,
                            struct dz_collection_ensured *to, struct dz_err *err)
 {
     DZ_AUTO(dz_collection_unref) struct dz_collection *old = NULL;
     DZ_AUTO(kept_done) struct kept kept;
     kept_init(&kept);
-    DZ_TRY(read_kept(&d->write, coll, &kept, err));
+    *to = (struct dz_collection_ensured){0};
+    DZ_TRY(read_kept(c, coll, &kept, err));
     if (dz_str_eq(dz_buf_str(&kept.declaration), coll->declaration))
         return DZ_OK;
     to->changed = true;
     to->created = kept.version == 0;
     if (to->created) {
-        DZ_TRY(make_table(&d->write, coll, err));
+        DZ_TRY(make_table(c, coll, err));
     } else {
         DZ_TRY(dz_collection_parse(coll->source, dz_buf_str(&kept.declaration), &old, err));
-        DZ_TRY(change_table(d, old, coll, kept.version, to, err));
+        DZ_TRY(change_table(c, old, coll, kept.version, to, err));
     }
-    return keep(&d->write, coll, err);
+    return keep(c, coll, err);
 }
 
-static enum dz_code is_as_kept(struct dz_sqlite *d, const struct dz_collection *coll, bool *ret_is,
-                               struct dz_err *err)
+enum dz_code dz_sql_collection_ensure(void *self, const struct dz_collection *coll,
+                                      struct dz_collection_ensured *ret_ensured, struct dz_err *err)
 {
-    DZ_AUTO(dz_sq_reading_done) struct dz_sq_reading r = {0};
+    struct dz_collection_ensured done = {0};
     DZ_AUTO(kept_done) struct kept kept;
     kept_init(&kept);
-    DZ_TRY(dz_sq_reading_begin(&r, d, err));
-    DZ_TRY(read_kept(r.c, coll, &kept, err));
-    *ret_is = dz_str_eq(dz_buf_str(&kept.declaration), coll->declaration);
-    return DZ_OK;
-}
-
-enum dz_code dz_sq_collection_ensure(void *self, const struct dz_collection *coll,
-                                     struct dz_collection_ensured *ret_ensured, struct dz_err *err)
-{
-    struct dz_sqlite *d = self;
-    struct dz_collection_ensured done = {0};
-    bool same = false;
-    DZ_TRY(is_as_kept(d, coll, &same, err));
-    if (!same) {
-        DZ_TRY(dz_sq_write_begin(d, err));
-        DZ_TRY(dz_sq_write_close(d, ensure(d, coll, &done, err), err));
+    DZ_TRY(look_kept(self, coll, &kept, err));
+    if (!dz_str_eq(dz_buf_str(&kept.declaration), coll->declaration)) {
+        struct dz_sql_writing w = {.d = self, .kind = DZ_SQL_EXCLUSIVE};
+        enum dz_code code;
+        do {
+            code = dz_sql_writing_begin(&w);
+            if (code == DZ_OK)
+                code = ensure(w.c, coll, &done, &w.err);
+        } while (dz_sql_writing_again(&w, &code, err));
+        DZ_TRY(code);
     }
     *ret_ensured = done;
     return DZ_OK;
 }
 
-static enum dz_code read_rec(sqlite3_stmt *st, struct dz_text_pool *pool, void *ret_rec,
+static enum dz_code read_rec(struct dz_sql_stmt *st, struct dz_text_pool *pool, void *ret_rec,
                              struct dz_err *err)
 {
-    struct dz_collection_rec r = {.rows_rev = (uint64_t)sqlite3_column_int64(st, 3)};
-    DZ_TRY(dz_sq_str(st, 0, pool, &r.source, err));
-    DZ_TRY(dz_sq_str(st, 1, pool, &r.name, err));
-    DZ_TRY(dz_sq_str(st, 2, pool, &r.declaration, err));
+    struct dz_collection_rec r = {.rows_rev = (uint64_t)dz_sql_int(st, 3)};
+    DZ_TRY(dz_sql_copy_str(st, 0, pool, &r.source, err));
+    DZ_TRY(dz_sql_copy_str(st, 1, pool, &r.name, err));
+    DZ_TRY(dz_sql_copy_str(st, 2, pool, &r.declaration, err));
     *(struct dz_collection_rec *)ret_rec = r;
     return DZ_OK;
 }
 
-enum dz_code dz_sq_collections(void *self, struct dz_arena *a, struct dz_collection_rec **ret_v,
-                               size_t *ret_n, struct dz_err *err)
+enum dz_code dz_sql_collections(void *self, struct dz_arena *a, struct dz_collection_rec **ret_v,
+                                size_t *ret_n, struct dz_err *err)
 {
-    DZ_AUTO(dz_sq_reading_done) struct dz_sq_reading r = {0};
-    DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
-    DZ_TRY(dz_sq_reading_begin(&r, self, err));
-    DZ_TRY(dz_sq_get(r.c, DZ_SQ_COLLECTIONS, &st, err));
-    return dz_sq_list(r.c, st, a, sizeof(**ret_v), read_rec, ret_v, ret_n, err);
+    DZ_AUTO(dz_sql_reading_done) struct dz_sql_reading r = {0};
+    DZ_AUTO(dz_sql_reset) struct dz_sql_stmt *st = NULL;
+    DZ_TRY(dz_sql_reading_begin(&r, self, DZ_SQL_ONE, err));
+    DZ_TRY(dz_sql_get(r.c, DZ_SQL_COLLECTIONS, &st, err));
+    return dz_sql_list(r.c, st, a, sizeof(**ret_v), read_rec, ret_v, ret_n, err);
 }
 
-enum dz_code dz_sq_collections_rev(void *self, uint64_t *ret_rev, struct dz_err *err)
+enum dz_code dz_sql_collections_rev(void *self, uint64_t *ret_rev, struct dz_err *err)
 {
-    DZ_AUTO(dz_sq_reading_done) struct dz_sq_reading r = {0};
+    DZ_AUTO(dz_sql_reading_done) struct dz_sql_reading r = {0};
     int64_t rev = 0;
-    DZ_TRY(dz_sq_reading_begin(&r, self, err));
-    DZ_TRY(dz_sq_one(r.c, DZ_SQ_COLLECTIONS_REV, 0, &rev, err));
+    DZ_TRY(dz_sql_reading_begin(&r, self, DZ_SQL_ONE, err));
+    DZ_TRY(dz_sql_one(r.c, DZ_SQL_COLLECTIONS_REV, &rev, err));
     *ret_rev = (uint64_t)rev;
     return DZ_OK;
 }
@@ -349,11 +346,11 @@ enum dz_code dz_sq_collections_rev(void *self, uint64_t *ret_rev, struct dz_err 
  */
 
 struct putting {
-    struct dz_sq_conn *c;
+    struct dz_sql_conn *c;
     const struct dz_collection *coll;
     const struct dz_collection_put *put;
     struct dz_collection_value *row; /* one that was found */
-    sqlite3_stmt *found;             /* which holds its texts */
+    struct dz_sql_stmt *found;       /* which holds its texts */
     struct dz_buf sql;
     bool wrote;
 };
@@ -361,7 +358,7 @@ struct putting {
 /* Its text may be the next to lose its place: it is not touched again. */
 static void forget_found(struct putting *p)
 {
-    dz_sq_reset(&p->found);
+    dz_sql_reset(&p->found);
     p->found = NULL;
 }
 
@@ -385,10 +382,10 @@ static enum dz_code find(struct putting *p, const struct dz_collection_tuple *by
     forget_found(p);
     dz_buf_clear(&p->sql);
     dz_collection_sql_find(p->coll, by, &p->sql);
-    DZ_TRY(get(p->c, p->coll, &p->sql, &p->found, err));
+    DZ_TRY(dz_sql_get_made(p->c, &p->sql, &p->found, err));
     for (size_t i = 0; i < by->n; i++)
         bind(p->found, (int)i + 1, &values[column_of(p, by->fields[i])]);
-    DZ_TRY(dz_sq_row(p->c, p->found, ret_found, err));
+    DZ_TRY(dz_sql_row(p->c, p->found, ret_found, err));
     if (*ret_found)
         read_columns(p->coll, NULL, p->found, p->row);
     return DZ_OK;
@@ -419,7 +416,7 @@ static bool is_same(const struct putting *p, const struct dz_collection_value *v
 static enum dz_code write_row(struct putting *p, const struct dz_collection_value *values,
                               const bool *given, struct dz_err *err)
 {
-    sqlite3_stmt *st = NULL;
+    struct dz_sql_stmt *st = NULL;
     int at = 0;
     forget_found(p);
     dz_buf_clear(&p->sql);
@@ -427,14 +424,14 @@ static enum dz_code write_row(struct putting *p, const struct dz_collection_valu
         dz_collection_sql_update(p->coll, given, &p->sql);
     else
         dz_collection_sql_insert(p->coll, &p->sql);
-    DZ_TRY(get(p->c, p->coll, &p->sql, &st, err));
+    DZ_TRY(dz_sql_get_made(p->c, &p->sql, &st, err));
     for (size_t i = 0; i < p->coll->columns_n; i++)
         if (!given || given[i])
             bind(st, ++at, &values[i]);
     if (given)
         bind(st, ++at, &values[column_of(p, p->coll->key)]);
     p->wrote = true;
-    return dz_sq_run(p->c, st, err);
+    return dz_sql_run(p->c, st, err);
 }
 
 /* A row of another key with one of the record's unique tuples, into p->row. Records always give
@@ -481,58 +478,70 @@ static enum dz_code put_record(struct putting *p, size_t i, enum dz_put_result *
 
 static enum dz_code touch(struct putting *p, struct dz_err *err)
 {
-    sqlite3_stmt *st = NULL;
-    DZ_TRY(dz_sq_get(p->c, DZ_SQ_COLLECTION_TOUCH, &st, err));
-    dz_sq_bind_str(st, 1, p->coll->source);
-    dz_sq_bind_str(st, 2, p->coll->name);
-    dz_sq_bind_int(st, 3, dz_now_ms());
-    return dz_sq_run(p->c, st, err);
+    struct dz_sql_stmt *st = NULL;
+    DZ_TRY(dz_sql_get(p->c, DZ_SQL_COLLECTION_TOUCH, &st, err));
+    dz_sql_bind_str(st, 1, p->coll->source);
+    dz_sql_bind_str(st, 2, p->coll->name);
+    dz_sql_bind_int(st, 3, dz_now_ms());
+    return dz_sql_run(p->c, st, err);
 }
 
-static enum dz_code put_all(struct dz_sqlite *d, const struct dz_collection *coll,
+static enum dz_code put_all(struct dz_sql_conn *c, const struct dz_collection *coll,
                             const struct dz_collection_put *put, enum dz_put_result *ret_v,
                             struct dz_err *err)
 {
     DZ_AUTO(putting_done)
-    struct putting p = {.c = &d->write, .coll = coll, .put = put, .row = new_row(coll)};
+    struct putting p = {.c = c, .coll = coll, .put = put, .row = new_row(coll)};
     dz_buf_init(&p.sql, DZ_COLLECTION_SQL_MAX);
     for (size_t i = 0; i < put->n; i++)
         DZ_TRY(put_record(&p, i, &ret_v[i], err));
     return p.wrote ? touch(&p, err) : DZ_OK;
 }
 
-enum dz_code dz_sq_collection_put(void *self, const struct dz_collection *coll,
-                                  const struct dz_collection_put *put, enum dz_put_result *ret_v,
-                                  struct dz_err *err)
+enum dz_code dz_sql_collection_put(void *self, const struct dz_collection *coll,
+                                   const struct dz_collection_put *put, enum dz_put_result *ret_v,
+                                   struct dz_err *err)
 {
-    struct dz_sqlite *d = self;
-    DZ_TRY(dz_sq_write_begin(d, err));
-    return dz_sq_write_close(d, put_all(d, coll, put, ret_v, err), err);
+    struct dz_sql_writing w = {.d = self, .kind = DZ_SQL_EXCLUSIVE};
+    enum dz_code code;
+    do {
+        code = dz_sql_writing_begin(&w);
+        if (code == DZ_OK)
+            code = put_all(w.c, coll, put, ret_v, &w.err);
+    } while (dz_sql_writing_again(&w, &code, err));
+    return outcome(self, coll, code, err);
 }
 
 /* ---- reading -----------------------------------------------------------------------------------
  */
 
-enum dz_code dz_sq_collection_seen(void *self, const struct dz_collection *coll, size_t col,
-                                   const struct dz_collection_value *v, size_t n, bool *ret,
-                                   struct dz_err *err)
+static enum dz_code seen(struct dz_sql *d, const struct dz_collection *coll, size_t col,
+                         const struct dz_collection_value *v, size_t n, bool *ret,
+                         struct dz_err *err)
 {
-    DZ_AUTO(dz_sq_reading_done) struct dz_sq_reading r = {0};
+    DZ_AUTO(dz_sql_reading_done) struct dz_sql_reading r = {0};
     DZ_AUTO(dz_buf_done) struct dz_buf sql;
     dz_buf_init(&sql, DZ_COLLECTION_SQL_MAX);
     dz_collection_sql_seen(coll, col, &sql);
-    DZ_TRY(dz_sq_reading_begin(&r, self, err));
+    DZ_TRY(dz_sql_reading_begin(&r, d, n > 1 ? DZ_SQL_SNAPSHOT : DZ_SQL_ONE, err));
     for (size_t i = 0; i < n; i++) {
-        DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
-        DZ_TRY(get(r.c, coll, &sql, &st, err));
+        DZ_AUTO(dz_sql_reset) struct dz_sql_stmt *st = NULL;
+        DZ_TRY(dz_sql_get_made(r.c, &sql, &st, err));
         bind(st, 1, &v[i]); /* null equals nothing */
-        DZ_TRY(dz_sq_row(r.c, st, &ret[i], err));
+        DZ_TRY(dz_sql_row(r.c, st, &ret[i], err));
     }
     return DZ_OK;
 }
 
+enum dz_code dz_sql_collection_seen(void *self, const struct dz_collection *coll, size_t col,
+                                    const struct dz_collection_value *v, size_t n, bool *ret,
+                                    struct dz_err *err)
+{
+    return outcome(self, coll, seen(self, coll, col, v, n, ret, err), err);
+}
+
 struct reading {
-    struct dz_sq_conn *c;
+    struct dz_sql_conn *c;
     const struct dz_collection *coll;
     const struct dz_collection_ask *ask;
     struct dz_collection_value *row;
@@ -551,14 +560,14 @@ static void reading_done(struct reading *r)
 static enum dz_code read_keys(struct reading *r, const struct dz_collection_value *keys,
                               struct dz_err *err)
 {
-    DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
+    DZ_AUTO(dz_sql_reset) struct dz_sql_stmt *st = NULL;
     dz_collection_sql_by_key(r->coll, r->ask->wanted, &r->sql);
-    DZ_TRY(get(r->c, r->coll, &r->sql, &st, err));
+    DZ_TRY(dz_sql_get_made(r->c, &r->sql, &st, err));
     for (size_t i = 0; i < r->ask->keys_n; i++) {
         bool row = false;
-        sqlite3_reset(st);
+        dz_sql_reset(&st);
         bind(st, 1, &keys[i]); /* null equals nothing */
-        DZ_TRY(dz_sq_row(r->c, st, &row, err));
+        DZ_TRY(dz_sql_row(r->c, st, &row, err));
         if (row)
             read_columns(r->coll, r->ask->wanted, st, r->row);
         DZ_TRY(r->fn(r->arg, i, row ? r->row : NULL, err));
@@ -568,16 +577,16 @@ static enum dz_code read_keys(struct reading *r, const struct dz_collection_valu
 
 static enum dz_code read_range(struct reading *r, struct dz_err *err)
 {
-    DZ_AUTO(dz_sq_reset) sqlite3_stmt *st = NULL;
+    DZ_AUTO(dz_sql_reset) struct dz_sql_stmt *st = NULL;
     struct dz_collection_value params[DZ_COLLECTION_PARAMS_MAX];
     dz_collection_sql_range(r->coll, r->ask, &r->sql);
     size_t n = dz_collection_sql_range_values(r->coll, r->ask, params);
-    DZ_TRY(get(r->c, r->coll, &r->sql, &st, err));
+    DZ_TRY(dz_sql_get_made(r->c, &r->sql, &st, err));
     for (size_t i = 0; i < n; i++)
         bind(st, (int)i + 1, &params[i]);
     for (size_t at = 0;; at++) {
         bool row = false;
-        DZ_TRY(dz_sq_row(r->c, st, &row, err));
+        DZ_TRY(dz_sql_row(r->c, st, &row, err));
         if (!row)
             return DZ_OK;
         read_columns(r->coll, r->ask->wanted, st, r->row);
@@ -585,16 +594,23 @@ static enum dz_code read_range(struct reading *r, struct dz_err *err)
     }
 }
 
-enum dz_code dz_sq_collection_rows(void *self, const struct dz_collection *coll,
-                                   const struct dz_collection_ask *ask,
-                                   const struct dz_collection_value *keys, dz_collection_row_fn *fn,
-                                   void *arg, struct dz_err *err)
+static enum dz_code rows(struct dz_sql *d, struct reading *r,
+                         const struct dz_collection_value *keys, struct dz_err *err)
 {
-    DZ_AUTO(dz_sq_reading_done) struct dz_sq_reading of = {0};
+    DZ_AUTO(dz_sql_reading_done) struct dz_sql_reading of = {0};
+    bool several = r->ask->by_keys && r->ask->keys_n > 1;
+    DZ_TRY(dz_sql_reading_begin(&of, d, several ? DZ_SQL_SNAPSHOT : DZ_SQL_ONE, err));
+    r->c = of.c;
+    return r->ask->by_keys ? read_keys(r, keys, err) : read_range(r, err);
+}
+
+enum dz_code dz_sql_collection_rows(void *self, const struct dz_collection *coll,
+                                    const struct dz_collection_ask *ask,
+                                    const struct dz_collection_value *keys,
+                                    dz_collection_row_fn *fn, void *arg, struct dz_err *err)
+{
     DZ_AUTO(reading_done)
     struct reading r = {.coll = coll, .ask = ask, .row = new_row(coll), .fn = fn, .arg = arg};
     dz_buf_init(&r.sql, DZ_COLLECTION_SQL_MAX);
-    DZ_TRY(dz_sq_reading_begin(&of, self, err));
-    r.c = of.c;
-    return ask->by_keys ? read_keys(&r, keys, err) : read_range(&r, err);
+    return outcome(self, coll, rows(self, &r, keys, err), err);
 }
