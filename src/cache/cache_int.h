@@ -1,6 +1,6 @@
 /*
  * cache_int: what the files of rate limits share: counts.c keeps them in this process, redis.c is a
- * connection to Redis, limit.c decides between the two.
+ * connection to Redis, limit.c decides between the two; shared.c asks redis.c for addresses.
  */
 #pragma once
 
@@ -32,6 +32,12 @@ void limit_decide(const struct dz_limits *limits, const struct limit_use *uses, 
 int64_t limit_slot_ms(const struct dz_limit *l);
 
 /* ---- a connection to Redis (redis.c) --------------------------------------------------------- */
+
+#define REDIS_ADDRESSES_MAX 4
+#define REDIS_ADDRESS_ROOM 46 /* INET6_ADDRSTRLEN */
+/* Addresses of a host as numbers; 0: none, and `why` says it. Blocks, maybe for long. */
+size_t redis_find(const char *host, char found[REDIS_ADDRESSES_MAX][REDIS_ADDRESS_ROOM], char *why,
+                  size_t why_room);
 
 /* One loop's. It connects by itself, logs in, loads the script, tries it, and says up; when
  * anything goes wrong it says down once and begins anew with back-off. The loop's thread. */

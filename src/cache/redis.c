@@ -19,7 +19,6 @@
 #include <netdb.h>
 #include <stdlib.h>
 
-#define ADDRESSES_MAX 4
 #define WAIT_FIRST_MS 100
 #define WAIT_MAX_MS 5000
 #define CONNECT_MS 1000
@@ -31,7 +30,7 @@ struct finder { /* on a worker */
     struct dz_work work;
     struct redis_link *link; /* NULL: it has gone */
     char host[256];
-    char found[ADDRESSES_MAX][INET6_ADDRSTRLEN];
+    char found[REDIS_ADDRESSES_MAX][REDIS_ADDRESS_ROOM];
     size_t found_n;
     char why[128];
 };
@@ -44,7 +43,7 @@ struct redis_link {
     struct dz_timer flush, doom, wake, deadline;
     bool in_flush;
     struct finder *finder;
-    char addresses[ADDRESSES_MAX][INET6_ADDRSTRLEN];
+    char addresses[REDIS_ADDRESSES_MAX][REDIS_ADDRESS_ROOM];
     size_t addresses_n, next_address;
     unsigned greetings; /* answers that are still missing */
     int64_t wait_ms;
@@ -363,19 +362,28 @@ static void connect_next(struct redis_link *k)
     redisAsyncSetConnectCallback(k->ac, on_connect);
 }
 
+size_t redis_find(const char *host, char found[REDIS_ADDRESSES_MAX][REDIS_ADDRESS_ROOM], char *why,
+                  size_t why_room)
+{
+    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM}, *list = NULL;
+    size_t n = 0;
+    int code = getaddrinfo(host, NULL, &hints, &list);
+    for (struct addrinfo *i = list; i && n < REDIS_ADDRESSES_MAX; i = i->ai_next)
+        if (getnameinfo(i->ai_addr, i->ai_addrlen, found[n], REDIS_ADDRESS_ROOM, NULL, 0,
+                        NI_NUMERICHOST) == 0)
+            n++;
+    if (list)
+        freeaddrinfo(list);
+    if (n == 0)
+        (void)snprintf(why, why_room, "%s",
+                       code != 0 ? gai_strerror(code) : "the host has no address");
+    return n;
+}
+
 static void find_run(struct dz_work *w)
 {
     struct finder *f = dz_container(w, struct finder, work);
-    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM}, *list = NULL;
-    int code = getaddrinfo(f->host, NULL, &hints, &list);
-    if (code != 0)
-        (void)snprintf(f->why, sizeof(f->why), "%s", gai_strerror(code));
-    for (struct addrinfo *i = list; i && f->found_n < ADDRESSES_MAX; i = i->ai_next)
-        if (getnameinfo(i->ai_addr, i->ai_addrlen, f->found[f->found_n], INET6_ADDRSTRLEN, NULL, 0,
-                        NI_NUMERICHOST) == 0)
-            f->found_n++;
-    if (list)
-        freeaddrinfo(list);
+    f->found_n = redis_find(f->host, f->found, f->why, sizeof(f->why));
 }
 
 static void find_done(struct dz_work *w)
@@ -390,7 +398,7 @@ static void find_done(struct dz_work *w)
         if (f->found_n > 0)
             connect_next(k);
         else
-            doom(k, f->why[0] ? f->why : "the host has no address");
+            doom(k, f->why);
     }
     free(f);
 }
