@@ -33,6 +33,9 @@ void dz_api_free(struct dz_api **a); /* after the server has stopped */
 DZ_MUST enum dz_code dz_api_check(const struct dz_api *a, const struct dz_conf *c,
                                   struct dz_err *err);
 
+/* Logs what these settings allow that should be known. After each reading of them. */
+void dz_api_warn(const struct dz_conf *c);
+
 /* Fills routes, fallback, error bodies, loop hooks and app of the server's options. */
 void dz_api_wire(struct dz_api *a, struct dz_http_options *o);
 /* for statistics, before dz_http_start */

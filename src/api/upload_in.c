@@ -41,6 +41,7 @@ struct upload_in {
     struct dz_err kept_err;
     char id[DZ_TEXT_MAX];
     size_t id_n;
+    char who[64]; /* the key's name; "": it has none */
 };
 
 static void unref(struct upload_in *u)
@@ -71,6 +72,7 @@ static dz_str extension(const struct upload_in *u)
 
 static void reply_kept(struct upload_in *u)
 {
+    upload_log(u->r->id, "kept", (dz_str){u->id, u->id_n}, dz_str_of(u->who));
     struct dz_buf b;
     struct dz_json j;
     dz_buf_init(&b, 16 * DZ_KIB);
@@ -315,7 +317,8 @@ void handle_upload(struct dz_http_req *r)
         answer_not_found(r);
         return;
     }
-    if (upload_refused(r))
+    dz_str who;
+    if (upload_refused(r, DZ_UPLOADS_SEND, &who))
         return;
     dz_str type = dz_http_header(r, DZ_S("content-type"));
     if (!dz_http_is_multipart(type)) {
@@ -330,6 +333,7 @@ void handle_upload(struct dz_http_req *r)
     u->loop = r->loop_app;
     u->api = r->app;
     u->conf = dz_conf_ref(view_of(r)->conf);
+    memcpy(u->who, who.n > 0 ? who.p : "", who.n);
     dz_buf_init(&u->next, 4 * HOLD_BYTES);
     dz_buf_init(&u->now, 4 * HOLD_BYTES);
     if (dz_multipart_new(type, &reader, &u->form, NULL) != DZ_OK) {

@@ -1,6 +1,7 @@
 /*
  * uploads: files that programs send and people fetch (contracts/imoog.md): POST /upload is in
- * upload_in.c; here are GET ENDPOINT/NAME, /delete/NAME and the rows of the route table.
+ * upload_in.c, who may in upload_auth.c; here are GET ENDPOINT/NAME, /delete/NAME and the rows of
+ * the route table.
  *
  * A name is an id and whatever follows its first dot. The first request for an upload asks the
  * catalog by a worker (cold.c) and makes a prepared answer, which stays in RAM, with the bytes when
@@ -25,40 +26,6 @@ struct facts { /* behind a prepared answer */
     uint64_t bytes;
     uint8_t in_memory; /* the bytes lie in front of this */
 };
-
-/* ---- who may ----------------------------------------------------------------------------------
- */
-
-void upload_say(struct dz_http_req *r, int status, dz_str words)
-{
-    struct dz_buf b;
-    struct dz_json j;
-    dz_buf_init(&b, 4 * DZ_KIB);
-    dz_json_init(&j, &b, DZ_JSON_COMPACT, false);
-    dz_json_object(&j);
-    dz_json_key(&j, DZ_S("message"));
-    dz_json_str(&j, words);
-    dz_json_end(&j);
-    dz_http_reply_text(r, status, DZ_S("application/json"), NO_STORE, dz_buf_str(&b));
-    dz_buf_done(&b);
-}
-
-bool upload_refused(struct dz_http_req *r)
-{
-    static struct dz_log_gate gate;
-    dz_str key = dz_str_of(view_of(r)->conf->uploads.secret_key);
-    if (key.n == 0) {
-        if (dz_log_gate_pass(&gate, 60000))
-            dz_log(&(struct dz_log_ctx){.room = "api", .what = "upload", .id = r->id}, DZ_WARN,
-                   "refused: uploads.secret_key is empty; set it (or uploads.secret_key_file)");
-        upload_say(r, 503, DZ_S("Uploads are not set up."));
-        return true;
-    }
-    if (is_secret(dz_http_header(r, DZ_S("authorization")), key))
-        return false;
-    upload_say(r, 401, DZ_S("Invalid auth."));
-    return true;
-}
 
 static void missing(struct dz_http_req *r)
 {
@@ -283,12 +250,17 @@ static void show_opengraph(struct dz_http_req *r, struct dz_body *made)
     dz_buf_put(&address, dz_str_of(c->uploads.endpoint));
     dz_buf_put_url(&address, id);
     dz_buf_put(&address, DZ_S("?opengraph_pass=yes"));
-    dz_buf_put(&page, DZ_S("<!DOCTYPE html>\n<html>\n<head>\n<title>dozo</title>\n"));
+    dz_str base = dz_str_of(c->uploads.opengraph.base_html);
+    if (base.n == 0)
+        base = DZ_S("<!DOCTYPE html>\n<html>\n<head>\n<title>dozo</title>\n" DZ_OPENGRAPH_SLOT
+                    "</head>\n<body></body>\n</html>\n");
+    size_t slot = dz_str_find(base, DZ_S(DZ_OPENGRAPH_SLOT));
+    dz_buf_put(&page, dz_str_sub(base, 0, slot));
     for (size_t i = 0; i < c->uploads.opengraph.properties.n; i++)
         put_tag(&page, dz_str_of(c->uploads.opengraph.properties.v[i].name),
                 dz_str_of(c->uploads.opengraph.properties.v[i].text));
     put_tag(&page, made->p[0] == 'v' ? DZ_S("video") : DZ_S("image"), dz_buf_str(&address));
-    dz_buf_put(&page, DZ_S("</head>\n<body></body>\n</html>\n"));
+    dz_buf_put(&page, dz_str_sub(base, slot + strlen(DZ_OPENGRAPH_SLOT), base.n));
     struct dz_http_meta m = {.content_type = DZ_S("text/html; charset=utf-8"),
                              .cache_control = CACHE_REVALIDATE,
                              .last_modified_s = -1};
@@ -352,6 +324,7 @@ struct deletion {
     struct dz_http_req *r;
     struct dz_api *api;
     char *id;
+    char who[64]; /* the key's name; "": it has none */
     bool was;
     enum dz_code code;
     struct dz_err err;
@@ -376,6 +349,7 @@ static void deletion_done(struct dz_work *work)
 {
     struct deletion *d = dz_container(work, struct deletion, work);
     struct dz_http_req *r = d->r;
+    uint64_t id = r->id; /* r is gone when it is answered */
     if (d->code != DZ_OK)
         answer_failed(r, missing, d->code, &d->err);
     else if (!d->was)
@@ -383,22 +357,26 @@ static void deletion_done(struct dz_work *work)
     else
         dz_http_reply_text(r, (int)view_of(r)->conf->uploads.deleted_status, (dz_str){0}, NO_STORE,
                            (dz_str){0});
+    if (d->code == DZ_OK && d->was)
+        upload_log(id, "deleted", dz_str_of(d->id), dz_str_of(d->who));
     deletion_free(d);
 }
 
-static bool may_not_delete(struct dz_http_req *r)
+static bool may_not_delete(struct dz_http_req *r, dz_str *ret_who)
 {
+    *ret_who = (dz_str){0};
     if (dz_view_host_of(view_of(r), r->host).kind != DZ_HOST_NONE) {
         answer_not_found(r);
         return true;
     }
-    return view_of(r)->conf->uploads.delete_requires_auth && upload_refused(r);
+    return view_of(r)->conf->uploads.delete_requires_auth &&
+           upload_refused(r, DZ_UPLOADS_DELETE, ret_who);
 }
 
 static void handle_delete(struct dz_http_req *r)
 {
-    dz_str id;
-    if (may_not_delete(r))
+    dz_str id, who;
+    if (may_not_delete(r, &who))
         return;
     if (!id_of(r, &id)) {
         missing(r);
@@ -409,6 +387,7 @@ static void handle_delete(struct dz_http_req *r)
     d->r = r;
     d->api = r->app;
     d->id = dz_str_dup(id);
+    memcpy(d->who, who.n > 0 ? who.p : "", who.n);
     dz_http_defer(r);
     if (dz_pool_submit(d->api->pool, &d->work, NULL) != DZ_OK) {
         deletion_free(d);
@@ -418,92 +397,9 @@ static void handle_delete(struct dz_http_req *r)
 
 static void handle_delete_nothing(struct dz_http_req *r)
 {
-    if (!may_not_delete(r))
+    dz_str who;
+    if (!may_not_delete(r, &who))
         missing(r);
-}
-
-/* ---- other origins ----------------------------------------------------------------------------
- */
-
-static bool is_usual_field(dz_str name)
-{
-    static const char *const usual[] = {"accept", "accept-language", "content-language",
-                                        "content-type"};
-    for (size_t i = 0; i < DZ_LEN(usual); i++)
-        if (dz_str_eq_nocase(name, dz_str_of(usual[i])))
-            return true;
-    return name.n == 0;
-}
-
-static bool are_usual_fields(dz_str list, bool may_send)
-{
-    while (list.n > 0) {
-        size_t comma = dz_str_chr(list, ',');
-        dz_str name = dz_str_trim(dz_str_sub(list, 0, comma));
-        if (!is_usual_field(name) && !(may_send && dz_str_eq_nocase(name, DZ_S("authorization"))))
-            return false;
-        list = dz_str_after(list, comma);
-    }
-    return true;
-}
-
-/* Whether the origin may ask at all, and whether the settings name it rather than everybody. */
-static bool is_origin(const struct dz_strs *origins, dz_str origin, bool *ret_named)
-{
-    *ret_named = false;
-    for (size_t i = 0; i < origins->n; i++) {
-        if (strcmp(origins->v[i], "*") == 0)
-            return true;
-        *ret_named |= dz_str_eq(dz_str_of(origins->v[i]), origin);
-    }
-    return *ret_named;
-}
-
-static void put_word(struct dz_buf *b, bool is_wrong, dz_str word)
-{
-    if (!is_wrong)
-        return;
-    dz_buf_put(b, b->n > 0 ? DZ_S(", ") : DZ_S("Disallowed CORS "));
-    dz_buf_put(b, word);
-}
-
-bool uploads_preflight(struct dz_http_req *r)
-{
-    const struct dz_conf *c = view_of(r)->conf;
-    dz_str origin = dz_http_header(r, DZ_S("origin"));
-    dz_str method = dz_http_header(r, DZ_S("access-control-request-method"));
-    bool sends = dz_str_eq(r->path, DZ_S("/upload")), named;
-    bool ours = sends || dz_str_starts(r->path, DZ_S("/delete/")) ||
-                (c->uploads.endpoint[1] && dz_str_starts(r->path, dz_str_of(c->uploads.endpoint)));
-    if (!origin.p || !method.p || !ours || !c->uploads.enabled || c->http.cors_origins.n == 0 ||
-        dz_view_host_of(view_of(r), r->host).kind != DZ_HOST_NONE)
-        return false;
-    DZ_AUTO(dz_buf_done) struct dz_buf b;
-    dz_buf_init(&b, DZ_KIB);
-    put_word(&b, !is_origin(&c->http.cors_origins, origin, &named), DZ_S("origin"));
-    sends = sends && named;
-    dz_str allowed = sends ? DZ_S("GET, POST") : DZ_S("GET");
-    put_word(&b, !dz_str_eq(method, DZ_S("GET")) && !(sends && dz_str_eq(method, DZ_S("POST"))),
-             DZ_S("method"));
-    dz_str asked = dz_http_header(r, DZ_S("access-control-request-headers"));
-    put_word(&b, !are_usual_fields(asked, sends), DZ_S("headers"));
-    bool ok = b.n == 0;
-    if (ok)
-        dz_buf_put(&b, DZ_S("OK"));
-    const struct dz_http_header_line lines[] = {
-        {DZ_S("Access-Control-Allow-Methods"), allowed},
-        {DZ_S("Access-Control-Allow-Headers"),
-         sends ? DZ_S("Accept, Accept-Language, Content-Language, Content-Type, Authorization")
-               : DZ_S("Accept, Accept-Language, Content-Language, Content-Type")},
-        {DZ_S("Access-Control-Max-Age"), DZ_S("600")},
-    };
-    struct dz_http_meta m = {.status = ok ? 200 : 400,
-                             .content_type = DZ_S("text/plain; charset=utf-8"),
-                             .last_modified_s = -1,
-                             .extra = lines,
-                             .extra_n = DZ_LEN(lines)};
-    dz_http_reply_buf(r, &m, &b);
-    return true;
 }
 
 /* ---- routes -----------------------------------------------------------------------------------
@@ -557,12 +453,17 @@ enum dz_code uploads_new(struct dz_api *a, const struct dz_http_route *others, s
     bool on = c->uploads.enabled;
     const char *endpoint = c->uploads.endpoint;
     DZ_TRY(check_endpoint(endpoint, err));
+    const char *show = dz_arena_printf(a->arena, "%s{}", endpoint).p;
+    unsigned deletes = methods_of(&c->uploads.delete_methods);
+    /* Rows without methods: what the settings leave out is 405, not the page of a series. */
     const struct dz_http_route own[] = {
         {"upload", DZ_HTTP_POST | DZ_HTTP_STREAMED, "/upload", handle_upload},
-        {"upload_show", methods_of(&c->uploads.endpoint_methods),
-         dz_arena_printf(a->arena, "%s{}", endpoint).p, handle_show},
-        {"upload_delete", methods_of(&c->uploads.delete_methods), "/delete/{}", handle_delete},
-        {"upload_delete", methods_of(&c->uploads.delete_methods), "/delete", handle_delete_nothing},
+        {"upload_show", methods_of(&c->uploads.endpoint_methods), show, handle_show},
+        {"upload_show", 0, show, answer_not_found},
+        {"upload_delete", deletes, "/delete/{}", handle_delete},
+        {"upload_delete", 0, "/delete/{}", answer_not_found},
+        {"upload_delete", deletes, "/delete", handle_delete_nothing},
+        {"upload_delete", 0, "/delete", answer_not_found},
         {"upload_slash", ALL_METHODS, "/upload/", handle_slash},
         {"upload_slash", ALL_METHODS, dz_arena_printf(a->arena, "%s{}/", endpoint).p, handle_slash},
         {"upload_slash", ALL_METHODS, "/delete/{}/", handle_slash},
@@ -577,8 +478,6 @@ enum dz_code uploads_new(struct dz_api *a, const struct dz_http_route *others, s
                 return dz_fail(err, DZ_BAD_INPUT,
                                "uploads.endpoint: %s belongs to something else (%s)", endpoint,
                                others[k].name);
-        if (on && own[i].methods == 0)
-            continue;
         v[n] = own[i];
         if (!on) {
             v[n].methods = ALL_METHODS;
@@ -590,12 +489,6 @@ enum dz_code uploads_new(struct dz_api *a, const struct dz_http_route *others, s
     u->api = a;
     a->uploads = u;
     dz_library_on_upload_gone(a->library, forget, u);
-    if (on && strcmp(c->uploads.secret_key, "SET_A_CUSTOM_KEY") == 0)
-        dz_log(&(struct dz_log_ctx){.room = "api", .what = "upload"}, DZ_WARN,
-               "uploads.secret_key is the example that everybody knows; choose another one");
-    if (on && !c->uploads.delete_requires_auth)
-        dz_log(&(struct dz_log_ctx){.room = "api", .what = "upload"}, DZ_WARN,
-               "uploads.delete_requires_auth is off: whoever knows a name can delete the upload");
     *ret_routes = v;
     *ret_n = n;
     return DZ_OK;

@@ -206,6 +206,7 @@ static void apply(struct front *f, struct dz_conf *fresh)
     dz_conf_unref(&f->conf);
     f->conf = dz_conf_ref(fresh);
     dz_log_set_level(fresh->log.level);
+    dz_api_warn(fresh);
     if (dz_api_open_access_log(f->api, fresh->http.access_log, &err) != DZ_OK)
         dz_log_err(&ctx, DZ_ERROR, &err, "the access log was not opened anew");
     struct dz_http_options o;
@@ -314,6 +315,7 @@ static enum dz_code open_front(struct front *f, struct dz_err *err)
                                 .pool = f->pool,
                                 .back = f->with_back ? read_back : NULL,
                                 .back_arg = f};
+    dz_api_warn(c);
     DZ_TRY(dz_api_new(&ao, &f->api, err));
     struct dz_library_options lo = {.conf = c, .publish = publish, .complain = complain, .arg = f};
     DZ_TRY(dz_library_start(f->library, &lo, err));
@@ -455,8 +457,8 @@ static int run_front(struct dz_conf *conf, const char *config_path, bool with_ba
 
 enum { OPT_ROLE };
 static const struct dz_option options[] = {
-    [OPT_ROLE] = {"role", "ROLE", "front or back alone; without it the front starts the back"},
-    {NULL, NULL, NULL},
+    [OPT_ROLE] = {"role", "ROLE", "front or back alone; without it the front starts the back", 0},
+    {NULL, NULL, NULL, 0},
 };
 
 static int run(int argc, char **argv)

@@ -148,7 +148,11 @@ void conf_check_all(struct conf_load *l)
     if (c->store.pool_min > c->store.pool_max)
         conf_fault(l, conf_at_row(l, "store.pool_min", "store.pool_max"), "store.pool_min",
                    "%u is above store.pool_max, which is %u", c->store.pool_min, c->store.pool_max);
+    if (strcmp(c->uploads.secret_key, "SET_A_CUSTOM_KEY") == 0)
+        conf_fault(l, conf_at_row(l, "uploads.secret_key", "uploads.enabled"), "uploads.secret_key",
+                   "is the example of imoog, which everybody knows; choose another one");
     conf_make_rules(l);
+    conf_make_keys(l);
 }
 
 enum dz_code dz_conf_check_address(const struct dz_conf *c, const char *address, struct dz_err *err)

@@ -124,9 +124,23 @@ struct dz_conf_source { /* one section of `sources` besides its plain keys; opti
 
 #define DZ_CONF_UNLIMITED UINT64_MAX /* "inf" */
 
+#define DZ_OPENGRAPH_SLOT "{opengraph}"
+
+/* What one key of uploads.keys may do. */
+#define DZ_CONF_KEYS_MAX 1000
+enum { DZ_UPLOADS_SEND = 1, DZ_UPLOADS_DELETE = 2 };
+struct dz_conf_key {
+    char name[64]; /* for the log */
+    size_t name_n;
+    unsigned scopes;
+    struct dz_sha256 sha; /* of the key */
+};
+
 struct dz_conf {
     atomic_uint refs;
     char *file; /* where it was read; NULL: none */
+    /* Files of secrets that others on this machine may read: "uploads.keys_file: upload.keys". */
+    struct dz_strs exposed;
 
     struct dz_strs listen;
     char *data_dir; /* made absolute, from the working folder; no slash at the end */
@@ -191,7 +205,10 @@ struct dz_conf {
     size_t shelves_n;
     struct {
         bool enabled;
-        char *secret_key; /* secret */
+        char *secret_key;                 /* secret; may do everything */
+        char *keys;                       /* secret */
+        const struct dz_conf_key *keys_v; /* what they mean */
+        size_t keys_n;
         char *endpoint;
         struct dz_strs endpoint_methods, delete_methods;
         bool delete_requires_auth;
@@ -202,6 +219,7 @@ struct dz_conf {
         struct {
             bool enabled;
             struct dz_pairs properties; /* order kept */
+            char *base_html; /* DZ_OPENGRAPH_SLOT stands in it once; empty: a page of ours */
         } opengraph;
     } uploads;
     struct {

@@ -1,8 +1,8 @@
 /*
  * conf_int: what the files of conf share.
  *
- * table.c holds one row a setting; values.c, shapes.c, grammar.c, limits.c and redis.c know the
- * syntax of values;
+ * table.c holds one row a setting; values.c, shapes.c, grammar.c, keys.c, limits.c and redis.c know
+ * the syntax of values;
  * yaml.c turns text into a tree with line numbers; tree.c and env.c walk what was given; set.c,
  * shelves.c and sources.c check and store; dump.c and docs.c print the same rows. Values of a
  * source are texts in its list of options, all others lie at an offset in struct dz_conf or struct
@@ -117,7 +117,7 @@ extern const struct conf_shape conf_listener, conf_path, conf_cidr, conf_allowed
     conf_storage, conf_limits, conf_limit, conf_route, conf_shelf_name, conf_series, conf_host,
     conf_source_host, conf_base_url, conf_url, conf_proxy, conf_link_name, conf_link, conf_endpoint,
     conf_method, conf_ext, conf_header_value, conf_header_name, conf_property, conf_any,
-    conf_format, conf_language, conf_manga_id;
+    conf_format, conf_language, conf_manga_id, conf_keys, conf_base_html;
 
 /* ---- tree ------------------------------------------------------------------------------------ */
 
@@ -194,6 +194,7 @@ void conf_check_all(struct conf_load *l); /* rules that span keys */
 /* Where the first of them that was given came from; "defaults": neither was. */
 struct conf_at conf_at_row(const struct conf_load *l, const char *name, const char *other);
 void conf_make_rules(struct conf_load *l); /* limits.c: from what rate_limit says */
+void conf_make_keys(struct conf_load *l);  /* keys.c: from what uploads.keys says */
 
 /* The nearest of the candidates that were offered. */
 struct conf_nearest {

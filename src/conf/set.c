@@ -6,6 +6,8 @@
  * that may hold a password never get into a message. Values of sources are stored as text, in one
  * form for one meaning ("yes" becomes "true").
  */
+#include <sys/stat.h>
+
 #include "conf/conf_int.h"
 
 #define TEXT_ROOM 8 /* a shape may fold a text into one as long as this */
@@ -537,6 +539,22 @@ void conf_set_text(struct conf_load *l, const struct conf_row *row, void *base, 
     conf_set(l, row, base, node, at, path);
 }
 
+/* A secret that other users of this machine may read is told by whoever logs. */
+static void note_exposed(struct conf_load *l, const struct conf_row *row, dz_str file,
+                         const char *full)
+{
+    struct stat st;
+    if (!(row->flags & CONF_SECRET) || stat(full, &st) < 0 || (st.st_mode & S_IROTH) == 0)
+        return;
+    struct dz_strs *e = &l->c->exposed;
+    char **v = dz_arena_alloc(l->a, (e->n + 2) * sizeof(*v));
+    if (e->n > 0)
+        memcpy(v, e->v, e->n * sizeof(*v));
+    v[e->n++] = (char *)dz_arena_printf(l->a, "%s_file: %.*s", row->name, DZ_STR_FMT(file)).p;
+    v[e->n] = NULL;
+    e->v = v;
+}
+
 void conf_set_file(struct conf_load *l, const struct conf_row *row, dz_str file, struct conf_at at,
                    const char *path, const char *dir)
 {
@@ -559,6 +577,7 @@ void conf_set_file(struct conf_load *l, const struct conf_row *row, dz_str file,
         conf_fault(l, at, path, "%s", err.text);
         return;
     }
+    note_exposed(l, row, file, full);
     dz_str text = dz_buf_str(&b);
     if (dz_str_ends(text, DZ_S("\n")))
         text = dz_str_sub(text, 0, text.n - 1);

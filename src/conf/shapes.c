@@ -563,6 +563,18 @@ static enum dz_code check_any(char *text, struct dz_err *why)
     return DZ_OK;
 }
 
+static enum dz_code check_base_html(char *text, struct dz_err *why)
+{
+    size_t n = 0;
+    for (const char *p = strstr(text, DZ_OPENGRAPH_SLOT); p; n++)
+        p = strstr(p + 1, DZ_OPENGRAPH_SLOT);
+    if (n != 1)
+        return WHY("has " DZ_OPENGRAPH_SLOT " %zu times", n);
+    if (strlen(text) > CONF_TEXT_BYTES_MAX)
+        return WHY("is longer than 64KiB");
+    return DZ_OK;
+}
+
 static enum dz_code check_language(char *text, struct dz_err *why)
 {
     dz_str s = dz_str_of(text);
@@ -608,6 +620,7 @@ const struct conf_shape
     conf_header_name = {check_header_name, "the name of a header", "Referer"},
     conf_property = {check_property, "a name of letters, digits and : _ - .", "site_name"},
     conf_any = {check_any, "a text of at most 4096 bytes", NULL},
+    conf_base_html = {check_base_html, "HTML with " DZ_OPENGRAPH_SLOT " exactly once", NULL},
     conf_language = {check_language, "a language code", "pt-br"},
     conf_manga_id = {check_manga_id, "an id of letters, digits and -", "a96676e5-8ae2-425e-b549-7f15dd34a6d8"};
 /* clang-format on */

@@ -195,14 +195,16 @@ const struct conf_row conf_rows[] = {
 
     {"uploads.enabled", CONF_BOOL, AT(uploads.enabled), .flags = CONF_RESTART, .preset = "true", .help = "false answers 404 there."},
     {"uploads.secret_key", CONF_TEXT, AT(uploads.secret_key), .flags = CONF_SECRET | CONF_EMPTY, .preset = "", .shape = &conf_token,
-     .help = "What the Authorization header of an upload must be. Empty: uploads are refused with 503."},
+     .help = "What the Authorization header of an upload must be; this key may do everything. With neither it nor uploads.keys uploads are refused with 503."},
+    {"uploads.keys", CONF_TEXT, AT(uploads.keys), .flags = CONF_SECRET | CONF_EMPTY, .preset = "", .shape = &conf_keys,
+     .help = "More keys, best in a file (keys_file), one a line: a name for the log, what it may do (upload, delete or upload,delete), and the key or sha256: and the SHA-256 of the key in hex. # begins a comment."},
     {"uploads.endpoint", CONF_TEXT, AT(uploads.endpoint), .flags = CONF_RESTART, .preset = "/image/", .shape = &conf_endpoint,
      .help = "Path in front of the name of an upload."},
     {"uploads.endpoint_methods", CONF_LIST, AT(uploads.endpoint_methods), .flags = CONF_RESTART | CONF_UNIQUE, .preset = "GET", .shape = &conf_method,
      .help = "Methods that fetch an upload; GET brings HEAD."},
     {"uploads.delete_methods", CONF_LIST, AT(uploads.delete_methods), .flags = CONF_RESTART | CONF_EMPTY | CONF_UNIQUE, .preset = "DELETE, POST, GET", .shape = &conf_method,
      .help = "Methods that delete an upload."},
-    {"uploads.delete_requires_auth", CONF_BOOL, AT(uploads.delete_requires_auth), .preset = "true", .help = "Whether deleting needs the secret key."},
+    {"uploads.delete_requires_auth", CONF_BOOL, AT(uploads.delete_requires_auth), .preset = "true", .help = "Whether deleting needs a key."},
     {"uploads.name_length", CONF_U32, AT(uploads.name_length), .preset = "9", .min = 1, .max = 64, .help = "Characters of a new upload's name."},
     {"uploads.max_bytes", CONF_SIZE, AT(uploads.max_bytes), .preset = "64MiB", .min = 1, .max = BYTES_MAX, .help = "Largest upload; 413 above."},
     {"uploads.not_found_status", CONF_U32, AT(uploads.not_found_status), .preset = "404", .min = 200, .max = 599, .help = "Status for an unknown name."},
@@ -218,6 +220,8 @@ const struct conf_row conf_rows[] = {
      .help = "og: tags in this order; those given replace all of the default. As a variable: YAML text."},
 
     {"downloads.destination", CONF_TEXT, AT(downloads.destination), .preset = "./downloads", .shape = &conf_path, .older_env = "NAGATO_DOWNLOAD_DIR",
+    {"uploads.opengraph.base_html", CONF_TEXT, AT(uploads.opengraph.base_html), .flags = CONF_EMPTY, .preset = "", .shape = &conf_base_html,
+     .help = "The page around the tags: HTML in which {opengraph} stands exactly once. Empty: a page of ours."},
      .help = "Folder of downloaded chapters."},
     {"downloads.format", CONF_TEXT, AT(downloads.format), .preset = "${manga} -.- C${chapter} ${title}", .shape = &conf_format, .older_env = "NAGATO_DOWNLOAD_FORMAT",
      .help = "Name of a chapter's file: $name, ${name} and $$ for a dollar sign, with id, title, manga_id, manga, volume, chapter, lang, team. "

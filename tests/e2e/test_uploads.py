@@ -1,14 +1,13 @@
-"""The upload CDN: the acceptance checks of contracts/imoog.md section 6, its drop-in column, and clients and forms of others."""
+"""The upload CDN: the acceptance checks of contracts/imoog.md section 6, its drop-in column. Clients and forms of others are in
+test_upload_clients.py."""
+import hashlib
 import re
 import secrets
 import signal
 import socket
-import subprocess
 import threading
-import urllib.request
 
 import pytest
-import requests
 
 from conftest import PATIENCE, Raw, Server, dozo, png, until
 
@@ -290,22 +289,77 @@ def test_opengraph(tmp_path, serve):
     assert server.get("/image/" + video).status == 404
 
 
-def test_clients(server, tmp_path):
-    picture = tmp_path / "a b.png"
-    picture.write_bytes(PNG * 3000)
-    out = subprocess.run(["curl", "-sS", "-H", f"Authorization: {KEY}", "-F", "other=1", "-F", f"file=@{picture};type=image/png", url(server) + "/upload"],
-                         capture_output=True, text=True, check=True).stdout
-    name = re.search('"file_id":"([A-Z0-9]{9})"', out)[1]
-    with urllib.request.urlopen(f"{url(server)}/image/{name}.png") as r:
-        assert r.read() == PNG * 3000
-    out = subprocess.run(["curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}", "-F", f"file=@{picture}", url(server) + "/upload"],
-                         capture_output=True, text=True, check=True).stdout
-    assert out == "401"
-    session = requests.Session()
-    for i in range(3):
-        r = session.post(url(server) + "/upload", headers={"Authorization": KEY}, files={"file": ("x", b"%d" % i, "application/octet-stream")})
-        assert (r.status_code, r.json()["file_ext"]) == (200, "octet-stream")
-        assert session.get(f"{url(server)}/image/{r.json()['file_id']}").content == b"%d" % i
+def test_opengraph_in_a_page_of_ones_own(tmp_path, serve):
+    page = "<!DOCTYPE html><style>a{b:c}</style><head>{opengraph}</head><p>ü {x} %s</p>"
+    (tmp_path / "page.html").write_text(page)
+    server = serve(tmp_path, CONFIG.replace(" }", ", opengraph: { enabled: true, base_html_file: page.html, properties: { title: '{opengraph}' } } }"))
+    name, _ = upload(server, kind="video/webm")
+    head, tail = page.split("{opengraph}")
+    want = ('<meta property="og:title" content="{opengraph}" />\n'
+            f'<meta property="og:video" content="http://127.0.0.1/image/{name}?opengraph_pass=yes" />\n')
+    assert server.get(f"/image/{name}.webm").text == head + want + tail
+    (tmp_path / "page.html").write_text("no slot")
+    r = dozo("config", "check", "--config", server.config, cwd=tmp_path, check=1)
+    assert "uploads.opengraph.base_html_file" in r.out + r.err and "exactly once" in r.out + r.err
+
+
+def test_keys_of_several(tmp_path, serve):
+    (tmp_path / "keys").write_text(f"# builds\nci upload ci-key-1\nmop delete sha256:{hashlib.sha256(b'mop-key-1').hexdigest()}\n"
+                                   "boss upload,delete boss-key\n")
+    (tmp_path / "keys").chmod(0o644)
+    server = serve(tmp_path, "uploads: { keys_file: keys }\n")
+    assert "uploads.keys_file: keys can be read by other users" in server.read_log()
+    for key in (None, "", "ci-key-", "mop", "sha256:" + hashlib.sha256(b"mop-key-1").hexdigest(), "ci"):
+        assert send(server, part(), key=key).status == 401
+    assert send(server, part(), key="ci-key-1").status == 200
+    r = send(server, part(), key="mop-key-1")
+    assert (r.status, r.text) == (403, '{"message":"This key may not upload."}')
+    name = send(server, part(), key="boss-key").text.split('"')[5]
+    r = keyed(server, "DELETE", "/delete/" + name, "ci-key-1")
+    assert (r.status, r.text) == (403, '{"message":"This key may not delete."}')
+    assert keyed(server, "DELETE", "/delete/" + name, "mop-key-1").status == 204
+    until(lambda: f"deleted {name} by key mop" in server.read_log(), "a line in the log")
+    log = server.read_log()
+    assert f"kept {name} by key boss" in log and "key ci may not delete" in log and "-key" not in log.replace("other-key", "")
+    (tmp_path / "keys").write_text("new upload,delete new-key-1\n")
+    (tmp_path / "keys").chmod(0o600)
+    server.process.send_signal(signal.SIGHUP)
+    until(lambda: send(server, part(), key="new-key-1").status == 200, "a new key")
+    assert send(server, part(), key="boss-key").status == 401
+    (tmp_path / "keys").write_text("new upload short\n")
+    server.process.send_signal(signal.SIGHUP)
+    until(lambda: "settings not reloaded" in server.read_log(), "a refusal")
+    assert send(server, part(), key="new-key-1").status == 200
+
+
+def test_the_example_key_is_refused(tmp_path):
+    (tmp_path / "dozo.yaml").write_text("uploads: { secret_key: SET_A_CUSTOM_KEY }\n")
+    r = dozo("serve", cwd=tmp_path, check=1)
+    assert "uploads.secret_key: is the example of imoog" in r.err
+
+
+def test_methods_that_were_taken_out(tmp_path, serve):
+    server = serve(tmp_path, CONFIG.replace(" }", ", delete_methods: [DELETE], endpoint_methods: [GET, POST] }"))
+    name, _ = upload(server)
+    for method in ("GET", "POST", "PUT", "PATCH", "HEAD"):
+        r = keyed(server, method, "/delete/" + name)
+        assert (r.status, r["Allow"]) == (405, "DELETE, OPTIONS"), method
+    assert server.request("POST", "/image/" + name).body == PNG
+    r = server.request("PUT", "/image/" + name)
+    assert (r.status, r["Allow"]) == (405, "GET, HEAD, OPTIONS, POST")
+    assert server.request("POST", "/upload/").status == 307
+    assert keyed(server, "DELETE", "/delete/" + name).status == 204
+
+
+def test_strange_names(server):
+    name, _ = upload(server)
+    for path in ("%00", name + "%00", "%zz"):
+        assert server.get("/image/" + path).status == keyed(server, "DELETE", "/delete/" + path).status == 400
+    for path in ("%2F", name + "%2F", "%2e", "..%2fhealthz", "%C3", "%F0%9F%98%80", "x" * 4096, "%25", "%0d%0aX:%20y", "+", "a b".replace(" ", "%20")):
+        for method, where in (("GET", "/image/"), ("DELETE", "/delete/")):
+            r = keyed(server, method, where + path)
+            assert (r.status, r.body) == (404, b""), (method, path)
+    assert server.get("/image/" + "".join("%%%02X" % b for b in name.encode())).body == PNG
 
 
 def raw_upload(server, body, headers=b"", length=None):
