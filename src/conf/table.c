@@ -218,10 +218,10 @@ const struct conf_row conf_rows[] = {
     {"uploads.opengraph.properties", CONF_PAIRS, AT(uploads.opengraph.properties), .flags = CONF_EMPTY,
      .preset = "{title: \"\", description: \"\", type: website, site_name: dozo}", .shape = &conf_any, .key_shape = &conf_property,
      .help = "og: tags in this order; those given replace all of the default. As a variable: YAML text."},
-
-    {"downloads.destination", CONF_TEXT, AT(downloads.destination), .preset = "./downloads", .shape = &conf_path, .older_env = "NAGATO_DOWNLOAD_DIR",
     {"uploads.opengraph.base_html", CONF_TEXT, AT(uploads.opengraph.base_html), .flags = CONF_EMPTY, .preset = "", .shape = &conf_base_html,
      .help = "The page around the tags: HTML in which {opengraph} stands exactly once. Empty: a page of ours."},
+
+    {"downloads.destination", CONF_TEXT, AT(downloads.destination), .preset = "./downloads", .shape = &conf_path, .older_env = "NAGATO_DOWNLOAD_DIR",
      .help = "Folder of downloaded chapters."},
     {"downloads.format", CONF_TEXT, AT(downloads.format), .preset = "${manga} -.- C${chapter} ${title}", .shape = &conf_format, .older_env = "NAGATO_DOWNLOAD_FORMAT",
      .help = "Name of a chapter's file: $name, ${name} and $$ for a dollar sign, with id, title, manga_id, manga, volume, chapter, lang, team. "
