@@ -3,7 +3,7 @@
  * listeners make of it.
  */
 #include "pg/database.h"
-#include "pg/proxy.h"
+#include "proxy.h"
 
 struct through {
     struct proxy x;
@@ -15,7 +15,7 @@ static void start(struct through *t, struct dz_pg_options o)
 {
     if (!server_uri("postgres"))
         server_is_missing("postgres");
-    proxy_start(&t->x, t->uri, sizeof(t->uri));
+    proxy_start(&t->x, "postgres", t->uri, sizeof(t->uri));
     o.uri = t->uri;
     t->pg = open_pool(&o);
 }

@@ -1,5 +1,5 @@
 /*
- * proxy: stands between a pool and the server, and does what a server does that dies, comes back,
+ * proxy: stands between a client and a server, and does what a server does that dies, comes back,
  * or is there and says nothing.
  *
  * One thread moves bytes between pairs of sockets. A test sets how it behaves; proxy_set returns
@@ -137,10 +137,11 @@ static inline void proxy_set(struct proxy *x, enum proxy_how how)
     pthread_mutex_unlock(&x->lock);
 }
 
-/* In front of the server of this run, which listens on 127.0.0.1; uri is the way through it. */
-static inline void proxy_start(struct proxy *x, char *uri, size_t size)
+/* In front of the server `name` of this run, which listens on 127.0.0.1; uri is the way through
+ * it. */
+static inline void proxy_start(struct proxy *x, const char *name, char *uri, size_t size)
 {
-    dz_str server = dz_str_of(server_uri("postgres"));
+    dz_str server = dz_str_of(server_uri(name));
     size_t at = dz_str_find(server, DZ_S("127.0.0.1:"));
     uint64_t port = 0;
     assert_true(at != DZ_NPOS);
