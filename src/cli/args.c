@@ -14,9 +14,9 @@
 #define HELP_COLUMN 26 /* where the words of an option begin */
 
 static const struct dz_option common[] = {
-    {"config", "FILE", "settings file (default: ./dozo.yaml when it exists)"},
-    {"help", NULL, "this text"},
-    {NULL, NULL, NULL},
+    {"config", "FILE", "settings file (default: ./dozo.yaml when it exists)", 0},
+    {"help", NULL, "this text", 'h'},
+    {NULL, NULL, NULL, 0},
 };
 
 /* ---- nearest --------------------------------------------------------------------------------- */
@@ -56,10 +56,12 @@ static const char *option_name_at(const void *table, size_t i)
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-static const struct dz_option *find(const struct dz_option *table, dz_str name, size_t *ret_at)
+/* letter 0: by name. */
+static const struct dz_option *find(const struct dz_option *table, dz_str name, char letter,
+                                    size_t *ret_at)
 {
     for (size_t i = 0; table && table[i].name; i++) {
-        if (dz_str_eq(name, dz_str_of(table[i].name))) {
+        if (letter ? letter == table[i].letter : dz_str_eq(name, dz_str_of(table[i].name))) {
             *ret_at = i;
             return &table[i];
         }
@@ -77,25 +79,32 @@ static enum dz_code fail_unknown(const struct dz_option *options, const char *ar
     return dz_fail(err, DZ_BAD_INPUT, "unknown option \"%.60s\"", arg);
 }
 
+/* --NAME, --NAME=VALUE, -L or -LVALUE: its name or letter, and a value that is part of it. */
+static void split(const char *arg, dz_str *ret_name, char *ret_letter, const char **ret_value)
+{
+    bool is_long = arg[1] == '-';
+    dz_str name = dz_str_of(arg + (is_long ? 2 : 1));
+    size_t end = is_long ? dz_str_chr(name, '=') : 1;
+    *ret_letter = is_long ? '\0' : name.p[0];
+    *ret_value = end < name.n ? name.p + end + is_long : NULL;
+    *ret_name = dz_str_sub(name, 0, is_long ? end : name.n);
+}
+
 /* Reads the option at argv[*at] and steps over a value that is an argument of its own. */
 static enum dz_code read_option(const struct dz_option *options, int argc, char *const *argv,
                                 int *at, struct dz_args *a, struct dz_err *err)
 {
-    const char *arg = argv[*at];
-    dz_str name = dz_str_of(strcmp(arg, "-h") == 0 ? "--help" : arg);
-    if (!dz_str_starts(name, DZ_S("--")))
-        return fail_unknown(options, arg, dz_str_sub(name, 1, name.n), err);
-    name = dz_str_sub(name, 2, name.n);
-    size_t equals = dz_str_chr(name, '=');
-    const char *value = equals == DZ_NPOS ? NULL : name.p + equals + 1;
-    name = dz_str_sub(name, 0, equals);
+    const char *arg = argv[*at], *value;
+    dz_str name;
+    char letter;
+    split(arg, &name, &letter, &value);
 
     size_t row = 0;
-    const struct dz_option *o = find(options, name, &row);
+    const struct dz_option *o = find(options, name, letter, &row);
     const char **place = o ? &a->value[row] : &a->config;
     if (!o)
-        o = find(common, name, &row);
-    if (!o)
+        o = find(common, name, letter, &row);
+    if (!o || (letter && value && !o->value))
         return fail_unknown(options, arg, name, err);
     if (!o->value) {
         if (value)
@@ -150,7 +159,10 @@ static void put_rows(const struct dz_option *rows, struct dz_buf *out)
 {
     for (size_t i = 0; rows && rows[i].name; i++) {
         size_t begin = out->n;
-        dz_buf_put(out, DZ_S("  --"));
+        dz_buf_put(out, DZ_S("  "));
+        if (rows[i].letter)
+            dz_buf_putf(out, "-%c, ", rows[i].letter);
+        dz_buf_put(out, DZ_S("--"));
         dz_buf_put(out, dz_str_of(rows[i].name));
         if (rows[i].value) {
             dz_buf_putc(out, ' ');

@@ -14,11 +14,11 @@
 
 enum { OPT_REPAIR, OPT_DIGESTS, OPT_QUICK, OPT_JSON };
 static const struct dz_option options[] = {
-    [OPT_REPAIR] = {"repair", NULL, "mend what can be mended, remove leftovers"},
-    [OPT_DIGESTS] = {"digests", NULL, "read every file and compare its digest (the default)"},
-    [OPT_QUICK] = {"quick", NULL, "only names and sizes, no file is read"},
-    [OPT_JSON] = {"json", NULL, "the result as one JSON object on stdout"},
-    {NULL, NULL, NULL},
+    [OPT_REPAIR] = {"repair", NULL, "mend what can be mended, remove leftovers", 0},
+    [OPT_DIGESTS] = {"digests", NULL, "read every file and compare its digest (the default)", 0},
+    [OPT_QUICK] = {"quick", NULL, "only names and sizes, no file is read", 0},
+    [OPT_JSON] = {"json", NULL, "the result as one JSON object on stdout", 0},
+    {NULL, NULL, NULL, 0},
 };
 
 struct run {

@@ -17,6 +17,7 @@ struct dz_option {
     const char *name;  /* without the dashes; NULL ends the table */
     const char *value; /* what the help calls its value; NULL: a switch */
     const char *help;
+    char letter; /* after one dash; 0: none */
 };
 
 struct dz_command {

@@ -14,8 +14,8 @@ extern char **environ;
 
 enum { OPT_JSON };
 static const struct dz_option options[] = {
-    [OPT_JSON] = {"json", NULL, "check and dump: one JSON object on stdout"},
-    {NULL, NULL, NULL},
+    [OPT_JSON] = {"json", NULL, "check and dump: one JSON object on stdout", 0},
+    {NULL, NULL, NULL, 0},
 };
 
 /* Loads the settings and asks what only a server would; every fault becomes a line of the report.

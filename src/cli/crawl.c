@@ -29,13 +29,15 @@
 
 enum { OPT_FULL, OPT_LIMIT, OPT_LEGACY, OPT_OPTION, OPT_JSON, OPT_QUIET };
 static const struct dz_option options[] = {
-    [OPT_FULL] = {"full", NULL, "ask again for what is kept and for what failed lately"},
-    [OPT_LIMIT] = {"limit-pages", "N", "at most N new chapters, or pages of each list"},
-    [OPT_LEGACY] = {"legacy", NULL, "the same as --option legacy=true (live.48.cn: clubs 4 and 5)"},
-    [OPT_OPTION] = {"option", "NAME=VALUE", "an option of the source, for this crawl; more with ;"},
-    [OPT_JSON] = {"json", NULL, "the result as one JSON object on stdout"},
-    [OPT_QUIET] = {"quiet", NULL, "no progress and no summary, only what went wrong"},
-    {NULL, NULL, NULL},
+    [OPT_FULL] = {"full", NULL, "ask again for what is kept and for what failed lately", 'f'},
+    [OPT_LIMIT] = {"limit-pages", "N", "at most N new chapters, or pages of each list", 'L'},
+    [OPT_LEGACY] = {"legacy", NULL, "the same as --option legacy=true (live.48.cn: clubs 4 and 5)",
+                    0},
+    [OPT_OPTION] = {"option", "NAME=VALUE", "an option of the source, for this crawl; more with ;",
+                    0},
+    [OPT_JSON] = {"json", NULL, "the result as one JSON object on stdout", 0},
+    [OPT_QUIET] = {"quiet", NULL, "no progress and no summary, only what went wrong", 0},
+    {NULL, NULL, NULL, 0},
 };
 
 struct note { /* for --json */

@@ -20,12 +20,13 @@
 
 enum { OPT_METHOD, OPT_TO, OPT_AGAIN, OPT_JSON, OPT_QUIET };
 static const struct dz_option options[] = {
-    [OPT_METHOD] = {"method", "M", DZ_CONF_METHOD_WORDS "; else downloads.method"},
-    [OPT_TO] = {"to", "DIR", "where to, in place of downloads.destination"},
-    [OPT_AGAIN] = {"again", NULL, "also chapters that are there already"},
-    [OPT_JSON] = {"json", NULL, "the results as one JSON object on stdout"},
-    [OPT_QUIET] = {"quiet", NULL, "no progress and no summary, only results and what went wrong"},
-    {NULL, NULL, NULL},
+    [OPT_METHOD] = {"method", "M", DZ_CONF_METHOD_WORDS "; else downloads.method", 0},
+    [OPT_TO] = {"to", "DIR", "where to, in place of downloads.destination", 0},
+    [OPT_AGAIN] = {"again", NULL, "also chapters that are there already", 0},
+    [OPT_JSON] = {"json", NULL, "the results as one JSON object on stdout", 0},
+    [OPT_QUIET] = {"quiet", NULL, "no progress and no summary, only results and what went wrong",
+                   0},
+    {NULL, NULL, NULL, 0},
 };
 
 struct result {

@@ -26,12 +26,13 @@
 
 enum { OPT_SERIES, OPT_SHELF, OPT_EXPORT, OPT_JSON, OPT_QUIET };
 static const struct dz_option options[] = {
-    [OPT_SERIES] = {"series", "NAME", "one series for everything, whatever names say"},
-    [OPT_SHELF] = {"shelf", "NAME", "publish the series under /shelf/NAME/"},
-    [OPT_EXPORT] = {"export", NULL, "kvm48: write DATA_DB from what is here instead of reading it"},
-    [OPT_JSON] = {"json", NULL, "the result as one JSON object on stdout"},
-    [OPT_QUIET] = {"quiet", NULL, "no progress and no summary, only what went wrong"},
-    {NULL, NULL, NULL},
+    [OPT_SERIES] = {"series", "NAME", "one series for everything, whatever names say", 0},
+    [OPT_SHELF] = {"shelf", "NAME", "publish the series under /shelf/NAME/", 0},
+    [OPT_EXPORT] = {"export", NULL, "kvm48: write DATA_DB from what is here instead of reading it",
+                    0},
+    [OPT_JSON] = {"json", NULL, "the result as one JSON object on stdout", 0},
+    [OPT_QUIET] = {"quiet", NULL, "no progress and no summary, only what went wrong", 0},
+    {NULL, NULL, NULL, 0},
 };
 
 struct note { /* kept for --json */

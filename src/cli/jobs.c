@@ -23,11 +23,11 @@
 
 enum { OPT_WATCH, OPT_JSON, OPT_ALL, OPT_CANCEL };
 static const struct dz_option options[] = {
-    [OPT_WATCH] = {"watch", NULL, "a new picture each second until Ctrl-C"},
-    [OPT_JSON] = {"json", NULL, "one JSON object on stdout; with --watch one a line"},
-    [OPT_ALL] = {"all", NULL, "all that have ended, not only the latest"},
-    [OPT_CANCEL] = {"cancel", "ID", "end this job, or take it out of the queue"},
-    {NULL, NULL, NULL},
+    [OPT_WATCH] = {"watch", NULL, "a new picture each second until Ctrl-C", 0},
+    [OPT_JSON] = {"json", NULL, "one JSON object on stdout; with --watch one a line", 0},
+    [OPT_ALL] = {"all", NULL, "all that have ended, not only the latest", 0},
+    [OPT_CANCEL] = {"cancel", "ID", "end this job, or take it out of the queue", 0},
+    {NULL, NULL, NULL, 0},
 };
 
 static atomic_bool stop;

@@ -20,7 +20,7 @@
         */
 #define BCRYPT_COST 12
 
-static const struct dz_option options[] = {{NULL, NULL, NULL}};
+static const struct dz_option options[] = {{NULL, NULL, NULL, 0}};
 
 struct secret {
     char p[BCRYPT_BYTES_MAX + 3]; /* one too many, a CR, a NUL */

@@ -457,8 +457,8 @@ static int run_front(struct dz_conf *conf, const char *config_path, bool with_ba
 
 enum { OPT_ROLE };
 static const struct dz_option options[] = {
-    [OPT_ROLE] = {"role", "ROLE", "front or back alone; without it the front starts the back"},
-    {NULL, NULL, NULL},
+    [OPT_ROLE] = {"role", "ROLE", "front or back alone; without it the front starts the back", 0},
+    {NULL, NULL, NULL, 0},
 };
 
 static int run(int argc, char **argv)

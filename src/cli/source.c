@@ -16,11 +16,11 @@
 
 enum { OPT_DIR, OPT_RECORD, OPT_JSON };
 static const struct dz_option options[] = {
-    [OPT_DIR] = {"dir", "FOLDER", "new: where the source's folder is made"},
+    [OPT_DIR] = {"dir", "FOLDER", "new: where the source's folder is made", 0},
     [OPT_RECORD] = {"record", NULL,
-                    "test: ask the site for what is not recorded, and write it down"},
-    [OPT_JSON] = {"json", NULL, "test: the result as one JSON object on stdout"},
-    {NULL, NULL, NULL},
+                    "test: ask the site for what is not recorded, and write it down", 0},
+    [OPT_JSON] = {"json", NULL, "test: the result as one JSON object on stdout", 0},
+    {NULL, NULL, NULL, 0},
 };
 
 struct tester {

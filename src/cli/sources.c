@@ -17,8 +17,8 @@
 
 enum { OPT_JSON };
 static const struct dz_option options[] = {
-    [OPT_JSON] = {"json", NULL, "the same as one JSON object on stdout"},
-    {NULL, NULL, NULL},
+    [OPT_JSON] = {"json", NULL, "the same as one JSON object on stdout", 0},
+    {NULL, NULL, NULL, 0},
 };
 
 struct run {

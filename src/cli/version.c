@@ -19,8 +19,8 @@
 
 enum { OPT_JSON };
 static const struct dz_option options[] = {
-    [OPT_JSON] = {"json", NULL, "the same as one JSON object"},
-    {NULL, NULL, NULL},
+    [OPT_JSON] = {"json", NULL, "the same as one JSON object", 0},
+    {NULL, NULL, NULL, 0},
 };
 
 #define NAMES_MAX 16

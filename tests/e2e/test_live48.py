@@ -125,7 +125,7 @@ def test_new_ones(play):
     assert len(play.site.asked()) == 4 + 3
     # All pages again, and no video twice.
     play.site.forget()
-    assert play.json("--full")["records_new"] == 0
+    assert play.json("-f")["records_new"] == 0
     assert play.site.listed() == [(1, p) for p in range(1, 6)] + [(2, 1), (3, 1)] and len(play.site.asked()) == 7
 
 
@@ -266,7 +266,7 @@ def test_no_number_of_pages(play):
 
 def test_limit_pages(play):
     play.site.fill(1, 6)
-    assert play.json("--limit-pages", "1")["records_new"] == 4
+    assert play.json("-L", "1")["records_new"] == 4
     assert (1, 2) not in play.site.listed()
     # That was no complete crawl: the next one goes on to the end.
     play.site.forget()

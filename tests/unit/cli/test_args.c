@@ -7,11 +7,11 @@
 
 enum { SERIES, SHELF, JSON, QUIET };
 static const struct dz_option options[] = {
-    [SERIES] = {"series", "NAME", "s"},
-    [SHELF] = {"shelf", "NAME", "h"},
-    [JSON] = {"json", NULL, "j"},
-    [QUIET] = {"quiet", NULL, "q"},
-    {NULL, NULL, NULL},
+    [SERIES] = {"series", "NAME", "s", 's'},
+    [SHELF] = {"shelf", "NAME", "h", 0},
+    [JSON] = {"json", NULL, "j", 0},
+    [QUIET] = {"quiet", NULL, "q", 'q'},
+    {NULL, NULL, NULL, 0},
 };
 
 #define ARGV(...) ((char *[]){"import", __VA_ARGS__, NULL})
@@ -96,6 +96,25 @@ static void assert_refused(int argc, char **argv, const char *words)
 }
 #define refused(words, ...) assert_refused(ARGC(__VA_ARGS__), ARGV(__VA_ARGS__), words)
 
+static void options_have_letters(void **state)
+{
+    (void)state;
+    struct dz_args a;
+    read_args(a, "-q", "one", "-s", "x y");
+    assert_non_null(a.value[QUIET]);
+    assert_string_equal(a.value[SERIES], "x y");
+    assert_int_equal(a.operands_n, 1);
+    dz_args_done(&a);
+    read_args(a, "-s3", "-h");
+    assert_string_equal(a.value[SERIES], "3");
+    assert_true(a.help);
+    dz_args_done(&a);
+    refused("unknown option \"-qs\"", "-qs");
+    refused("unknown option \"-j\"; did you mean --json?", "-j");
+    refused("--series needs a value: --series NAME", "-s");
+    refused("--series is given twice", "-s", "a", "--series=b");
+}
+
 static void wrong_use_is_named(void **state)
 {
     (void)state;
@@ -166,12 +185,12 @@ static void help_lists_every_option(void **state)
         "Words.\n"
         "\n"
         "Options:\n"
-        "  --series NAME           s\n"
+        "  -s, --series NAME       s\n"
         "  --shelf NAME            h\n"
         "  --json                  j\n"
-        "  --quiet                 q\n"
+        "  -q, --quiet             q\n"
         "  --config FILE           settings file (default: ./dozo.yaml when it exists)\n"
-        "  --help                  this text\n");
+        "  -h, --help              this text\n");
 }
 
 int main(void)
@@ -182,6 +201,7 @@ int main(void)
         cmocka_unit_test(odd_values_are_taken_as_they_are),
         cmocka_unit_test(nothing_is_fine),
         cmocka_unit_test(switches_may_repeat),
+        cmocka_unit_test(options_have_letters),
         cmocka_unit_test(wrong_use_is_named),
         cmocka_unit_test(nearest_name),
         cmocka_unit_test(help_lists_every_option),

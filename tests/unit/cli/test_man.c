@@ -46,14 +46,16 @@ static void every_option_is_in_the_manual(void **state)
         dz_str section = section_of(c->name);
         size_t rows = 0;
         for (const struct dz_option *o = c->options; o->name; o++, rows++) {
-            char item[128];
-            int n = snprintf(item, sizeof(item), "\n.It Fl -%s%s%s\n", o->name,
+            char item[128], letter[16] = "";
+            if (o->letter)
+                snprintf(letter, sizeof(letter), "%c , Fl ", o->letter);
+            int n = snprintf(item, sizeof(item), "\n.It Fl %s-%s%s%s\n", letter, o->name,
                              o->value ? " Ar " : "", o->value ? o->value : "");
             if (dz_str_find(section, (dz_str){item, (size_t)n}) == DZ_NPOS)
                 fail_msg("section \"%s\" of the manual page lacks --%s", c->name, o->name);
         }
         assert_true(rows < DZ_OPTIONS_MAX);
-        assert_int_equal(count(section, DZ_S("\n.It Fl -")), rows);
+        assert_int_equal(count(section, DZ_S("\n.It Fl ")), rows);
     }
     assert_int_equal(count(dz_buf_str(&page), DZ_S("\n.Ss ")), DZ_LEN(commands));
 }
