@@ -17,31 +17,81 @@
 #define HTML DZ_S("text/html; charset=utf-8")
 #define ARENA_MAX (64 * DZ_MIB)
 #define PARAMS_MAX 1000u
+#define VALUES_MAX 100000u /* of JSON */
 
 static const struct dz_gql_style compact = {.ascii = true};
 
 /* ---- answers ----------------------------------------------------------------------------------
  */
 
-static void reply(struct graph_run *g, int status, dz_str allow)
+/* A large answer: what it holds counts until it has been sent. */
+struct large {
+    struct dz_http_source base;
+    struct graphql *of;
+    struct dz_buf bytes;
+    size_t at, held;
+};
+
+static ssize_t large_read(struct dz_http_source *s, char *p, size_t n)
 {
-    struct dz_http_header_line lines[2] = {{DZ_S("X-Content-Type-Options"), DZ_S("nosniff")},
-                                           {DZ_S("Allow"), allow}};
-    struct dz_http_meta m = {.status = status,
+    struct large *l = dz_container(s, struct large, base);
+    dz_str rest = dz_str_sub(dz_buf_str(&l->bytes), l->at, l->at + n);
+    if (rest.n > 0)
+        memcpy(p, rest.p, rest.n);
+    l->at += rest.n;
+    return (ssize_t)rest.n;
+}
+
+static void large_free(struct dz_http_source **s)
+{
+    struct large *l = dz_container(dz_take(s), struct large, base);
+    atomic_fetch_sub(&l->of->held, l->held);
+    dz_buf_done(&l->bytes);
+    free(l);
+}
+
+static struct dz_http_source *large_new(void *arg, uint64_t from, uint64_t n)
+{
+    struct graph_run *g = arg;
+    struct large *l = dz_new(struct large);
+    dz_assert(from == 0 && n == g->out.n); /* such answers have no ranges */
+    *l = (struct large){
+        .base = {large_read, large_free}, .of = g->api->graphql, .bytes = g->out, .held = g->held};
+    g->held = 0;
+    dz_buf_init(&g->out, 0);
+    return &l->base;
+}
+
+void graph_send(struct graph_run *g)
+{
+    struct dz_http_header_line lines[3] = {{DZ_S("X-Content-Type-Options"), DZ_S("nosniff")}};
+    struct dz_http_meta m = {.status = g->status,
                              .content_type = g->other_type ? OTHER_JSON : JSON,
                              .cache_control = NO_STORE,
                              .last_modified_s = -1,
                              .extra = lines,
-                             .extra_n = allow.n > 0 ? 2 : 1};
+                             .extra_n = 1};
     struct dz_http_req *r = g->req;
+    if (g->allow.n > 0)
+        lines[m.extra_n++] = (struct dz_http_header_line){DZ_S("Allow"), g->allow};
+    if (g->status == 503)
+        lines[m.extra_n++] = (struct dz_http_header_line){DZ_S("Retry-After"), DZ_S("1")};
     dz_timer_stop(r->loop, &g->look);
-    dz_http_reply_buf(r, &m, &g->out);
+    const unsigned packed = DZ_HTTP_GZIP | DZ_HTTP_BR | DZ_HTTP_ZSTD;
+    if (g->out.n <= GRAPH_SMALL_ANSWER)
+        dz_http_reply_buf(r, &m, &g->out);
+    else if (dz_http_choose_encoding(r, packed | DZ_HTTP_IDENTITY) != DZ_HTTP_IDENTITY)
+        dz_http_reply_source(r, &m, large_new(g, 0, g->out.n));
+    else
+        dz_http_reply_content(r, &m, g->out.n, large_new, g);
     graph_run_free(g);
 }
 
 void graph_reply(struct graph_run *g, int status)
 {
-    reply(g, status, (dz_str){0});
+    g->status = status;
+    if (!g->at_worker)
+        graph_send(g);
 }
 
 static struct dz_gql_style style_of(const struct graph_run *g)
@@ -73,12 +123,18 @@ void graph_reply_error(struct graph_run *g, int status, const char *message)
     graph_reply(g, status);
 }
 
+void graph_reply_busy(struct graph_run *g)
+{
+    graph_reply_error(g, 503, "Too many such requests at once.");
+}
+
 void graph_reply_not_by_get(struct graph_run *g, const char *kind)
 {
     char words[100];
     snprintf(words, sizeof(words), "Can only perform a %s operation from a POST request.", kind);
     put_error(g, words);
-    reply(g, 405, DZ_S("POST"));
+    g->allow = DZ_S("POST");
+    graph_reply(g, 405);
 }
 
 /* Clients of Apollo's protocol know these words, and then send the text; in application/json such
@@ -187,14 +243,43 @@ static const char *not_an_object(struct graph_run *g, const json_t *v)
     return dz_arena_dup(g->arena, dz_buf_str(&b));
 }
 
+/* How many values a text has, if it is JSON. */
+static size_t count_values(dz_str s)
+{
+    size_t n = 1;
+    bool in_text = false;
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        if (c == '"')
+            in_text = !in_text;
+        else if (in_text)
+            i += c == '\\';
+        else
+            n += c == ',' || c == '[' || c == '{';
+    }
+    return n;
+}
+
+/* A value takes up to 500 bytes of memory, an empty object two of text: so they are counted. NULL:
+ * p->bad says why. */
+static json_t *parse(struct given *p, dz_str s, const char *bad)
+{
+    if (count_values(s) > VALUES_MAX) {
+        p->bad = "The request has more than 100,000 values.";
+        return NULL;
+    }
+    json_t *v = json_loadb(s.n > 0 ? s.p : "", s.n, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+    if (!v)
+        p->bad = bad;
+    return v;
+}
+
 static void read_json(struct given *p)
 {
     struct graph_run *g = p->g;
-    dz_str b = g->req->body;
-    g->body = json_loadb(b.n > 0 ? b.p : "", b.n, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
-    const json_t *v = g->body;
+    const json_t *v = g->body = parse(p, g->req->body, "POST body sent invalid JSON.");
     if (!v) {
-        p->bad = "POST body sent invalid JSON.";
+        return;
     } else if (json_is_array(v)) {
         p->bad = "Batch GraphQL requests are not enabled.";
     } else if (!json_is_object(v)) {
@@ -226,8 +311,9 @@ static void read_pair(struct given *p, dz_str name, dz_str value)
     else if (!p->variables && p->variables_text.n == 0 && dz_str_eq(name, DZ_S("variables")))
         p->variables_text = value;
     else if (!p->has_extensions && !p->extensions && dz_str_eq(name, DZ_S("extensions"))) {
-        p->extensions = json_loadb(value.p, value.n, 0, NULL);
-        read_extensions(p, p->extensions);
+        p->extensions = parse(p, value, "Extensions are not an object.");
+        if (p->extensions)
+            read_extensions(p, p->extensions);
         g->hash = dz_arena_str(g->arena, g->hash);
     }
 }
@@ -325,12 +411,9 @@ static void read_variables(struct given *p)
     struct graph_run *g = p->g;
     json_t *v = p->variables;
     if (!v && p->variables_text.n > 0) {
-        v = g->parsed = json_loadb(p->variables_text.p, p->variables_text.n,
-                                   JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
-        if (!v) {
-            p->bad = "Variables are invalid JSON.";
+        v = g->parsed = parse(p, p->variables_text, "Variables are invalid JSON.");
+        if (!v)
             return;
-        }
     }
     if (!v || is_empty(v))
         return;
@@ -340,13 +423,11 @@ static void read_variables(struct given *p)
         p->bad = p->err.text;
 }
 
-/* All parameters; false: answered. */
-static bool read_all(struct graph_run *g)
+/* While a request is deferred its loop leaves it alone, arena included, so a worker may do this. */
+bool graph_read(struct graph_run *g)
 {
     struct given p = {.g = g};
-    if (g->req->body.n > GRAPH_BODY_MAX)
-        p.bad = "The request is longer than 4 MiB.";
-    else if (!g->by_get)
+    if (!g->by_get)
         read_body(&p);
     if (!p.bad)
         read_form(&p, g->req->query);
@@ -419,10 +500,16 @@ static void answer(struct dz_http_req *r)
     struct graph_run *g = run_new(r);
     if (!(r->method & (DZ_HTTP_GET | DZ_HTTP_POST))) {
         put_error(g, "GraphQL only supports GET and POST requests.");
-        reply(g, 405, DZ_S("GET, POST"));
+        g->allow = DZ_S("GET, POST");
+        graph_reply(g, 405);
         return;
     }
-    if (read_all(g))
+    g->is_large = r->body.n + r->query.n > GRAPH_SMALL_REQUEST;
+    if (r->body.n > GRAPH_BODY_MAX)
+        graph_reply_error(g, 400, "The request is longer than 4 MiB.");
+    else if (!graph_hold(g, r->body.n))
+        graph_reply_busy(g);
+    else if (g->is_large || graph_read(g))
         graph_world_for(g);
 }
 

@@ -16,6 +16,10 @@
 
 #define GRAPH_FRESH_MS 100
 #define GRAPH_BODY_MAX ((size_t)4 * 1024 * 1024) /* of a request: text, variables and all */
+/* A request that is longer is read and run by a worker: JSON takes up to 45 ns a byte. */
+#define GRAPH_SMALL_REQUEST ((size_t)16 * 1024)
+/* What a request holds up to this is not counted, and is sent as one piece. */
+#define GRAPH_SMALL_ANSWER ((size_t)256 * 1024)
 
 /* ---- rows of a collection (graphql_table.c) ---------------------------------------------------
  */
@@ -162,6 +166,7 @@ struct graph_run {
     struct dz_body *kept_text; /* of a persisted document */
     bool pretty, by_get;
     bool other_type; /* application/graphql-response+json */
+    bool is_large;   /* more than GRAPH_SMALL_REQUEST: not read yet */
 
     struct dz_gql_doc *doc;
     struct dz_gql_exec *exec;
@@ -174,16 +179,26 @@ struct graph_run {
     bool deferred, at_worker;
     uint32_t turns;
     int64_t until_ms;
-    enum dz_code code;
+    size_t held; /* its part of what all requests hold */
+    int status;  /* of the answer in `out`; 0: none yet */
+    dz_str allow;
 };
 
-/* Answers, and frees the run. */
+/* Answers, and frees the run; on a worker the answer waits for the loop, and the run lives. */
 void graph_reply(struct graph_run *g, int status);
 void graph_reply_errors(struct graph_run *g, int status, const struct dz_gql_errors *errors);
 void graph_reply_error(struct graph_run *g, int status, const char *message);
 void graph_reply_not_by_get(struct graph_run *g, const char *kind); /* "mutation" */
 void graph_reply_persisted(struct graph_run *g, const char *message);
+void graph_reply_busy(struct graph_run *g); /* 503, to be tried again in a second */
 void graph_run_free(struct graph_run *g);
+/* The answer of a worker leaves. The loop's thread. */
+void graph_send(struct graph_run *g);
+/* All parameters of the request; false: answered. */
+bool graph_read(struct graph_run *g);
+/* The run holds so many bytes now; false: that is more than all together may
+ * (graphql.max_memory). Any thread. */
+bool graph_hold(struct graph_run *g, size_t bytes);
 /* The world is there: from the text to the answer (graphql_run.c). */
 void graph_run_begin(struct graph_run *g);
 
@@ -198,6 +213,7 @@ struct graphql {
     struct graph_run *queue; /* that wait for this, the longest first */
     size_t queue_n;
 
+    atomic_size_t held;           /* bytes of large requests and answers, until they are sent */
     struct graph_memo *persisted; /* digest in hex → text */
     struct graph_check *check;
 };

@@ -63,12 +63,27 @@ static void keep_text(struct graph_run *g)
     dz_body_unref(&b);
 }
 
+/* ---- what all of them hold --------------------------------------------------------------------
+ */
+
+bool graph_hold(struct graph_run *g, size_t bytes)
+{
+    struct graphql *q = g->api->graphql;
+    size_t before = g->held;
+    g->held = bytes > GRAPH_SMALL_ANSWER ? bytes : 0;
+    if (g->held == before)
+        return true;
+    size_t all = atomic_fetch_add(&q->held, g->held - before) + (g->held - before);
+    return g->held < before || all <= g->view->conf->graphql.max_memory;
+}
+
 /* ---- steps ------------------------------------------------------------------------------------
  */
 
 static void finish(struct graph_run *g)
 {
     dz_gql_exec_take(g->exec, &g->out);
+    (void)graph_hold(g, g->out.n);
     graph_reply(g, 200);
 }
 
@@ -82,11 +97,6 @@ static void reply_late(struct graph_run *g)
     graph_reply_error(g, 503, "The answer took longer than the settings allow.");
 }
 
-static void reply_busy(struct graph_run *g)
-{
-    graph_reply_error(g, 503, "Too many such requests at once.");
-}
-
 static void step(struct graph_run *g)
 {
     if (!dz_gql_exec_step(g->exec, STEP_ROWS, STEP_BYTES)) {
@@ -95,6 +105,10 @@ static void step(struct graph_run *g)
     }
     if (is_late(g)) {
         reply_late(g);
+        return;
+    }
+    if (!graph_hold(g, dz_gql_exec_bytes(g->exec))) {
+        graph_reply_busy(g);
         return;
     }
     if (++g->turns % LOOK_TURNS == 0 && dz_http_has_left(g->req)) {
@@ -108,15 +122,39 @@ static void step(struct graph_run *g)
 /* ---- a worker makes all of it -----------------------------------------------------------------
  */
 
+static void begin(struct graph_run *g);
+
+/* What is asked for goes, answered or not; only the answer stays. */
+static void let_go(struct graph_run *g)
+{
+    dz_gql_exec_end(&g->exec);
+    dz_gql_doc_unref(&g->doc);
+    json_decref(g->body);
+    json_decref(g->parsed);
+    g->body = g->parsed = NULL;
+    dz_arena_free(&g->arena);
+}
+
+static void make_all(struct graph_run *g)
+{
+    while (!g->status && dz_gql_exec_step(g->exec, STEP_ROWS, STEP_BYTES)) {
+        if (atomic_load(&g->stop) || is_late(g))
+            reply_late(g);
+        else if (!graph_hold(g, dz_gql_exec_bytes(g->exec) + g->req->body.n))
+            graph_reply_busy(g);
+    }
+    if (!g->status)
+        finish(g);
+}
+
 static void work_run(struct dz_work *w)
 {
     struct graph_run *g = dz_container(w, struct graph_run, work);
-    while (dz_gql_exec_step(g->exec, STEP_ROWS, STEP_BYTES)) {
-        if (atomic_load(&g->stop) || is_late(g)) {
-            g->code = DZ_TIMEOUT;
-            return;
-        }
-    }
+    if (!g->exec && graph_read(g))
+        begin(g);
+    if (!g->status)
+        make_all(g);
+    let_go(g);
 }
 
 static void end_at_loop(struct graph_run *g)
@@ -144,7 +182,7 @@ static void hand_over(struct dz_api *api)
 {
     struct graph_run *g;
     while ((g = next_queued(api->graphql)) && dz_pool_submit(api->pool, &g->work, NULL) != DZ_OK) {
-        g->code = DZ_UNAVAILABLE;
+        graph_reply_busy(g);
         end_at_loop(g);
     }
 }
@@ -191,16 +229,17 @@ static enum place take_place(struct graph_run *g)
 static void begin_work(struct graph_run *g)
 {
     g->ctx.may_block = true;
-    g->at_worker = true;
     g->work = (struct dz_work){.run = work_run, .done = work_done};
     /* The message that ends the work comes to this loop, so not before this has returned. */
+    g->at_worker = true;
     enum place got = take_place(g);
     if (got == TAKEN && dz_pool_submit(g->api->pool, &g->work, NULL) != DZ_OK) {
         hand_over(g->api);
         got = FULL;
     }
     if (got == FULL) {
-        reply_busy(g);
+        g->at_worker = false;
+        graph_reply_busy(g);
         return;
     }
     graph_run_defer(g);
@@ -209,7 +248,9 @@ static void begin_work(struct graph_run *g)
 
 static void begin_steps(struct graph_run *g)
 {
-    if (g->ctx.wants_worker)
+    if (g->at_worker)
+        make_all(g);
+    else if (g->ctx.wants_worker)
         begin_work(g);
     else
         step(g);
@@ -263,24 +304,33 @@ static void run(struct graph_run *g, struct dz_gql_errors *errors)
     begin_steps(g);
 }
 
-void graph_run_begin(struct graph_run *g)
+/* From the parameters on. */
+static void begin(struct graph_run *g)
 {
-    if (!g->world) {
-        graph_reply_error(g, 503, "The catalog cannot be read now.");
-        return;
-    }
     if (!find_text(g))
         return;
     if (g->text.n == 0) {
         graph_reply_error(g, 400, "Must provide query string.");
         return;
     }
-    g->ctx.world = g->world;
-    g->ctx.view = g->view;
-    g->ctx.catalog = dz_library_catalog(g->api->library);
     struct dz_gql_errors errors DZ_AUTO(dz_gql_errors_done);
     dz_gql_errors_init(&errors, g->world->shape->limits.errors_max);
     run(g, &errors);
+}
+
+void graph_run_begin(struct graph_run *g)
+{
+    if (!g->world) {
+        graph_reply_error(g, 503, "The catalog cannot be read now.");
+        return;
+    }
+    g->ctx.world = g->world;
+    g->ctx.view = g->view;
+    g->ctx.catalog = dz_library_catalog(g->api->library);
+    if (g->is_large)
+        begin_work(g);
+    else
+        begin(g);
 }
 
 /* ---- turns ------------------------------------------------------------------------------------
@@ -290,16 +340,12 @@ static void arrive(struct dz_loop *l, struct dz_msg *m)
 {
     struct graph_run *g = dz_container(m, struct graph_run, msg);
     (void)l;
-    if (!g->exec)
+    if (g->at_worker)
+        graph_send(g);
+    else if (!g->exec)
         graph_run_begin(g);
-    else if (!g->at_worker)
-        step(g);
-    else if (g->code == DZ_OK)
-        finish(g);
-    else if (g->code == DZ_UNAVAILABLE)
-        reply_busy(g);
     else
-        reply_late(g);
+        step(g);
 }
 
 static void drop(struct dz_msg *m)
@@ -322,14 +368,11 @@ void graph_run_defer(struct graph_run *g)
 /* Its timer is idle, or its loop has ended. */
 void graph_run_free(struct graph_run *g)
 {
-    dz_gql_exec_end(&g->exec);
-    dz_gql_doc_unref(&g->doc);
+    let_go(g);
+    (void)graph_hold(g, 0);
     graph_world_unref(&g->world);
     dz_view_unref(&g->view);
     dz_body_unref(&g->kept_text);
     dz_buf_done(&g->out);
-    json_decref(g->body);
-    json_decref(g->parsed);
-    dz_arena_free(&g->arena);
     free(g);
 }

@@ -196,7 +196,7 @@ struct dz_conf {
     } rate_limit;
     struct {
         char *home; /* a URL; empty: none */
-        uint64_t max_bytes;
+        uint64_t max_bytes, max_memory;
         uint32_t max_depth, max_tokens, max_nodes, max_aliases;
         int64_t timeout_ms;
         bool introspection, persisted;

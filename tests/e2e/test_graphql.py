@@ -140,11 +140,62 @@ def test_bodies_that_ask_for_much_memory(web):
     for body in ("a=b&" * 900000, "%=&" * 1300000):
         assert "1000 parameters" in message(web.post(body, kind))
     assert web.post("a=b&" * 900 + "query={revision}", kind).status == 200
-    # What fits leaves less room than the words about the rest need.
     many = '{"a":[%s1],"b":[%s""]}' % ("1," * 1800000, '"",' * 140000)
-    body = form("b", ("query", "{revision}", ""), ("variables", many, ""))
-    assert "more than the limit of" in message(web.post(body, "multipart/form-data; boundary=b"))
+    empty = '{"a":[%s{}]}' % ("{}," * 1000000)
+    assert "100,000 values" in message(web.post('{"query":"{revision}","variables":%s}' % empty))
+    assert "100,000 values" in message(web.post('{"query":"{revision}","extensions":%s}' % many))
+    for kind, body in (("multipart/form-data; boundary=b", form("b", ("query", "{revision}", ""), ("variables", many, ""))),
+                       ("application/x-www-form-urlencoded", "query={revision}&variables=" + empty),
+                       ("application/x-www-form-urlencoded", "query={revision}&extensions=" + empty)):
+        assert "100,000 values" in message(web.post(body, kind))
     assert web.ask("{revision}") == {"data": {"revision": "20190429.1"}}
+
+
+def test_large_requests(web):
+    """Above 16 KiB a worker reads the request and makes the answer: the same one, or the same refusal."""
+    ids = [row[0] for row in VODS]
+    many = (ids * 20000)[:60000]
+    assert ids_of(web.ask("query ($ids: [String]) {perfVods(ids: $ids) {id}}", {"ids": many})) == many
+    blanks = " " * 40000
+    r = web.post({"query": "{revision}" + blanks}, query="?pretty=1")
+    assert (r.status, r.text) == (200, '{\n  "data": {\n    "revision": "20190429.1"\n  }\n}')
+    assert web.ask("{jobs {totalCount}}" + blanks) == {"data": {"jobs": {"totalCount": 0}}}
+    assert web.ask("mutation {x}" + blanks)["data"] is None
+    for body, kind in ((form("b", ("query", "{revision}" + blanks, "")), "multipart/form-data; boundary=b"), ("{revision}" + blanks, "application/graphql"),
+                       ("query={revision}" + "+" * 40000, "application/x-www-form-urlencoded")):
+        assert web.post(body, kind).text == '{"data":{"revision":"20190429.1"}}'
+    assert message(web.post({"query": "{nothing}" + blanks})).startswith("Cannot query field")
+    assert message(web.post({"query": blanks * 4})).startswith("The document is longer than")
+    assert message(web.post({"query": "", "variables": {"a": blanks}})) == NO_QUERY
+    assert message(web.post("{" + blanks)) == "POST body sent invalid JSON."
+    assert message(web.post("[" + blanks + "]")) == "Batch GraphQL requests are not enabled."
+    assert message(web.post({"query": "{revision}", "variables": "{" + blanks})) == "Variables are invalid JSON."
+    assert message(web.post({"query": "query ($a: Int!) {revision}", "variables": {"b": blanks}})).startswith('Variable "$a"')
+    r = web.post({"query": "{revision}" + blanks}, Accept="application/graphql-response+json")
+    assert r["content-type"] == "application/graphql-response+json"
+
+
+def test_all_answers_share_a_bound(tmp_path):
+    """What requests hold that have not been sent is bounded in all: who comes then is told to come back, and small ones go on."""
+    rows = [vod(f"k{i:05}", i % 5 + 1, i, 1000 + i) for i in range(3000)]
+    s = Kvm48(tmp_path, rows, config="graphql: { max_memory: 16MiB }\n")
+    body = json.dumps({"query": "{%s}" % " ".join("a%d: perfVods(from: 0, to: 9999) {%s}" % (i, FIELDS) for i in range(8))}).encode()
+    ask = b"POST /api/graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    slow = []
+    try:
+        assert len(s.post(body).body) > 6 << 20
+        for _ in range(8):  # who asks and does not read
+            slow.append(s.connect())
+            slow[-1].send(ask)
+        until(lambda: s.post(body).status == 503)
+        r = s.post(body)
+        assert (r.status, r["retry-after"]) == (503, "1") and "at once" in json.loads(r.text)["errors"][0]["message"]
+        assert s.ask("{revision}") == {"data": {"revision": "20190429.1"}}
+        for c in slow:
+            c.close()
+        until(lambda: s.post(body).status == 200)
+    finally:
+        assert s.stop() == 0
 
 
 def test_operations(web):
