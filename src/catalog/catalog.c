@@ -11,7 +11,7 @@
 #include <math.h>
 #include <pthread.h>
 
-static const struct dz_catalog_driver *const drivers[] = {&dz_catalog_sqlite};
+static const struct dz_catalog_driver *const drivers[] = {&dz_catalog_sqlite, &dz_catalog_postgres};
 
 #define MTIME_MAX INT64_C(253402300799) /* the end of 9999 */
 

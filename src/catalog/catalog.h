@@ -577,6 +577,8 @@ struct dz_catalog_driver {
 /* data_dir/dozo.db, or the file that uri names; ":memory:" for tests, where reads wait until a
  * batch has ended: a thread that has one open must not read. */
 extern const struct dz_catalog_driver dz_catalog_sqlite;
+/* The database that uri names, in the first schema of its search_path. */
+extern const struct dz_catalog_driver dz_catalog_postgres;
 
 /* ---- reading --------------------------------------------------------------------------------- */
 

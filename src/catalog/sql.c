@@ -615,6 +615,12 @@ static enum dz_code open_sqlite(const char *data_dir, const char *uri, void **re
     return open_all(&dz_sql_sqlite, data_dir, uri, ret_self, err);
 }
 
+static enum dz_code open_postgres(const char *data_dir, const char *uri, void **ret_self,
+                                  struct dz_err *err)
+{
+    return open_all(&dz_sql_postgres, data_dir, uri, ret_self, err);
+}
+
 /* clang-format off */
 #define DRIVER(NAME, OPEN)                                                                         \
     {                                                                                              \
@@ -691,3 +697,4 @@ static enum dz_code open_sqlite(const char *data_dir, const char *uri, void **re
 /* clang-format on */
 
 const struct dz_catalog_driver dz_catalog_sqlite = DRIVER("sqlite", open_sqlite);
+const struct dz_catalog_driver dz_catalog_postgres = DRIVER("postgres", open_postgres);

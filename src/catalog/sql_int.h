@@ -136,7 +136,10 @@ void dz_sql_done(struct dz_sql *d);
 struct dz_sql_stmt {
     const struct dz_sql_backend *b;
     struct dz_sql_conn *c;
-    bool many; /* set before the first step, cleared by the reset */
+    /* Set before the first step, cleared by the reset. many: see step. later: it gives no rows, and
+     * its failure may be told by the next statement of the connection that is not `later`, which
+     * has to come in the same call. */
+    bool many, later;
 };
 
 /* ---- statements that are kept -------------------------------------------------------------------

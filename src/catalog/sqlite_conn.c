@@ -215,7 +215,7 @@ static enum dz_code step(struct dz_sql_stmt *st, bool *ret_row, struct dz_err *e
 
 static void reset(struct dz_sql_stmt *st)
 {
-    st->many = false;
+    st->many = st->later = false;
     sqlite3_reset(inner(st));
     sqlite3_clear_bindings(inner(st));
 }

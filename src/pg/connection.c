@@ -84,7 +84,8 @@ struct settling {
 
 static void count_affected(struct dz_pg_conn *c, const PGresult *res)
 {
-    c->affected += dz_pg_affected((const struct dz_pg_rows *)res);
+    c->last = dz_pg_affected((const struct dz_pg_rows *)res);
+    c->affected += c->last;
 }
 
 /* A COMMIT of a transaction that has failed is answered with success and "ROLLBACK". */
@@ -419,11 +420,6 @@ bool pg_conn_alive(struct dz_pg_conn *c)
     return true;
 }
 
-bool pg_conn_failed(const struct dz_pg_conn *c)
-{
-    return c->loss != PG_HELD || PQtransactionStatus(c->pg) == PQTRANS_INERROR;
-}
-
 void pg_conn_rest(struct dz_pg_conn *c)
 {
     int64_t usual_ms = address_of(c)->statement_ms;
@@ -591,4 +587,14 @@ void dz_pg_rollback(struct dz_pg_conn *conn)
 bool dz_pg_in_transaction(const struct dz_pg_conn *conn)
 {
     return conn->in_transaction;
+}
+
+bool dz_pg_has_failed(const struct dz_pg_conn *conn)
+{
+    return conn->loss != PG_HELD || PQtransactionStatus(conn->pg) == PQTRANS_INERROR;
+}
+
+uint64_t dz_pg_last_affected(const struct dz_pg_conn *conn)
+{
+    return conn->last;
 }

@@ -74,7 +74,7 @@ void dz_pg_cursor_close(struct dz_pg_cursor **cursor)
     /* In a transaction that has failed it is gone already, and what a rollback does is quiet. */
     if (k->own_transaction)
         dz_pg_rollback(k->conn);
-    else if (k->opened && dz_pg_in_transaction(k->conn) && !pg_conn_failed(k->conn))
+    else if (k->opened && dz_pg_in_transaction(k->conn) && !dz_pg_has_failed(k->conn))
         k->opened = dz_pg_later(k->conn, &close, NULL, 0, NULL) == DZ_OK;
     free(k);
 }

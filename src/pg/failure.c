@@ -29,6 +29,8 @@ static const struct row rows[] = {
     {"22", DZ_BAD_INPUT},      /* data */
     {"54", DZ_TOO_LARGE},      /* limits of the program */
     {"28", DZ_UNAVAILABLE},    /* who we are */
+    {"42P07", DZ_CONFLICT},    /* a table of that name is there */
+    {"42501", DZ_FORBIDDEN},   /* rights */
     {"XX001", DZ_CORRUPT},     {"XX002", DZ_CORRUPT},
 };
 

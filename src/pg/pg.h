@@ -142,6 +142,10 @@ DZ_MUST enum dz_code dz_pg_begin(struct dz_pg_conn *conn, const char *how, struc
 DZ_MUST enum dz_code dz_pg_commit(struct dz_pg_conn *conn, struct dz_err *err);
 void dz_pg_rollback(struct dz_pg_conn *conn); /* nothing when none is open */
 bool dz_pg_in_transaction(const struct dz_pg_conn *conn);
+/* Whether an error has ended it, or the connection, as far as answers have come. */
+bool dz_pg_has_failed(const struct dz_pg_conn *conn);
+/* Rows that the last statement which was waited for touched. */
+uint64_t dz_pg_last_affected(const struct dz_pg_conn *conn);
 
 /* ---- rows --------------------------------------------------------------------------------------
  */

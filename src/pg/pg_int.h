@@ -91,6 +91,7 @@ struct dz_pg_conn {
     size_t pending_at, pending_n, pending_cap;
     size_t queued_bytes; /* of parameters since the last sync */
     uint64_t affected;   /* by all that was answered since it was set to 0 */
+    uint64_t last;       /* by the last of them */
 
     bool in_transaction;
     bool begin_due; /* BEGIN leaves with the next statement */
@@ -105,8 +106,6 @@ void pg_conn_free(struct dz_pg_conn **c);
 bool pg_conn_alive(struct dz_pg_conn *c);
 /* As it was when it was new, for the next one who takes it. */
 void pg_conn_rest(struct dz_pg_conn *c);
-/* Whether its transaction has failed, as far as answers have come. */
-bool pg_conn_failed(const struct dz_pg_conn *c);
 
 /* ---- pool --------------------------------------------------------------------------------------
  */
