@@ -1,14 +1,39 @@
 #!/usr/bin/env bash
-# Makes src/api/static/graphiql from the npm packages that tools/graphiql/package-lock.json pins, so that a build needs no npm.
-# Usage: tools/graphiql.sh [OUT]; with OUT the result goes there instead. Needs node and npm; npm keeps what it has fetched.
+# Makes GraphiQL's bundle from the npm packages that tools/graphiql/package-lock.json pins. The build calls it (option graphiql).
+# Usage: tools/graphiql.sh [OUT [auto|npm|bundled]]
+#   npm      from the packages; needs node, npm, and the registry or what npm has kept of it (the default)
+#   bundled  the bundle in the source tree, src/api/static/graphiql, as it is: the same bytes, which a test proves
+#   auto     npm when that works, else bundled
+# Without OUT the bundle in the source tree is made anew.
 set -eu
-cd "$(dirname "$0")/.."
-root=$PWD
-out=${1:-$root/src/api/static/graphiql}
+root=$(cd "$(dirname "$0")/.." && pwd)
+bundled=$root/src/api/static/graphiql
+out=${1:-$bundled}
+mode=${2:-npm}
+mkdir -p "$out"
+
+from_npm() (
+    set -e
+    cp "$root/tools/graphiql/package.json" "$root/tools/graphiql/package-lock.json" "$work"
+    cd "$work"
+    npm ci --prefer-offline --no-audit --no-fund --ignore-scripts "$@"
+    mkdir "$work/made"
+    NODE_PATH="$work/node_modules" node "$root/tools/graphiql/build.js" "$root/tools/graphiql" "$work/made"
+)
+
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-mkdir -p "$out"
-cp tools/graphiql/package.json tools/graphiql/package-lock.json "$work"
-cd "$work"
-npm ci --prefer-offline --no-audit --no-fund --ignore-scripts
-NODE_PATH="$work/node_modules" node "$root/tools/graphiql/build.js" "$root/tools/graphiql" "$out"
+made=$work/made
+if [ "$mode" = npm ]; then
+    from_npm
+elif [ "$mode" = auto ] && command -v node > /dev/null && command -v npm > /dev/null; then
+    export -f from_npm
+    export root work
+    if ! timeout 180 bash -c 'from_npm --fetch-retries=0 --fetch-timeout=20000' > "$work/log" 2>&1; then
+        echo "GraphiQL: npm cannot make the bundle ($(grep -m1 -i error "$work/log" || tail -n 1 "$work/log")); the one in the source tree is used" >&2
+        made=$bundled
+    fi
+else
+    made=$bundled
+fi
+cp "$made"/* "$out"

@@ -78,9 +78,16 @@ def test_in_a_browser(web):
         b.close()
 
 
-def test_the_bundle_is_what_its_script_makes(tmp_path):
-    r = subprocess.run([ROOT / "tools/graphiql.sh", tmp_path], capture_output=True, text=True, env=clean_env())
+@pytest.mark.parametrize("mode, registry", [("npm", None), ("bundled", None), ("auto", None), ("auto", "http://127.0.0.1:9/")])
+def test_the_bundle_is_the_same_wherever_it_comes_from(tmp_path, mode, registry):
+    """What a build makes of the npm packages, the bundle in the source tree, and what a build without a registry falls back to."""
+    env = clean_env()
+    if registry:
+        env.update(npm_config_registry=registry, npm_config_cache=str(tmp_path / "cache"))
+    out = tmp_path / "out"
+    r = subprocess.run([ROOT / "tools/graphiql.sh", out, mode], capture_output=True, text=True, env=env)
     assert r.returncode == 0, r.stdout + r.stderr
+    assert ("the one in the source tree is used" in r.stderr) == bool(registry)
     names = sorted(p.name for p in BUNDLE.iterdir())
-    assert names == sorted(p.name for p in tmp_path.iterdir())
-    assert filecmp.cmpfiles(BUNDLE, tmp_path, names, shallow=False) == (names, [], [])
+    assert names == sorted(p.name for p in out.iterdir())
+    assert filecmp.cmpfiles(BUNDLE, out, names, shallow=False) == (names, [], [])
