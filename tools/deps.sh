@@ -56,6 +56,7 @@ redis-server|a server that tests start themselves
 postgresql|a server that tests start themselves
 nginx-light|a server that tests start themselves
 varnish|a server that tests start themselves
+python3-yaml|reads what docker compose would
 python3-aiohttp|sends files as imoog's README does
 nodejs|runs graphql-js, which our GraphQL answers are compared with, and the audit of GraphQL over HTTP
 npm|installs both at their pinned versions, and makes the bundle of GraphiQL
