@@ -89,7 +89,7 @@ def check_functions(path, lines):
 @functools.cache
 def system_includes():
     """Where the libraries are whose headers do not lie in /usr/include itself."""
-    run = subprocess.run(["pkg-config", "--cflags-only-I", "lua5.4", "libxml-2.0", "libpq"], capture_output=True, text=True)
+    run = subprocess.run(["pkg-config", "--cflags-only-I", "lua5.4", "libxml-2.0", "libpq", "libmongoc-1.0"], capture_output=True, text=True)
     return run.stdout.split()
 
 

@@ -31,6 +31,7 @@ struct dz_store_batch {
 static const struct dz_store_driver *const drivers[] = {
     &dz_store_files,
     &dz_store_memory,
+    &dz_store_mongodb,
 };
 
 const struct dz_store_driver *dz_store_driver_find(dz_str name, struct dz_err *err)
