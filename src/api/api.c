@@ -163,6 +163,7 @@ enum dz_code dz_api_new(const struct dz_api_options *o, struct dz_api **ret_a, s
     a->library = o->library;
     a->cache = o->cache;
     a->pool = o->pool;
+    a->readers = o->readers ? o->readers : o->pool;
     a->back = o->back;
     a->back_arg = o->back_arg;
     a->started_ms = dz_now_ms();

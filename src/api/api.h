@@ -21,6 +21,9 @@ struct dz_api_options {
     struct dz_library *library;
     struct dz_cache *cache;
     struct dz_pool *pool; /* for what may block */
+    /* The same for what waits for a store that is far away, so that it does not hold the rest;
+     * NULL: pool. */
+    struct dz_pool *readers;
     /* Filled by the control loop for /healthz and /metrics; may be NULL. Any thread. */
     void (*back)(void *arg, struct dz_back_stats *ret_stats);
     void *back_arg;

@@ -39,7 +39,7 @@ struct dz_api {
     struct dz_conf *conf;
     struct dz_library *library;
     struct dz_cache *cache;
-    struct dz_pool *pool;
+    struct dz_pool *pool, *readers; /* readers: for what asks the store; may be the same */
     struct dz_http_server *server;
     void (*back)(void *arg, struct dz_back_stats *ret_stats);
     void *back_arg;

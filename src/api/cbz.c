@@ -7,7 +7,8 @@
  * so that a client that reads the directory first and then the pages makes it once. Its key holds
  * the snapshot's serial: a chapter that changed is another file. Pages are read from the store's
  * files on the loop, a piece a turn; a store without files is asked by workers while the answer
- * waits. The lock is held for look-ups only. Waiters belong to their loops, as in fetch.c.
+ * waits, and what they bring stays in RAM for the next one who wants the chapter. The lock is held
+ * for look-ups only. Waiters belong to their loops, as in fetch.c.
  */
 #include "api/api_int.h"
 
@@ -153,9 +154,9 @@ struct fetch {
     struct dz_msg msg;
     struct api_loop *loop;
     struct content *content; /* NULL: gone; the loop's */
-    struct dz_sha256 sha;
-    uint64_t bytes;
-    struct dz_body *body;
+    struct dz_blob_ask ask;
+    struct dz_body *body; /* one of the two, or err */
+    struct dz_file *file;
     struct dz_err err;
 };
 
@@ -185,6 +186,7 @@ static void content_free(struct dz_http_source **s)
 static void fetch_free(struct fetch *f)
 {
     dz_body_unref(&f->body);
+    dz_file_unref(&f->file);
     free(f);
 }
 
@@ -200,7 +202,8 @@ static void fetch_arrive(struct dz_loop *l, struct dz_msg *m)
     if (f->content) {
         f->content->fetch = NULL;
         f->content->body = dz_take(&f->body);
-        if (!f->content->body)
+        f->content->file = dz_take(&f->file);
+        if (!f->content->body && !f->content->file)
             complain(f->content, f->err.code, &f->err);
         dz_http_source_wake(f->content->req);
     }
@@ -210,13 +213,10 @@ static void fetch_arrive(struct dz_loop *l, struct dz_msg *m)
 static void fetch_run(struct dz_work *w)
 {
     struct fetch *f = dz_container(w, struct fetch, work);
-    if (dz_library_body(f->loop->api->library, &f->sha, &f->body, &f->err) != DZ_OK)
-        return;
-    if (f->body->n == f->bytes)
-        return;
-    dz_fail(&f->err, DZ_CORRUPT, "a blob has %zu bytes, the catalog says %llu; run dozo check",
-            f->body->n, (unsigned long long)f->bytes);
-    dz_body_unref(&f->body);
+    enum dz_code code =
+        dz_library_fetch(f->loop->api->library, &f->ask, &f->body, &f->file, &f->err);
+    if (code != DZ_OK)
+        f->err.code = code;
 }
 
 /* Still on the worker, which has let go of w. */
@@ -244,9 +244,8 @@ static ssize_t begin_fetch(struct content *c, const struct dz_cbz_piece *piece)
     f->msg.drop = fetch_drop;
     f->loop = loop;
     f->content = c;
-    f->sha = *piece->blob;
-    f->bytes = piece->blob_bytes;
-    if (dz_pool_submit(loop->api->pool, &f->work, NULL) == DZ_OK) {
+    f->ask = (struct dz_blob_ask){.sha = *piece->blob, .bytes = piece->blob_bytes, .keep = true};
+    if (dz_pool_submit(loop->api->readers, &f->work, NULL) == DZ_OK) {
         c->blob = piece->blob;
         c->fetch = f;
     } else {
@@ -266,6 +265,12 @@ static ssize_t have_blob(struct content *c, const struct dz_cbz_piece *piece)
     dz_file_unref(&c->file);
     dz_body_unref(&c->body);
     c->blob = NULL;
+    c->body = dz_library_at_hand(a->library, piece->blob);
+    if (c->body && c->body->n == piece->blob_bytes) {
+        c->blob = piece->blob;
+        return 0;
+    }
+    dz_body_unref(&c->body);
     enum dz_code code = dz_library_file(a->library, piece->blob, &c->file, &err);
     if (code == DZ_UNSUPPORTED)
         return begin_fetch(c, piece);
@@ -471,7 +476,7 @@ static struct plan *begin_plan(struct dz_http_req *r, const struct dz_snapshot *
                        .snap = snap,
                        .chapter = chapter,
                        .key = *key};
-    if (dz_pool_submit(a->pool, &p->work, NULL) != DZ_OK) {
+    if (dz_pool_submit(a->readers, &p->work, NULL) != DZ_OK) {
         plan_done(&p->work);
         return NULL;
     }

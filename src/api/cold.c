@@ -100,7 +100,7 @@ static enum dz_code begin(struct dz_api *a, const struct cold *cold, struct wait
     f->cold = *cold;
     f->waiters = w;
     dz_map_set(&a->flights, key_of(&f->cold), f);
-    enum dz_code code = dz_pool_submit(a->pool, &f->work, NULL);
+    enum dz_code code = dz_pool_submit(a->readers, &f->work, NULL);
     if (code != DZ_OK) {
         dz_map_del(&a->flights, key_of(&f->cold));
         free(f);

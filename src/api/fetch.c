@@ -1,6 +1,7 @@
 /*
- * fetch: a stored page on its way to a reader. RAM first; large files by sendfile from the store's
- * own files; everything else is read by a worker while the request waits (cold.c).
+ * fetch: a stored page on its way to a reader. RAM first; large files by sendfile, from the store's
+ * own files or from those that were fetched from a store without; everything else is read by a
+ * worker while the request waits (cold.c).
  *
  * The cache key is snapshot serial, page index and family, so that a new snapshot never meets an
  * old answer.
@@ -130,13 +131,12 @@ static enum dz_code make_page(struct dz_api *a, void *what, struct cold_made *re
                               struct dz_err *err)
 {
     const struct page_cold *p = what;
+    const struct dz_snap_page *page = p->object.page;
+    struct dz_blob_ask ask = {.sha = page->sha, .bytes = page->bytes};
     DZ_AUTO(dz_body_unref) struct dz_body *bytes = NULL;
-    DZ_TRY(dz_library_body(a->library, &p->object.page->sha, &bytes, err));
-    if (bytes->n != p->object.page->bytes)
-        return dz_fail(err, DZ_CORRUPT,
-                       "a blob has %zu bytes, the catalog says %llu; run dozo check", bytes->n,
-                       (unsigned long long)p->object.page->bytes);
-    ret_made->body = prepare(&p->object, (dz_str){bytes->p, bytes->n});
+    DZ_TRY(dz_library_fetch(a->library, &ask, &bytes, &ret_made->file, err));
+    dz_str body = bytes ? (dz_str){bytes->p, bytes->n} : (dz_str){0};
+    ret_made->body = prepare(&p->object, body);
     dz_cache_put(a->cache, (dz_str){p->key, p->key_n}, ret_made->body);
     return DZ_OK;
 }
@@ -151,7 +151,9 @@ static void free_page(void *what)
 static void reply_page(struct dz_http_req *r, void (*missing)(struct dz_http_req *r),
                        const struct cold_made *made, const struct dz_err *err)
 {
-    if (made->body)
+    if (made->file)
+        dz_http_reply_file(r, made->body, made->file);
+    else if (made->body)
         dz_http_reply_prepared(r, made->body);
     else
         answer_failed(r, missing, err->code, err);

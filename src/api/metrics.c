@@ -107,6 +107,34 @@ static void put_stores(struct dz_buf *b, struct dz_api *a)
             s->corrupt);
 }
 
+/* Of a store without files, and of the Redis in front of it. */
+static void put_far(struct dz_buf *b, struct dz_api *a)
+{
+    char text[256];
+    struct dz_library_blob_stats s;
+    dz_library_blob_stats(a->library, &s);
+    put_one(b, "dozo_store_up", "gauge", "1 while the store answers.",
+            dz_library_store_healthy(a->library, text));
+    put_one(b, "dozo_store_losses_total", "counter", "How often the store was lost.",
+            s.store_losses);
+    put_one(b, "dozo_spool_bytes", "gauge",
+            "Bytes of large files that were fetched from the store to be sent.", s.spool_bytes);
+    put_one(b, "dozo_spool_files", "gauge", "How many files these are.", s.spool_files);
+    struct dz_shared_cache *shared = dz_library_shared(a->library);
+    if (!shared)
+        return;
+    struct dz_shared_cache_stats c;
+    dz_shared_cache_stats(shared, &c);
+    put_one(b, "dozo_shared_cache_hits_total", "counter", "Files found in Redis.", c.hits);
+    put_one(b, "dozo_shared_cache_misses_total", "counter", "Files not found in Redis.", c.misses);
+    put_one(b, "dozo_shared_cache_puts_total", "counter", "Files put into Redis.", c.puts);
+    put_one(b, "dozo_shared_cache_deletes_total", "counter", "Names deleted in Redis.", c.dels);
+    put_one(b, "dozo_shared_cache_skipped_total", "counter",
+            "Calls that went without Redis, because it was lost or busy.", c.skipped);
+    put_one(b, "dozo_shared_cache_losses_total", "counter", "How often Redis was lost.", c.losses);
+    put_one(b, "dozo_shared_cache_up", "gauge", "1 while Redis answers.", !c.lost);
+}
+
 static void put_limits(struct dz_buf *b, struct dz_api *a)
 {
     if (!a->limiter)
@@ -225,6 +253,7 @@ static void reply_metrics(struct dz_http_req *r, const struct work_picture *p)
     put_requests(&b, &st);
     put_server(&b, &st);
     put_stores(&b, a);
+    put_far(&b, a);
     put_limits(&b, a);
     put_catalog(&b, view_of(r));
     put_crawls(&b, p);
@@ -255,17 +284,29 @@ void handle_metrics(struct dz_http_req *r)
         work_look(r, (dz_str){0}, 0, 0, reply_metrics);
 }
 
-/* 200 as long as readers are served, also when the catalog or the back is lost: then "status" is
- * "degraded" and says why. */
+static dz_str cache_state(struct dz_api *a)
+{
+    struct dz_shared_cache *shared = dz_library_shared(a->library);
+    struct dz_shared_cache_stats s = {.lost = false};
+    if (shared)
+        dz_shared_cache_stats(shared, &s);
+    return s.lost ? DZ_S("down") : DZ_S("ok");
+}
+
+/* 200 as long as readers are served, also when the catalog, the store, Redis or the back is lost:
+ * then "status" is "degraded", and the part says why. */
 void handle_healthz(struct dz_http_req *r)
 {
     if (answered_for_shelf_host(r))
         return;
     struct dz_api *a = r->app;
-    char text[256];
+    char text[256], store_text[256];
     bool catalog = dz_library_healthy(a->library, text);
+    bool store = dz_library_store_healthy(a->library, store_text);
+    dz_str cache = cache_state(a);
     struct dz_back_stats back = back_of(a);
     bool back_lost = a->back && back.starts > 0 && !back.running;
+    bool all = catalog && store && !back_lost && dz_str_eq(cache, DZ_S("ok"));
 
     struct dz_buf b;
     dz_buf_init(&b, 4 * DZ_KIB);
@@ -273,11 +314,15 @@ void handle_healthz(struct dz_http_req *r)
     dz_json_init(&j, &b, DZ_JSON_COMPACT, true);
     dz_json_object(&j);
     dz_json_key(&j, DZ_S("status"));
-    dz_json_str(&j, catalog && !back_lost ? DZ_S("ok") : DZ_S("degraded"));
+    dz_json_str(&j, all ? DZ_S("ok") : DZ_S("degraded"));
     dz_json_key(&j, DZ_S("version"));
     dz_json_str(&j, DZ_S(DZ_VERSION));
     dz_json_key(&j, DZ_S("catalog"));
     dz_json_str(&j, catalog ? DZ_S("ok") : dz_str_of(text));
+    dz_json_key(&j, DZ_S("store"));
+    dz_json_str(&j, store ? DZ_S("ok") : dz_str_of(store_text));
+    dz_json_key(&j, DZ_S("cache"));
+    dz_json_str(&j, cache);
     dz_json_key(&j, DZ_S("back"));
     dz_json_str(&j, !a->back ? DZ_S("elsewhere") : back.running ? DZ_S("ok") : DZ_S("down"));
     dz_json_end(&j);

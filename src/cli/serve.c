@@ -22,6 +22,8 @@ extern char **environ;
 
 #define WORKERS 8u
 #define WORK_QUEUE_MAX 4096u
+#define READERS 8u
+#define READ_QUEUE_MAX 1024u
 #define BACK_STOP_MS 5000
 #define FILES_SPARE 256u /* descriptors that no connection gets; fewer where there are few */
 #define CONNECTIONS_LEAST 4u
@@ -34,7 +36,8 @@ struct front {
     struct dz_conf *conf;
     struct dz_library *library;
     struct dz_cache *cache;
-    struct dz_pool *pool;
+    struct dz_shared_cache *shared; /* NULL: nothing is */
+    struct dz_pool *pool, *readers; /* readers: of a store without files, else NULL */
     struct dz_api *api;
     struct dz_http_server *server;
     struct dz_loop *control;
@@ -298,21 +301,47 @@ static void complain(void *arg, const struct dz_err *err)
         dz_log_err(&ctx, DZ_WARN, err, "a list stays without some of its encodings");
 }
 
+static void on_redis(void *arg, bool lost, const char *why)
+{
+    (void)arg;
+    if (lost)
+        dz_log(&ctx, DZ_WARN, "the cache in Redis is lost; going on without: %s", why);
+    else
+        dz_log(&ctx, DZ_INFO, "the cache in Redis is there again");
+}
+
+/* RAM first; what servers share behind it. */
+static enum dz_code open_caches(struct front *f, struct dz_err *err)
+{
+    const struct dz_conf *c = f->conf;
+    struct dz_cache_options co = {.max_bytes = c->cache.max_bytes,
+                                  .max_entries = c->cache.max_entries,
+                                  .ttl_ms = c->cache.ttl_ms};
+    DZ_TRY(dz_cache_open("memory", "", &co, &f->cache, err));
+    if (c->cache.driver == DZ_DRIVER_REDIS) {
+        struct dz_shared_cache_options so = {
+            .uri = c->cache.uri, .ttl_ms = c->cache.ttl_ms, .say = on_redis};
+        DZ_TRY(dz_shared_cache_open(&so, &f->shared, err));
+    }
+    dz_library_share(f->library, f->cache, f->shared);
+    return DZ_OK;
+}
+
 static enum dz_code open_front(struct front *f, struct dz_err *err)
 {
     struct dz_conf *c = f->conf;
     DZ_TRY(dz_role_lock(c->data_dir, "front", &f->lock_fd, err));
     DZ_TRY(dz_library_open(c, &f->library, err));
-    struct dz_cache_options co = {.max_bytes = c->cache.max_bytes,
-                                  .max_entries = c->cache.max_entries,
-                                  .ttl_ms = c->cache.ttl_ms};
-    DZ_TRY(dz_cache_open(dz_conf_driver_name(c->cache.driver), c->cache.uri, &co, &f->cache, err));
+    DZ_TRY(open_caches(f, err));
     DZ_TRY(dz_pool_new(WORKERS, WORK_QUEUE_MAX, &f->pool, err));
+    if (c->store.driver != DZ_DRIVER_FILES)
+        DZ_TRY(dz_pool_new(READERS, READ_QUEUE_MAX, &f->readers, err));
 
     struct dz_api_options ao = {.conf = c,
                                 .library = f->library,
                                 .cache = f->cache,
                                 .pool = f->pool,
+                                .readers = f->readers,
                                 .back = f->with_back ? read_back : NULL,
                                 .back_arg = f};
     dz_api_warn(c);
@@ -397,10 +426,12 @@ static void close_front(struct front *f)
         dz_timer_stop(f->control, &f->watch);
         dz_timer_stop(f->control, &f->certs.timer);
     }
+    dz_pool_close(&f->readers);
     dz_pool_close(&f->pool);
     dz_http_stop(&f->server); /* its loops are home of what the workers did until now */
     dz_library_close(&f->library);
     dz_api_free(&f->api);
+    dz_shared_cache_close(&f->shared);
     dz_cache_close(&f->cache);
     dz_loop_free(&f->control);
     dz_closep(&f->lock_fd);

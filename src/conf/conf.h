@@ -176,7 +176,7 @@ struct dz_conf {
     struct {
         enum dz_driver driver;
         char *uri;
-        uint64_t max_bytes, max_entries;
+        uint64_t max_bytes, max_entries, disk_bytes;
         int64_t ttl_ms;
     } cache;
     struct {

@@ -74,15 +74,19 @@ static enum dz_code look_at(struct dz_library *l, const struct page *p, uint32_t
     }
     if (code != DZ_UNSUPPORTED)
         return code;
+    DZ_AUTO(dz_body_unref) struct dz_body *body = dz_library_at_hand(l, &p->sha);
+    if (!crc && body)
+        return body->n == p->bytes ? DZ_OK : wrong_length(body->n, p->bytes, err);
     if (!crc) {
         struct dz_blob_stat stat;
-        DZ_TRY(dz_store_stat(l->store, &p->sha, &stat, err));
+        DZ_TRY(library_blobs_stat(l->blobs, &p->sha, &stat, err));
         return stat.bytes == p->bytes ? DZ_OK : wrong_length(stat.bytes, p->bytes, err);
     }
-    DZ_AUTO(dz_body_unref) struct dz_body *body = NULL;
-    DZ_TRY(dz_library_body(l, &p->sha, &body, err));
-    if (body->n != p->bytes)
-        return wrong_length(body->n, p->bytes, err);
+    struct dz_blob_ask ask = {.sha = p->sha, .bytes = p->bytes, .keep = true};
+    dz_body_unref(&body);
+    DZ_TRY(dz_library_fetch(l, &ask, &body, &file, err));
+    if (file)
+        return crc_of_file(file, crc, err);
     *crc = dz_crc32(0, (dz_str){body->p, body->n});
     return DZ_OK;
 }

@@ -26,6 +26,14 @@
     20000 /* after so many pages were built, freed memory goes back to the system                  \
            */
 
+static bool has_files(struct dz_store *store)
+{
+    static const struct dz_sha256 nobody;
+    uint64_t bytes;
+    DZ_AUTO(dz_closep) int fd = -1;
+    return dz_store_open_file(store, &nobody, &fd, &bytes, NULL) != DZ_UNSUPPORTED;
+}
+
 static enum dz_code open_parts(struct dz_library *l, struct dz_err *err)
 {
     struct dz_conf *c = l->conf;
@@ -34,6 +42,8 @@ static enum dz_code open_parts(struct dz_library *l, struct dz_err *err)
                            &l->catalog, err));
     DZ_TRY(dz_store_open_conf(c, &l->store, err));
     l->files = library_files_new(l->store, 0);
+    if (!has_files(l->store))
+        l->blobs = library_blobs_new(l->store, c->data_dir, c->cache.disk_bytes);
     l->uploads = library_uploads_new();
     return DZ_OK;
 }
@@ -83,6 +93,7 @@ void dz_library_close(struct dz_library **pl)
     }
     dz_view_unref(&l->view);
     library_files_free(&l->files);
+    library_blobs_free(&l->blobs);
     library_uploads_free(&l->uploads);
     dz_store_close(&l->store);
     dz_catalog_close(&l->catalog);
@@ -319,6 +330,8 @@ static void *encode(void *arg)
 
 static enum dz_code start_threads(struct dz_library *l, struct dz_err *err)
 {
+    if (l->blobs)
+        DZ_TRY(library_blobs_watch(l->blobs, err));
     int native = pthread_create(&l->keeper, NULL, keep, l);
     if (native != 0)
         return dz_fail_errno(err, DZ_UNAVAILABLE, native, "start a thread");
@@ -431,14 +444,80 @@ bool dz_library_healthy(struct dz_library *l, char *ret_text)
     return healthy;
 }
 
+/* ---- bytes ----------------------------------------------------------------------------------- */
+
+void dz_library_share(struct dz_library *l, struct dz_cache *ram, struct dz_shared_cache *shared)
+{
+    dz_assert(!l->runs);
+    l->shared = shared;
+    if (l->blobs)
+        library_blobs_share(l->blobs, ram, shared);
+}
+
+struct dz_shared_cache *dz_library_shared(struct dz_library *l)
+{
+    return l->shared;
+}
+
 enum dz_code dz_library_file(struct dz_library *l, const struct dz_sha256 *sha,
                              struct dz_file **ret_file, struct dz_err *err)
 {
-    return library_files_get(l->files, sha, ret_file, err);
+    if (!l->blobs)
+        return library_files_get(l->files, sha, ret_file, err);
+    struct dz_file *file = library_blobs_file(l->blobs, sha);
+    if (!file)
+        return dz_fail(err, DZ_UNSUPPORTED, "the store has no files");
+    *ret_file = file;
+    return DZ_OK;
+}
+
+struct dz_body *dz_library_at_hand(struct dz_library *l, const struct dz_sha256 *sha)
+{
+    return l->blobs ? library_blobs_body(l->blobs, sha) : NULL;
+}
+
+enum dz_code dz_library_fetch(struct dz_library *l, const struct dz_blob_ask *ask,
+                              struct dz_body **ret_body, struct dz_file **ret_file,
+                              struct dz_err *err)
+{
+    struct dz_body *body = NULL;
+    struct dz_file *file = NULL;
+    enum dz_code code;
+    if (l->blobs)
+        code = library_blobs_fetch(l->blobs, ask, &body, &file, err);
+    else if (ask->bytes > DZ_LIBRARY_BODY_MAX)
+        code = library_files_get(l->files, &ask->sha, &file, err);
+    else
+        code = dz_store_get(l->store, &ask->sha, DZ_STORE_BLOB_MAX, &body, err);
+    DZ_TRY(code);
+    uint64_t bytes = file ? file->bytes : body->n;
+    if (bytes != ask->bytes) {
+        dz_body_unref(&body);
+        dz_file_unref(&file);
+        return dz_fail(err, DZ_CORRUPT,
+                       "a blob has %llu bytes, the catalog says %llu; run dozo check",
+                       (unsigned long long)bytes, (unsigned long long)ask->bytes);
+    }
+    *ret_body = body;
+    *ret_file = file;
+    return DZ_OK;
 }
 
 enum dz_code dz_library_body(struct dz_library *l, const struct dz_sha256 *sha,
                              struct dz_body **ret_body, struct dz_err *err)
 {
     return dz_store_get(l->store, sha, DZ_STORE_BLOB_MAX, ret_body, err);
+}
+
+bool dz_library_store_healthy(struct dz_library *l, char *ret_text)
+{
+    ret_text[0] = '\0';
+    return !l->blobs || library_blobs_healthy(l->blobs, ret_text);
+}
+
+void dz_library_blob_stats(struct dz_library *l, struct dz_library_blob_stats *ret_stats)
+{
+    *ret_stats = (struct dz_library_blob_stats){0};
+    if (l->blobs)
+        library_blobs_stats(l->blobs, ret_stats);
 }

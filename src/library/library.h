@@ -93,14 +93,45 @@ bool dz_library_healthy(struct dz_library *l, char *ret_text);
 
 /* ---- bytes ----------------------------------------------------------------------------------- */
 
+/* Between readers and a store without files (PostgreSQL, MongoDB): RAM, and the Redis that servers
+ * share. Both borrowed, either may be NULL. Before dz_library_start. */
+void dz_library_share(struct dz_library *l, struct dz_cache *ram, struct dz_shared_cache *shared);
+
 /* The blob as an open file, from a bounded cache of descriptors (one probe, else one open(2)):
- * may run on a loop. DZ_UNSUPPORTED when the store has no files: then dz_library_body.
- * DZ_NOT_FOUND, DZ_IO. The caller unrefs. */
+ * may run on a loop. DZ_UNSUPPORTED when the store has no files and this machine has not fetched it
+ * as one lately: then dz_library_fetch. DZ_NOT_FOUND, DZ_IO. The caller unrefs. */
 DZ_MUST enum dz_code dz_library_file(struct dz_library *l, const struct dz_sha256 *sha,
                                      struct dz_file **ret_file, struct dz_err *err);
-/* The whole blob in memory; blocks: workers only. */
+/* The same for the bytes of a store without files that are in RAM; NULL: they are not. */
+struct dz_body *dz_library_at_hand(struct dz_library *l, const struct dz_sha256 *sha);
+
+#define DZ_LIBRARY_BODY_MAX DZ_MIB
+struct dz_blob_ask {
+    struct dz_sha256 sha;
+    uint64_t bytes;    /* as the catalog says */
+    dz_str name, mime; /* of an upload, as Redis has it; name.n 0: by its digest */
+    bool keep;         /* these bytes into RAM too; else only answers that are made of them are */
+};
+/* One of the two: a body of at most DZ_LIBRARY_BODY_MAX bytes, or a file with more (from a store
+ * with files, with those that it has). However many ask for one blob at once, the store is read
+ * once. Blocks: workers only. DZ_NOT_FOUND; DZ_CORRUPT, another length too; DZ_UNAVAILABLE, at once
+ * while the store is known to be down; DZ_FULL: cache.disk_bytes is used up by files that are being
+ * sent. */
+DZ_MUST enum dz_code dz_library_fetch(struct dz_library *l, const struct dz_blob_ask *ask,
+                                      struct dz_body **ret_body, struct dz_file **ret_file,
+                                      struct dz_err *err);
+/* The whole blob in memory, however large; blocks: workers only. */
 DZ_MUST enum dz_code dz_library_body(struct dz_library *l, const struct dz_sha256 *sha,
                                      struct dz_body **ret_body, struct dz_err *err);
+/* The Redis that servers share; NULL: none. */
+struct dz_shared_cache *dz_library_shared(struct dz_library *l);
+/* Whether the store answers; text as of dz_library_healthy(). A store with files always does. */
+bool dz_library_store_healthy(struct dz_library *l, char *ret_text);
+struct dz_library_blob_stats {
+    uint64_t spool_bytes, spool_files; /* large blobs that are files of this machine for now */
+    uint64_t store_losses;
+};
+void dz_library_blob_stats(struct dz_library *l, struct dz_library_blob_stats *ret_stats);
 
 /* ---- a chapter as a CBZ file ------------------------------------------------------------------
  */

@@ -2,8 +2,9 @@
  * library_int: what the files of this room share.
  *
  * library.c owns struct dz_library, the keeper and the encoder thread; view.c makes views; files.c
- * is the cache of open blobs; lock.c is the lock that keeps imports and repairs apart; words.c
- * turns names from outside into ids, keys and titles.
+ * is the cache of open blobs; blobs.c and spool.c fetch those of a store that is far away; lock.c
+ * is the lock that keeps imports and repairs apart; words.c turns names from outside into ids, keys
+ * and titles.
  */
 #pragma once
 
@@ -11,6 +12,7 @@
 
 #include <pthread.h>
 
+struct library_blobs;
 struct library_files;
 struct library_uploads;
 
@@ -18,6 +20,8 @@ struct dz_library {
     struct dz_catalog *catalog;
     struct dz_store *store;
     struct library_files *files;
+    struct library_blobs *blobs;    /* of a store without files; else NULL */
+    struct dz_shared_cache *shared; /* NULL: none */
     struct library_uploads *uploads;
 
     pthread_mutex_t lock; /* guards what follows up to `bare` */
@@ -73,6 +77,43 @@ void library_files_free(struct library_files **f);
 DZ_MUST enum dz_code library_files_get(struct library_files *f, const struct dz_sha256 *sha,
                                        struct dz_file **ret_file, struct dz_err *err);
 size_t library_files_count(struct library_files *f); /* descriptors held now */
+
+/* ---- spool.c --------------------------------------------------------------------------------- */
+
+struct library_spool;
+struct library_spool *library_spool_new(const char *data_dir, uint64_t bytes_max);
+void library_spool_free(struct library_spool **s);
+/* With one more reference; NULL: it is not here. */
+struct dz_file *library_spool_get(struct library_spool *s, const struct dz_sha256 *sha);
+/* Writes the bytes of the blob. */
+typedef enum dz_code library_fill_fn(void *arg, int fd, struct dz_err *err);
+/* Keeps what fn writes, which must be so many bytes (DZ_CORRUPT). DZ_FULL: no room. */
+DZ_MUST enum dz_code library_spool_put(struct library_spool *s, const struct dz_sha256 *sha,
+                                       uint64_t bytes, library_fill_fn *fn, void *arg,
+                                       struct dz_file **ret_file, struct dz_err *err);
+void library_spool_stats(struct library_spool *s, uint64_t *ret_bytes, uint64_t *ret_files);
+
+/* ---- blobs.c --------------------------------------------------------------------------------- */
+
+struct library_blobs *library_blobs_new(struct dz_store *store, const char *data_dir,
+                                        uint64_t disk_bytes);
+void library_blobs_free(struct library_blobs **b);
+/* From now on a store that does not answer counts as down until it does. */
+DZ_MUST enum dz_code library_blobs_watch(struct library_blobs *b, struct dz_err *err);
+/* Before anything is fetched; borrowed, may be NULL. */
+void library_blobs_share(struct library_blobs *b, struct dz_cache *ram,
+                         struct dz_shared_cache *shared);
+/* As dz_library_fetch(). */
+DZ_MUST enum dz_code library_blobs_fetch(struct library_blobs *b, const struct dz_blob_ask *ask,
+                                         struct dz_body **ret_body, struct dz_file **ret_file,
+                                         struct dz_err *err);
+/* What is at hand, with one more reference, or NULL; a loop may ask. */
+struct dz_file *library_blobs_file(struct library_blobs *b, const struct dz_sha256 *sha);
+struct dz_body *library_blobs_body(struct library_blobs *b, const struct dz_sha256 *sha);
+DZ_MUST enum dz_code library_blobs_stat(struct library_blobs *b, const struct dz_sha256 *sha,
+                                        struct dz_blob_stat *ret_stat, struct dz_err *err);
+bool library_blobs_healthy(struct library_blobs *b, char *ret_text);
+void library_blobs_stats(struct library_blobs *b, struct dz_library_blob_stats *ret_stats);
 
 /* ---- uploads.c ------------------------------------------------------------------------------- */
 

@@ -8,34 +8,34 @@ struct rig it;
 
 /* ---- the store ------------------------------------------------------------------------------- */
 
-enum dz_code __real_dz_library_body(struct dz_library *l, const struct dz_sha256 *sha,
-                                    struct dz_body **ret_body, struct dz_err *err);
-enum dz_code __wrap_dz_library_body(struct dz_library *l, const struct dz_sha256 *sha,
-                                    struct dz_body **ret_body, struct dz_err *err);
-enum dz_code __real_dz_library_file(struct dz_library *l, const struct dz_sha256 *sha,
-                                    struct dz_file **ret_file, struct dz_err *err);
-enum dz_code __wrap_dz_library_file(struct dz_library *l, const struct dz_sha256 *sha,
-                                    struct dz_file **ret_file, struct dz_err *err);
+enum dz_code __real_dz_store_get(struct dz_store *s, const struct dz_sha256 *sha,
+                                 uint64_t bytes_max, struct dz_body **ret_body, struct dz_err *err);
+enum dz_code __wrap_dz_store_get(struct dz_store *s, const struct dz_sha256 *sha,
+                                 uint64_t bytes_max, struct dz_body **ret_body, struct dz_err *err);
+enum dz_code __real_dz_store_open_file(struct dz_store *s, const struct dz_sha256 *sha, int *ret_fd,
+                                       uint64_t *ret_bytes, struct dz_err *err);
+enum dz_code __wrap_dz_store_open_file(struct dz_store *s, const struct dz_sha256 *sha, int *ret_fd,
+                                       uint64_t *ret_bytes, struct dz_err *err);
 
-enum dz_code __wrap_dz_library_body(struct dz_library *l, const struct dz_sha256 *sha,
-                                    struct dz_body **ret_body, struct dz_err *err)
+enum dz_code __wrap_dz_store_get(struct dz_store *s, const struct dz_sha256 *sha,
+                                 uint64_t bytes_max, struct dz_body **ret_body, struct dz_err *err)
 {
     atomic_fetch_add(&store.reads, 1);
     while (atomic_load(&store.closed))
         sched_yield();
     if (store.broken)
         return dz_fail(err, store.broken, "as the test wants it");
-    DZ_TRY(__real_dz_library_body(l, sha, ret_body, err));
+    DZ_TRY(__real_dz_store_get(s, sha, bytes_max, ret_body, err));
     (*ret_body)->n -= store.short_by_one;
     return DZ_OK;
 }
 
-enum dz_code __wrap_dz_library_file(struct dz_library *l, const struct dz_sha256 *sha,
-                                    struct dz_file **ret_file, struct dz_err *err)
+enum dz_code __wrap_dz_store_open_file(struct dz_store *s, const struct dz_sha256 *sha, int *ret_fd,
+                                       uint64_t *ret_bytes, struct dz_err *err)
 {
     if (store.no_files)
         return dz_fail(err, DZ_UNSUPPORTED, "no files here");
-    return __real_dz_library_file(l, sha, ret_file, err);
+    return __real_dz_store_open_file(s, sha, ret_fd, ret_bytes, err);
 }
 
 /* ---- a server -------------------------------------------------------------------------------- */
@@ -55,10 +55,11 @@ static void name_pages(void)
     dz_view_unref(&v);
 }
 
-void rig_begin(unsigned queue_max)
+static void begin(unsigned queue_max, bool is_far)
 {
     store.broken = DZ_OK;
-    store.short_by_one = store.no_files = false;
+    store.short_by_one = false;
+    store.no_files = is_far;
     lab_init(&it.lab, NULL);
     for (unsigned i = 0; i < RIG_PAGES; i++) {
         char name[32];
@@ -79,6 +80,16 @@ void rig_begin(unsigned queue_max)
     dz_api_set_server(it.api, it.server);
     must(dz_loop_new(&it.loop, err));
     atomic_store(&store.reads, 0);
+}
+
+void rig_begin(unsigned queue_max)
+{
+    begin(queue_max, false);
+}
+
+void rig_begin_far(unsigned queue_max)
+{
+    begin(queue_max, true);
 }
 
 void rig_end(void)

@@ -1,6 +1,6 @@
 /*
  * rig: a server over a library of one chapter, without sockets, and a store that waits, lies and
- * fails as told: dz_library_body() and dz_library_file() are wrapped by the linker (meson.build).
+ * fails as told: dz_store_get() and dz_store_open_file() are wrapped by the linker (meson.build).
  */
 #pragma once
 
@@ -16,7 +16,7 @@ struct rig_store {
     atomic_bool closed;  /* they wait */
     enum dz_code broken; /* what they end in; DZ_OK: the bytes */
     bool short_by_one;   /* the bytes but for the last */
-    bool no_files;       /* as a store that is a database */
+    bool no_files;       /* rig_begin_far */
 };
 extern struct rig_store store;
 
@@ -34,6 +34,7 @@ extern struct rig it;
 
 /* One worker, and so many places in its queue. */
 void rig_begin(unsigned queue_max);
+void rig_begin_far(unsigned queue_max); /* the store has no files, as one that is a database */
 void rig_end(void);
 void rig_wait_for_reads(unsigned n);
 /* Does not wait for the answer. */

@@ -42,8 +42,7 @@ static void with_and_without_files(void **state)
 {
     (void)state;
     for (unsigned no_files = 0; no_files < 2; no_files++) {
-        rig_begin(16);
-        store.no_files = no_files;
+        (no_files ? rig_begin_far : rig_begin)(16);
         struct dz_http_test_conn *c = get(""), *part;
         struct dz_buf b = expected();
         dz_str all = dz_buf_str(&b);
@@ -66,8 +65,7 @@ static void many_wait_for_one_plan(void **state)
     (void)state;
     enum { MANY = 200 };
     static struct dz_http_test_conn *c[MANY];
-    rig_begin(16);
-    store.no_files = true;
+    rig_begin_far(16);
     atomic_store(&store.closed, true);
     for (unsigned i = 0; i < MANY; i++)
         c[i] = rig_ask(it.cbz, i % 2 ? "Range: bytes=0-3\r\n" : "Range: bytes=-4\r\n");
@@ -91,8 +89,7 @@ static void failures_before_the_head(void **state)
                  {DZ_OK, true, 500},
                  {DZ_NOT_FOUND, false, 404},
                  {DZ_UNAVAILABLE, false, 503}};
-    rig_begin(16);
-    store.no_files = true;
+    rig_begin_far(16);
     for (size_t i = 0; i < DZ_LEN(cases); i++) {
         store.broken = cases[i].code;
         store.short_by_one = cases[i].short_by_one;
@@ -111,8 +108,7 @@ static void failures_before_the_head(void **state)
 static void failures_in_the_middle(void **state)
 {
     (void)state;
-    rig_begin(16);
-    store.no_files = true;
+    rig_begin_far(16);
     struct dz_http_test_conn *c = get("Range: bytes=0-1\r\n");
     rig_assert_status(&c, 206, DZ_S("PK"));
     store.broken = DZ_NOT_FOUND;
@@ -129,8 +125,7 @@ static void failures_in_the_middle(void **state)
 static void clients_that_go(void **state)
 {
     (void)state;
-    rig_begin(16);
-    store.no_files = true;
+    rig_begin_far(16);
     struct dz_http_test_conn *kept = get("Range: bytes=0-1\r\n");
     rig_assert_status(&kept, 206, DZ_S("PK"));
     atomic_store(&store.closed, true);
@@ -149,8 +144,7 @@ static void clients_that_go(void **state)
 static void full_pool_in_the_middle(void **state)
 {
     (void)state;
-    rig_begin(1);
-    store.no_files = true;
+    rig_begin_far(1);
     struct dz_http_test_conn *third = get("Range: bytes=0-1\r\n");
     rig_assert_status(&third, 206, DZ_S("PK"));
     atomic_store(&store.reads, 0);
@@ -173,8 +167,7 @@ static void full_pool_in_the_middle(void **state)
 static void full_pool(void **state)
 {
     (void)state;
-    rig_begin(1);
-    store.no_files = true;
+    rig_begin_far(1);
     atomic_store(&store.closed, true);
     struct dz_http_test_conn *first = rig_ask(it.url[0], "");
     rig_wait_for_reads(1);
