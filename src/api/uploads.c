@@ -96,6 +96,14 @@ static bool is_text(dz_str mime)
     return mime.n >= 5 && dz_str_eq_nocase(dz_str_sub(mime, 0, 5), DZ_S("text/"));
 }
 
+static bool has_control(dz_str mime)
+{
+    for (size_t i = 0; i < mime.n; i++)
+        if ((unsigned char)mime.p[i] < 0x20 || mime.p[i] == 0x7F)
+            return true;
+    return false;
+}
+
 static bool has_charset(dz_str mime)
 {
     for (size_t i = 0; i + 8 <= mime.n; i++)
@@ -119,8 +127,9 @@ static struct dz_body *prepare(const struct wanted *w, const struct dz_upload_re
     dz_hex(u->blob.sha.b, 16, etag + 1);
     DZ_AUTO(dz_buf_done) struct dz_buf type;
     dz_buf_init(&type, 2 * (size_t)DZ_TEXT_MAX);
-    dz_buf_put(&type, u->mime);
-    if (is_text(u->mime) && !has_charset(u->mime))
+    if (!has_control(u->mime)) /* of a row that somebody else wrote */
+        dz_buf_put(&type, u->mime);
+    if (type.n > 0 && is_text(u->mime) && !has_charset(u->mime))
         dz_buf_put(&type, DZ_S("; charset=utf-8"));
     const struct dz_http_header_line lines[] = {
         {DZ_S("X-Content-Type-Options"), DZ_S("nosniff")},
@@ -136,35 +145,39 @@ static struct dz_body *prepare(const struct wanted *w, const struct dz_upload_re
     return dz_http_prepare(&m, (dz_str){NULL, 0}, u->blob.bytes);
 }
 
-/* The bytes when they are few, or when the store has no files to send them from. */
+/* The bytes when they are few, else a file. */
 static enum dz_code read_bytes(struct dz_library *l, const struct dz_upload_rec *u,
-                               struct dz_body **ret_bytes, struct dz_err *err)
+                               struct dz_body **ret_bytes, struct dz_file **ret_file,
+                               struct dz_err *err)
 {
-    DZ_AUTO(dz_file_unref) struct dz_file *file = NULL;
+    bool has_names = dz_store_has_names(dz_library_store(l));
+    struct dz_blob_ask ask = {.sha = u->blob.sha, .bytes = u->blob.bytes};
     enum dz_code code = DZ_UNSUPPORTED;
+    if (has_names) {
+        ask.name = u->id;
+        ask.mime = u->mime;
+    }
     if (u->blob.bytes > SMALL_BODY_MAX)
-        code = dz_library_file(l, &u->blob.sha, &file, err);
+        code = dz_library_file(l, &u->blob.sha, ret_file, err);
     if (code == DZ_UNSUPPORTED)
-        code = dz_library_body(l, &u->blob.sha, ret_bytes, err);
-    uint64_t bytes = file ? file->bytes : *ret_bytes ? (*ret_bytes)->n : u->blob.bytes;
-    if (code == DZ_NOT_FOUND)
+        code = dz_library_fetch(l, &ask, ret_bytes, ret_file, err);
+    if (code == DZ_NOT_FOUND && !has_names)
         return dz_fail(err, DZ_CORRUPT,
-                       "the store has lost the bytes of upload %.*s; run dozo "
-                       "check",
+                       "the store has lost the bytes of upload %.*s; run dozo check",
                        (int)(u->id.n < 100 ? u->id.n : 100), u->id.p);
-    if (code == DZ_OK && bytes != u->blob.bytes)
+    if (code == DZ_OK && *ret_file && (*ret_file)->bytes != u->blob.bytes)
         return dz_fail(err, DZ_CORRUPT,
                        "a blob has %llu bytes, the catalog says %llu; run dozo check",
-                       (unsigned long long)bytes, (unsigned long long)u->blob.bytes);
+                       (unsigned long long)(*ret_file)->bytes, (unsigned long long)u->blob.bytes);
     return code;
 }
 
 static enum dz_code make_content(struct dz_api *a, const struct wanted *w,
-                                 const struct dz_upload_rec *u, struct dz_body **ret_made,
+                                 const struct dz_upload_rec *u, struct cold_made *ret_made,
                                  struct dz_err *err)
 {
     DZ_AUTO(dz_body_unref) struct dz_body *bytes = NULL;
-    DZ_TRY(read_bytes(a->library, u, &bytes, err));
+    DZ_TRY(read_bytes(a->library, u, &bytes, &ret_made->file, err));
     struct facts facts;
     memset(&facts, 0, sizeof(facts));
     facts.sha = u->blob.sha;
@@ -172,8 +185,8 @@ static enum dz_code make_content(struct dz_api *a, const struct wanted *w,
     facts.in_memory = bytes != NULL;
     DZ_AUTO(dz_body_unref) struct dz_body *head = prepare(w, u);
     size_t n = bytes ? bytes->n : 0;
-    DZ_TRY(dz_body_try(head->n + n + sizeof(facts), ret_made, err));
-    struct dz_body *made = *ret_made;
+    DZ_TRY(dz_body_try(head->n + n + sizeof(facts), &ret_made->body, err));
+    struct dz_body *made = ret_made->body;
     made->head_n = head->head_n;
     memcpy(made->p, head->p, head->n);
     if (n > 0)
@@ -190,14 +203,13 @@ static enum dz_code make(struct dz_api *a, void *what, struct cold_made *ret_mad
     uint64_t gone_n = atomic_load(&u->gone_n);
     DZ_AUTO(dz_arena_free) struct dz_arena *arena = dz_arena_new(ARENA_BYTES);
     struct dz_upload_rec rec;
-    DZ_TRY(
-        dz_catalog_upload_get(dz_library_catalog(a->library), dz_str_of(w->id), arena, &rec, err));
+    DZ_TRY(dz_library_upload_find(a->library, dz_str_of(w->id), arena, &rec, err));
     if (w->kind == 'O') {
         dz_str type = dz_str_sub(rec.mime, 0, 5);
         ret_made->body = dz_body_new(1);
         ret_made->body->p[0] = dz_str_eq_nocase(type, DZ_S("video")) ? 'v' : 'i';
     } else {
-        DZ_TRY(make_content(a, w, &rec, &ret_made->body, err));
+        DZ_TRY(make_content(a, w, &rec, ret_made, err));
     }
     dz_str key = {w->key, w->key_n};
     dz_cache_put(a->cache, key, ret_made->body);
@@ -209,22 +221,26 @@ static enum dz_code make(struct dz_api *a, void *what, struct cold_made *ret_mad
 /* ---- showing it -------------------------------------------------------------------------------
  */
 
-static void show_content(struct dz_http_req *r, struct dz_body *made)
+/* False: the bytes are not at hand and have to be fetched again. */
+static bool show_content(struct dz_http_req *r, const struct cold_made *made)
 {
     struct dz_api *a = r->app;
     struct facts facts;
-    memcpy(&facts, made->p + made->n - sizeof(facts), sizeof(facts));
+    memcpy(&facts, made->body->p + made->body->n - sizeof(facts), sizeof(facts));
     if (facts.in_memory) {
-        dz_http_reply_prepared(r, made);
-        return;
+        dz_http_reply_prepared(r, made->body);
+        return true;
     }
-    DZ_AUTO(dz_file_unref) struct dz_file *file = NULL;
+    DZ_AUTO(dz_file_unref) struct dz_file *file = made->file ? dz_file_ref(made->file) : NULL;
     struct dz_err err = {0};
-    enum dz_code code = dz_library_file(a->library, &facts.sha, &file, &err);
+    enum dz_code code = file ? DZ_OK : dz_library_file(a->library, &facts.sha, &file, &err);
+    if (code == DZ_UNSUPPORTED)
+        return false;
     if (code == DZ_OK)
-        dz_http_reply_file(r, made, file);
+        dz_http_reply_file(r, made->body, file);
     else
         answer_failed(r, missing, code, &err);
+    return true;
 }
 
 static void put_tag(struct dz_buf *b, dz_str name, dz_str value)
@@ -274,18 +290,23 @@ static bool wants_opengraph(struct dz_http_req *r)
            (!dz_http_query(r, DZ_S("opengraph_pass"), &pass) || pass.n == 0);
 }
 
-static void show(struct dz_http_req *r, void (*none)(struct dz_http_req *r),
-                 const struct cold_made *what, const struct dz_err *err)
+static bool show_made(struct dz_http_req *r, const struct cold_made *made)
 {
-    struct dz_body *made = what->body;
-    if (!made && err->code == DZ_NOT_FOUND)
+    if (made->body->head_n > 0)
+        return show_content(r, made);
+    show_opengraph(r, made->body);
+    return true;
+}
+
+static void show(struct dz_http_req *r, void (*none)(struct dz_http_req *r),
+                 const struct cold_made *made, const struct dz_err *err)
+{
+    if (!made->body && err->code == DZ_NOT_FOUND)
         none(r);
-    else if (!made)
+    else if (!made->body)
         answer_failed(r, none, err->code, err);
-    else if (made->head_n == 0)
-        show_opengraph(r, made);
-    else
-        show_content(r, made);
+    else if (!show_made(r, made))
+        answer_later(r);
 }
 
 static void handle_show(struct dz_http_req *r)
@@ -302,10 +323,9 @@ static void handle_show(struct dz_http_req *r)
     char kind = wants_opengraph(r) ? 'O' : 'U';
     cold.key_n = make_key(a->uploads, kind, id, cold.key);
     DZ_AUTO(dz_body_unref) struct dz_body *made = NULL;
-    if (dz_cache_get(a->cache, (dz_str){cold.key, cold.key_n}, &made)) {
-        show(r, missing, &(struct cold_made){.body = made}, NULL);
+    if (dz_cache_get(a->cache, (dz_str){cold.key, cold.key_n}, &made) &&
+        show_made(r, &(struct cold_made){.body = made}))
         return;
-    }
     struct wanted *w = dz_new(struct wanted);
     w->kind = kind;
     w->key_n = cold.key_n;

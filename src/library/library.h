@@ -269,8 +269,14 @@ struct dz_upload_wish {
 /* Makes it last under a new id of A-Z and 0-9. Blocks, or leaves it to a worker that does so for
  * others already: many that end at the same time share their syncs. */
 void dz_upload_keep(struct dz_upload **take_u, const struct dz_upload_wish *wish);
-/* Gone for good when it returns; ret_was false: there was none. The bytes stay in the store until a
- * repair, since others may use them. Blocks. */
+/* What an upload is; its bytes: dz_library_fetch, under its name when dz_store_has_names. In such a
+ * store its row decides: one that somebody else wrote is adopted, one that is gone is DZ_NOT_FOUND.
+ * While one of catalog and store is away the other's word counts, and while both are, that of
+ * Redis. Texts in the arena. DZ_CORRUPT, DZ_UNAVAILABLE. Blocks. */
+DZ_MUST enum dz_code dz_library_upload_find(struct dz_library *l, dz_str id, struct dz_arena *a,
+                                            struct dz_upload_rec *ret_rec, struct dz_err *err);
+/* Gone for good when it returns; ret_was false: there was none. Bytes that nobody uses any more go
+ * a second later, or when no import and no crawl runs. Blocks. */
 DZ_MUST enum dz_code dz_library_upload_delete(struct dz_library *l, dz_str id, bool *ret_was,
                                               struct dz_err *err);
 /* gone: keeper thread, for each upload that any process has deleted, a second later at most; n = 0:

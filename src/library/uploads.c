@@ -6,9 +6,11 @@
  * are kept together: whoever comes first does the syncs for all that wait, and goes on until nobody
  * does, so that a disk that is slow to sync makes groups larger instead of clients wait in a row.
  * The import lock is held shared while a group is kept, because a repair would take its blobs for
- * garbage. Any worker; an upload belongs to one thread at a time.
+ * garbage. A store that has names keeps the bytes under the id, as a row that counts more than the
+ * catalog's: where that row is, the upload is. Any worker; an upload belongs to one thread at a
+ * time. What becomes of them later is in upload_show.c.
  */
-#include "library/library_int.h"
+#include "library/upload_int.h"
 
 #define GROUP_MAX 256u
 #define NAME_TRIES 16u /* with a new id each time */
@@ -27,17 +29,8 @@ struct dz_upload {
     struct dz_upload_rec rec;
     enum dz_code code;
     struct dz_err err;
-    bool named; /* the row is stored */
-};
-
-struct library_uploads {
-    pthread_mutex_t lock;
-    struct dz_upload *first, **last; /* wait to be kept */
-    bool busy;                       /* somebody keeps a group */
-    void (*gone)(void *arg, dz_str id);
-    void *gone_arg;
-    uint64_t seen; /* of the deletions; keeper only */
-    struct dz_arena *scratch;
+    bool stored; /* under rec.id in a store that has names */
+    bool named;  /* the row is stored */
 };
 
 struct library_uploads *library_uploads_new(void)
@@ -47,6 +40,7 @@ struct library_uploads *library_uploads_new(void)
     q->last = &q->first;
     q->seen = UINT64_MAX;
     q->scratch = dz_arena_new(64 * DZ_MIB);
+    q->unused = dz_alloc(UPLOADS_UNUSED_MAX * sizeof(*q->unused));
     return q;
 }
 
@@ -58,6 +52,7 @@ void library_uploads_free(struct library_uploads **pq)
     dz_assert(!q->first && !q->busy);
     pthread_mutex_destroy(&q->lock);
     dz_arena_free(&q->scratch);
+    dz_freep(&q->unused);
     dz_freep(&q);
 }
 
@@ -129,15 +124,38 @@ static void fail_all(struct dz_upload *group, enum dz_code code, const struct dz
         }
 }
 
+static enum dz_code no_name(struct dz_err *err)
+{
+    return dz_fail(err, DZ_FULL,
+                   "no free name was found in %u tries; make uploads.name_length longer",
+                   NAME_TRIES);
+}
+
+/* Under a name that no row of the store has. */
+static enum dz_code take_named(struct dz_store_batch *b, struct dz_upload *u,
+                               struct dz_blob_stat *ret_stat, struct dz_err *err)
+{
+    for (unsigned tries = 0; tries < NAME_TRIES; tries++) {
+        make_id(u);
+        DZ_TRY(dz_store_batch_take_named(b, &u->write, u->rec.id, u->wish.mime, ret_stat,
+                                         &u->stored, err));
+        if (u->stored)
+            return DZ_OK;
+    }
+    return no_name(err);
+}
+
 /* The blobs: each of them whole and synced. */
 static enum dz_code keep_blobs(struct dz_library *l, struct dz_upload *group, struct dz_err *err)
 {
     DZ_AUTO(dz_store_batch_free) struct dz_store_batch *b = NULL;
+    bool has_names = dz_store_has_names(l->store);
     DZ_TRY(dz_store_batch_begin(l->store, &b, err));
     for (struct dz_upload *u = group; u; u = u->next) {
         struct dz_blob_stat stat;
         enum dz_media_type type = dz_media_sniff((dz_str){u->first, u->first_n});
-        u->code = dz_store_batch_take(b, &u->write, &stat, &u->err);
+        u->code = has_names ? take_named(b, u, &stat, &u->err)
+                            : dz_store_batch_take(b, &u->write, &stat, &u->err);
         if (u->code != DZ_OK)
             continue;
         u->rec.blob = (struct dz_blob_rec){.sha = stat.sha, .bytes = stat.bytes};
@@ -146,7 +164,24 @@ static enum dz_code keep_blobs(struct dz_library *l, struct dz_upload *group, st
         u->rec.mime = u->wish.mime;
         u->rec.created_ms = dz_now_ms();
     }
-    return dz_store_batch_commit(b, err);
+    enum dz_code code = dz_store_batch_commit(b, err);
+    if (code == DZ_CONFLICT) /* two processes drew one name: another one is drawn next time */
+        return dz_wrap(err, DZ_UNAVAILABLE, "a name was taken meanwhile");
+    return code;
+}
+
+/* The row of an upload that is refused after all. Of a row that somebody else made under that name
+ * in the same moment only the bytes could be the same. */
+static void take_back(struct dz_library *l, struct dz_upload *u)
+{
+    DZ_AUTO(dz_arena_free) struct dz_arena *a = dz_arena_new(64 * DZ_KIB);
+    struct dz_store_named row;
+    bool was;
+    if (u->stored &&
+        dz_store_named_get(l->store, u->rec.id, DZ_STORE_BLOB_MAX, a, &row, NULL, NULL) == DZ_OK &&
+        memcmp(&row.stat.sha, &u->rec.blob.sha, sizeof(row.stat.sha)) == 0 &&
+        dz_store_named_del(l->store, u->rec.id, &was, NULL) == DZ_OK)
+        u->stored = false;
 }
 
 /* The rows of those that have none yet and did not fail; a name that is taken leaves its own for
@@ -157,12 +192,17 @@ static enum dz_code put_rows(struct dz_library *l, struct dz_upload *const *v, s
     struct dz_upload_rec recs[GROUP_MAX] = {{.created_ms = 0}};
     bool is_new[GROUP_MAX];
     for (size_t i = 0; i < n; i++) {
-        make_id(v[i]);
+        if (!v[i]->stored)
+            make_id(v[i]);
         recs[i] = v[i]->rec;
     }
     DZ_TRY(dz_catalog_uploads_put(l->catalog, recs, n, is_new, err));
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         v[i]->named = is_new[i];
+        /* The store's word counts: what the catalog has under that name is gone. */
+        if (!is_new[i] && v[i]->stored)
+            DZ_TRY(dz_catalog_uploads_del(l->catalog, &v[i]->rec.id, 1, &is_new[i], err));
+    }
     return DZ_OK;
 }
 
@@ -184,14 +224,9 @@ static void keep_rows(struct dz_library *l, struct dz_upload *group)
         if (code != DZ_OK && n == 1)
             v[0]->err = err;
     }
-    struct dz_err err = {0};
-    dz_fail(&err, DZ_FULL, "no free name was found in %u tries; make uploads.name_length longer",
-            NAME_TRIES);
     for (struct dz_upload *u = group; u; u = u->next)
-        if (u->code == DZ_OK && !u->named) {
-            u->code = DZ_FULL;
-            u->err = err;
-        }
+        if (u->code == DZ_OK && !u->named)
+            u->code = no_name(&u->err);
 }
 
 static void keep_group(struct dz_library *l, struct dz_upload *group)
@@ -207,6 +242,9 @@ static void keep_group(struct dz_library *l, struct dz_upload *group)
     if (code != DZ_OK)
         fail_all(group, code, &err);
     keep_rows(l, group);
+    for (struct dz_upload *u = group; u; u = u->next)
+        if (u->code != DZ_OK)
+            take_back(l, u);
 }
 
 /* Up to GROUP_MAX of those that wait; the lock is held. */
@@ -254,39 +292,4 @@ void dz_upload_keep(struct dz_upload **take_u, const struct dz_upload_wish *wish
         q->busy = false;
     }
     pthread_mutex_unlock(&q->lock);
-}
-
-/* ---- what was deleted ------------------------------------------------------------------------ */
-
-enum dz_code dz_library_upload_delete(struct dz_library *l, dz_str id, bool *ret_was,
-                                      struct dz_err *err)
-{
-    return dz_catalog_uploads_del(l->catalog, &id, 1, ret_was, err);
-}
-
-void dz_library_on_upload_gone(struct dz_library *l, void (*gone)(void *arg, dz_str id), void *arg)
-{
-    dz_assert(!l->runs);
-    l->uploads->gone = gone;
-    l->uploads->gone_arg = arg;
-}
-
-void library_uploads_look(struct dz_library *l)
-{
-    struct library_uploads *q = l->uploads;
-    dz_str *ids = NULL;
-    size_t n = 0;
-    bool more = false;
-    uint64_t seen = q->seen;
-    dz_arena_reset(q->scratch);
-    if (dz_catalog_uploads_gone(l->catalog, seen, q->scratch, &ids, &n, &more, &seen, NULL) !=
-        DZ_OK)
-        return; /* the keeper's other looks say what is wrong; this one is made again */
-    q->seen = seen;
-    if (!q->gone)
-        return;
-    for (size_t i = 0; i < n; i++)
-        q->gone(q->gone_arg, ids[i]);
-    if (more)
-        q->gone(q->gone_arg, (dz_str){NULL, 0});
 }

@@ -162,6 +162,40 @@ def test_same_bytes_twice(server):
     assert server.get("/image/" + two)["Content-Type"] == "text/plain; charset=utf-8"
 
 
+def test_bytes_go_with_their_last_use(server):
+    one, two = upload(server, data=b"same")[0], upload(server, data=b"same")[0]
+    assert keyed(server, "DELETE", "/delete/" + one).status == 204
+    gone = upload(server, data=b"other")[0]
+    assert keyed(server, "DELETE", "/delete/" + gone).status == 204
+    until(lambda: len(blobs(server)) == 1, "an end of bytes")
+    assert server.get("/image/" + two).body == b"same"
+    assert keyed(server, "DELETE", "/delete/" + two).status == 204
+    until(lambda: not blobs(server), "an end of all bytes")
+    again = upload(server, data=b"same")[0]
+    assert server.get("/image/" + again).body == b"same"
+
+
+def test_uploads_race_with_the_end_of_the_same_bytes(server):
+    """Nothing that was acknowledged is lost when other uploads of the same bytes are deleted all the time."""
+    stop, failed = threading.Event(), []
+
+    def churn():
+        while not stop.is_set():
+            name = upload(server, data=b"fought over")[0]
+            if keyed(server, "DELETE", "/delete/" + name).status != 204:
+                failed.append(name)
+    threads = [threading.Thread(target=churn) for _ in range(3)]
+    for t in threads:
+        t.start()
+    kept = [upload(server, data=b"fought over" if i % 8 == 0 else b"%d" % i)[0] for i in range(200)]
+    stop.set()
+    for t in threads:
+        t.join()
+    assert not failed
+    for i, name in enumerate(kept):
+        assert server.get("/image/" + name).body == (b"fought over" if i % 8 == 0 else b"%d" % i)
+
+
 def test_restart_and_check(tmp_path, serve):
     server = serve(tmp_path, CONFIG)
     name, _ = upload(server)

@@ -1,0 +1,20 @@
+/*
+ * upload_int: what uploads.c (taking in) and upload_show.c (showing, deleting) share.
+ */
+#pragma once
+
+#include "library/library_int.h"
+
+#define UPLOADS_UNUSED_MAX 10000u /* more are left to a repair */
+
+struct library_uploads {
+    pthread_mutex_t lock;
+    struct dz_upload *first, **last; /* wait to be kept */
+    bool busy;                       /* somebody keeps a group */
+    void (*gone)(void *arg, dz_str id);
+    void *gone_arg;
+    uint64_t seen; /* of the deletions; keeper only */
+    struct dz_arena *scratch;
+    struct dz_sha256 *unused; /* bytes that a deletion may have left without a use */
+    size_t unused_n;
+};
