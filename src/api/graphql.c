@@ -268,9 +268,12 @@ static json_t *parse(struct given *p, dz_str s, const char *bad)
         p->bad = "The request has more than 100,000 values.";
         return NULL;
     }
-    json_t *v = json_loadb(s.n > 0 ? s.p : "", s.n, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+    json_error_t error;
+    json_t *v = json_loadb(s.n > 0 ? s.p : "", s.n, JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
     if (!v)
-        p->bad = bad;
+        p->bad = json_error_code(&error) == json_error_numeric_overflow
+                     ? "The request has a number that is out of range."
+                     : bad;
     return v;
 }
 

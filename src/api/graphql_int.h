@@ -18,6 +18,8 @@
 #define GRAPH_BODY_MAX ((size_t)4 * 1024 * 1024) /* of a request: text, variables and all */
 /* A request that is longer is read and run by a worker: JSON takes up to 45 ns a byte. */
 #define GRAPH_SMALL_REQUEST ((size_t)16 * 1024)
+/* So many series, or rows in their stead, are looked at on a loop: some milliseconds of it. */
+#define GRAPH_SCANS_MAX 20000u
 /* What a request holds up to this is not counted, and is sent as one piece. */
 #define GRAPH_SMALL_ANSWER ((size_t)256 * 1024)
 
@@ -136,7 +138,7 @@ struct graph_library {
     } jobs, jobs_in[DZ_JOB_STATES]; /* all, and those of a state: made once for a request */
     const struct dz_job_rec *job_list;
     struct graph_source *source_list;
-    size_t scans; /* series that its queries will look at */
+    size_t scans; /* series and rows that its queries will look at */
     struct graph_page page, cover;
     char text[160]; /* of the scalar that is being written */
 };

@@ -11,7 +11,6 @@
 #define FIRST_MAX 1000
 #define JOBS_MAX 10000u
 #define SEARCH_MAX 200u
-#define SCANS_MAX 20000u /* series, some milliseconds of a loop */
 
 static struct graph_library *lib_of(const struct dz_gql_call *call)
 {
@@ -105,12 +104,23 @@ static void give_cursor(struct graph_library *lib, enum kind k, size_t i, struct
                      (long long)id_at(lib, k, i));
 }
 
-static bool is_at(const struct graph_library *lib, enum kind k, size_t i, dz_str id)
+/* The entry of a list of n that a cursor names; n: none. */
+static size_t place_of(const struct graph_library *lib, enum kind k, size_t n, dz_str cursor)
 {
+    uint64_t id = 0;
+    size_t i = 0;
+    if (cursor.n < 2 || cursor.p[0] != cursor_letters[k])
+        return n;
+    cursor = dz_str_sub(cursor, 1, cursor.n);
     if (k == SOURCES)
-        return dz_str_eq(dz_str_sub(lib->source_list[i].name, 0, 100), id);
-    uint64_t n = 0;
-    return dz_str_u64(id, INT64_MAX, &n, NULL) == DZ_OK && (int64_t)n == id_at(lib, k, i);
+        while (i < n && !dz_str_eq(dz_str_sub(lib->source_list[i].name, 0, 100), cursor))
+            i++;
+    else if (dz_str_u64(cursor, INT64_MAX, &id, NULL) == DZ_OK)
+        while (i < n && id_at(lib, k, i) != (int64_t)id)
+            i++;
+    else
+        i = n;
+    return i;
 }
 
 /* first and after of a list of n → its range. */
@@ -122,12 +132,8 @@ static enum dz_code cut(const struct dz_gql_call *call, enum kind k, size_t n, s
                               *after = dz_gql_arg(call, "after");
     *r = (struct graph_range){.n = n};
     if (dz_gql_given(after)) {
-        dz_str text = after->text;
-        size_t i = 0;
-        bool ours = text.n > 1 && text.p[0] == cursor_letters[k];
-        while (ours && i < n && !is_at(lib, k, i, dz_str_sub(text, 1, text.n)))
-            i++;
-        if (!ours || i == n)
+        size_t i = place_of(lib, k, n, after->text);
+        if (i == n)
             return dz_fail(err, DZ_BAD_INPUT, "'after' is no cursor of this list.");
         r->from = i + 1;
     }
@@ -590,7 +596,7 @@ static void prepare_scan(const struct dz_gql_call *call)
 {
     struct graph_ctx *ctx = call->context;
     ctx->library.scans += ctx->view->series_n;
-    if (ctx->library.scans > SCANS_MAX)
+    if (ctx->library.scans > GRAPH_SCANS_MAX)
         ctx->wants_worker = true;
 }
 

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #define CHUNK 500u
+#define ROWS_PER_SCAN 16u /* rows of a table cost as much as one series */
 
 /* ---- fields ---------------------------------------------------------------------------------- */
 
@@ -429,7 +430,12 @@ static struct graph_table *table_of(const struct dz_gql_call *call)
 static void prepare_query(const struct dz_gql_call *call)
 {
     struct graph_ctx *ctx = call->context;
-    ctx->wants_worker |= table_of(call)->is_big;
+    const struct graph_query *q = call->data;
+    const struct graph_table *t = table_of(call);
+    /* Rows that do not fit are passed over within one turn of the loop. */
+    if (q->query->filter.n > 0 || q->from >= 0)
+        ctx->library.scans += t->rows_n / ROWS_PER_SCAN;
+    ctx->wants_worker |= t->is_big || ctx->library.scans > GRAPH_SCANS_MAX;
 }
 
 static struct query_ask *ask_new_for(const struct dz_gql_call *call)

@@ -15,7 +15,9 @@
 #define STEP_BYTES (64 * DZ_KIB)
 #define WORKS_MAX 4u   /* of the workers, which others need as well */
 #define QUEUE_MAX 256u /* that wait for one of these */
-#define LOOK_TURNS 16u /* so many turns between two looks whether the client has gone */
+/* So many turns between two looks whether the client has gone: who has only closed its own side
+ * gets 12,800 rows all the same. */
+#define LOOK_TURNS 64u
 #define WORKER_LOOK_MS 500
 
 /* ---- persisted documents ----------------------------------------------------------------------

@@ -119,6 +119,8 @@ def test_bodies(web):
 
 def test_bad_bodies(web):
     assert message(web.post("{")) == message(web.post("")) == message(web.post(b'{"query": "\xff"}')) == "POST body sent invalid JSON."
+    for number in ("9" * 30, "1e999"):
+        assert message(web.post('{"query":"{revision}","variables":{"a":%s}}' % number)) == "The request has a number that is out of range."
     for body in ("[]", '[{"query":"{revision}"}]'):
         assert message(web.post(body)) == "Batch GraphQL requests are not enabled."
     for body, shown in (("true", "True"), ("null", "None"), ("5", "5"), ('"x"', "x")):
@@ -327,6 +329,9 @@ def test_many_rows(tmp_path):
         got = json.loads(slow.response().text)["data"]["perfVods"]
         slow.close()
         assert [v["startTime"] for v in got] == sorted(r[5] for r in rows) and len({v["id"] for v in got}) == 6000
+        # Many queries that pass over most rows are a worker's.
+        none = s.ask("{%s}" % " ".join(f'a{i}: perfVods(from: 5000000, to: 6000000, group: CKG48) {{id}}' for i in range(400)))
+        assert none == {"data": {f"a{i}": [] for i in range(400)}}
     finally:
         assert s.stop() == 0
 
