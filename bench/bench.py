@@ -29,12 +29,13 @@ import crawl
 import graphql
 import load
 import peers
+import uploads
 
 IDLE_CONNECTIONS = 10000
 LOST_TOLD = 0.001   # connections a request
 MIB = 1024 * 1024
 SERVED = (*(g.key for g in cases.groups()), "memory")   # groups in which servers are asked
-KEYS = (*SERVED, "graphql", "crawl")
+KEYS = (*SERVED, "graphql", "crawl", "uploads")
 
 
 def say(text=""):
@@ -151,18 +152,12 @@ def run_memory(servers, idle, options, report):
          table(["", *names], [line("started, each object served once", idle), line("10,000 idle connections add", added)]), options)
 
 
-# ---- GraphQL ---------------------------------------------------------------------------------------------------------------------------
+# ---- groups that start servers of their own ------------------------------------------------------------------------------------------
 
-def run_graphql(folder, cpus, options, report):
-    if options.only.lower() in "graphql" and is_wanted("graphql", options):
-        tell("graphql", graphql.measure(options.dozo, folder, cpus, table, machine(options.dozo), report.setdefault("graphql", {})), options)
-
-
-# ---- the crawl -------------------------------------------------------------------------------------------------------------------------
-
-def run_crawl(folder, cpus, options, report):
-    if options.only.lower() in "crawl" and is_wanted("crawl", options):
-        tell("crawl", crawl.measure(options.dozo, folder, cpus, table, machine(options.dozo), report.setdefault("crawl", {})), options)
+def run_own(folder, cpus, options, report):
+    for key, group in {"graphql": graphql, "crawl": crawl, "uploads": uploads}.items():
+        if options.only.lower() in key and is_wanted(key, options):
+            tell(key, group.measure(os.path.abspath(options.dozo), folder, cpus, table, machine(options.dozo), report.setdefault(key, {})), options)
 
 
 # ---- the run ---------------------------------------------------------------------------------------------------------------------------
@@ -264,8 +259,7 @@ def main():
     try:
         if any(is_wanted(k, options) for k in SERVED):
             run_served(folder, cpus, options, servers, report)
-        run_graphql(folder, cpus, options, report)
-        run_crawl(folder, cpus, options, report)
+        run_own(folder, cpus, options, report)
         if options.json:
             pathlib.Path(options.json).write_text(json.dumps(report, indent=2))
     except peers.Unmeasured as e:

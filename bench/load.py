@@ -68,16 +68,17 @@ def number(pattern, text, what):
     return found
 
 
-def wrk(server, case, seconds, cpu, folder):
+def wrk(server, case, seconds, cpu, folder, script=None):
     ask = ask_of(server, case)
     if case.connections > 1000:     # the connecting alone takes a second
         seconds = max(seconds, 4)
     cmd = ["wrk", "-t1", f"-c{case.connections}", f"-d{seconds}s", "--latency", "--timeout", "10s"]
     for name, value in headers_of(server, case, ask):
         cmd += ["-H", f"{name}: {value}"]
-    if ask.method != "GET":
+    if ask.method != "GET" and not script:
         script = folder / f"{ask.method}.lua"
         script.write_text(f'wrk.method = "{ask.method}"\n')
+    if script:
         cmd += ["-s", script]
     before = server.cpu_s()
     out = run(cpu, [*cmd, f"{case.scheme}://127.0.0.1:{server.ports[case.scheme]}{ask.path}"])

@@ -82,6 +82,8 @@ python3-uvicorn|the way of imoog, to measure against
 python3-starlette|the same
 python3-multipart|the same
 python3-asyncpg|the same
+python3-httptools|the same
+python3-uvloop|the same
 util-linux|taskset: a core for the server, one for the load
 "
 dev="$test
