@@ -2,11 +2,12 @@
  * suite_store: the same cases against every store driver, and against fault in front of each with
  * no fault set.
  *
- * Each case opens a fresh store (files: in a folder of its own, removed afterwards). What only one
- * driver does is in tests/unit/store/.
+ * Each case opens a fresh store (files: in a folder of its own, databases: in a database of its
+ * own, removed afterwards). What only one driver does is in tests/unit/store/.
  */
-#include "test.h"
+#include <mongoc/mongoc.h>
 
+#include "servers.h"
 #include "store/store.h"
 
 #include <ftw.h>
@@ -18,21 +19,35 @@ struct variant {
     const char *name;
     const struct dz_store_driver *driver;
     const char *uri;
-    bool keeps; /* bytes outlive close */
+    bool keeps;         /* bytes outlive close */
+    const char *server; /* NULL: needs none; else its uri goes where `uri` ends */
+    void (*drop)(const char *uri, const char *name);
 };
 
+static void drop_mongodb(const char *uri, const char *name)
+{
+    mongoc_client_t *client = mongoc_client_new(uri);
+    mongoc_database_t *database = mongoc_client_get_database(client, name);
+    (void)mongoc_database_drop(database, NULL);
+    mongoc_database_destroy(database);
+    mongoc_client_destroy(client);
+}
+
 static const struct variant variants[] = {
-    {"files", &dz_store_files, "", true},
-    {"memory", &dz_store_memory, "", false},
-    {"fault+files", &dz_store_fault, "files", true},
-    {"fault+memory", &dz_store_fault, "memory", false},
-    {"fault+files short", &dz_store_fault, "files?short=1000", true},
+    {"files", &dz_store_files, "", true, NULL, NULL},
+    {"memory", &dz_store_memory, "", false, NULL, NULL},
+    {"fault+files", &dz_store_fault, "files", true, NULL, NULL},
+    {"fault+memory", &dz_store_fault, "memory", false, NULL, NULL},
+    {"fault+files short", &dz_store_fault, "files?short=1000", true, NULL, NULL},
+    {"mongodb", &dz_store_mongodb, "", true, "mongodb", drop_mongodb},
+    {"fault+mongodb short", &dz_store_fault, "mongodb?short=1000#", true, "mongodb", drop_mongodb},
 };
 
 struct fixture {
     const struct variant *v;
     struct dz_store *s;
     char dir[64];
+    char name[32]; /* of its database */
 };
 
 static int remove_entry(const char *path, const struct stat *st, int flag, struct FTW *ftw)
@@ -43,7 +58,15 @@ static int remove_entry(const char *path, const struct stat *st, int flag, struc
 
 static void open_store(struct fixture *f)
 {
-    must(dz_store_open_with(f->v->driver, f->dir, f->v->uri, &f->s, err));
+    DZ_AUTO(dz_buf_done) struct dz_buf uri;
+    dz_buf_init(&uri, DZ_KIB);
+    dz_buf_putf(&uri, "%s%s", f->v->uri, f->v->server ? server_uri(f->v->server) : "");
+    struct dz_store_options o = {.data_dir = f->dir,
+                                 .uri = dz_buf_cstr(&uri),
+                                 .database = f->name,
+                                 .pool_max = 8,
+                                 .level = DZ_STORE_LEVEL_AUTO};
+    must(dz_store_open_options(f->v->driver, &o, &f->s, err));
 }
 
 static int setup(void **state)
@@ -52,6 +75,7 @@ static int setup(void **state)
     f->v = *state;
     memcpy(f->dir, "/tmp/dozo-suite-store-XXXXXX", 29);
     assert_non_null(mkdtemp(f->dir));
+    (void)snprintf(f->name, sizeof f->name, "suite_%llx", (unsigned long long)dz_random_u64());
     open_store(f);
     *state = f;
     return 0;
@@ -61,6 +85,8 @@ static int teardown(void **state)
 {
     struct fixture *f = *state;
     dz_store_close(&f->s);
+    if (f->v->drop)
+        f->v->drop(server_uri(f->v->server), f->name);
     nftw(f->dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
     free(f);
     return 0;
@@ -250,7 +276,7 @@ static void test_open_file(void **state)
     int fd = -1;
     uint64_t bytes = 0;
     enum dz_code code = dz_store_open_file(f->s, &stat.sha, &fd, &bytes, NULL);
-    if (!f->v->keeps) {
+    if (!f->v->keeps || f->v->server) {
         assert_int_equal(code, DZ_UNSUPPORTED);
         return;
     }
@@ -502,6 +528,12 @@ static void test_nulls(void **state)
     assert_string_equal(dz_store_name(f->s), f->v->driver->name);
 }
 
+static void test_server(void **state)
+{
+    const struct variant *v = *state;
+    server_is_missing(v->server);
+}
+
 int main(void)
 {
     static const struct CMUnitTest cases[] = {
@@ -526,6 +558,12 @@ int main(void)
     struct CMUnitTest tests[DZ_LEN(cases)];
     int failed = 0;
     for (size_t v = 0; v < DZ_LEN(variants); v++) {
+        if (variants[v].server && !server_uri(variants[v].server)) {
+            const struct CMUnitTest none[] = {
+                cmocka_unit_test_prestate(test_server, (void *)(uintptr_t)&variants[v])};
+            failed += cmocka_run_group_tests_name(variants[v].name, none, NULL, NULL);
+            continue;
+        }
         for (size_t i = 0; i < DZ_LEN(cases); i++) {
             tests[i] = cases[i];
             tests[i].setup_func = setup;
