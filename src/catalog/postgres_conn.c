@@ -79,7 +79,7 @@ static struct statement *inner(struct dz_sql_stmt *st)
 /* ---- statements --------------------------------------------------------------------------------
  */
 
-/* ?1 becomes $1, but not inside quotes. */
+/* ?1 becomes $1, which may stand there as well, but not inside quotes. */
 static char *with_dollars(dz_str text, size_t *ret_params_n)
 {
     char *out = dz_str_dup(text), quote = 0;
@@ -87,7 +87,7 @@ static char *with_dollars(dz_str text, size_t *ret_params_n)
     for (char *c = out; *c; c++) {
         if (quote ? *c == quote : *c == '\'' || *c == '"')
             quote = quote ? 0 : *c;
-        if (quote || *c != '?')
+        if (quote || (*c != '?' && *c != '$'))
             continue;
         *c = '$';
         size_t n = 0;
