@@ -1,15 +1,11 @@
 /*
- * test_memory: the memory cache's budget, limits, threads, and how well it chooses.
- *
- * The last is measured against a plain LRU of as many entries, written here: the same accesses go
- * to both, and a miss puts the key. Sequences come from a fixed seed; only the hash key of the
- * process differs from run to run, which moves the figures by a fraction of a percent.
+ * test_memory: the memory cache's budget, limits and threads. How well it chooses is in
+ * test_ratio.c.
  */
 #include "test.h"
 
 #include "cache/cache.h"
 
-#include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -143,141 +139,6 @@ static void test_survives_eviction(void **state)
     }
 }
 
-/* ---- hit ratio ------------------------------------------------------------------------------- */
-
-enum { KEYS = 20000, ENTRIES = 1000, ACCESSES = 400000 };
-
-/* Skew 0.9, about what readers of a library show. Twice KEYS ids: the upper half is for scans. */
-static double *zipf_sums(void)
-{
-    double *sums = dz_alloc(KEYS * sizeof(double)), sum = 0;
-    for (int i = 0; i < KEYS; i++)
-        sums[i] = sum += 1 / pow(i + 1, 0.9);
-    for (int i = 0; i < KEYS; i++)
-        sums[i] /= sum;
-    return sums;
-}
-
-static uint32_t zipf_pick(const double *sums, uint64_t *seed)
-{
-    double x = (double)(next_random(seed) >> 11) / 9007199254740992.0;
-    uint32_t low = 0, high = KEYS - 1;
-    while (low < high) {
-        uint32_t middle = (low + high) / 2;
-        if (sums[middle] < x)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
-/* An LRU by definition: a list from the newest to the oldest, threaded through arrays. */
-struct lru {
-    uint32_t newer[2 * KEYS + 1], older[2 * KEYS + 1]; /* the last is the list's own node */
-    bool in[2 * KEYS];
-    uint32_t count;
-};
-
-static void lru_unlink(struct lru *l, uint32_t id)
-{
-    l->older[l->newer[id]] = l->older[id];
-    l->newer[l->older[id]] = l->newer[id];
-}
-
-static bool lru_access(struct lru *l, uint32_t id)
-{
-    enum { END = 2 * KEYS };
-    bool hit = l->in[id];
-    if (hit) {
-        lru_unlink(l, id);
-    } else if (l->count == ENTRIES) {
-        uint32_t oldest = l->newer[END];
-        lru_unlink(l, oldest);
-        l->in[oldest] = false;
-    } else {
-        l->count++;
-    }
-    l->in[id] = true;
-    l->older[id] = l->older[END];
-    l->newer[id] = END;
-    l->newer[l->older[END]] = id;
-    l->older[END] = id;
-    return hit;
-}
-
-struct ratios {
-    double ours, lru;
-};
-
-typedef uint32_t sequence_fn(uint64_t at, const double *sums, uint64_t *seed);
-
-static struct ratios compare(const char *name, sequence_fn *next)
-{
-    DZ_AUTO(dz_freep) double *sums = zipf_sums();
-    DZ_AUTO(dz_freep) struct lru *l = dz_new(struct lru);
-    l->newer[2 * KEYS] = l->older[2 * KEYS] = 2 * KEYS;
-    DZ_AUTO(dz_cache_close) struct dz_cache *c = open_cache(DZ_GIB, ENTRIES);
-    DZ_AUTO(dz_body_unref) struct dz_body *body = dz_body_new(0);
-    uint64_t seed = 42, counted = 0, lru_hits = 0, our_hits = 0;
-    for (uint64_t i = 0; i < ACCESSES; i++) {
-        uint32_t id = next(i, sums, &seed);
-        DZ_AUTO(dz_body_unref) struct dz_body *got = NULL;
-        bool hit = dz_cache_get(c, key_of(&id), &got);
-        if (!hit)
-            dz_cache_put(c, key_of(&id), body);
-        bool old_hit = lru_access(l, id);
-        if (id < KEYS) { /* what the scan itself hits does not count */
-            counted++;
-            our_hits += hit;
-            lru_hits += old_hit;
-        }
-    }
-    struct ratios r = {(double)our_hits / (double)counted, (double)lru_hits / (double)counted};
-    print_message("%s: hit ratio %.4f, LRU %.4f\n", name, r.ours, r.lru);
-    return r;
-}
-
-static uint32_t next_zipf(uint64_t at, const double *sums, uint64_t *seed)
-{
-    (void)at;
-    return zipf_pick(sums, seed);
-}
-
-/* Every fourth access walks over the archive. */
-static uint32_t next_zipf_scan(uint64_t at, const double *sums, uint64_t *seed)
-{
-    return at % 4 == 3 ? KEYS + (uint32_t)(at / 4 % KEYS) : zipf_pick(sums, seed);
-}
-
-/* Readers, and now and then a whole walk over as much as the cache holds three times. */
-static uint32_t next_zipf_bursts(uint64_t at, const double *sums, uint64_t *seed)
-{
-    uint64_t in_round = at % 20000;
-    return in_round < 3 * ENTRIES ? KEYS + (uint32_t)((at / 20000 * 3000 + in_round) % KEYS)
-                                  : zipf_pick(sums, seed);
-}
-
-/* Round and round over a little more than fits. */
-static uint32_t next_loop(uint64_t at, const double *sums, uint64_t *seed)
-{
-    (void)sums, (void)seed;
-    return (uint32_t)(at % (ENTRIES * 5 / 4));
-}
-
-static void test_hit_ratio(void **state)
-{
-    (void)state;
-    struct ratios r = compare("zipf", next_zipf);
-    assert_true(r.ours >= r.lru && r.ours > 0.4);
-    r = compare("zipf + scan", next_zipf_scan);
-    assert_true(r.ours >= r.lru + 0.02);
-    r = compare("zipf + bursts of scan", next_zipf_bursts);
-    assert_true(r.ours >= r.lru + 0.02);
-    r = compare("loop", next_loop);
-    assert_true(r.ours >= r.lru);
-}
-
 /* ---- threads --------------------------------------------------------------------------------- */
 
 struct hammer {
@@ -345,7 +206,6 @@ int main(void)
         cmocka_unit_test(test_exactly_two),
         cmocka_unit_test(test_fills_its_entries),
         cmocka_unit_test(test_survives_eviction),
-        cmocka_unit_test(test_hit_ratio),
         cmocka_unit_test(test_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL) > 0;
