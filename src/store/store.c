@@ -31,6 +31,7 @@ struct dz_store_batch {
 static const struct dz_store_driver *const drivers[] = {
     &dz_store_files,
     &dz_store_memory,
+    &dz_store_postgres,
     &dz_store_mongodb,
 };
 

@@ -108,9 +108,10 @@ struct dz_store_driver {
     enum dz_code (*named_list)(void *self, dz_store_named_fn *fn, void *arg, struct dz_err *err);
 };
 
-extern const struct dz_store_driver dz_store_files;   /* data_dir/blobs/ab/cdef… */
-extern const struct dz_store_driver dz_store_memory;  /* the reference answer */
-extern const struct dz_store_driver dz_store_mongodb; /* documents, as imoog has them */
+extern const struct dz_store_driver dz_store_files;    /* data_dir/blobs/ab/cdef… */
+extern const struct dz_store_driver dz_store_memory;   /* the reference answer */
+extern const struct dz_store_driver dz_store_postgres; /* rows of a table, as imoog has them */
+extern const struct dz_store_driver dz_store_mongodb;  /* documents, as imoog has them */
 /* uri "DRIVER?OP=N&OP2=M…#URI": passes all to DRIVER, opened with URI, but the Nth call of
  * put|get|stat|del|list fails (…=N), every call waits (delay_ms=N), or reads come short (short=N
  * bytes a piece). For tests; never listed for settings. */
