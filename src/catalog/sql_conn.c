@@ -150,7 +150,13 @@ void dz_sql_reading_done(struct dz_sql_reading *r)
 
 enum dz_code dz_sql_writing_begin(struct dz_sql_writing *w)
 {
-    return w->d->b->write_begin(w->d, w->kind, &w->c, &w->err);
+    DZ_AUTO(dz_sql_reset) struct dz_sql_stmt *st = NULL;
+    bool row = false;
+    DZ_TRY(w->d->b->write_begin(w->d, w->kind, &w->c, &w->err));
+    if (!w->several || w->d->b->dialect == DZ_SQL_SQLITE)
+        return DZ_OK;
+    DZ_TRY(dz_sql_get(w->c, DZ_SQL_LOCK_SEVERAL, &st, &w->err));
+    return dz_sql_row(w->c, st, &row, &w->err);
 }
 
 static enum dz_code finish(struct dz_sql_writing *w, enum dz_code code)
@@ -170,7 +176,8 @@ bool dz_sql_writing_again(struct dz_sql_writing *w, enum dz_code *code, struct d
     *code = finish(w, *code);
     if (*code == DZ_OK)
         return false;
-    if (w->d->b->is_retry && w->d->b->is_retry(&w->err) && ++w->tries < TRIES) {
+    bool lost = w->d->b->is_retry && w->d->b->is_retry(&w->err);
+    if ((lost || (w->races && *code == DZ_CONFLICT)) && ++w->tries < TRIES) {
         /* The other one goes on meanwhile. */
         nanosleep(&(struct timespec){.tv_nsec = PAUSE_NS * (long)w->tries}, NULL);
         w->err = (struct dz_err){0};

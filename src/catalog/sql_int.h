@@ -252,6 +252,7 @@ enum dz_sql_statement {
     DZ_SQL_COLLECTIONS_REV,
     DZ_SQL_COLLECTION_SET,
     DZ_SQL_COLLECTION_TOUCH,
+    DZ_SQL_LOCK_SEVERAL,
     DZ_SQL_STATEMENTS
 };
 /* postgres NULL: the first form is for both. */
@@ -379,6 +380,10 @@ void dz_sql_reading_done(struct dz_sql_reading *r); /* a DZ_AUTO handler */
 struct dz_sql_writing {
     struct dz_sql *d; /* set these two */
     enum dz_sql_write kind;
+    /* A plain one that writes rows of several records, in the caller's order: one such call at a
+     * time, or two would wait for each other. */
+    bool several;
+    bool races; /* DZ_CONFLICT says that somebody was quicker: the next try sees what he did */
     struct dz_sql_conn *c;
     struct dz_err err;
     unsigned tries;

@@ -27,7 +27,7 @@ static enum dz_code put_mark(struct dz_sql_conn *c, const struct dz_mark_rec *m,
 
 enum dz_code dz_sql_marks_put(void *self, const struct dz_mark_rec *v, size_t n, struct dz_err *err)
 {
-    struct dz_sql_writing w = {.d = self, .kind = DZ_SQL_PLAIN};
+    struct dz_sql_writing w = {.d = self, .kind = DZ_SQL_PLAIN, .several = n > 1};
     enum dz_code code;
     do {
         code = dz_sql_writing_begin(&w);
@@ -50,7 +50,7 @@ static enum dz_code run_ids(struct dz_sql_conn *c, enum dz_sql_statement which, 
 
 enum dz_code dz_sql_marks_del(void *self, const struct dz_mark_rec *v, size_t n, struct dz_err *err)
 {
-    struct dz_sql_writing w = {.d = self, .kind = DZ_SQL_PLAIN};
+    struct dz_sql_writing w = {.d = self, .kind = DZ_SQL_PLAIN, .several = n > 1};
     enum dz_code code;
     do {
         code = dz_sql_writing_begin(&w);

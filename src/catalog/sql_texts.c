@@ -38,13 +38,11 @@
     "(SELECT source, chapter FROM part GROUP BY source, chapter HAVING max(put_ms) < ?1)"
 #define MARK "SELECT source, chapter, series, mark FROM mark "
 #define FAVOURITE "SELECT source, series, created_ms FROM favourite "
-#define STATES(OF, END_OF_NAMES)                                                                   \
-    STATE OF "name >= ?2 AND name < ?2 || " END_OF_NAMES                                           \
-             " AND (expires_ms = 0 OR expires_ms > ?1) ORDER BY source, name"
-/* No byte of UTF-8 is as large as ff; PostgreSQL takes no such byte, but has a last code point,
- * which is no character. */
-#define UTF8_END "CAST(x'ff' AS TEXT)"
-#define LAST_CHARACTER "chr(1114111)"
+#define STATES(OF, PREFIX)                                                                         \
+    STATE OF PREFIX " AND (expires_ms = 0 OR expires_ms > ?1) ORDER BY source, name"
+/* No byte of UTF-8 is as large as ff; PostgreSQL takes no such byte, but has a word for it. */
+#define PREFIX_SQLITE "name >= ?2 AND name < ?2 || CAST(x'ff' AS TEXT)"
+#define PREFIX_POSTGRES "name >= ?2 AND starts_with(name, ?2)"
 /* In the order of job_queue: the first that fits ends the search. */
 #define JOB_TAKE(LOCK)                                                                             \
     "UPDATE job SET state = 1, attempts = CASE WHEN attempts < 4294967295 THEN attempts + 1 ELSE " \
@@ -255,9 +253,9 @@ const struct dz_sql_text dz_sql_texts[DZ_SQL_STATEMENTS] = {
         "excluded.value, updated_ms = excluded.updated_ms, expires_ms = excluded.expires_ms", NULL},
     [DZ_SQL_STATE_DEL] = {"DELETE FROM crawl_state WHERE source = ?1 AND name = ?2", NULL},
     [DZ_SQL_STATE_EXPIRE] = {"DELETE FROM crawl_state WHERE expires_ms > 0 AND expires_ms <= ?1", NULL},
-    [DZ_SQL_STATE_LIST] = {STATES("source = ?3 AND ", UTF8_END),
-        STATES("source = ?3 AND ", LAST_CHARACTER)},
-    [DZ_SQL_STATE_LIST_ALL] = {STATES("", UTF8_END), STATES("", LAST_CHARACTER)},
+    [DZ_SQL_STATE_LIST] = {STATES("source = ?3 AND ", PREFIX_SQLITE),
+        STATES("source = ?3 AND ", PREFIX_POSTGRES)},
+    [DZ_SQL_STATE_LIST_ALL] = {STATES("", PREFIX_SQLITE), STATES("", PREFIX_POSTGRES)},
 
     [DZ_SQL_PART_BLOB] =
         {"SELECT blob_id FROM part WHERE source = ?1 AND chapter = ?2 AND at = ?3", NULL},
@@ -330,5 +328,7 @@ const struct dz_sql_text dz_sql_texts[DZ_SQL_STATEMENTS] = {
     [DZ_SQL_COLLECTION_TOUCH] =
         {"UPDATE collection SET rows_rev = rows_rev + 1, updated_ms = ?3 "
         "WHERE source = ?1 AND name = ?2", NULL},
+    [DZ_SQL_LOCK_SEVERAL] =
+        {NULL, "SELECT pg_advisory_xact_lock(1685027440, hashtext(current_schema()))"},
 };
 /* clang-format on */

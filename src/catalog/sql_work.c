@@ -181,7 +181,7 @@ static enum dz_code add_all(struct dz_sql_conn *c, const struct dz_job_rec *v, s
 static enum dz_code add_jobs(struct dz_sql *d, const struct dz_job_rec *v, size_t n, int64_t now_ms,
                              int64_t *ids, bool *is_new, struct dz_err *err)
 {
-    struct dz_sql_writing w = {.d = d, .kind = DZ_SQL_PLAIN};
+    struct dz_sql_writing w = {.d = d, .kind = DZ_SQL_PLAIN, .several = n > 1};
     enum dz_code code;
     do {
         code = dz_sql_writing_begin(&w);
@@ -382,7 +382,7 @@ enum dz_code dz_sql_jobs_cancel(void *self, const int64_t *ids, size_t n, int64_
                                 bool *ret_asked, struct dz_err *err)
 {
     DZ_AUTO(dz_freep) bool *asked = dz_alloc(n * sizeof(*asked));
-    struct dz_sql_writing w = {.d = self, .kind = DZ_SQL_PLAIN};
+    struct dz_sql_writing w = {.d = self, .kind = DZ_SQL_PLAIN, .several = n > 1};
     enum dz_code code;
     do {
         code = dz_sql_writing_begin(&w);
@@ -469,7 +469,7 @@ enum dz_code dz_sql_jobs_retry(void *self, dz_str kind, const int64_t *ids, size
                                int64_t now_ms, size_t *ret_n, struct dz_err *err)
 {
     size_t queued = 0;
-    struct dz_sql_writing w = {.d = self, .kind = DZ_SQL_PLAIN};
+    struct dz_sql_writing w = {.d = self, .kind = DZ_SQL_PLAIN, .several = true, .races = true};
     enum dz_code code;
     do {
         code = dz_sql_writing_begin(&w);
@@ -494,7 +494,7 @@ static enum dz_code forget(struct dz_sql_conn *c, dz_str kind, size_t *n, struct
 enum dz_code dz_sql_jobs_forget(void *self, dz_str kind, size_t *ret_n, struct dz_err *err)
 {
     size_t n = 0;
-    struct dz_sql_writing w = {.d = self, .kind = DZ_SQL_PLAIN};
+    struct dz_sql_writing w = {.d = self, .kind = DZ_SQL_PLAIN, .several = true};
     enum dz_code code;
     do {
         code = dz_sql_writing_begin(&w);
@@ -530,7 +530,7 @@ static enum dz_code trim(struct dz_sql_conn *c, dz_str kind, size_t keep, struct
 
 enum dz_code dz_sql_jobs_trim(void *self, dz_str kind, size_t keep, struct dz_err *err)
 {
-    struct dz_sql_writing w = {.d = self, .kind = DZ_SQL_PLAIN};
+    struct dz_sql_writing w = {.d = self, .kind = DZ_SQL_PLAIN, .several = true};
     enum dz_code code;
     do {
         code = dz_sql_writing_begin(&w);
@@ -611,7 +611,7 @@ static enum dz_code put_states(struct dz_sql_conn *c, const struct dz_crawl_stat
 enum dz_code dz_sql_state_put(void *self, const struct dz_crawl_state_rec *v, size_t n,
                               int64_t now_ms, struct dz_err *err)
 {
-    struct dz_sql_writing w = {.d = self, .kind = DZ_SQL_PLAIN};
+    struct dz_sql_writing w = {.d = self, .kind = DZ_SQL_PLAIN, .several = n > 1};
     enum dz_code code;
     do {
         code = dz_sql_writing_begin(&w);

@@ -432,7 +432,7 @@ static void a_batch_is_seen_whole_or_not_at_all(void **state)
     struct dz_batch *b = begin(f);
     struct dz_chapter_rec ch = chapter_of("2", 2, pages_of(v, 5, 50), 5);
     must(dz_batch_chapter(b, id, &ch, &chapter_id, &changed, err));
-    if (!f->which->reads_wait) {
+    if (f->which->where != IN_MEMORY) {
         assert_int_equal(load(f, id).chapters_n, 1);
         assert_int_equal(refs_of(f, 50), -1);
         assert_int_equal(changed_since(f, before, &ids, &seq), 0);
