@@ -17,6 +17,10 @@
 #define LOOK_MS 5000 /* while all is well */
 #define AGAIN_FIRST_MS 100
 #define AGAIN_MAX_MS 2000
+/* Bytes over DZ_SHARED_VALUE_MAX come from a database in one piece or a few, and lie in memory on
+ * their way. */
+#define LARGE_MAX 2u     /* at once */
+#define LARGE_WAITING 2u /* more are turned away, so that workers stay for the rest */
 
 struct flight {
     unsigned users; /* the one who reads, and who waits */
@@ -40,6 +44,7 @@ struct library_blobs {
     pthread_cond_t landed; /* a flight */
     pthread_cond_t wake;   /* the watcher */
     struct dz_map flights;
+    unsigned large_n, large_waiting;
     bool down, stop;
     uint64_t losses;
     char why[sizeof(((struct dz_err *)NULL)->text)];
@@ -263,6 +268,42 @@ struct filling {
     const struct dz_blob_ask *ask;
 };
 
+/* False: too many are at it. */
+static bool begin_large(struct library_blobs *b)
+{
+    pthread_mutex_lock(&b->lock);
+    bool may = b->large_n < LARGE_MAX || b->large_waiting < LARGE_WAITING;
+    b->large_waiting += may;
+    while (may && b->large_n >= LARGE_MAX)
+        pthread_cond_wait(&b->landed, &b->lock);
+    b->large_waiting -= may;
+    b->large_n += may;
+    pthread_mutex_unlock(&b->lock);
+    return may;
+}
+
+static void end_large(struct library_blobs *b)
+{
+    pthread_mutex_lock(&b->lock);
+    b->large_n--;
+    pthread_cond_broadcast(&b->landed);
+    pthread_mutex_unlock(&b->lock);
+}
+
+static enum dz_code fill_large(struct library_blobs *b, const struct dz_blob_ask *ask, int fd,
+                               struct dz_err *err)
+{
+    DZ_AUTO(dz_body_unref) struct dz_body *body = NULL;
+    struct dz_err why = {0};
+    DZ_TRY(fail_if_down(b, err));
+    enum dz_code code = dz_store_get(b->store, &ask->sha, DZ_STORE_BLOB_MAX, &body, &why);
+    note(b, code, &why);
+    if (code != DZ_OK && err)
+        *err = why;
+    DZ_TRY(code);
+    return dz_write_all(fd, (dz_str){body->p, body->n}, err);
+}
+
 static enum dz_code fill(void *arg, int fd, struct dz_err *err)
 {
     const struct filling *f = arg;
@@ -271,14 +312,11 @@ static enum dz_code fill(void *arg, int fd, struct dz_err *err)
         DZ_TRY(get_body(f->b, f->ask, &body, err));
         return dz_write_all(fd, (dz_str){body->p, body->n}, err);
     }
-    DZ_TRY(fail_if_down(f->b, err));
-    struct dz_err why = {0};
-    enum dz_code code = dz_store_get(f->b->store, &f->ask->sha, DZ_STORE_BLOB_MAX, &body, &why);
-    note(f->b, code, &why);
-    if (code != DZ_OK && err)
-        *err = why;
-    DZ_TRY(code);
-    return dz_write_all(fd, (dz_str){body->p, body->n}, err);
+    if (!begin_large(f->b))
+        return dz_fail(err, DZ_UNAVAILABLE, "%u large files are being fetched already", LARGE_MAX);
+    enum dz_code code = fill_large(f->b, f->ask, fd, err);
+    end_large(f->b);
+    return code;
 }
 
 static enum dz_code read_blob(struct library_blobs *b, const struct dz_blob_ask *ask,

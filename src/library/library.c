@@ -503,12 +503,6 @@ enum dz_code dz_library_fetch(struct dz_library *l, const struct dz_blob_ask *as
     return DZ_OK;
 }
 
-enum dz_code dz_library_body(struct dz_library *l, const struct dz_sha256 *sha,
-                             struct dz_body **ret_body, struct dz_err *err)
-{
-    return dz_store_get(l->store, sha, DZ_STORE_BLOB_MAX, ret_body, err);
-}
-
 bool dz_library_store_healthy(struct dz_library *l, char *ret_text)
 {
     ret_text[0] = '\0';

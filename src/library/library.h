@@ -120,9 +120,6 @@ struct dz_blob_ask {
 DZ_MUST enum dz_code dz_library_fetch(struct dz_library *l, const struct dz_blob_ask *ask,
                                       struct dz_body **ret_body, struct dz_file **ret_file,
                                       struct dz_err *err);
-/* The whole blob in memory, however large; blocks: workers only. */
-DZ_MUST enum dz_code dz_library_body(struct dz_library *l, const struct dz_sha256 *sha,
-                                     struct dz_body **ret_body, struct dz_err *err);
 /* The Redis that servers share; NULL: none. */
 struct dz_shared_cache *dz_library_shared(struct dz_library *l);
 /* Whether the store answers; text as of dz_library_healthy(). A store with files always does. */

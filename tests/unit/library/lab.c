@@ -271,7 +271,7 @@ void lab_series(struct lab *l, const char *title, struct dz_arena *a, struct dz_
 static void assert_blob(struct lab *l, const struct dz_sha256 *sha, uint64_t bytes)
 {
     struct dz_body *body = NULL;
-    must(dz_library_body(l->lib, sha, &body, err));
+    must(dz_store_get(dz_library_store(l->lib), sha, DZ_STORE_BLOB_MAX, &body, err));
     assert_int_equal(body->n, bytes);
     struct dz_sha256 now = dz_sha256_of((dz_str){body->p, body->n});
     assert_memory_equal(now.b, sha->b, sizeof(now.b));

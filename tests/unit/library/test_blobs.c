@@ -195,7 +195,7 @@ static void what_is_wrong(void **state)
 struct asker {
     pthread_t thread;
     struct dz_blob_ask ask;
-    atomic_uint *fine;
+    atomic_uint *fine, *turned_away;
 };
 
 static void *ask_once(void *arg)
@@ -203,9 +203,11 @@ static void *ask_once(void *arg)
     struct asker *a = arg;
     DZ_AUTO(dz_body_unref) struct dz_body *body = NULL;
     DZ_AUTO(dz_file_unref) struct dz_file *file = NULL;
-    if (library_blobs_fetch(it.blobs, &a->ask, &body, &file, NULL) == DZ_OK &&
-        is_whole(&a->ask, body, file))
+    enum dz_code code = library_blobs_fetch(it.blobs, &a->ask, &body, &file, NULL);
+    if (code == DZ_OK && is_whole(&a->ask, body, file))
         atomic_fetch_add(a->fine, 1);
+    if (code == DZ_UNAVAILABLE)
+        atomic_fetch_add(a->turned_away, 1);
     return NULL;
 }
 
@@ -233,6 +235,31 @@ static void one_reading_for_all(void **state)
         assert_int_equal(far.reads, 1);
         end();
     }
+}
+
+/* Two at once, two wait, more are told so; small ones go on. */
+static void few_large_ones_at_once(void **state)
+{
+    (void)state;
+    begin(64 * DZ_MIB);
+    struct asker askers[5];
+    atomic_uint fine = 0, turned_away = 0;
+    atomic_store(&far.closed, true);
+    for (unsigned n = 0; n < DZ_LEN(askers); n++) {
+        askers[n] =
+            (struct asker){.ask = blob(9 * DZ_MIB, n), .fine = &fine, .turned_away = &turned_away};
+        assert_int_equal(pthread_create(&askers[n].thread, NULL, ask_once, &askers[n]), 0);
+    }
+    while (atomic_load(&turned_away) == 0 || atomic_load(&far.reads) < 2)
+        sched_yield();
+    assert_int_equal(far.reads, 2);
+    atomic_store(&far.closed, false);
+    for (unsigned n = 0; n < DZ_LEN(askers); n++)
+        pthread_join(askers[n].thread, NULL);
+    assert_int_equal(fine, 4);
+    assert_int_equal(turned_away, 1);
+    assert_int_equal(far.reads, 4);
+    end();
 }
 
 /* Never more than the budget; what is being sent stays, and is still good. */
@@ -368,9 +395,13 @@ static void redis_in_between(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bodies_and_files),    cmocka_unit_test(what_is_wrong),
-        cmocka_unit_test(one_reading_for_all), cmocka_unit_test(budget_of_files),
-        cmocka_unit_test(redis_in_between),    cmocka_unit_test(the_store_goes_and_comes_back),
+        cmocka_unit_test(bodies_and_files),
+        cmocka_unit_test(what_is_wrong),
+        cmocka_unit_test(one_reading_for_all),
+        cmocka_unit_test(few_large_ones_at_once),
+        cmocka_unit_test(budget_of_files),
+        cmocka_unit_test(redis_in_between),
+        cmocka_unit_test(the_store_goes_and_comes_back),
     };
     return cmocka_run_group_tests_name("blobs", tests, NULL, NULL);
 }

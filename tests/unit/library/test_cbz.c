@@ -36,7 +36,7 @@ static struct dz_buf whole(const struct dz_cbz *z)
             continue;
         }
         DZ_AUTO(dz_body_unref) struct dz_body *body = NULL;
-        must(dz_library_body(it.lib, piece.blob, &body, err));
+        must(dz_store_get(dz_library_store(it.lib), piece.blob, DZ_STORE_BLOB_MAX, &body, err));
         assert_int_equal(body->n, piece.blob_bytes);
         assert_int_equal(piece.from + piece.n, body->n);
         dz_buf_put(&b, (dz_str){body->p + piece.from, piece.n});
