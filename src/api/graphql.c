@@ -516,17 +516,21 @@ static void answer(struct dz_http_req *r)
         graph_world_for(g);
 }
 
-/* The limit counts everything but the page and OPTIONS, before a body is looked at. */
+/* The limit counts everything but the page and OPTIONS, before a body is looked at; queries by GET
+ * unless the settings leave them free. */
 void handle_graphql(struct dz_http_req *r)
 {
+    const struct dz_conf *conf = view_of(r)->conf;
     if (answered_for_shelf_host(r))
         return;
     if (r->method & (DZ_HTTP_OPTIONS | DZ_HTTP_PATCH | DZ_HTTP_OTHER))
         answer_allowed(r);
     else if (wants_page(r))
         graph_reply_page(r);
+    else if (r->method == DZ_HTTP_GET && !conf->rate_limit.graphql_get)
+        answer(r);
     else
-        limit_then(r, view_of(r)->conf->rate_limit.graphql_rule, answer);
+        limit_then(r, conf->rate_limit.graphql_rule, answer);
 }
 
 void handle_graphql_slash(struct dz_http_req *r)

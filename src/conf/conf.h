@@ -187,6 +187,7 @@ struct dz_conf {
     struct {
         char *storage, *graphql; /* storage empty: no limits */
         int64_t timeout_ms;
+        bool graphql_get; /* queries by GET count, too */
         enum dz_limit_strategy strategy;
         struct dz_pairs routes; /* path or pattern → limits */
         /* What they mean. Of `rules` the first that fits a request counts: patterns, then prefixes,

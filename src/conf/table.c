@@ -151,6 +151,8 @@ const struct conf_row conf_rows[] = {
      .help = "How long an answer of Redis is waited for. Without one in time it counts as lost: requests are counted in this process until it is back."},
     {"rate_limit.graphql", CONF_TEXT, AT(rate_limit.graphql), .preset = "1/second", .shape = &conf_limits, .older_env = "RATELIMIT",
      .help = "Requests to the GraphQL endpoint for each client address: \"1/second\", \"100 per 2 hours\", several joined by , ; or |."},
+    {"rate_limit.graphql_get", CONF_BOOL, AT(rate_limit.graphql_get), .preset = "true",
+     .help = "Count GraphQL queries by GET as well. false leaves them free, as the kvm48 service did."},
     {"rate_limit.strategy", CONF_WORD, AT(rate_limit.strategy), .preset = "fixed", .words = limit_strategies,
      .help = "fixed: a window begins with a request and ends after its time. moving: no stretch of that length has more, wherever it begins."},
     {"rate_limit.routes", CONF_PAIRS, AT(rate_limit.routes), .flags = CONF_EMPTY, .preset = "", .shape = &conf_limits, .key_shape = &conf_route,

@@ -48,7 +48,7 @@ def test_addresses(web, tmp_path, serve):
     assert (r.status, r["location"]) == (302, "/api/graphql")
     r = web.get("/api")
     assert (r.status, r["location"]) == (308, "/api/")
-    for path in ("/api/graphql/", "/api/graphql/?query={revision}"):
+    for path in ("/api/graphql/", "/api/graphql/?query={revision}", "/api/graphql/more"):
         r = web.get(path)
         assert (r.status, r["content-type"]) == (404, "text/html; charset=utf-8")
     assert "Nothing here yet" in web.get("/").text

@@ -176,6 +176,15 @@ def test_graphql(tmp_path, serve, storage):
             redis.kill()
 
 
+def test_graphql_by_get_can_be_free(tmp_path, serve):
+    s = serve(tmp_path, "rate_limit: { storage: 'memory://', graphql: 1/hour, graphql_get: false }\n")
+    assert [query(s).status, query(s).status] == [200, 429]
+    for _ in range(3):
+        r = query(s, method="GET")
+        assert r.status == 200 and b"RateLimit" not in r.raw_head
+    assert s.request("PUT", "/api/graphql", headers={"X-Forwarded-For": "192.0.2.1"}).status == 429
+
+
 def test_graphql_after_a_second(tmp_path, serve):
     s = serve(tmp_path, "", env={"RATELIMIT_STORAGE_URL": "memory://"})
     assert query(s)["RateLimit-Limit"] == "1"
