@@ -1,7 +1,7 @@
 """uploads: files sent and fetched a second, beside imoog's way (imoog_way.py says what that is).
 
-dozo with its files store, dozo with the store in PostgreSQL, and imoog's way share the core of the servers with the database, take turns, and
-the senders have the other core. Each file is another one, and noise, as pictures are to zlib. bench.py runs this as the group "uploads".
+dozo with its files store, dozo with the store in PostgreSQL (packed at level 6 as imoog does it, and with compression_level auto, which leaves pictures
+as they are), and imoog's way share the core of the servers with the database, take turns, and the senders have the other core. Each file is another one: a JPEG by its first bytes, then noise, as pictures are to zlib. bench.py runs this as the group "uploads".
 """
 import json
 import os
@@ -22,20 +22,21 @@ KEY = "bench-key-of-uploads"
 SIZES = {"1 KB": 1000, "100 KB": 100_000}
 SENDERS = (1, 8, 64)
 ROUNDS, SECONDS = 3, 2
-FILES, ROWS, WAY = "dozo, files", "dozo, PostgreSQL", "imoog's way"
+FILES, ROWS, AUTO, WAY = "dozo, files", "dozo, PostgreSQL", "the same, level auto", "imoog's way"
 
 # wrk's language. Every request has a number in it that no other request of this run has.
 SCRIPT = """
 local noise = {{}}
 math.randomseed({seed})
-for i = 1, {size} - 20 do noise[i] = string.char(math.random(0, 255)) end
+local jpeg = "\\255\\216\\255\\224\\0\\16JFIF\\0"
+for i = 1, {size} - 20 - #jpeg do noise[i] = string.char(math.random(0, 255)) end
 noise = table.concat(noise) .. "\\r\\n--b0undary--\\r\\n"
 local head = '--b0undary\\r\\nContent-Disposition: form-data; name="file"; filename="a.jpg"\\r\\nContent-Type: image/jpeg\\r\\n\\r\\n'
 local headers = {{ ["Authorization"] = "{key}", ["Content-Type"] = "multipart/form-data; boundary=b0undary" }}
 local n = 0
 function request()
     n = n + 1
-    return wrk.format("POST", "/upload", headers, head .. string.format("%08d%012d", {seed}, n) .. noise)
+    return wrk.format("POST", "/upload", headers, head .. jpeg .. string.format("%08d%012d", {seed}, n) .. noise)
 end
 """
 
@@ -138,9 +139,10 @@ def measure(dozo, folder, cpus, table, machine, report):
     running = [start_database(place / "database", cpus[0])]
     try:
         database = running[0]
-        rows = f'store: {{ driver: postgres, uri: "{database.uri}", table: dozo_images }}\n'
+        rows = f'store: {{{{ driver: postgres, uri: "{database.uri}", table: {{}}, compression_level: {{}} }}}}\n'
         running.append(start_dozo(FILES, dozo, place / "files", cpus[0]))
-        running.append(start_dozo(ROWS, dozo, place / "rows", cpus[0], rows, database))
+        running.append(start_dozo(ROWS, dozo, place / "rows", cpus[0], rows.format("rows", 6), database))
+        running.append(start_dozo(AUTO, dozo, place / "auto", cpus[0], rows.format("auto", "auto"), database))
         running.append(start_way(place / "way", cpus[0], database))
         asked = running[1:]
         lines = []
@@ -157,6 +159,6 @@ def measure(dozo, folder, cpus, table, machine, report):
     return "\n".join((
         "### Uploads\n",
         "A second, how many times imoog's way that is, and CPU time of each (its database included). Servers and PostgreSQL share one core, the "
-        "senders have the other; each file is another one. *Imoog's way* is not imoog but `bench/imoog_way.py`: what imoog does to a file, in the same "
+        "senders have the other; each file is another one, a JPEG by its first bytes and noise to zlib. *Imoog's way* is not imoog but `bench/imoog_way.py`: what imoog does to a file, in the same "
         f"order, on the same packages, with three workers. {machine}; median of {ROUNDS} × {SECONDS} s.\n",
         table(["", *(s.name for s in asked)], lines)))
