@@ -431,7 +431,7 @@ static enum dz_code write_row(struct putting *p, const struct dz_collection_valu
     if (given)
         bind(st, ++at, &values[column_of(p, p->coll->key)]);
     p->wrote = true;
-    return dz_sql_run(p->c, st, err);
+    return dz_sql_send(p->c, st, err);
 }
 
 /* A row of another key with one of the record's unique tuples, into p->row. Records always give

@@ -96,6 +96,12 @@ enum dz_code dz_sql_run(struct dz_sql_conn *c, struct dz_sql_stmt *st, struct dz
     return code;
 }
 
+enum dz_code dz_sql_send(struct dz_sql_conn *c, struct dz_sql_stmt *st, struct dz_err *err)
+{
+    st->later = true;
+    return dz_sql_run(c, st, err);
+}
+
 enum dz_code dz_sql_run_id(struct dz_sql_conn *c, struct dz_sql_stmt *st, bool *ret_row,
                            int64_t *ret_id, struct dz_err *err)
 {

@@ -156,6 +156,7 @@ enum dz_sql_statement {
     DZ_SQL_SERIES_FEWER,
     DZ_SQL_CHAPTERS,
     DZ_SQL_CHAPTER_REVS,
+    DZ_SQL_CHAPTERS_OF,
     DZ_SQL_CHAPTER_BY_ID,
     DZ_SQL_CHAPTER_BY_SOURCE,
     DZ_SQL_CHAPTER_KEY,
@@ -166,6 +167,7 @@ enum dz_sql_statement {
     DZ_SQL_CHAPTER_EDIT,
     DZ_SQL_CHAPTER_DEL,
     DZ_SQL_PAGES,
+    DZ_SQL_PAGES_OF,
     DZ_SQL_PAGE_ADD,
     DZ_SQL_PAGE_SET,
     DZ_SQL_PAGE_DEL,
@@ -255,6 +257,8 @@ enum dz_sql_statement {
     DZ_SQL_LOCK_SEVERAL,
     DZ_SQL_STATEMENTS
 };
+/* How many ids the statements take that ask for several. */
+enum { DZ_SQL_IDS = 32 };
 /* postgres NULL: the first form is for both. */
 struct dz_sql_text {
     const char *sqlite, *postgres;
@@ -292,6 +296,10 @@ DZ_MUST enum dz_code dz_sql_get_made(struct dz_sql_conn *c, const struct dz_buf 
                                      struct dz_sql_stmt **ret_st, struct dz_err *err);
 /* Steps to the end and resets; for statements that return no rows. */
 DZ_MUST enum dz_code dz_sql_run(struct dz_sql_conn *c, struct dz_sql_stmt *st, struct dz_err *err);
+/* The same for one whose rows are not counted, as part of a call that runs others behind it: the
+ * database may be told of it without waiting for its answer, and one of the others says what went
+ * wrong. */
+DZ_MUST enum dz_code dz_sql_send(struct dz_sql_conn *c, struct dz_sql_stmt *st, struct dz_err *err);
 /* One integer from a statement without parameters; 0 when it gives NULL or no row. */
 DZ_MUST enum dz_code dz_sql_one(struct dz_sql_conn *c, enum dz_sql_statement which, int64_t *ret_n,
                                 struct dz_err *err);
@@ -439,9 +447,10 @@ enum dz_code dz_sql_call_end(struct dz_sql_batch *b, enum dz_code code);
 /* The statement that is about to write. */
 DZ_MUST enum dz_code dz_sql_get_write(struct dz_sql_batch *b, enum dz_sql_statement which,
                                       struct dz_sql_stmt **ret_st, struct dz_err *err);
-/* One more reference to the blob, whose row is made when it is new; and one less. */
+/* One more reference to the blob, whose row is made when it is new; and one less. ret_news (may be
+ * NULL): the row does not say all that is known of the blob now. */
 DZ_MUST enum dz_code dz_sql_blob_ref(struct dz_sql_batch *b, const struct dz_blob_rec *blob,
-                                     int64_t *ret_id, struct dz_err *err);
+                                     int64_t *ret_id, bool *ret_news, struct dz_err *err);
 DZ_MUST enum dz_code dz_sql_blob_unref(struct dz_sql_batch *b, int64_t id, struct dz_err *err);
 
 /* ---- lists ------------------------------------------------------------------------------------

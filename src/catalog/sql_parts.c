@@ -37,7 +37,7 @@ static enum dz_code put_part(struct dz_sql_batch *b, dz_str source, dz_str chapt
     struct dz_sql_stmt *st = NULL;
     DZ_TRY(blob_of_part(b, source, chapter, p->at, &known, &was, err));
     if (p->blob.bytes > 0 || p->blob.mime.n > 0)
-        DZ_TRY(dz_sql_blob_ref(b, &p->blob, &blob_id, err));
+        DZ_TRY(dz_sql_blob_ref(b, &p->blob, &blob_id, NULL, err));
     DZ_TRY(dz_sql_get_write(b, DZ_SQL_PART_SET, &st, err));
     bind_names(st, source, chapter);
     dz_sql_bind_int(st, 3, p->at);

@@ -59,6 +59,12 @@
     "(SELECT count(*) FROM upload WHERE blob_id = blob.id) AS used FROM blob) AS counted "         \
     "WHERE refs <> used ORDER BY id"
 #define BLOB "b.sha, b.bytes, b.width, b.height, b.mime"
+#define IDS                                                                                        \
+    "IN (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, "   \
+    "?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32) "
+#define PAGES_OF(AND_BLOB)                                                                         \
+    "SELECT p.number, p.mtime_s, p.name, p.blob_id, " BLOB ", p.chapter_id FROM page p " AND_BLOB  \
+    "p.chapter_id " IDS "ORDER BY p.chapter_id, p.number"
 
 /* clang-format off */
 const struct dz_sql_text dz_sql_texts[DZ_SQL_STATEMENTS] = {
@@ -81,6 +87,7 @@ const struct dz_sql_text dz_sql_texts[DZ_SQL_STATEMENTS] = {
 
     [DZ_SQL_CHAPTERS] = {CHAPTER "WHERE series_id = ?1", NULL},
     [DZ_SQL_CHAPTER_REVS] = {"SELECT id, rev FROM chapter WHERE series_id = ?1", NULL},
+    [DZ_SQL_CHAPTERS_OF] = {CHAPTER "WHERE id " IDS, NULL},
     [DZ_SQL_CHAPTER_BY_ID] = {CHAPTER "WHERE id = ?1 AND series_id = ?2", NULL},
     [DZ_SQL_CHAPTER_BY_SOURCE] = {CHAPTER "WHERE series_id = ?1 AND source_id = ?2", NULL},
     [DZ_SQL_CHAPTER_KEY] = {"SELECT id, source_id FROM chapter WHERE series_id = ?1 AND key = ?2", NULL},
@@ -109,6 +116,9 @@ const struct dz_sql_text dz_sql_texts[DZ_SQL_STATEMENTS] = {
     [DZ_SQL_PAGES] =
         {"SELECT p.number, p.mtime_s, p.name, p.blob_id, " BLOB " FROM page p CROSS JOIN blob b "
         "WHERE b.id = p.blob_id AND p.chapter_id = ?1 ORDER BY p.number", NULL},
+    [DZ_SQL_PAGES_OF] = {PAGES_OF("CROSS JOIN blob b WHERE b.id = p.blob_id AND "),
+        /* LIMIT keeps it from reading all blobs for the pages of some chapters. */
+        PAGES_OF("CROSS JOIN LATERAL (SELECT * FROM blob WHERE id = p.blob_id LIMIT 1) AS b WHERE ")},
     [DZ_SQL_PAGE_ADD] =
         {"INSERT INTO page (chapter_id, number, blob_id, mtime_s, name) VALUES (?1, ?2, ?3, ?4, ?5)", NULL},
     [DZ_SQL_PAGE_SET] =
@@ -131,7 +141,7 @@ const struct dz_sql_text dz_sql_texts[DZ_SQL_STATEMENTS] = {
     [DZ_SQL_BLOBS] = {"SELECT " BLOB ", b.refs FROM blob b ORDER BY b.sha", NULL},
     [DZ_SQL_BLOB_REF] =
         {"INSERT INTO blob (sha, bytes, width, height, mime, refs) VALUES (?1, ?2, ?3, ?4, ?5, 1) "
-        "ON CONFLICT (sha) DO UPDATE SET refs = blob.refs + 1 RETURNING id, bytes", NULL},
+        "ON CONFLICT (sha) DO UPDATE SET refs = blob.refs + 1 RETURNING id, bytes, mime, width, height", NULL},
     [DZ_SQL_BLOB_UNREF] = {"UPDATE blob SET refs = refs - 1 WHERE id = ?1", NULL},
     /* What is known now replaces what was known; "not known" replaces nothing. */
     [DZ_SQL_BLOB_KNOW] =

@@ -34,7 +34,7 @@ static enum dz_code put_upload(struct dz_sql_batch *b, const struct dz_upload_re
     *ret_new = !there;
     if (there)
         return DZ_OK;
-    DZ_TRY(dz_sql_blob_ref(b, &u->blob, &blob, err));
+    DZ_TRY(dz_sql_blob_ref(b, &u->blob, &blob, NULL, err));
     DZ_TRY(dz_sql_get_write(b, DZ_SQL_UPLOAD_ADD, &st, err));
     dz_sql_bind_str(st, 1, u->id);
     dz_sql_bind_int(st, 2, blob);

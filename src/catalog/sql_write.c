@@ -92,23 +92,20 @@ enum dz_code dz_sql_get_write(struct dz_sql_batch *b, enum dz_sql_statement whic
     return DZ_OK;
 }
 
-static enum dz_code write_int(struct dz_sql_batch *b, enum dz_sql_statement which, int64_t n,
-                              struct dz_err *err)
+static enum dz_code get_int(struct dz_sql_batch *b, enum dz_sql_statement which, int64_t n,
+                            struct dz_sql_stmt **ret_st, struct dz_err *err)
 {
-    struct dz_sql_stmt *st = NULL;
-    DZ_TRY(dz_sql_get_write(b, which, &st, err));
-    dz_sql_bind_int(st, 1, n);
-    return dz_sql_run(b->c, st, err);
+    DZ_TRY(dz_sql_get_write(b, which, ret_st, err));
+    dz_sql_bind_int(*ret_st, 1, n);
+    return DZ_OK;
 }
 
-static enum dz_code write_ints(struct dz_sql_batch *b, enum dz_sql_statement which, int64_t first,
-                               int64_t second, struct dz_err *err)
+static enum dz_code get_ints(struct dz_sql_batch *b, enum dz_sql_statement which, int64_t first,
+                             int64_t second, struct dz_sql_stmt **ret_st, struct dz_err *err)
 {
-    struct dz_sql_stmt *st = NULL;
-    DZ_TRY(dz_sql_get_write(b, which, &st, err));
-    dz_sql_bind_int(st, 1, first);
-    dz_sql_bind_int(st, 2, second);
-    return dz_sql_run(b->c, st, err);
+    DZ_TRY(get_int(b, which, first, ret_st, err));
+    dz_sql_bind_int(*ret_st, 2, second);
+    return DZ_OK;
 }
 
 static enum dz_code need_seq(struct dz_sql_batch *b, struct dz_err *err)
@@ -123,13 +120,16 @@ static enum dz_code need_seq(struct dz_sql_batch *b, struct dz_err *err)
 
 static enum dz_code note_change(struct dz_sql_batch *b, int64_t series_id, struct dz_err *err)
 {
+    struct dz_sql_stmt *set = NULL, *touch = NULL;
     DZ_TRY(need_seq(b, err));
-    DZ_TRY(write_ints(b, DZ_SQL_CHANGE_SET, series_id, (int64_t)b->seq, err));
-    return write_ints(b, DZ_SQL_SERIES_TOUCH, series_id, b->now_s, err);
+    DZ_TRY(get_ints(b, DZ_SQL_CHANGE_SET, series_id, (int64_t)b->seq, &set, err));
+    DZ_TRY(dz_sql_send(b->c, set, err));
+    DZ_TRY(get_ints(b, DZ_SQL_SERIES_TOUCH, series_id, b->now_s, &touch, err));
+    return dz_sql_run(b->c, touch, err);
 }
 
 enum dz_code dz_sql_blob_ref(struct dz_sql_batch *b, const struct dz_blob_rec *blob,
-                             int64_t *ret_id, struct dz_err *err)
+                             int64_t *ret_id, bool *ret_news, struct dz_err *err)
 {
     DZ_AUTO(dz_sql_reset) struct dz_sql_stmt *st = NULL;
     bool row = false;
@@ -148,6 +148,10 @@ enum dz_code dz_sql_blob_ref(struct dz_sql_batch *b, const struct dz_blob_rec *b
         return dz_fail(err, DZ_CONFLICT, "blob %s has %llu bytes, but %lld in the catalog", hex,
                        (unsigned long long)blob->bytes, (long long)bytes);
     }
+    if (ret_news)
+        *ret_news = (blob->mime.n > 0 && !dz_str_eq(blob->mime, dz_sql_str(st, 2))) ||
+                    (blob->width > 0 && blob->width != dz_sql_int(st, 3)) ||
+                    (blob->height > 0 && blob->height != dz_sql_int(st, 4));
     DZ_TRY(dz_sql_row(b->c, st, &row, err));
     *ret_id = id;
     return DZ_OK;
@@ -155,24 +159,26 @@ enum dz_code dz_sql_blob_ref(struct dz_sql_batch *b, const struct dz_blob_rec *b
 
 enum dz_code dz_sql_blob_unref(struct dz_sql_batch *b, int64_t id, struct dz_err *err)
 {
-    return write_int(b, DZ_SQL_BLOB_UNREF, id, err);
+    struct dz_sql_stmt *st = NULL;
+    DZ_TRY(get_int(b, DZ_SQL_BLOB_UNREF, id, &st, err));
+    return dz_sql_run(b->c, st, err);
 }
 
+/* What is known of the blob now. */
 static enum dz_code blob_know(struct dz_sql_batch *b, int64_t id, const struct dz_blob_rec *blob,
                               struct dz_err *err)
 {
-    struct dz_sql_stmt *st = NULL;
+    struct dz_sql_stmt *st = NULL, *chapters = NULL;
     DZ_TRY(dz_sql_get_write(b, DZ_SQL_BLOB_KNOW, &st, err));
     dz_sql_bind_int(st, 1, id);
     dz_sql_bind_str(st, 2, blob->mime);
     dz_sql_bind_int(st, 3, blob->width);
     dz_sql_bind_int(st, 4, blob->height);
     DZ_TRY(dz_sql_run(b->c, st, err));
-    if (dz_sql_changes(b->c) == 0)
-        return DZ_OK;
     /* Other chapters that show it show something new. */
     DZ_TRY(need_seq(b, err));
-    return write_ints(b, DZ_SQL_BLOB_CHAPTERS, id, (int64_t)b->seq, err);
+    DZ_TRY(get_ints(b, DZ_SQL_BLOB_CHAPTERS, id, (int64_t)b->seq, &chapters, err));
+    return dz_sql_run(b->c, chapters, err);
 }
 
 /* Whether `now` says nothing about the blob that is not stored already. */
@@ -184,13 +190,19 @@ static bool same_blob(const struct dz_blob_rec *old, const struct dz_blob_rec *n
            (now->height == 0 || now->height == old->height);
 }
 
-/* Takes the reference that replaces old (0: none) and gives the old one back. */
+/* Takes the reference that replaces old (0: none) and gives the old one back. Others follow. */
 static enum dz_code blob_swap(struct dz_sql_batch *b, int64_t old_id, const struct dz_blob_rec *now,
                               int64_t *ret_id, struct dz_err *err)
 {
-    DZ_TRY(dz_sql_blob_ref(b, now, ret_id, err));
-    DZ_TRY(blob_know(b, *ret_id, now, err));
-    return old_id ? dz_sql_blob_unref(b, old_id, err) : DZ_OK;
+    struct dz_sql_stmt *unref = NULL;
+    bool news = false;
+    DZ_TRY(dz_sql_blob_ref(b, now, ret_id, &news, err));
+    if (news)
+        DZ_TRY(blob_know(b, *ret_id, now, err));
+    if (!old_id)
+        return DZ_OK;
+    DZ_TRY(get_int(b, DZ_SQL_BLOB_UNREF, old_id, &unref, err));
+    return dz_sql_send(b->c, unref, err);
 }
 
 static enum dz_code no_series(int64_t series_id, struct dz_err *err)
@@ -445,8 +457,11 @@ static enum dz_code write_chapter(struct dz_sql_batch *b, int64_t series_id,
 static enum dz_code page_del(struct dz_sql_batch *b, int64_t chapter_id, uint32_t number,
                              int64_t blob_id, struct dz_err *err)
 {
-    DZ_TRY(write_ints(b, DZ_SQL_PAGE_DEL, chapter_id, number, err));
-    return dz_sql_blob_unref(b, blob_id, err);
+    struct dz_sql_stmt *del = NULL, *unref = NULL;
+    DZ_TRY(get_ints(b, DZ_SQL_PAGE_DEL, chapter_id, number, &del, err));
+    DZ_TRY(dz_sql_send(b->c, del, err));
+    DZ_TRY(get_int(b, DZ_SQL_BLOB_UNREF, blob_id, &unref, err));
+    return dz_sql_send(b->c, unref, err);
 }
 
 /* `which` adds the page or sets it; old_blob is the reference that it gives back. */
@@ -463,11 +478,11 @@ static enum dz_code page_write(struct dz_sql_batch *b, enum dz_sql_statement whi
     dz_sql_bind_int(st, 3, blob_id);
     dz_sql_bind_int(st, 4, p->mtime_s);
     dz_sql_bind_str(st, 5, p->name);
-    return dz_sql_run(b->c, st, err);
+    return dz_sql_send(b->c, st, err);
 }
 
 /* Both lists ascend by number: one walk over them finds what to take out, to put in and to replace.
- */
+ * Others follow. */
 static enum dz_code write_pages(struct dz_sql_batch *b, int64_t chapter_id,
                                 const struct dz_sql_pages *old, const struct dz_chapter_rec *c,
                                 struct dz_err *err)
@@ -582,12 +597,15 @@ static enum dz_code del_chapter(struct dz_sql_batch *b, int64_t id, struct dz_er
     DZ_AUTO(dz_sql_pages_done) struct dz_sql_pages pages = {0};
     struct dz_text_pool pool = {.arena = b->arena};
     const struct dz_chapter_rec no_pages = {0};
+    struct dz_sql_stmt *del = NULL, *fewer = NULL;
     int64_t series_id;
     DZ_TRY(owner_of(b, id, &series_id, err));
     DZ_TRY(dz_sql_read_pages(b->c, id, &pool, &pages, err));
     DZ_TRY(write_pages(b, id, &pages, &no_pages, err));
-    DZ_TRY(write_int(b, DZ_SQL_CHAPTER_DEL, id, err));
-    DZ_TRY(write_int(b, DZ_SQL_SERIES_FEWER, series_id, err));
+    DZ_TRY(get_int(b, DZ_SQL_CHAPTER_DEL, id, &del, err));
+    DZ_TRY(dz_sql_run(b->c, del, err));
+    DZ_TRY(get_int(b, DZ_SQL_SERIES_FEWER, series_id, &fewer, err));
+    DZ_TRY(dz_sql_run(b->c, fewer, err));
     return note_change(b, series_id, err);
 }
 
