@@ -9,6 +9,8 @@
 
 #include <stdlib.h>
 
+enum { ROWS_AT_ONCE = 2000 };
+
 /* ---- rows --------------------------------------------------------------------------------------
  */
 
@@ -109,6 +111,24 @@ static void pages_grow(struct dz_sql_pages *p)
     p->blob_ids = dz_realloc(p->blob_ids, p->cap * sizeof(*p->blob_ids));
 }
 
+/* The row at hand. */
+static enum dz_code add_page(struct dz_sql_stmt *st, struct dz_text_pool *pool,
+                             struct dz_sql_pages *p, struct dz_err *err)
+{
+    if (p->n == p->cap)
+        pages_grow(p);
+    struct dz_page_rec *page = &p->v[p->n];
+    *page = (struct dz_page_rec){
+        .number = (uint32_t)dz_sql_int(st, 0),
+        .mtime_s = dz_sql_int(st, 1),
+    };
+    p->blob_ids[p->n] = dz_sql_int(st, 3);
+    DZ_TRY(dz_sql_copy_str(st, 2, pool, &page->name, err));
+    DZ_TRY(dz_sql_read_blob(st, 4, pool, &page->blob, err));
+    p->n++;
+    return DZ_OK;
+}
+
 enum dz_code dz_sql_read_pages(struct dz_sql_conn *c, int64_t chapter_id, struct dz_text_pool *pool,
                                struct dz_sql_pages *p, struct dz_err *err)
 {
@@ -121,17 +141,7 @@ enum dz_code dz_sql_read_pages(struct dz_sql_conn *c, int64_t chapter_id, struct
         DZ_TRY(dz_sql_row(c, st, &row, err));
         if (!row)
             return DZ_OK;
-        if (p->n == p->cap)
-            pages_grow(p);
-        struct dz_page_rec *page = &p->v[p->n];
-        *page = (struct dz_page_rec){
-            .number = (uint32_t)dz_sql_int(st, 0),
-            .mtime_s = dz_sql_int(st, 1),
-        };
-        p->blob_ids[p->n] = dz_sql_int(st, 3);
-        DZ_TRY(dz_sql_copy_str(st, 2, pool, &page->name, err));
-        DZ_TRY(dz_sql_read_blob(st, 4, pool, &page->blob, err));
-        p->n++;
+        DZ_TRY(add_page(st, pool, p, err));
     }
 }
 
@@ -301,15 +311,30 @@ static enum dz_code compare(struct dz_sql_conn *c, int64_t series_id, const stru
     }
 }
 
-static enum dz_code load_one_chapter(struct dz_sql_conn *c, int64_t id, int64_t series_id,
-                                     struct dz_sql_rows *to, struct dz_err *err)
+/* The parameters of one statement for several ids; the last one fills what is left, so that it is
+ * always the same statement. */
+static void bind_ids(struct dz_sql_stmt *st, const int64_t *ids, size_t n)
 {
-    DZ_AUTO(dz_sql_reset) struct dz_sql_stmt *st = NULL;
-    DZ_TRY(dz_sql_get(c, DZ_SQL_CHAPTER_BY_ID, &st, err));
-    dz_sql_bind_int(st, 1, id);
-    dz_sql_bind_int(st, 2, series_id);
-    return dz_sql_rows_add(to, c, st, dz_sql_read_chapter,
-                           err); /* found in this transaction: one */
+    for (size_t i = 0; i < DZ_SQL_IDS; i++)
+        dz_sql_bind_int(st, (int)i + 1, ids[i < n ? i : n - 1]);
+}
+
+static size_t at_most(size_t n, size_t max)
+{
+    return n < max ? n : max;
+}
+
+/* They were found in this transaction, so each of them is there. */
+static enum dz_code load_some_chapters(struct dz_sql_conn *c, const int64_t *ids, size_t n,
+                                       struct dz_sql_rows *to, struct dz_err *err)
+{
+    for (size_t i = 0; i < n; i += DZ_SQL_IDS) {
+        DZ_AUTO(dz_sql_reset) struct dz_sql_stmt *st = NULL;
+        DZ_TRY(dz_sql_get(c, DZ_SQL_CHAPTERS_OF, &st, err));
+        bind_ids(st, ids + i, at_most(n - i, DZ_SQL_IDS));
+        DZ_TRY(dz_sql_rows_add(to, c, st, dz_sql_read_chapter, err));
+    }
+    return DZ_OK;
 }
 
 static enum dz_code load_other_chapters(struct dz_sql_conn *c, const struct dz_snapshot *old,
@@ -318,8 +343,7 @@ static enum dz_code load_other_chapters(struct dz_sql_conn *c, const struct dz_s
 {
     DZ_AUTO(compared_done) struct compared with_old = {0};
     DZ_TRY(compare(c, full->series.id, old, &with_old, err));
-    for (size_t i = 0; i < with_old.n; i++)
-        DZ_TRY(load_one_chapter(c, with_old.others[i], full->series.id, to, err));
+    DZ_TRY(load_some_chapters(c, with_old.others, with_old.n, to, err));
     dz_assert(to->n == with_old.n);
     void *p;
     DZ_TRY(
@@ -352,24 +376,59 @@ static int by_id(const void *x, const void *y)
     return ((*a)->id > (*b)->id) - ((*a)->id < (*b)->id);
 }
 
-/* In the order of the table, which a cold disk reads several times faster than newest first. */
+static enum dz_code keep_pages(struct dz_chapter_rec *ch, struct dz_sql_pages *pages,
+                               struct dz_arena *a, struct dz_err *err)
+{
+    void *copy;
+    DZ_TRY(arena_copy(a, pages->v, pages->n * sizeof(*pages->v), &copy, err));
+    ch->pages = copy;
+    ch->pages_n = pages->n;
+    pages->n = 0;
+    return DZ_OK;
+}
+
+/* Those of at most DZ_SQL_IDS chapters, which ascend by id. */
+static enum dz_code load_pages_of(struct dz_sql_conn *c, struct dz_chapter_rec **v, size_t n,
+                                  bool many, struct dz_text_pool *pool, struct dz_sql_pages *pages,
+                                  struct dz_err *err)
+{
+    DZ_AUTO(dz_sql_reset) struct dz_sql_stmt *st = NULL;
+    int64_t ids[DZ_SQL_IDS];
+    size_t at = 0;
+    bool row = false;
+    for (size_t i = 0; i < n; i++)
+        ids[i] = v[i]->id;
+    DZ_TRY(dz_sql_get(c, DZ_SQL_PAGES_OF, &st, err));
+    bind_ids(st, ids, n);
+    st->many = many;
+    for (;;) {
+        DZ_TRY(dz_sql_row(c, st, &row, err));
+        int64_t id = row ? dz_sql_int(st, 9) : INT64_MAX;
+        for (; at < n && ids[at] < id; at++)
+            DZ_TRY(keep_pages(v[at], pages, pool->arena, err));
+        if (!row)
+            return DZ_OK;
+        DZ_TRY(add_page(st, pool, pages, err));
+    }
+}
+
+/* In the order of the table, which a cold disk reads several times faster than newest first. Some
+ * chapters at a time: a database on another machine answers each question after a while. */
 static enum dz_code load_pages(struct dz_sql_conn *c, struct dz_text_pool *pool,
                                struct dz_series_full *full, struct dz_err *err)
 {
     DZ_AUTO(dz_sql_pages_done) struct dz_sql_pages pages = {0};
     DZ_AUTO(dz_freep) struct dz_chapter_rec **order = NULL;
-    if (full->chapters_n == 0)
-        return DZ_OK;
-    order = dz_alloc(full->chapters_n * sizeof(struct dz_chapter_rec *));
-    for (size_t i = 0; i < full->chapters_n; i++)
+    size_t n = full->chapters_n;
+    order = dz_alloc((n + 1) * sizeof(struct dz_chapter_rec *));
+    for (size_t i = 0; i < n; i++)
         order[i] = &full->chapters[i];
-    qsort(order, full->chapters_n, sizeof(struct dz_chapter_rec *), by_id);
-    for (size_t i = 0; i < full->chapters_n; i++) {
-        DZ_TRY(dz_sql_read_pages(c, order[i]->id, pool, &pages, err));
-        void *copy;
-        DZ_TRY(arena_copy(pool->arena, pages.v, pages.n * sizeof(*pages.v), &copy, err));
-        order[i]->pages = copy;
-        order[i]->pages_n = pages.n;
+    qsort(order, n, sizeof(struct dz_chapter_rec *), by_id);
+    for (size_t i = 0, end; i < n; i = end) {
+        uint64_t pages_n = order[i]->page_count;
+        for (end = i + 1; end < n && end - i < DZ_SQL_IDS && pages_n < ROWS_AT_ONCE; end++)
+            pages_n += order[end]->page_count;
+        DZ_TRY(load_pages_of(c, order + i, end - i, pages_n > 2 * ROWS_AT_ONCE, pool, &pages, err));
     }
     return DZ_OK;
 }
