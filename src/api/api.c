@@ -37,7 +37,7 @@ static const struct dz_http_route routes[] = {
     {"downloads_retry", DZ_HTTP_POST, "/-/downloads/retry",         handle_downloads_retry},
     {"graphql",         ANY_METHOD,   "/api/graphql",               handle_graphql},
     {"graphql_slash",   ANY_METHOD,   "/api/graphql/",              handle_graphql_slash},
-    {"graphql_slash",   ANY_METHOD,   "/api/graphql/{*}",           handle_graphql_slash},
+    {"graphql_below",   ANY_METHOD,   "/api/graphql/{*}",           handle_graphql_slash},
     {"api_root",        DZ_HTTP_GET,  "/api",                       handle_api_root},
     {"api_root_slash",  DZ_HTTP_GET,  "/api/",                      handle_api_root},
     {"api_unknown",     0,            "/api/{*}",                   NULL}, /* ops.c */

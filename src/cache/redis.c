@@ -37,6 +37,7 @@ struct finder { /* on a worker */
 
 struct redis_link {
     struct redis_link_options o;
+    const redisReplyObjectFunctions *plain; /* hiredis's own */
     enum state state;
     redisAsyncContext *ac; /* NULL: none */
     struct dz_watch watch;
@@ -47,6 +48,7 @@ struct redis_link {
     size_t addresses_n, next_address;
     unsigned greetings; /* answers that are still missing */
     int64_t wait_ms;
+    bool misspoke; /* answered what nobody asked, or at too great a length */
     char sha[41];
     char why[256];
 };
@@ -330,7 +332,61 @@ static void on_disconnect(const redisAsyncContext *ac, int status)
     if (k->ac != ac)
         return; /* closed by us */
     k->ac = NULL;
-    doom(k, status == REDIS_OK ? "the connection was closed" : ac->errstr);
+    doom(k, k->misspoke          ? "it answers what nobody asked"
+            : status == REDIS_OK ? "the connection was closed"
+                                 : ac->errstr);
+}
+
+/* ---- what answers may be ---------------------------------------------------------------------
+ *
+ * hiredis aborts the process when an answer comes that nobody waits for, and makes room for as many
+ * elements as a server claims to send. So these are refused while they are read, which ends the
+ * connection. */
+
+static const redisReplyObjectFunctions *plain(const redisReadTask *task)
+{
+    return ((const struct redis_link *)task->privdata)->plain;
+}
+
+static bool may_be(const redisReadTask *task, int elements)
+{
+    struct redis_link *k = task->privdata;
+    if (!task->parent && !(k->ac && k->ac->replies.head))
+        k->misspoke = true;
+    if (elements > (int)REDIS_NUMBERS_MAX)
+        k->misspoke = true;
+    return !k->misspoke;
+}
+
+static void *make_string(const redisReadTask *task, char *text, size_t n)
+{
+    return may_be(task, 0) ? plain(task)->createString(task, text, n) : NULL;
+}
+
+static void *make_array(const redisReadTask *task, int elements)
+{
+    return may_be(task, elements) ? plain(task)->createArray(task, elements) : NULL;
+}
+
+static void *make_integer(const redisReadTask *task, long long n)
+{
+    return may_be(task, 0) ? plain(task)->createInteger(task, n) : NULL;
+}
+
+static void *make_nil(const redisReadTask *task)
+{
+    return may_be(task, 0) ? plain(task)->createNil(task) : NULL;
+}
+
+static void read_with_care(struct redis_link *k)
+{
+    static redisReplyObjectFunctions own = {make_string, make_array, make_integer, make_nil,
+                                            freeReplyObject};
+    redisReader *reader = k->ac->c.reader;
+    k->misspoke = false;
+    k->plain = reader->fn;
+    reader->fn = &own;
+    reader->privdata = k;
 }
 
 /* ---- connecting ------------------------------------------------------------------------------ */
@@ -346,6 +402,7 @@ static void connect_next(struct redis_link *k)
         doom(k, k->ac ? k->ac->errstr : "no memory");
         return;
     }
+    read_with_care(k);
     k->ac->data = k;
     k->ac->ev.data = k;
     k->ac->ev.addRead = add_read;

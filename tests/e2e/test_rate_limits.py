@@ -6,6 +6,8 @@ and ends it by its pid.
 import concurrent.futures
 import re
 import signal
+import socketserver
+import threading
 
 import pytest
 
@@ -265,6 +267,33 @@ def test_stopped_redis(tmp_path, serve, redis):
     assert metric(s, "dozo_rate_limit_alone_total") >= 50
     redis.resume()
     until(lambda: metric(s, "dozo_rate_limit_storage_up") == 1, "the return")
+
+
+LIES = {
+    "more than asked": b"+OK\r\n" * 500, "a long list": b"*1000000000\r\n" + b":1\r\n" * 1000, "deep": b"*1\r\n" * 100000,
+    "numbers": b"*3\r\n:%d\r\n:-1\r\n:-1\r\n" % (2**63 - 1), "a long text": b"$2000000000\r\nxxx", "nothing": b"$-1\r\n",
+    "no script": b"-NOSCRIPT no\r\n" * 40, "bytes": bytes(range(256)) * 16,
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_redis_that_lies(tmp_path, serve, lie):
+    """Answers of a wrong kind, of a claimed length, and more than were asked for: counted here, and the server lives."""
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), type("Liar", (socketserver.BaseRequestHandler,), {"handle": lambda h: answer_always(h.request, LIES[lie])})) as liar:
+        liar.daemon_threads = True
+        threading.Thread(target=liar.serve_forever, daemon=True).start()
+        s = serve(tmp_path, f"rate_limit: {{ storage: 'redis://127.0.0.1:{liar.server_address[1]}', graphql: 3/hour }}\n")
+        until(lambda: "Redis is lost" in s.read_log())
+        assert [query(s).status for _ in range(5)] == [200, 200, 200, 429, 429]
+        liar.shutdown()
+
+
+def answer_always(connection, answer):
+    try:
+        while connection.recv(65536):
+            connection.sendall(answer)
+    except OSError:
+        pass
 
 
 def test_no_redis_at_the_start(tmp_path, serve):
