@@ -285,12 +285,18 @@ class Ferret(Server):
         script = ROOT / "tools/ferretdb.sh"
         if not script.exists():
             raise Missing("tools/ferretdb.sh, which finds or builds FerretDB, is not here")
-        r = subprocess.run([script], stdout=subprocess.PIPE, text=True)
-        if r.returncode == 3:
+        # It may build for minutes; whoever ends this program meanwhile ends the compiler too.
+        build = subprocess.Popen([script], stdout=subprocess.PIPE, text=True, start_new_session=True)
+        try:
+            out = build.communicate()[0]
+        except BaseException:
+            os.killpg(build.pid, signal.SIGKILL)
+            raise
+        if build.returncode == 3:
             raise Missing("FerretDB cannot be had; tools/ferretdb.sh has said why")
-        if r.returncode:
-            raise Broken(f"tools/ferretdb.sh ended with {r.returncode}")
-        self.program = r.stdout.strip().splitlines()[-1]
+        if build.returncode:
+            raise Broken(f"tools/ferretdb.sh ended with {build.returncode}")
+        self.program = out.strip().splitlines()[-1]
         super().__init__(folder, port)
 
     def prepare(self):
