@@ -39,6 +39,7 @@ python3|end-to-end tests
 python3-pytest|end-to-end tests
 python3-jsonschema|checks answers against /api/openapi.json
 python3-pymongo|reads and writes documents as imoog does
+python3-redis|reads and writes cached files as imoog does
 python3-requests|sends files to the upload CDN as the clients of imoog do
 zip|archives as users make them
 unzip|archives as users make them

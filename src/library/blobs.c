@@ -14,7 +14,8 @@
 #include <time.h>
 
 #define RAM_KEY_BYTES (1 + sizeof(((struct dz_sha256 *)NULL)->b))
-#define LOOK_MS 5000 /* while all is well */
+#define LOOK_MS 3000   /* while all is well */
+#define SILENT_MS 3000 /* without an answer it counts as down, whatever its own patience is */
 #define AGAIN_FIRST_MS 100
 #define AGAIN_MAX_MS 2000
 /* Bytes over DZ_SHARED_VALUE_MAX come from a database in one piece or a few, and lie in memory on
@@ -46,6 +47,7 @@ struct library_blobs {
     struct dz_map flights;
     unsigned large_n, large_waiting;
     bool down, stop;
+    int64_t asked_ms; /* when the watcher asked; 0: it does not wait for an answer */
     uint64_t losses;
     char why[sizeof(((struct dz_err *)NULL)->text)];
 };
@@ -57,12 +59,27 @@ static bool says_down(enum dz_code code)
     return code == DZ_UNAVAILABLE || code == DZ_TIMEOUT;
 }
 
+static int64_t now_ms(void)
+{
+    return dz_mono_ns() / 1000000;
+}
+
+/* NULL: it is there; the lock is held. */
+static const char *why_down(const struct library_blobs *b)
+{
+    if (b->down)
+        return b->why;
+    bool silent = b->asked_ms != 0 && now_ms() - b->asked_ms > SILENT_MS;
+    return silent ? "it does not answer" : NULL;
+}
+
 static enum dz_code fail_if_down(struct library_blobs *b, struct dz_err *err)
 {
     enum dz_code code = DZ_OK;
     pthread_mutex_lock(&b->lock);
-    if (b->down)
-        code = dz_fail(err, DZ_UNAVAILABLE, "the store is down: %s", b->why);
+    const char *why = why_down(b);
+    if (why)
+        code = dz_fail(err, DZ_UNAVAILABLE, "the store is down: %s", why);
     pthread_mutex_unlock(&b->lock);
     return code;
 }
@@ -85,9 +102,13 @@ static void ask(struct library_blobs *b)
     static const struct dz_sha256 nobody;
     struct dz_blob_stat stat;
     struct dz_err err = {0};
+    pthread_mutex_lock(&b->lock);
+    b->asked_ms = now_ms();
+    pthread_mutex_unlock(&b->lock);
     enum dz_code code = dz_store_stat(b->store, &nobody, &stat, &err);
     pthread_mutex_lock(&b->lock);
-    b->losses += says_down(code) && !b->down;
+    b->losses += !b->down && (says_down(code) || why_down(b));
+    b->asked_ms = 0;
     b->down = says_down(code);
     (void)snprintf(b->why, sizeof(b->why), "%s", b->down ? err.text : "");
     pthread_mutex_unlock(&b->lock);
@@ -130,10 +151,10 @@ static void *watch(void *arg)
 bool library_blobs_healthy(struct library_blobs *b, char *ret_text)
 {
     pthread_mutex_lock(&b->lock);
-    bool healthy = !b->down;
-    memcpy(ret_text, b->why, sizeof(b->why));
+    const char *why = why_down(b);
+    (void)snprintf(ret_text, sizeof(b->why), "%s", why ? why : "");
     pthread_mutex_unlock(&b->lock);
-    return healthy;
+    return why == NULL;
 }
 
 /* ---- begin and end --------------------------------------------------------------------------- */
