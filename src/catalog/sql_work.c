@@ -14,16 +14,6 @@
 /* ---- rows --------------------------------------------------------------------------------------
  */
 
-/* One statement with integers only. */
-static enum dz_code run_int(struct dz_sql_conn *c, enum dz_sql_statement which, int64_t n,
-                            struct dz_err *err)
-{
-    struct dz_sql_stmt *st = NULL;
-    DZ_TRY(dz_sql_get(c, which, &st, err));
-    dz_sql_bind_int(st, 1, n);
-    return dz_sql_run(c, st, err);
-}
-
 /* What is copied of a JSON object: the members before the first whose value is an object or an
  * array, with the comma behind them; all of it when there is none such. */
 static size_t flat_bytes(dz_str args)
@@ -218,7 +208,10 @@ static enum dz_code take(struct dz_sql_conn *c, const struct dz_job_take *t, str
     enum { FIRST_KIND = 6 };
     DZ_AUTO(dz_sql_reset) struct dz_sql_stmt *st = NULL;
     struct dz_text_pool pool = {.arena = a};
-    DZ_TRY(run_int(c, DZ_SQL_JOB_GIVE_UP, t->now_ms, err));
+    struct dz_sql_stmt *give_up = NULL;
+    DZ_TRY(dz_sql_get(c, DZ_SQL_JOB_GIVE_UP, &give_up, err));
+    dz_sql_bind_int(give_up, 1, t->now_ms);
+    DZ_TRY(dz_sql_send(c, give_up, err));
     DZ_TRY(dz_sql_get(c, DZ_SQL_JOB_TAKE, &st, err));
     dz_sql_bind_int(st, 1, t->now_ms);
     dz_sql_bind_str(st, 2, t->owner);
@@ -597,7 +590,7 @@ static enum dz_code put_state(struct dz_sql_conn *c, const struct dz_crawl_state
         dz_sql_bind_int(st, 4, now_ms);
         dz_sql_bind_int(st, 5, s->expires_ms);
     }
-    return dz_sql_run(c, st, err);
+    return dz_sql_send(c, st, err);
 }
 
 static enum dz_code put_states(struct dz_sql_conn *c, const struct dz_crawl_state_rec *v, size_t n,
@@ -605,7 +598,10 @@ static enum dz_code put_states(struct dz_sql_conn *c, const struct dz_crawl_stat
 {
     for (size_t i = 0; i < n; i++)
         DZ_TRY(put_state(c, &v[i], now_ms, err));
-    return run_int(c, DZ_SQL_STATE_EXPIRE, now_ms, err);
+    struct dz_sql_stmt *st = NULL;
+    DZ_TRY(dz_sql_get(c, DZ_SQL_STATE_EXPIRE, &st, err));
+    dz_sql_bind_int(st, 1, now_ms);
+    return dz_sql_run(c, st, err);
 }
 
 enum dz_code dz_sql_state_put(void *self, const struct dz_crawl_state_rec *v, size_t n,

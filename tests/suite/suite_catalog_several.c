@@ -7,11 +7,14 @@
  */
 #include "catalog_fixture.h"
 
+#include "catalog/sql_int.h"
+
 #include <pthread.h>
 
 enum { WRITERS = 4, ROUNDS = 25, SHARED_PAGES = 12, MARKS = 150 };
 
 struct writer {
+    const struct fixture *f;
     struct dz_catalog *c;
     size_t at; /* which of them */
     size_t failed, added;
@@ -380,6 +383,73 @@ static void a_collection_is_made_once(void **state)
     sound(f);
 }
 
+/* ---- schema ------------------------------------------------------------------------------------
+ */
+
+static void *open_and_close(void *arg)
+{
+    struct writer *w = arg;
+    struct dz_err err = {0};
+    struct dz_catalog *c = NULL;
+    note(w, dz_catalog_open(w->f->which->driver, w->f->folder, w->f->uri, &c, &err), &err);
+    dz_catalog_close(&c);
+    return NULL;
+}
+
+/* An empty database that all come upon at once gets its tables once. */
+static void all_begin_at_once(void **state)
+{
+    struct fixture *f = *state;
+    struct team team;
+    if (f->which->where != ON_SERVER)
+        return; /* for files: tests/unit/catalog/test_processes.c */
+    dz_catalog_close(&f->c);
+    on_server(f, "DROP SCHEMA %s CASCADE; CREATE SCHEMA %s");
+    for (size_t i = 0; i < WRITERS; i++) {
+        team.w[i] = (struct writer){.f = f, .at = i};
+        assert_int_equal(pthread_create(&team.t[i], NULL, open_and_close, &team.w[i]), 0);
+    }
+    for (size_t i = 0; i < WRITERS; i++) {
+        pthread_join(team.t[i], NULL);
+        if (team.w[i].failed)
+            fail_msg("%s", team.w[i].err.text);
+    }
+    f->c = open_again(f);
+    put_one(f->c, "s", "1", 1, 2, 1);
+    sound(f);
+}
+
+/* Steps to come, on a database that has rows. */
+static void steps_are_applied_in_order(void **state)
+{
+    struct fixture *f = *state;
+    enum { LATER = DZ_SQL_SCHEMA + 2 };
+    const char *list[LATER] = {NULL};
+    struct dz_catalog *other = NULL;
+    if (f->which->where != ON_SERVER)
+        return; /* for files: tests/unit/catalog/test_migrations.c */
+    memcpy(list, dz_postgres_migrations, sizeof(dz_postgres_migrations));
+    list[DZ_SQL_SCHEMA] = "ALTER TABLE series ADD COLUMN note TEXT NOT NULL DEFAULT 'none'";
+    list[LATER - 1] = "CREATE TABLE later (id BIGINT); SELECT nobody FROM series";
+    put_one(f->c, "s", "1", 1, 2, 1);
+
+    /* The second goes wrong: the first stays, and of the second nothing. */
+    const char *text = refused(dz_sql_migrate(f->c->self, list, LATER, err), DZ_INTERNAL);
+    assert_non_null(strstr(text, "migration 9"));
+    text = refused(dz_catalog_open("postgres", f->folder, f->uri, &other, err), DZ_UNSUPPORTED);
+    assert_non_null(strstr(text, "newer dozo (schema 8, this one knows 7)"));
+    list[LATER - 1] = "CREATE TABLE later (id BIGINT)";
+    must(dz_sql_migrate(f->c->self, list, LATER, err));
+    must(dz_sql_migrate(f->c->self, list, LATER, err)); /* nothing left to do */
+    sound(f);
+
+    /* A table of that name which somebody else made. */
+    dz_catalog_close(&f->c);
+    on_server(f, "DROP SCHEMA %s CASCADE; CREATE SCHEMA %s; "
+                 "CREATE TABLE %s.schema_version (number BIGINT)");
+    refused(dz_catalog_open("postgres", f->folder, f->uri, &other, err), DZ_BAD_INPUT);
+}
+
 /* ---- waiting -----------------------------------------------------------------------------------
  */
 
@@ -430,6 +500,8 @@ int main(void)
         CASE(marks_crosswise_are_all_stored),
         CASE(a_call_that_is_given_up_is_tried_again),
         CASE(a_collection_is_made_once),
+        CASE(all_begin_at_once),
+        CASE(steps_are_applied_in_order),
         CASE(whoever_waits_is_woken),
     };
     return run_cases(cases, DZ_LEN(cases));
