@@ -416,7 +416,7 @@ DZ_MUST enum dz_code dz_catalog_collection_rows(struct dz_catalog *c,
                                                 dz_collection_row_fn *fn, void *arg,
                                                 struct dz_err *err);
 
-/* ---- driver table ---------------------------------------------------------------------------- */
+/* ---- callbacks ------------------------------------------------------------------------------- */
 
 /* A batch: everything in it becomes visible at once at commit, or not at all. */
 struct dz_batch;
@@ -427,158 +427,6 @@ typedef void dz_problem_fn(void *arg, const char *text);
 typedef enum dz_code dz_upload_fn(void *arg, const struct dz_upload_rec *u, struct dz_err *err);
 typedef enum dz_code dz_part_fn(void *arg, dz_str source, dz_str chapter,
                                 const struct dz_part_rec *p, struct dz_err *err);
-
-/* Records on their way to a driver: columns_n values each. */
-struct dz_collection_put {
-    const struct dz_collection_value *values;
-    const bool *given; /* false: the record does not name it; its value is null then */
-    size_t n;
-    bool replace;
-    /* Record i is in the way of this row: a value for each column, good during the call. */
-    void (*clash)(void *arg, size_t i, const struct dz_collection_value *row);
-    void *arg;
-};
-
-/* Contracts are those of the wrappers below with the same names. */
-struct dz_catalog_driver {
-    const char *name; /* as in settings catalog.driver */
-    enum dz_code (*open)(const char *data_dir, const char *uri, void **ret_self,
-                         struct dz_err *err);
-    void (*close)(void *self);
-    enum dz_code (*series_ids)(void *self, struct dz_arena *a, int64_t **ret_ids, size_t *ret_n,
-                               struct dz_err *err);
-    enum dz_code (*series_find)(void *self, dz_str source, dz_str source_id, int64_t *ret_id,
-                                struct dz_err *err);
-    enum dz_code (*load_since)(void *self, int64_t series_id, const struct dz_snapshot *old,
-                               struct dz_arena *a, struct dz_series_full *ret_full,
-                               struct dz_err *err);
-    enum dz_code (*load_bare)(void *self, int64_t series_id, struct dz_arena *a,
-                              struct dz_series_full *ret_full, struct dz_err *err);
-    enum dz_code (*shelves)(void *self, struct dz_arena *a, struct dz_shelf_rec **ret_v,
-                            size_t *ret_n, struct dz_err *err);
-    enum dz_code (*changes)(void *self, uint64_t since, struct dz_arena *a, int64_t **ret_ids,
-                            size_t *ret_n, uint64_t *ret_seq, struct dz_err *err);
-    enum dz_code (*wait)(void *self, int64_t wait_ms, bool *ret_changed, struct dz_err *err);
-    bool (*can_wait)(void *self);
-    enum dz_code (*counts)(void *self, struct dz_catalog_counts *ret_counts, struct dz_err *err);
-    enum dz_code (*blobs)(void *self, dz_blob_row_fn *fn, void *arg, struct dz_err *err);
-    enum dz_code (*verify)(void *self, bool repair, dz_problem_fn *fn, void *arg,
-                           uint64_t *ret_left, struct dz_err *err);
-    enum dz_code (*begin)(void *self, void **ret_batch, struct dz_err *err);
-    enum dz_code (*put_series)(void *batch, const struct dz_series_rec *s, int64_t *ret_id,
-                               struct dz_err *err);
-    enum dz_code (*put_chapter)(void *batch, int64_t series_id, const struct dz_chapter_rec *c,
-                                int64_t *ret_id, bool *ret_changed, struct dz_err *err);
-    enum dz_code (*edit_chapter)(void *batch, const struct dz_chapter_edit *e, bool *ret_changed,
-                                 struct dz_err *err);
-    enum dz_code (*del_chapter)(void *batch, int64_t chapter_id, struct dz_err *err);
-    enum dz_code (*put_asset)(void *batch, int64_t series_id, const struct dz_asset_rec *f,
-                              bool *ret_changed, struct dz_err *err);
-    enum dz_code (*del_asset)(void *batch, int64_t series_id, dz_str name, struct dz_err *err);
-    enum dz_code (*put_shelf)(void *batch, dz_str name, int64_t series_id, struct dz_err *err);
-    enum dz_code (*drop_blob)(void *batch, const struct dz_sha256 *sha, struct dz_err *err);
-    enum dz_code (*part_del)(void *batch, dz_str source, dz_str chapter, uint32_t at,
-                             struct dz_err *err);
-    enum dz_code (*parts_del)(void *batch, dz_str source, dz_str chapter, struct dz_err *err);
-    /* Frees the batch, also on failure. */
-    enum dz_code (*commit)(void *batch, uint64_t *ret_seq, struct dz_err *err);
-    void (*rollback)(void *batch);
-    /* Two takers, also of two processes, never get one job (PostgreSQL: FOR UPDATE SKIP LOCKED). */
-    enum dz_code (*job_add)(void *self, const struct dz_job_rec *j, int64_t now_ms, int64_t *ret_id,
-                            bool *ret_new, struct dz_err *err);
-    enum dz_code (*job_take)(void *self, const struct dz_job_take *t, struct dz_arena *a,
-                             struct dz_job_rec *ret_job, struct dz_err *err);
-    enum dz_code (*job_renew)(void *self, int64_t id, dz_str owner, int64_t now_ms,
-                              int64_t lease_ms, const struct dz_job_progress *p,
-                              struct dz_err *err);
-    enum dz_code (*job_end)(void *self, int64_t id, dz_str owner, const struct dz_job_rec *end,
-                            int64_t now_ms, struct dz_err *err);
-    enum dz_code (*job_cancel)(void *self, int64_t id, int64_t now_ms, bool *ret_asked,
-                               struct dz_err *err);
-    enum dz_code (*jobs)(void *self, size_t max, struct dz_arena *a, struct dz_job_rec **ret_v,
-                         size_t *ret_n, struct dz_err *err);
-    enum dz_code (*job_next)(void *self, int64_t *ret_due_ms, struct dz_err *err);
-    enum dz_code (*jobs_add)(void *self, const struct dz_job_rec *v, size_t n, int64_t now_ms,
-                             int64_t *ret_ids, struct dz_err *err);
-    enum dz_code (*jobs_find)(void *self, dz_str kind, const dz_str *targets, size_t n,
-                              struct dz_arena *a, struct dz_job_rec **ret_v, size_t *ret_n,
-                              struct dz_err *err);
-    enum dz_code (*jobs_of)(void *self, dz_str kind, size_t max, struct dz_arena *a,
-                            struct dz_job_rec **ret_v, size_t *ret_n, struct dz_err *err);
-    enum dz_code (*jobs_cancel)(void *self, const int64_t *ids, size_t n, int64_t now_ms,
-                                bool *ret_asked, struct dz_err *err);
-    enum dz_code (*jobs_retry)(void *self, dz_str kind, const int64_t *ids, size_t n,
-                               int64_t now_ms, size_t *ret_n, struct dz_err *err);
-    enum dz_code (*jobs_forget)(void *self, dz_str kind, size_t *ret_n, struct dz_err *err);
-    enum dz_code (*jobs_trim)(void *self, dz_str kind, size_t keep, struct dz_err *err);
-    enum dz_code (*job_counts)(void *self, uint64_t *ret_counts, struct dz_err *err);
-    enum dz_code (*source_counts)(void *self, struct dz_arena *a, struct dz_source_counts **ret_v,
-                                  size_t *ret_n, struct dz_err *err);
-    enum dz_code (*state_put)(void *self, const struct dz_crawl_state_rec *v, size_t n,
-                              int64_t now_ms, struct dz_err *err);
-    enum dz_code (*state_list)(void *self, dz_str source, dz_str prefix, int64_t now_ms,
-                               struct dz_arena *a, struct dz_crawl_state_rec **ret_v, size_t *ret_n,
-                               struct dz_err *err);
-    enum dz_code (*part_put)(void *self, dz_str source, dz_str chapter, const struct dz_part_rec *v,
-                             size_t n, struct dz_err *err);
-    enum dz_code (*parts)(void *self, dz_str source, dz_str chapter, struct dz_arena *a,
-                          struct dz_part_rec **ret_v, size_t *ret_n, struct dz_err *err);
-    enum dz_code (*parts_all)(void *self, dz_part_fn *fn, void *arg, struct dz_err *err);
-    enum dz_code (*parts_trim)(void *self, int64_t before_ms, struct dz_err *err);
-    enum dz_code (*marks_put)(void *self, const struct dz_mark_rec *v, size_t n,
-                              struct dz_err *err);
-    enum dz_code (*marks_del)(void *self, const struct dz_mark_rec *v, size_t n,
-                              struct dz_err *err);
-    enum dz_code (*marks_of)(void *self, dz_str source, const dz_str *chapters, size_t n,
-                             struct dz_arena *a, struct dz_mark_rec **ret_v, size_t *ret_n,
-                             struct dz_err *err);
-    enum dz_code (*marks_of_series)(void *self, dz_str source, dz_str series, struct dz_arena *a,
-                                    struct dz_mark_rec **ret_v, size_t *ret_n, struct dz_err *err);
-    enum dz_code (*favourite_put)(void *self, dz_str source, dz_str series, int64_t now_ms,
-                                  bool *ret_new, struct dz_err *err);
-    enum dz_code (*favourite_del)(void *self, dz_str source, dz_str series, bool *ret_was,
-                                  struct dz_err *err);
-    enum dz_code (*favourites)(void *self, dz_str source, struct dz_arena *a,
-                               struct dz_favourite_rec **ret_v, size_t *ret_n, struct dz_err *err);
-    enum dz_code (*blob_crcs)(void *self, const struct dz_sha256 *v, size_t n, uint64_t *ret_crcs,
-                              struct dz_err *err);
-    enum dz_code (*blob_crcs_put)(void *self, const struct dz_sha256 *v, const uint32_t *crcs,
-                                  size_t n, struct dz_err *err);
-    enum dz_code (*uploads_put)(void *self, const struct dz_upload_rec *v, size_t n, bool *ret_new,
-                                struct dz_err *err);
-    enum dz_code (*upload_get)(void *self, dz_str id, struct dz_arena *a,
-                               struct dz_upload_rec *ret_u, struct dz_err *err);
-    enum dz_code (*uploads_del)(void *self, const dz_str *ids, size_t n, bool *ret_was,
-                                struct dz_err *err);
-    enum dz_code (*uploads_gone)(void *self, uint64_t since, struct dz_arena *a, dz_str **ret_ids,
-                                 size_t *ret_n, bool *ret_more, uint64_t *ret_seq,
-                                 struct dz_err *err);
-    enum dz_code (*uploads_all)(void *self, dz_upload_fn *fn, void *arg, struct dz_err *err);
-    enum dz_code (*collection_ensure)(void *self, const struct dz_collection *coll,
-                                      struct dz_collection_ensured *ret_ensured,
-                                      struct dz_err *err);
-    enum dz_code (*collections)(void *self, struct dz_arena *a, struct dz_collection_rec **ret_v,
-                                size_t *ret_n, struct dz_err *err);
-    enum dz_code (*collections_rev)(void *self, uint64_t *ret_rev, struct dz_err *err);
-    enum dz_code (*collection_put)(void *self, const struct dz_collection *coll,
-                                   const struct dz_collection_put *put, enum dz_put_result *ret_v,
-                                   struct dz_err *err);
-    /* Values are of the kind that the field's column has. */
-    enum dz_code (*collection_seen)(void *self, const struct dz_collection *coll, size_t column,
-                                    const struct dz_collection_value *v, size_t n, bool *ret,
-                                    struct dz_err *err);
-    /* As dz_collection_row_fn, but a value for each column; ask->wanted has a flag for each column
-     * and is not NULL. Keys are NULL, or of the key's kind. */
-    enum dz_code (*collection_rows)(void *self, const struct dz_collection *coll,
-                                    const struct dz_collection_ask *ask,
-                                    const struct dz_collection_value *keys,
-                                    dz_collection_row_fn *fn, void *arg, struct dz_err *err);
-};
-/* data_dir/dozo.db, or the file that uri names; ":memory:" for tests, where reads wait until a
- * batch has ended: a thread that has one open must not read. */
-extern const struct dz_catalog_driver dz_catalog_sqlite;
-/* The database that uri names, in the first schema of its search_path. */
-extern const struct dz_catalog_driver dz_catalog_postgres;
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
@@ -847,6 +695,26 @@ DZ_MUST enum dz_code dz_catalog_blob_crcs(struct dz_catalog *c, const struct dz_
 /* Of blobs that are there; others are passed over. No change of any chapter. */
 DZ_MUST enum dz_code dz_catalog_blob_crcs_put(struct dz_catalog *c, const struct dz_sha256 *v,
                                               const uint32_t *crcs, size_t n, struct dz_err *err);
+
+/* ---- copying ----------------------------------------------------------------------------------
+ */
+
+struct dz_catalog_copied {
+    uint64_t tables, rows;
+    bool there; /* the target held exactly this already: nothing was written */
+};
+/* May be NULL. Called now and then: rows so far, of both reading and comparing. */
+typedef void dz_catalog_copy_fn(void *arg, uint64_t rows);
+
+/* Copies every record with its number, from one moment of the source and in one transaction of the
+ * target (tables of collections are made before it), and reads both again to compare them. Numbers
+ * that the source has given are not given again by the target. DZ_CONFLICT: the target holds
+ * something else; nothing was written. DZ_UNAVAILABLE: the source was written to meanwhile; the
+ * target is as it was when the copy had been made. DZ_CORRUPT: what was read back is something
+ * else. */
+DZ_MUST enum dz_code dz_catalog_copy(struct dz_catalog *from, struct dz_catalog *to,
+                                     dz_catalog_copy_fn *progress, void *arg,
+                                     struct dz_catalog_copied *ret_copied, struct dz_err *err);
 
 /* ---- snapshot -------------------------------------------------------------------------------- */
 

@@ -53,12 +53,12 @@ struct statement {
     char *text; /* with $1 … */
     size_t params_n;
     bool gives_rows;
-    struct dz_pg_param v[DZ_PG_PARAMS_MAX];
     bool ran;
     struct dz_pg_rows *rows;     /* all of them, or … */
     struct dz_pg_cursor *cursor; /* … a portion at a time */
     const struct dz_pg_rows *portion;
     size_t next; /* row; the one at hand is before it */
+    struct dz_pg_param v[];
 };
 
 static struct postgres *whole(struct dz_sql *d)
@@ -104,10 +104,13 @@ static enum dz_code prepare(struct dz_sql_conn *c, dz_str text, struct dz_sql_st
                             struct dz_err *err)
 {
     (void)err;
-    struct statement *s = dz_new(struct statement);
+    size_t n;
+    char *with = with_dollars(text, &n);
+    struct statement *s = dz_zalloc(sizeof(*s) + n * sizeof(s->v[0]));
     s->base.b = &dz_sql_postgres;
     s->base.c = c;
-    s->text = with_dollars(text, &s->params_n);
+    s->text = with;
+    s->params_n = n;
     s->gives_rows = dz_str_starts(text, DZ_S("SELECT")) || dz_str_starts(text, DZ_S("WITH")) ||
                     dz_str_find(text, DZ_S(" RETURNING ")) != DZ_NPOS;
     *ret_st = &s->base;

@@ -12,9 +12,9 @@
 #include "cli/cli_int.h"
 
 static const struct dz_command *const commands[] = {
-    &dz_cmd_serve,    &dz_cmd_import,  &dz_cmd_crawl,   &dz_cmd_download,
-    &dz_cmd_jobs,     &dz_cmd_sources, &dz_cmd_check,   &dz_cmd_config,
-    &dz_cmd_password, &dz_cmd_source,  &dz_cmd_version,
+    &dz_cmd_serve,  &dz_cmd_import,   &dz_cmd_crawl,  &dz_cmd_download,
+    &dz_cmd_jobs,   &dz_cmd_sources,  &dz_cmd_check,  &dz_cmd_migrate,
+    &dz_cmd_config, &dz_cmd_password, &dz_cmd_source, &dz_cmd_version,
 };
 
 static const char *command_name_at(const void *table, size_t i)

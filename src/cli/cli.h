@@ -30,7 +30,7 @@ struct dz_command {
 };
 extern const struct dz_command dz_cmd_serve, dz_cmd_import, dz_cmd_check, dz_cmd_config,
     dz_cmd_password, dz_cmd_source, dz_cmd_version, dz_cmd_crawl, dz_cmd_download, dz_cmd_jobs,
-    dz_cmd_sources;
+    dz_cmd_sources, dz_cmd_migrate;
 
 /* Finds the command, handles --help, --version and a mistyped name ("did you mean"), runs it. */
 int dz_cli_main(int argc, char **argv);

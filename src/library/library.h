@@ -242,6 +242,31 @@ DZ_MUST enum dz_code dz_library_kvm48(struct dz_library *l, const struct dz_coll
                                       const struct dz_import_options *o,
                                       struct dz_kvm48_result *ret_result, struct dz_err *err);
 
+/* contracts/imoog.md section 4: rows of a database that imoog keeps its files in, into the store
+ * and the catalog under their ids, or uploads from here into such a database. What either side has
+ * already stays: other bytes under an id there are counted as kept, with a warning. When the store
+ * of the settings is that database (is_same) nothing is copied and the catalog takes its rows in.
+ * A row that cannot be used is told as an error event and left out. dry_run: nothing is written to
+ * where it would go. *ret_result is always written. */
+struct dz_imoog_place { /* texts are the caller's; "" where a driver has none */
+    const char *driver; /* as store.driver */
+    const char *uri, *table, *database, *collection;
+};
+struct dz_imoog_result {
+    uint64_t uploads_new, uploads_same, uploads_kept, adopted, bytes, warnings, errors;
+    bool is_same;
+};
+DZ_MUST enum dz_code dz_library_imoog(struct dz_library *l, const struct dz_imoog_place *place,
+                                      bool is_export, bool dry_run,
+                                      const struct dz_import_options *o,
+                                      struct dz_imoog_result *ret_result, struct dz_err *err);
+/* Its settings, a Python file of which only plain assignments are read and nothing is run: where
+ * its database is (texts in the arena), and lines for dozo.yaml, appended; what has no place there
+ * or is no plain value as comments. DZ_BAD_INPUT names the line. */
+DZ_MUST enum dz_code dz_library_imoog_settings(const char *path, struct dz_arena *a,
+                                               struct dz_imoog_place *ret_place,
+                                               struct dz_buf *ret_yaml, struct dz_err *err);
+
 /* ---- uploads --------------------------------------------------------------------------------- */
 
 /* A file that somebody sends. Its bytes go to the store as they come; nothing of it is to be seen,
@@ -256,6 +281,8 @@ void dz_upload_drop(struct dz_upload **u);
 struct dz_upload_wish {
     dz_str mime;          /* as it was declared; p = NULL: it was not */
     uint32_t name_length; /* 1..64 */
+    dz_str id;            /* n > 0: this one and no other; DZ_CONFLICT when it is taken */
+    int64_t created_ms;   /* 0: now */
     /* Once, on this or another worker; what it is given is good during the call. DZ_OK: blob,
      * folder and row of u->id are synced. DZ_FULL also when all names of that length seem taken;
      * DZ_UNAVAILABLE while a repair runs. Quick: others wait for it. */
@@ -318,3 +345,32 @@ struct dz_check_result {
  */
 DZ_MUST enum dz_code dz_library_check(struct dz_library *l, const struct dz_check_options *o,
                                       struct dz_check_result *ret_result, struct dz_err *err);
+
+/* ---- migrate ----------------------------------------------------------------------------------
+ */
+
+struct dz_migrate_options {
+    bool quick; /* what was copied is compared by name and size only, not read again */
+    /* May be NULL. what: "files", "records", "comparing"; total 0: not known. */
+    void (*progress)(void *arg, const char *what, uint64_t done, uint64_t total);
+    void *arg;
+};
+struct dz_migrate_result {
+    bool store_same, catalog_same;  /* both settings mean one: nothing to copy */
+    bool catalog_there;             /* the target held exactly these records already */
+    uint64_t blobs, bytes, uploads; /* all that there are */
+    uint64_t blobs_copied, uploads_copied, bytes_copied;
+    uint64_t adopted; /* uploads that only the database knew, which another program wrote */
+    uint64_t tables, rows;
+};
+/* Bytes first, then records, then everything is compared; a second run goes on where a first one
+ * ended. The source is not changed, but for rows of uploads that it adopts. Whoever calls sees to
+ * it that no server runs on one of the two. DZ_CONFLICT: the target holds other records, or another
+ * upload of one name; DZ_NOT_FOUND: there is nothing to copy, or bytes of the source are not there
+ * (`dozo check` lists them); DZ_BAD_INPUT: both are the same; DZ_CORRUPT; DZ_UNAVAILABLE; what
+ * reading and writing failed with. *ret_result is always written. Blocks; a command. */
+DZ_MUST enum dz_code dz_library_migrate(struct dz_conf *from, struct dz_conf *to,
+                                        const struct dz_migrate_options *o,
+                                        struct dz_migrate_result *ret_result, struct dz_err *err);
+/* Whether both keep their data in one folder. */
+bool dz_migrate_one_folder(const struct dz_conf *a, const struct dz_conf *b);

@@ -18,7 +18,7 @@
  */
 
 #define DZ_PG_POOL_MAX 1000u           /* connections */
-#define DZ_PG_PARAMS_MAX 64u           /* of one statement */
+#define DZ_PG_PARAMS_MAX 256u          /* of one statement */
 #define DZ_PG_TEXT_MAX (64 * DZ_KIB)   /* of one statement */
 #define DZ_PG_BYTES_MAX (512 * DZ_MIB) /* of one parameter; a field of PostgreSQL holds 1 GiB */
 #define DZ_PG_PREPARED_MAX 512u        /* statements that a connection keeps; then it is replaced */
