@@ -24,12 +24,26 @@
 #define SETTINGS_BYTES_MAX (16 * DZ_MIB)
 #define TELL_EVERY_NS (200 * (int64_t)1000000)
 
-enum { OPT_SERIES, OPT_SHELF, OPT_EXPORT, OPT_JSON, OPT_QUIET };
+enum {
+    OPT_SERIES,
+    OPT_SHELF,
+    OPT_EXPORT,
+    OPT_TABLE,
+    OPT_DATABASE,
+    OPT_COLLECTION,
+    OPT_DRY_RUN,
+    OPT_JSON,
+    OPT_QUIET
+};
 static const struct dz_option options[] = {
     [OPT_SERIES] = {"series", "NAME", "one series for everything, whatever names say", 0},
     [OPT_SHELF] = {"shelf", "NAME", "publish the series under /shelf/NAME/", 0},
-    [OPT_EXPORT] = {"export", NULL, "kvm48: write DATA_DB from what is here instead of reading it",
+    [OPT_EXPORT] = {"export", NULL, "kvm48, imoog: write there what is here instead of reading it",
                     0},
+    [OPT_TABLE] = {"table", "NAME", "imoog: the table in PostgreSQL (my_images)", 0},
+    [OPT_DATABASE] = {"database", "NAME", "imoog: the database in MongoDB (imoog)", 0},
+    [OPT_COLLECTION] = {"collection", "NAME", "imoog: the collection in it (images)", 0},
+    [OPT_DRY_RUN] = {"dry-run", NULL, "imoog: count only, write nothing", 0},
     [OPT_JSON] = {"json", NULL, "the result as one JSON object on stdout", 0},
     [OPT_QUIET] = {"quiet", NULL, "no progress and no summary, only what went wrong", 0},
     {NULL, NULL, NULL, 0},
@@ -40,7 +54,7 @@ struct note { /* kept for --json */
     char *path, *entry, *text;
 };
 
-enum form { FORM_PATHS, FORM_KOMIZIP, FORM_NAGATO, FORM_KVM48 };
+enum form { FORM_PATHS, FORM_KOMIZIP, FORM_NAGATO, FORM_KVM48, FORM_IMOOG };
 
 struct run {
     const struct dz_args *args;
@@ -52,6 +66,7 @@ struct run {
     struct note *notes;
     size_t notes_n, notes_cap;
     struct dz_buf settings; /* lines for dozo.yaml */
+    struct dz_imoog_use imoog;
 };
 
 struct figure {
@@ -64,6 +79,7 @@ struct outcome {
     struct dz_import_result library;
     struct dz_nagato_result nagato;
     struct dz_kvm48_result kvm48;
+    struct dz_imoog_result imoog;
     uint64_t errors;
     int64_t spent_ms;
     enum dz_code code;
@@ -239,7 +255,7 @@ static void put_kvm48(struct dz_buf *b, const struct run *r, const struct dz_kvm
 
 static uint64_t warnings_of(const struct outcome *o)
 {
-    return o->library.warnings + o->kvm48.warnings;
+    return o->library.warnings + o->kvm48.warnings + o->imoog.warnings;
 }
 
 static void put_summary(struct dz_buf *b, const struct run *r, const struct outcome *o)
@@ -248,6 +264,8 @@ static void put_summary(struct dz_buf *b, const struct run *r, const struct outc
         put_nagato(b, &o->nagato);
     else if (r->form == FORM_KVM48)
         put_kvm48(b, r, &o->kvm48);
+    else if (r->form == FORM_IMOOG)
+        dz_imoog_put(b, &r->imoog, &o->imoog);
     else
         put_library(b, &o->library);
     dz_buf_putf(b, " in %.1f s", (double)o->spent_ms / 1000);
@@ -310,6 +328,15 @@ static void put_figures(struct dz_json *j, const struct run *r, const struct out
         {"records_kept", o->kvm48.records_kept},
         {"warnings", o->kvm48.warnings},
     };
+    const struct figure imoog[] = {
+        {"uploads_new", o->imoog.uploads_new},
+        {"uploads_unchanged", o->imoog.uploads_same},
+        {"uploads_kept", o->imoog.uploads_kept},
+        {"uploads_adopted", o->imoog.adopted},
+        {"bytes", o->imoog.bytes},
+        {"same_database", o->imoog.is_same},
+        {"warnings", o->imoog.warnings},
+    };
     const struct figure both[] = {{"errors", o->errors}, {"duration_ms", (uint64_t)o->spent_ms}};
     const struct figure *v = library;
     size_t n = DZ_LEN(library);
@@ -319,6 +346,9 @@ static void put_figures(struct dz_json *j, const struct run *r, const struct out
     } else if (r->form == FORM_KVM48) {
         v = kvm48;
         n = DZ_LEN(kvm48);
+    } else if (r->form == FORM_IMOOG) {
+        v = imoog;
+        n = DZ_LEN(imoog);
     }
     for (size_t i = 0; i < n + DZ_LEN(both); i++) {
         const struct figure *figure = i < n ? &v[i] : &both[i - n];
@@ -345,9 +375,9 @@ static void put_json(struct dz_buf *b, const struct run *r, const struct outcome
 
 static const char *words_of_stop(const struct run *r)
 {
-    if (is_export(r))
+    if (is_export(r) && r->form == FORM_KVM48)
         return "stopped; nothing was written";
-    if (r->form == FORM_NAGATO || r->form == FORM_KVM48)
+    if (r->form == FORM_NAGATO || r->form == FORM_KVM48 || r->form == FORM_IMOOG)
         return "stopped; what was taken is kept, the same command goes on from here";
     return "stopped; finished chapters are kept, the same command goes on from here";
 }
@@ -392,8 +422,16 @@ static void import_kvm48(struct run *r, const struct dz_conf *conf, struct dz_li
         dz_bus_tell_changed(r->data_dir);
 }
 
+static void import_imoog(struct run *r, struct dz_library *l, const struct dz_import_options *o,
+                         const struct dz_imoog_place *place, struct outcome *out)
+{
+    out->code =
+        dz_library_imoog(l, place, r->imoog.is_export, r->imoog.dry_run, o, &out->imoog, &out->err);
+    out->errors = out->imoog.errors;
+}
+
 static void import(struct run *r, const struct dz_conf *conf, struct dz_library *l,
-                   struct outcome *out)
+                   const struct dz_imoog_place *imoog, struct outcome *out)
 {
     const struct dz_args *a = r->args;
     struct dz_import_options o = {
@@ -405,6 +443,10 @@ static void import(struct run *r, const struct dz_conf *conf, struct dz_library 
     };
     if (r->form == FORM_KVM48) {
         import_kvm48(r, conf, l, &o, out);
+        return;
+    }
+    if (r->form == FORM_IMOOG) {
+        import_imoog(r, l, &o, imoog, out);
         return;
     }
     if (r->form == FORM_NAGATO) {
@@ -426,8 +468,12 @@ static void import(struct run *r, const struct dz_conf *conf, struct dz_library 
 static int import_with(struct run *r, struct dz_conf *conf)
 {
     DZ_AUTO(dz_library_close) struct dz_library *l = NULL;
+    DZ_AUTO(dz_arena_free) struct dz_arena *arena = dz_arena_new(SETTINGS_BYTES_MAX);
+    struct dz_imoog_place imoog = {.driver = NULL};
     struct outcome o = {0};
     /* First, so that nothing is stored when the other file cannot be read. */
+    if (r->form == FORM_IMOOG)
+        o.code = dz_imoog_place_of(&r->imoog, arena, &imoog, &r->settings, &o.err);
     if (r->form == FORM_NAGATO && r->args->operands_n == 3)
         o.code = dz_library_nagato_settings(r->args->operands[2], &r->settings, &o.err);
     if (o.code == DZ_OK)
@@ -439,9 +485,10 @@ static int import_with(struct run *r, struct dz_conf *conf)
     catch_signals();
     r->data_dir = conf->data_dir;
     dz_progress_begin(&r->progress, true,
-                      r->quiet || r->form == FORM_NAGATO || r->form == FORM_KVM48);
+                      r->quiet || r->form == FORM_NAGATO || r->form == FORM_KVM48 ||
+                          r->form == FORM_IMOOG);
     int64_t begin_ns = dz_mono_ns();
-    import(r, conf, l, &o);
+    import(r, conf, l, &imoog, &o);
     o.spent_ms = (dz_mono_ns() - begin_ns) / 1000000;
     finish(r, &o);
     return o.code == DZ_OK && o.errors == 0 ? DZ_EXIT_OK : DZ_EXIT_FAILED;
@@ -455,6 +502,8 @@ static enum form form_of(const struct dz_args *a)
         return FORM_NAGATO;
     if (a->operands_n > 0 && strcmp(a->operands[0], "kvm48") == 0)
         return FORM_KVM48;
+    if (a->operands_n > 0 && strcmp(a->operands[0], "imoog") == 0)
+        return FORM_IMOOG;
     return FORM_PATHS;
 }
 
@@ -478,11 +527,19 @@ static int check_use(const struct dz_args *a)
     if (form == FORM_KVM48 && a->operands_n != 2)
         return dz_usage_error(&dz_cmd_import,
                               "kvm48 needs DATA_DB (a folder of that name: ./kvm48)");
-    if ((form == FORM_NAGATO || form == FORM_KVM48) && (shelf || a->value[OPT_SERIES]))
+    if (form == FORM_IMOOG && a->operands_n != 2)
+        return dz_usage_error(
+            &dz_cmd_import,
+            "imoog needs SETTINGS_PY or the URI of its database (a folder of that name: ./imoog)");
+    if ((form == FORM_NAGATO || form == FORM_KVM48 || form == FORM_IMOOG) &&
+        (shelf || a->value[OPT_SERIES]))
         return dz_usage_error(&dz_cmd_import, "%s takes neither --series nor --shelf",
                               a->operands[0]);
-    if (form != FORM_KVM48 && a->value[OPT_EXPORT])
-        return dz_usage_error(&dz_cmd_import, "--export goes with kvm48 only");
+    if (form != FORM_KVM48 && form != FORM_IMOOG && a->value[OPT_EXPORT])
+        return dz_usage_error(&dz_cmd_import, "--export goes with kvm48 and imoog only");
+    for (size_t i = OPT_TABLE; i <= OPT_DRY_RUN; i++)
+        if (form != FORM_IMOOG && a->value[i])
+            return dz_usage_error(&dz_cmd_import, "--%s goes with imoog only", options[i].name);
     if (form != FORM_KOMIZIP)
         return DZ_EXIT_OK;
     if (a->operands_n != 3)
@@ -519,6 +576,12 @@ static int run_import(int argc, char **argv)
                         .form = form_of(&a),
                         .quiet = a.value[OPT_QUIET] != NULL,
                         .json = a.value[OPT_JSON] != NULL};
+        r.imoog = (struct dz_imoog_use){.where = r.form == FORM_IMOOG ? a.operands[1] : NULL,
+                                        .table = a.value[OPT_TABLE],
+                                        .database = a.value[OPT_DATABASE],
+                                        .collection = a.value[OPT_COLLECTION],
+                                        .is_export = a.value[OPT_EXPORT] != NULL,
+                                        .dry_run = a.value[OPT_DRY_RUN] != NULL};
         dz_buf_init(&r.settings, SETTINGS_BYTES_MAX);
         status = import_with(&r, conf);
         dz_buf_done(&r.settings);
@@ -535,7 +598,8 @@ const struct dz_command dz_cmd_import = {
     .usage = "import PATH… [--series NAME] [--shelf NAME]\n"
              "import komizip CHAPTERS_JSON CDN_FOLDER --shelf NAME\n"
              "import nagato NAGATO_DB [CONF_JSON]\n"
-             "import kvm48 [--export] DATA_DB",
+             "import kvm48 [--export] DATA_DB\n"
+             "import imoog [--export] [--dry-run] SETTINGS_PY|URI",
     .help =
         "Takes folders of images, trees of them, and archives (CBZ, ZIP, CBR, CB7, CBT) into the\n"
         "library. Titles and numbers come from ComicInfo.xml where there is one, else from names.\n"
@@ -551,6 +615,13 @@ const struct dz_command dz_cmd_import = {
         "The fourth form takes over data.db of a KVM48 server, or with --export writes one that "
         "such\n"
         "a server opens as its own: a new file, or records that one of KVM48 does not have yet.\n"
+        "\n"
+        "The fifth form takes over the files of an imoog, with their ids: from the database that\n"
+        "its settings file names in plain values (which is read and never run, and also printed "
+        "as\n"
+        "lines for dozo.yaml), or from postgres://... or mongodb://... . With --export uploads "
+        "from\n"
+        "here go there. What either side has already stays.\n"
         "\n"
         "Exit status: 0 all fine, 1 something could not be imported (the rest was), 2 wrong use.",
     .options = options,

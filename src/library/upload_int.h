@@ -1,5 +1,6 @@
 /*
- * upload_int: what uploads.c (taking in) and upload_show.c (showing, deleting) share.
+ * upload_int: what uploads.c (taking in), upload_show.c (showing, deleting) and imoog.c (many at
+ * once) share.
  */
 #pragma once
 
@@ -18,3 +19,8 @@ struct library_uploads {
     struct dz_sha256 *unused; /* bytes that a deletion may have left without a use */
     size_t unused_n;
 };
+
+/* As dz_upload_keep() in two steps, so that many of one thread share their syncs: each is added,
+ * and all that wait are kept. */
+void library_upload_add(struct dz_upload **take_u, const struct dz_upload_wish *wish);
+void library_uploads_keep(struct dz_library *l);

@@ -24,7 +24,7 @@ struct dz_upload {
     char first[FIRST_BYTES];
     size_t first_n;
     struct dz_upload_wish wish;
-    char *mime;
+    char *mime, *given; /* given: its id; NULL: one is drawn */
     char id[NAME_MAX_CHARS];
     struct dz_upload_rec rec;
     enum dz_code code;
@@ -76,6 +76,7 @@ void dz_upload_drop(struct dz_upload **pu)
         return;
     dz_store_write_drop(&u->write);
     dz_freep(&u->mime);
+    dz_freep(&u->given);
     dz_freep(&u);
 }
 
@@ -97,9 +98,13 @@ uint64_t dz_upload_bytes(const struct dz_upload *u)
 
 /* ---- keeping a group ------------------------------------------------------------------------- */
 
-/* Letters and digits, each as likely as any other. */
+/* Letters and digits, each as likely as any other; or the id that it has. */
 static void make_id(struct dz_upload *u)
 {
+    if (u->given) {
+        u->rec.id = dz_str_of(u->given);
+        return;
+    }
     static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
     unsigned char random[2 * NAME_MAX_CHARS];
     size_t n = 0, at = sizeof(random);
@@ -124,8 +129,10 @@ static void fail_all(struct dz_upload *group, enum dz_code code, const struct dz
         }
 }
 
-static enum dz_code no_name(struct dz_err *err)
+static enum dz_code no_name(const struct dz_upload *u, struct dz_err *err)
 {
+    if (u->given)
+        return dz_fail(err, DZ_CONFLICT, "the id %.100s is taken", u->given);
     return dz_fail(err, DZ_FULL,
                    "no free name was found in %u tries; make uploads.name_length longer",
                    NAME_TRIES);
@@ -139,10 +146,10 @@ static enum dz_code take_named(struct dz_store_batch *b, struct dz_upload *u,
         make_id(u);
         DZ_TRY(dz_store_batch_take_named(b, &u->write, u->rec.id, u->wish.mime, ret_stat,
                                          &u->stored, err));
-        if (u->stored)
-            return DZ_OK;
+        if (u->stored || u->given)
+            break;
     }
-    return no_name(err);
+    return u->stored ? DZ_OK : no_name(u, err);
 }
 
 /* The blobs: each of them whole and synced. */
@@ -162,7 +169,7 @@ static enum dz_code keep_blobs(struct dz_library *l, struct dz_upload *group, st
         if (type != DZ_MEDIA_UNKNOWN)
             u->rec.blob.mime = dz_str_of(dz_media_mime(type));
         u->rec.mime = u->wish.mime;
-        u->rec.created_ms = dz_now_ms();
+        u->rec.created_ms = u->wish.created_ms > 0 ? u->wish.created_ms : dz_now_ms();
     }
     enum dz_code code = dz_store_batch_commit(b, err);
     if (code == DZ_CONFLICT) /* two processes drew one name: another one is drawn next time */
@@ -212,7 +219,7 @@ static void keep_rows(struct dz_library *l, struct dz_upload *group)
         struct dz_upload *v[GROUP_MAX];
         size_t n = 0;
         for (struct dz_upload *u = group; u; u = u->next)
-            if (u->code == DZ_OK && !u->named)
+            if (u->code == DZ_OK && !u->named && (tries == 0 || !u->given || u->stored))
                 v[n++] = u;
         if (n == 0)
             return;
@@ -226,7 +233,7 @@ static void keep_rows(struct dz_library *l, struct dz_upload *group)
     }
     for (struct dz_upload *u = group; u; u = u->next)
         if (u->code == DZ_OK && !u->named)
-            u->code = no_name(&u->err);
+            u->code = no_name(u, &u->err);
 }
 
 static void keep_group(struct dz_library *l, struct dz_upload *group)
@@ -270,18 +277,32 @@ static void tell_group(struct dz_upload *group)
     }
 }
 
-void dz_upload_keep(struct dz_upload **take_u, const struct dz_upload_wish *wish)
+static void add(struct library_uploads *q, struct dz_upload *u, const struct dz_upload_wish *wish)
 {
-    struct dz_upload *u = dz_take(take_u);
-    struct dz_library *l = u->l;
-    struct library_uploads *q = l->uploads;
-    dz_assert(wish->name_length > 0 && wish->name_length <= NAME_MAX_CHARS);
+    dz_assert(wish->id.n > 0 || (wish->name_length > 0 && wish->name_length <= NAME_MAX_CHARS));
     u->wish = *wish;
     u->mime = wish->mime.p ? dz_str_dup(wish->mime) : NULL;
     u->wish.mime.p = u->mime;
-    pthread_mutex_lock(&q->lock);
+    u->given = wish->id.n > 0 ? dz_str_dup(wish->id) : NULL;
     *q->last = u;
     q->last = &u->next;
+}
+
+void library_upload_add(struct dz_upload **take_u, const struct dz_upload_wish *wish)
+{
+    struct dz_upload *u = dz_take(take_u);
+    struct library_uploads *q = u->l->uploads;
+    pthread_mutex_lock(&q->lock);
+    add(q, u, wish);
+    pthread_mutex_unlock(&q->lock);
+}
+
+static void keep_all(struct dz_library *l, struct dz_upload *u, const struct dz_upload_wish *wish)
+{
+    struct library_uploads *q = l->uploads;
+    pthread_mutex_lock(&q->lock);
+    if (u)
+        add(q, u, wish);
     while (!q->busy && q->first) {
         struct dz_upload *group = take_group(q);
         q->busy = true;
@@ -292,4 +313,15 @@ void dz_upload_keep(struct dz_upload **take_u, const struct dz_upload_wish *wish
         q->busy = false;
     }
     pthread_mutex_unlock(&q->lock);
+}
+
+void dz_upload_keep(struct dz_upload **take_u, const struct dz_upload_wish *wish)
+{
+    struct dz_upload *u = dz_take(take_u);
+    keep_all(u->l, u, wish);
+}
+
+void library_uploads_keep(struct dz_library *l)
+{
+    keep_all(l, NULL, NULL);
 }

@@ -5,11 +5,13 @@ import re
 import secrets
 import signal
 import socket
+import subprocess
 import threading
+import zlib
 
 import pytest
 
-from conftest import PATIENCE, Raw, Server, dozo, png, until
+from conftest import PATIENCE, Raw, Server, dozo, png, shared, tool, until
 
 KEY = "k3y-of-the-test"
 CONFIG = f"uploads: {{ secret_key: {KEY} }}\n"
@@ -48,9 +50,41 @@ def keyed(server, method, path, key=KEY, **kw):
     return server.request(method, path, headers={"Authorization": key} if key else {}, **kw)
 
 
+def sql(text):
+    """What psql prints of it on the shared PostgreSQL, one line a row and | between columns."""
+    r = subprocess.run([tool("psql"), "-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", shared("postgres"), "-c", text], capture_output=True, text=True, check=True)
+    return r.stdout.splitlines()
+
+
+@pytest.fixture(params=["files", "postgres"])
+def storage(request):
+    """Settings of the store; all of this file runs over both."""
+    if request.param == "files":
+        yield ""
+        return
+    uri, table = shared("postgres"), "up_" + secrets.token_hex(6)
+    yield f'store: {{ driver: postgres, uri: "{uri}", table: {table}, compression_level: auto }}\n'
+    for suffix in ("", "_dozo", "_dozo_part"):
+        sql(f'DROP TABLE IF EXISTS "{table}{suffix}" CASCADE')
+
+
+only_files = pytest.mark.parametrize("storage", ["files"], indirect=True)
+only_postgres = pytest.mark.parametrize("storage", ["postgres"], indirect=True)
+
+
+@pytest.fixture
+def serve(serve, storage):
+    return lambda folder, config, **kw: serve(folder, config + storage, **kw)
+
+
 @pytest.fixture
 def server(tmp_path, serve):
     return serve(tmp_path, CONFIG)
+
+
+def table_of(server):
+    m = re.search(r"table: (\w+)", server.config.read_text())
+    return m and m[1]
 
 
 def test_who_may_send(server):
@@ -88,6 +122,9 @@ def test_what_is_no_file(server):
 
 
 def blobs(server, temporary=False):
+    """What the store holds: files, or names of rows."""
+    if table_of(server):
+        return [] if temporary else sql(f'SELECT name FROM "{table_of(server)}"')
     root = server.folder / "data/blobs"
     return [p for p in root.rglob("*") if p.is_file() and (".tmp" in p.parts) == temporary]
 
@@ -157,7 +194,7 @@ def test_delete(server):
 
 def test_same_bytes_twice(server):
     one, two = upload(server)[0], upload(server, kind="text/plain")[0]
-    assert len(blobs(server)) == 1 and one != two
+    assert len(blobs(server)) == (2 if table_of(server) else 1) and one != two
     assert keyed(server, "DELETE", "/delete/" + one).status == 204
     assert server.get("/image/" + two)["Content-Type"] == "text/plain; charset=utf-8"
 
@@ -196,6 +233,7 @@ def test_uploads_race_with_the_end_of_the_same_bytes(server):
         assert server.get("/image/" + name).body == (b"fought over" if i % 8 == 0 else b"%d" % i)
 
 
+@only_files
 def test_restart_and_check(tmp_path, serve):
     server = serve(tmp_path, CONFIG)
     name, _ = upload(server)
@@ -250,12 +288,12 @@ cache: {{ max_entries: 2 }}
 
 
 def test_off_or_not_set_up(tmp_path, serve):
-    server = serve(tmp_path, "")
+    server = serve(tmp_path, "\n")
     assert send(server, part()).status == 503
     assert keyed(server, "DELETE", "/delete/X").status == 503
     assert "uploads.secret_key" in server.read_log()
     server.stop()
-    server = serve(tmp_path, f"uploads: {{ enabled: false, secret_key: {KEY} }}")
+    server = serve(tmp_path, f"uploads: {{ enabled: false, secret_key: {KEY} }}\n")
     for method, path in (("POST", "/upload"), ("GET", "/image/X"), ("DELETE", "/delete/X"), ("GET", "/upload/")):
         assert keyed(server, method, path).status == 404
 
@@ -337,6 +375,39 @@ def test_opengraph_in_a_page_of_ones_own(tmp_path, serve):
     assert "uploads.opengraph.base_html_file" in r.out + r.err and "exactly once" in r.out + r.err
 
 
+@only_postgres
+def test_rows_of_imoog(server):
+    """A row that imoog wrote is served and deleted; one that is gone is 404 at once when it is asked for anew."""
+    table = table_of(server)
+    name = "IMOOG" + secrets.token_hex(2).upper()
+    packed = zlib.compress(PNG, 6).hex()
+    sql(f"INSERT INTO \"{table}\" VALUES ('{name}', '\\x{packed}', NULL), ('{name}2', '\\x{packed}', ''), ('{name}3', '\\x{packed}', 'text/plain')")
+    for suffix, kind in (("", None), ("2", None), ("3", "text/plain; charset=utf-8")):
+        r = server.get(f"/image/{name}{suffix}.png")
+        assert (r.status, r.body, r["Content-Type"]) == (200, PNG, kind)
+        assert r["ETag"] == '"' + hashlib.sha256(PNG).hexdigest()[:32] + '"'
+    assert keyed(server, "DELETE", "/delete/" + name).status == 204
+    assert sql(f"SELECT name FROM \"{table}\" WHERE name = '{name}'") == [] and server.get("/image/" + name).status == 404
+    new, _ = upload(server, kind="text/css", data=b"a{}")
+    row = sql(f"SELECT encode(image, 'hex'), mime FROM \"{table}\" WHERE name = '{new}'")[0].split("|")
+    assert (zlib.decompress(bytes.fromhex(row[0])), row[1]) == (b"a{}", "text/css")
+    sql(f"DELETE FROM \"{table}\" WHERE name = '{new}'")
+    assert server.get("/image/" + new).status == 404
+
+
+@only_postgres
+def test_a_row_that_is_broken(server):
+    table = table_of(server)
+    sql(f"INSERT INTO \"{table}\" VALUES ('BROKEN', '\\x789c0102', 'image/png'), ('EMPTY', NULL, NULL), ('PLAIN', 'not zlib', 'image/png')")
+    for name in ("BROKEN", "PLAIN"):
+        assert server.get("/image/" + name).status == 500
+        assert keyed(server, "DELETE", "/delete/" + name).status == 204
+        assert server.get("/image/" + name).status == 404
+    assert server.get("/image/EMPTY").status in (404, 500)
+    until(lambda: "BROKEN" in server.read_log(), "a line in the log")
+    upload(server)
+
+
 def test_keys_of_several(tmp_path, serve):
     (tmp_path / "keys").write_text(f"# builds\nci upload ci-key-1\nmop delete sha256:{hashlib.sha256(b'mop-key-1').hexdigest()}\n"
                                    "boss upload,delete boss-key\n")
@@ -366,7 +437,8 @@ def test_keys_of_several(tmp_path, serve):
     assert send(server, part(), key="new-key-1").status == 200
 
 
-def test_the_example_key_is_refused(tmp_path):
+@only_files
+def test_the_example_key_is_refused(tmp_path, storage):
     (tmp_path / "dozo.yaml").write_text("uploads: { secret_key: SET_A_CUSTOM_KEY }\n")
     r = dozo("serve", cwd=tmp_path, check=1)
     assert "uploads.secret_key: is the example of imoog" in r.err
@@ -446,6 +518,7 @@ def test_slow_body(tmp_path, serve):
     until(lambda: not blobs(server, temporary=True), "an end of temporaries")
 
 
+@only_files
 def test_killed_at_each_sync(tmp_path, serve):
     """What was acknowledged is there after a kill; what was not leaves nothing to be seen."""
     server = serve(tmp_path, CONFIG, args=("--role", "front"))
