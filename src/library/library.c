@@ -20,6 +20,7 @@
 #include <stdlib.h>
 
 #define POLL_MS 1000
+#define SILENT_MS 5000        /* a catalog that says nothing for so long cannot be read */
 #define FAILED_AGAIN_MS 30000 /* how often a series that could not be read is tried again */
 #define SCRATCH_BYTES_MAX DZ_GIB
 #define TRIM_PAGES                                                                                 \
@@ -124,7 +125,10 @@ static enum dz_code ask_changes(struct dz_library *l, bool lay_anew, int64_t **r
     int64_t *ids = NULL;
     size_t n = 0;
     uint64_t seq = 0;
-    DZ_TRY(dz_catalog_changes(l->catalog, l->seq, l->scratch, &ids, &n, &seq, err));
+    atomic_store(&l->asked_ms, dz_mono_ns() / 1000000);
+    enum dz_code code = dz_catalog_changes(l->catalog, l->seq, l->scratch, &ids, &n, &seq, err);
+    atomic_store(&l->asked_ms, 0);
+    DZ_TRY(code);
     bool is_due = dz_mono_ns() / 1000000 >= l->failed_again_ms;
     if (l->failed_n > 0 && (is_due || lay_anew || n > 0)) {
         int64_t *both = dz_arena_alloc(l->scratch, (n + l->failed_n + 1) * sizeof(*both));
@@ -437,10 +441,14 @@ struct dz_catalog *dz_library_catalog(struct dz_library *l)
 
 bool dz_library_healthy(struct dz_library *l, char *ret_text)
 {
+    int64_t asked_ms = atomic_load(&l->asked_ms);
+    bool silent = asked_ms != 0 && dz_mono_ns() / 1000000 - asked_ms > SILENT_MS;
     pthread_mutex_lock(&l->lock);
-    bool healthy = l->trouble[0] == '\0';
+    bool healthy = l->trouble[0] == '\0' && !silent;
     memcpy(ret_text, l->trouble, sizeof(((struct dz_err *)NULL)->text));
     pthread_mutex_unlock(&l->lock);
+    if (silent && ret_text[0] == '\0')
+        memcpy(ret_text, "it does not answer", sizeof("it does not answer"));
     return healthy;
 }
 

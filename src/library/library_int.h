@@ -33,6 +33,8 @@ struct dz_library {
     pthread_cond_t news; /* shown has grown */
     char trouble[sizeof(((struct dz_err *)NULL)->text) + 16]; /* "" when the last look worked */
 
+    _Atomic int64_t asked_ms; /* since when the keeper waits for an answer; 0: it does not */
+
     pthread_cond_t bare; /* a view came that may have lists to encode, or stop */
     pthread_t keeper, encoder;
     bool runs;

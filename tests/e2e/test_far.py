@@ -43,12 +43,12 @@ def library(folder, config):
     dozo("import", "in/S", "--config", "dozo.yaml", cwd=folder, check=0)
 
 
-def addresses(server):
-    """Of the five pages, by their names above."""
+def addresses(server, names=PAGES):
+    """Of these pages, by their names, and of the chapters as files."""
     series = re.search(r"/series/(\d+)", server.get("/").text).group(1)
     chapters = sorted(set(re.findall(rf"/read/{series}/(\d+)", server.get(f"/series/{series}").text)), key=int)
     found = {f"S/c{c + 1}/{n}.png": f"/page/{series}/{chapter}/{n}" for c, chapter in enumerate(chapters) for n in (1, 2, 3)}
-    return {k: found[k] for k in PAGES}, [f"/series/{series}/chapter/{c}.cbz" for c in chapters]
+    return {k: found[k] for k in names}, [f"/series/{series}/chapter/{c}.cbz" for c in chapters]
 
 
 def metric(server, name):
