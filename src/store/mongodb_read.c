@@ -154,8 +154,8 @@ static enum dz_code unpack(struct mongo_use *u, dz_str name, const bson_t *doc,
     return rows_unpack_add(un, packed, err);
 }
 
-/* Unpacks the row behind `doc` and compares it with what the index knows of it (NULL: nothing).
- * ret_body may be NULL: only measured. */
+/* Unpacks the row behind `doc`; `known` is what the index says (NULL: nothing), a blob is compared
+ * with its name. ret_body may be NULL: only measured. */
 static enum dz_code measure(struct mongo_use *u, dz_str name, const bson_t *doc, uint64_t bytes_max,
                             const struct dz_blob_stat *known, struct dz_blob_stat *ret_stat,
                             struct dz_body **ret_body, struct dz_err *err)
@@ -171,8 +171,7 @@ static enum dz_code measure(struct mongo_use *u, dz_str name, const bson_t *doc,
     DZ_TRY(rows_unpack_end(un, &stat, &body, err));
     if (!hash)
         stat.sha = named.sha;
-    const struct dz_sha256 *want = known ? &known->sha : is_blob ? &named.sha : &stat.sha;
-    if (memcmp(want->b, stat.sha.b, sizeof want->b) != 0)
+    if (is_blob && memcmp(named.sha.b, stat.sha.b, sizeof named.sha.b) != 0)
         return dz_fail(err, DZ_CORRUPT, "its %llu bytes do not match their digest",
                        (unsigned long long)stat.bytes);
     *ret_stat = stat;
@@ -205,6 +204,9 @@ static enum dz_code read_row(struct mongo_use *u, dz_str name, uint64_t bytes_ma
         struct dz_blob_stat stat;
         DZ_TRY(measure(u, name, f.doc, ret_body ? bytes_max : DZ_STORE_BLOB_MAX,
                        known ? &row.stat : NULL, &stat, ret_body ? &body : NULL, err));
+        /* imoog may have given the name to another object since. */
+        known = known && stat.bytes == row.stat.bytes &&
+                memcmp(stat.sha.b, row.stat.sha.b, sizeof stat.sha.b) == 0;
         if (!known)
             row.stat = stat;
     }

@@ -2,95 +2,12 @@
  * suite_store: the same cases against every store driver, and against fault in front of each with
  * no fault set.
  *
- * Each case opens a fresh store (files: in a folder of its own, databases: in a database of its
- * own, removed afterwards). What only one driver does is in tests/unit/store/.
+ * Each case opens a fresh store (store_fixture.h). Named objects are in suite_store_named.c, what
+ * only one driver does is in tests/unit/store/.
  */
-#include <mongoc/mongoc.h>
+#include "store_fixture.h"
 
-#include "servers.h"
-#include "store/store.h"
-
-#include <ftw.h>
 #include <pthread.h>
-#include <stdlib.h>
-#include <unistd.h>
-
-struct variant {
-    const char *name;
-    const struct dz_store_driver *driver;
-    const char *uri;
-    bool keeps;         /* bytes outlive close */
-    const char *server; /* NULL: needs none; else its uri goes where `uri` ends */
-    void (*drop)(const char *uri, const char *name);
-};
-
-static void drop_mongodb(const char *uri, const char *name)
-{
-    mongoc_client_t *client = mongoc_client_new(uri);
-    mongoc_database_t *database = mongoc_client_get_database(client, name);
-    (void)mongoc_database_drop(database, NULL);
-    mongoc_database_destroy(database);
-    mongoc_client_destroy(client);
-}
-
-static const struct variant variants[] = {
-    {"files", &dz_store_files, "", true, NULL, NULL},
-    {"memory", &dz_store_memory, "", false, NULL, NULL},
-    {"fault+files", &dz_store_fault, "files", true, NULL, NULL},
-    {"fault+memory", &dz_store_fault, "memory", false, NULL, NULL},
-    {"fault+files short", &dz_store_fault, "files?short=1000", true, NULL, NULL},
-    {"mongodb", &dz_store_mongodb, "", true, "mongodb", drop_mongodb},
-    {"fault+mongodb short", &dz_store_fault, "mongodb?short=1000#", true, "mongodb", drop_mongodb},
-};
-
-struct fixture {
-    const struct variant *v;
-    struct dz_store *s;
-    char dir[64];
-    char name[32]; /* of its database */
-};
-
-static int remove_entry(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-    (void)st, (void)flag, (void)ftw;
-    return remove(path);
-}
-
-static void open_store(struct fixture *f)
-{
-    DZ_AUTO(dz_buf_done) struct dz_buf uri;
-    dz_buf_init(&uri, DZ_KIB);
-    dz_buf_putf(&uri, "%s%s", f->v->uri, f->v->server ? server_uri(f->v->server) : "");
-    struct dz_store_options o = {.data_dir = f->dir,
-                                 .uri = dz_buf_cstr(&uri),
-                                 .database = f->name,
-                                 .pool_max = 8,
-                                 .level = DZ_STORE_LEVEL_AUTO};
-    must(dz_store_open_options(f->v->driver, &o, &f->s, err));
-}
-
-static int setup(void **state)
-{
-    struct fixture *f = dz_new(struct fixture);
-    f->v = *state;
-    memcpy(f->dir, "/tmp/dozo-suite-store-XXXXXX", 29);
-    assert_non_null(mkdtemp(f->dir));
-    (void)snprintf(f->name, sizeof f->name, "suite_%llx", (unsigned long long)dz_random_u64());
-    open_store(f);
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct fixture *f = *state;
-    dz_store_close(&f->s);
-    if (f->v->drop)
-        f->v->drop(server_uri(f->v->server), f->name);
-    nftw(f->dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
-    free(f);
-    return 0;
-}
 
 /* ---- helpers --------------------------------------------------------------------------------- */
 
@@ -109,16 +26,6 @@ static enum dz_code source_read(void *arg, dz_str *ret_piece, struct dz_err *err
     *ret_piece = dz_str_sub(s->bytes, s->at, s->at + s->step);
     s->at += ret_piece->n;
     return DZ_OK;
-}
-
-static char *noise(size_t n, uint64_t seed)
-{
-    char *p = dz_alloc(n + 1);
-    for (size_t i = 0; i < n; i++) {
-        seed = seed * 6364136223846793005u + 1442695040888963407u;
-        p[i] = (char)(seed >> 56);
-    }
-    return p;
 }
 
 static void assert_holds(struct dz_store *s, const struct dz_sha256 *sha, dz_str bytes)
@@ -168,13 +75,6 @@ static enum dz_code tally_one(void *arg, const struct dz_blob_stat *b, struct dz
     t->count++;
     t->bytes += b->bytes;
     return t->delete_from ? dz_store_del(t->delete_from, &b->sha, err) : DZ_OK;
-}
-
-static size_t count_blobs(struct dz_store *s)
-{
-    struct tally t = {0};
-    must(dz_store_list(s, tally_one, &t, err));
-    return t.count;
 }
 
 /* ---- cases ----------------------------------------------------------------------------------- */
@@ -528,12 +428,6 @@ static void test_nulls(void **state)
     assert_string_equal(dz_store_name(f->s), f->v->driver->name);
 }
 
-static void test_server(void **state)
-{
-    const struct variant *v = *state;
-    server_is_missing(v->server);
-}
-
 int main(void)
 {
     static const struct CMUnitTest cases[] = {
@@ -555,22 +449,5 @@ int main(void)
         cmocka_unit_test(test_stats),
         cmocka_unit_test(test_nulls),
     };
-    struct CMUnitTest tests[DZ_LEN(cases)];
-    int failed = 0;
-    for (size_t v = 0; v < DZ_LEN(variants); v++) {
-        if (variants[v].server && !server_uri(variants[v].server)) {
-            const struct CMUnitTest none[] = {
-                cmocka_unit_test_prestate(test_server, (void *)(uintptr_t)&variants[v])};
-            failed += cmocka_run_group_tests_name(variants[v].name, none, NULL, NULL);
-            continue;
-        }
-        for (size_t i = 0; i < DZ_LEN(cases); i++) {
-            tests[i] = cases[i];
-            tests[i].setup_func = setup;
-            tests[i].teardown_func = teardown;
-            tests[i].initial_state = (void *)(uintptr_t)&variants[v];
-        }
-        failed += cmocka_run_group_tests_name(variants[v].name, tests, NULL, NULL);
-    }
-    return failed > 0;
+    return run_suite(cases, DZ_LEN(cases), false);
 }
