@@ -271,8 +271,9 @@ static void budget_of_files(void **state)
     for (unsigned i = 0; i < DZ_LEN(asks); i++)
         asks[i] = blob(3 * DZ_MIB, i);
     for (unsigned i = 0; i < DZ_LEN(asks); i++) {
-        DZ_AUTO(dz_file_unref) struct dz_file *file = fetch(&asks[i]);
+        struct dz_file *file = fetch(&asks[i]);
         assert_true(spooled() <= 10 * DZ_MIB);
+        dz_file_unref(&file);
     }
     assert_int_equal(spooled(), 9 * DZ_MIB);
     struct dz_file *sent[3] = {fetch(&asks[5]), fetch(&asks[6]), fetch(&asks[7])};
