@@ -120,9 +120,9 @@ const struct dz_sql_text dz_sql_texts[DZ_SQL_STATEMENTS] = {
         /* LIMIT keeps it from reading all blobs for the pages of some chapters. */
         PAGES_OF("CROSS JOIN LATERAL (SELECT * FROM blob WHERE id = p.blob_id LIMIT 1) AS b WHERE ")},
     [DZ_SQL_PAGE_ADD] =
-        {"INSERT INTO page (chapter_id, number, blob_id, mtime_s, name) VALUES (?1, ?2, ?3, ?4, ?5)", NULL},
+        {"INSERT INTO page (chapter_id, number, blob_id, mtime_s, name) VALUES (?1, ?2, (SELECT id FROM blob WHERE sha = ?3), ?4, ?5)", NULL},
     [DZ_SQL_PAGE_SET] =
-        {"UPDATE page SET blob_id = ?3, mtime_s = ?4, name = ?5 WHERE chapter_id = ?1 AND number = "
+        {"UPDATE page SET blob_id = (SELECT id FROM blob WHERE sha = ?3), mtime_s = ?4, name = ?5 WHERE chapter_id = ?1 AND number = "
         "?2", NULL},
     [DZ_SQL_PAGE_DEL] = {"DELETE FROM page WHERE chapter_id = ?1 AND number = ?2", NULL},
 
@@ -139,9 +139,11 @@ const struct dz_sql_text dz_sql_texts[DZ_SQL_STATEMENTS] = {
     [DZ_SQL_ASSET_DEL] = {"DELETE FROM asset WHERE series_id = ?1 AND name = ?2", NULL},
 
     [DZ_SQL_BLOBS] = {"SELECT " BLOB ", b.refs FROM blob b ORDER BY b.sha", NULL},
+    [DZ_SQL_BLOBS_OF] = {"SELECT " BLOB ", b.id FROM blob b WHERE b.sha " IDS, NULL},
     [DZ_SQL_BLOB_REF] =
         {"INSERT INTO blob (sha, bytes, width, height, mime, refs) VALUES (?1, ?2, ?3, ?4, ?5, 1) "
         "ON CONFLICT (sha) DO UPDATE SET refs = blob.refs + 1 RETURNING id, bytes, mime, width, height", NULL},
+    [DZ_SQL_BLOB_MORE] = {"UPDATE blob SET refs = refs + 1 WHERE id = ?1", NULL},
     [DZ_SQL_BLOB_UNREF] = {"UPDATE blob SET refs = refs - 1 WHERE id = ?1", NULL},
     /* What is known now replaces what was known; "not known" replaces nothing. */
     [DZ_SQL_BLOB_KNOW] =

@@ -128,17 +128,22 @@ static enum dz_code note_change(struct dz_sql_batch *b, int64_t series_id, struc
     return dz_sql_run(b->c, touch, err);
 }
 
+static void bind_blob(struct dz_sql_stmt *st, const struct dz_blob_rec *blob)
+{
+    dz_sql_bind_sha(st, 1, &blob->sha);
+    dz_sql_bind_int(st, 2, (int64_t)blob->bytes);
+    dz_sql_bind_int(st, 3, blob->width);
+    dz_sql_bind_int(st, 4, blob->height);
+    dz_sql_bind_str(st, 5, blob->mime);
+}
+
 enum dz_code dz_sql_blob_ref(struct dz_sql_batch *b, const struct dz_blob_rec *blob,
                              int64_t *ret_id, bool *ret_news, struct dz_err *err)
 {
     DZ_AUTO(dz_sql_reset) struct dz_sql_stmt *st = NULL;
     bool row = false;
     DZ_TRY(dz_sql_get_write(b, DZ_SQL_BLOB_REF, &st, err));
-    dz_sql_bind_sha(st, 1, &blob->sha);
-    dz_sql_bind_int(st, 2, (int64_t)blob->bytes);
-    dz_sql_bind_int(st, 3, blob->width);
-    dz_sql_bind_int(st, 4, blob->height);
-    dz_sql_bind_str(st, 5, blob->mime);
+    bind_blob(st, blob);
     DZ_TRY(dz_sql_row(b->c, st, &row, err));
     dz_assert(row);
     int64_t id = dz_sql_int(st, 0), bytes = dz_sql_int(st, 1);
@@ -382,8 +387,9 @@ static bool same_chapter(const struct dz_chapter_rec *old, const struct dz_sql_p
 static enum dz_code names_free(struct dz_sql_batch *b, int64_t series_id, int64_t id,
                                const struct dz_chapter_rec *c, struct dz_err *err)
 {
-    struct dz_chapter_rec by_source = {.source_id = c->source_id}, other;
-    DZ_TRY(read_old(b, series_id, &by_source, &other, err));
+    struct dz_chapter_rec by_source = {.source_id = c->source_id}, other = {0};
+    if (c->id) /* else it was found by its source id, or is new */
+        DZ_TRY(read_old(b, series_id, &by_source, &other, err));
     if (other.id && other.id != id)
         return dz_fail(err, DZ_CONFLICT, "chapter %lld of the series has this source id already",
                        (long long)other.id);
@@ -464,21 +470,106 @@ static enum dz_code page_del(struct dz_sql_batch *b, int64_t chapter_id, uint32_
     return dz_sql_send(b->c, unref, err);
 }
 
-/* `which` adds the page or sets it; old_blob is the reference that it gives back. */
-static enum dz_code page_write(struct dz_sql_batch *b, enum dz_sql_statement which,
-                               int64_t chapter_id, int64_t old_blob, const struct dz_page_rec *p,
-                               struct dz_err *err)
+/* What is known of a blob in the course of one call. */
+struct known {
+    struct dz_blob_rec blob;
+    int64_t id; /* 0: its row was made in this call, and nobody asked for its number */
+};
+/* A page that is to be written; old_blob is the reference that it gives back, 0: the page is new.
+ */
+struct page_change {
+    const struct dz_page_rec *page;
+    int64_t old_blob;
+};
+struct page_changes {
+    struct page_change *v;
+    size_t n;
+    struct dz_map known; /* digest → struct known */
+};
+
+static void page_changes_done(struct page_changes *p)
+{
+    free(p->v);
+    dz_map_done(&p->known);
+}
+
+static dz_str key_of(const struct dz_blob_rec *blob)
+{
+    return (dz_str){(const char *)blob->sha.b, sizeof(blob->sha.b)};
+}
+
+static struct known *note_known(struct dz_sql_batch *b, struct page_changes *p,
+                                const struct dz_blob_rec *blob, int64_t id)
+{
+    struct known *k = dz_arena_alloc(b->arena, sizeof(*k));
+    *k = (struct known){*blob, id};
+    dz_map_set(&p->known, key_of(&k->blob), k);
+    return k;
+}
+
+/* The rows of all blobs that the pages show, some at a time. */
+static enum dz_code look_up(struct dz_sql_batch *b, struct page_changes *p, struct dz_err *err)
+{
+    struct dz_text_pool pool = {.arena = b->arena};
+    for (size_t i = 0; i < p->n; i += DZ_SQL_IDS) {
+        DZ_AUTO(dz_sql_reset) struct dz_sql_stmt *st = NULL;
+        DZ_TRY(dz_sql_get(b->c, DZ_SQL_BLOBS_OF, &st, err));
+        for (size_t k = 0; k < DZ_SQL_IDS; k++)
+            dz_sql_bind_sha(st, (int)k + 1, &p->v[i + k < p->n ? i + k : p->n - 1].page->blob.sha);
+        for (;;) {
+            struct dz_blob_rec blob;
+            bool row = false;
+            DZ_TRY(dz_sql_row(b->c, st, &row, err));
+            if (!row)
+                break;
+            DZ_TRY(dz_sql_read_blob(st, 0, &pool, &blob, err));
+            note_known(b, p, &blob, dz_sql_int(st, 5));
+        }
+    }
+    return DZ_OK;
+}
+
+/* One more reference to the page's blob. */
+static enum dz_code page_ref(struct dz_sql_batch *b, struct page_changes *p,
+                             const struct dz_blob_rec *blob, struct dz_err *err)
 {
     struct dz_sql_stmt *st = NULL;
-    int64_t blob_id;
-    DZ_TRY(blob_swap(b, old_blob, &p->blob, &blob_id, err));
-    DZ_TRY(dz_sql_get_write(b, which, &st, err));
-    dz_sql_bind_int(st, 1, chapter_id);
-    dz_sql_bind_int(st, 2, p->number);
-    dz_sql_bind_int(st, 3, blob_id);
-    dz_sql_bind_int(st, 4, p->mtime_s);
-    dz_sql_bind_str(st, 5, p->name);
+    struct known *k = dz_map_get(&p->known, key_of(blob));
+    if (k && (k->blob.bytes != blob->bytes || !same_blob(&k->blob, blob))) {
+        DZ_TRY(blob_swap(b, 0, blob, &k->id, err));
+        k->blob.mime = blob->mime.n ? blob->mime : k->blob.mime;
+        k->blob.width = blob->width ? blob->width : k->blob.width;
+        k->blob.height = blob->height ? blob->height : k->blob.height;
+        return DZ_OK;
+    }
+    if (k && k->id) {
+        DZ_TRY(get_int(b, DZ_SQL_BLOB_MORE, k->id, &st, err));
+    } else {
+        DZ_TRY(dz_sql_get_write(b, DZ_SQL_BLOB_REF, &st, err));
+        bind_blob(st, blob);
+    }
+    if (!k)
+        note_known(b, p, blob, 0);
     return dz_sql_send(b->c, st, err);
+}
+
+static enum dz_code page_write(struct dz_sql_batch *b, int64_t chapter_id, struct page_changes *p,
+                               const struct page_change *change, struct dz_err *err)
+{
+    const struct dz_page_rec *page = change->page;
+    struct dz_sql_stmt *st = NULL, *unref = NULL;
+    DZ_TRY(page_ref(b, p, &page->blob, err));
+    DZ_TRY(dz_sql_get_write(b, change->old_blob ? DZ_SQL_PAGE_SET : DZ_SQL_PAGE_ADD, &st, err));
+    dz_sql_bind_int(st, 1, chapter_id);
+    dz_sql_bind_int(st, 2, page->number);
+    dz_sql_bind_sha(st, 3, &page->blob.sha);
+    dz_sql_bind_int(st, 4, page->mtime_s);
+    dz_sql_bind_str(st, 5, page->name);
+    DZ_TRY(dz_sql_send(b->c, st, err));
+    if (!change->old_blob)
+        return DZ_OK;
+    DZ_TRY(get_int(b, DZ_SQL_BLOB_UNREF, change->old_blob, &unref, err));
+    return dz_sql_send(b->c, unref, err);
 }
 
 /* Both lists ascend by number: one walk over them finds what to take out, to put in and to replace.
@@ -487,7 +578,10 @@ static enum dz_code write_pages(struct dz_sql_batch *b, int64_t chapter_id,
                                 const struct dz_sql_pages *old, const struct dz_chapter_rec *c,
                                 struct dz_err *err)
 {
+    DZ_AUTO(page_changes_done) struct page_changes p = {0};
     size_t i = 0, k = 0;
+    dz_map_init(&p.known);
+    p.v = dz_alloc((c->pages_n + 1) * sizeof(*p.v));
     while (i < old->n || k < c->pages_n) {
         const struct dz_page_rec *was = i < old->n ? &old->v[i] : NULL;
         const struct dz_page_rec *is = k < c->pages_n ? &c->pages[k] : NULL;
@@ -495,15 +589,18 @@ static enum dz_code write_pages(struct dz_sql_batch *b, int64_t chapter_id,
             DZ_TRY(page_del(b, chapter_id, was->number, old->blob_ids[i], err));
             i++;
         } else if (!was || is->number < was->number) {
-            DZ_TRY(page_write(b, DZ_SQL_PAGE_ADD, chapter_id, 0, is, err));
+            p.v[p.n++] = (struct page_change){is, 0};
             k++;
         } else {
             if (!same_page(was, is))
-                DZ_TRY(page_write(b, DZ_SQL_PAGE_SET, chapter_id, old->blob_ids[i], is, err));
+                p.v[p.n++] = (struct page_change){is, old->blob_ids[i]};
             i++;
             k++;
         }
     }
+    DZ_TRY(look_up(b, &p, err));
+    for (i = 0; i < p.n; i++)
+        DZ_TRY(page_write(b, chapter_id, &p, &p.v[i], err));
     return DZ_OK;
 }
 
