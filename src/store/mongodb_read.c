@@ -196,7 +196,9 @@ static enum dz_code read_row(struct mongo_use *u, dz_str name, uint64_t bytes_ma
     DZ_AUTO(mongo_found_done) struct mongo_found f = {NULL, NULL};
     DZ_AUTO(dz_body_unref) struct dz_body *body = NULL;
     bool all = ret_body || !known;
-    DZ_TRY(mongo_find(u, MONGO_ROWS, name, all ? NULL : "mime", &f, err));
+    /* Without the type, the index of _id answers alone. */
+    const char *field = all ? NULL : arena ? "mime" : "_id";
+    DZ_TRY(mongo_find(u, MONGO_ROWS, name, field, &f, err));
     if (!f.doc)
         return DZ_NOT_FOUND;
     DZ_TRY(read_mime(f.doc, arena, &row.mime, err));
