@@ -1,14 +1,14 @@
 /*
  * library: opens catalog and store, keeps the current view, and runs the keeper and the encoder.
  *
- * The keeper is one thread. It sleeps until somebody pokes it, at most POLL_MS, asks the catalog
- * what changed since the view it has, builds the next view and hands it to the subscriber. A
- * catalog that cannot be read leaves the view as it is, and dz_library_healthy() says why. The
- * encoder is another thread: it looks for long lists of the current view that have no encodings
- * yet, and gives one up as soon as no shelf of the current view shows it any more.
- * dz_library_view() may be called from any thread; before the keeper runs it builds the first view
- * itself. Opening builds nothing: commands that only write or check need no view, and `check` must
- * come up on a catalog that cannot be shown.
+ * The keeper is one thread. It sleeps until somebody pokes it (a thread of its own does when the
+ * database tells news of other machines), at most POLL_MS, asks the catalog what changed since the
+ * view it has, builds the next view and hands it to the subscriber. A catalog that cannot be read
+ * leaves the view as it is, and dz_library_healthy() says why. The encoder is another thread: it
+ * looks for long lists of the current view that have no encodings yet, and gives one up as soon as
+ * no shelf of the current view shows it any more. dz_library_view() may be called from any thread;
+ * before the keeper runs it builds the first view itself. Opening builds nothing: commands that
+ * only write or check need no view, and `check` must come up on a catalog that cannot be shown.
  */
 #include <malloc.h>
 #include <signal.h>
@@ -83,15 +83,17 @@ void dz_library_close(struct dz_library **pl)
     struct dz_library *l = *pl;
     if (!l)
         return;
+    pthread_mutex_lock(&l->lock);
+    l->stop = true;
+    pthread_cond_signal(&l->wake);
+    pthread_cond_signal(&l->bare);
+    pthread_mutex_unlock(&l->lock);
     if (l->runs) {
-        pthread_mutex_lock(&l->lock);
-        l->stop = true;
-        pthread_cond_signal(&l->wake);
-        pthread_cond_signal(&l->bare);
-        pthread_mutex_unlock(&l->lock);
         pthread_join(l->keeper, NULL);
         pthread_join(l->encoder, NULL);
     }
+    if (l->listens)
+        pthread_join(l->listener, NULL);
     dz_view_unref(&l->view);
     library_files_free(&l->files);
     library_blobs_free(&l->blobs);
@@ -265,6 +267,25 @@ static void *keep(void *arg)
     return NULL;
 }
 
+/* Other machines cannot poke: their news come from the database, where it has a way to tell. */
+static void *listen_for_news(void *arg)
+{
+    struct dz_library *l = arg;
+    bool stop = false;
+    while (!stop) {
+        bool changed = false;
+        if (dz_catalog_wait(l->catalog, POLL_MS, &changed, NULL) != DZ_OK)
+            (void)nanosleep(&(struct timespec){.tv_sec = POLL_MS / 1000}, NULL);
+        pthread_mutex_lock(&l->lock);
+        stop = l->stop;
+        l->poked |= changed;
+        if (changed)
+            pthread_cond_signal(&l->wake);
+        pthread_mutex_unlock(&l->lock);
+    }
+    return NULL;
+}
+
 static enum dz_code first_view(struct dz_library *l, struct dz_err *err)
 {
     if (l->view)
@@ -336,6 +357,9 @@ static enum dz_code start_threads(struct dz_library *l, struct dz_err *err)
 {
     if (l->blobs)
         DZ_TRY(library_blobs_watch(l->blobs, err));
+    /* Without it the keeper looks once a second, as it does in any case. */
+    l->listens = dz_catalog_can_wait(l->catalog) &&
+                 pthread_create(&l->listener, NULL, listen_for_news, l) == 0;
     int native = pthread_create(&l->keeper, NULL, keep, l);
     if (native != 0)
         return dz_fail_errno(err, DZ_UNAVAILABLE, native, "start a thread");

@@ -36,8 +36,8 @@ struct dz_library {
     _Atomic int64_t asked_ms; /* since when the keeper waits for an answer; 0: it does not */
 
     pthread_cond_t bare; /* a view came that may have lists to encode, or stop */
-    pthread_t keeper, encoder;
-    bool runs;
+    pthread_t keeper, encoder, listener;
+    bool runs, listens;
     void (*complain)(void *arg, const struct dz_err *e);
     void (*publish)(void *arg, struct dz_view *take_view);
     void *publish_arg;
