@@ -230,7 +230,27 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
     return 0;
 }
 
-/* RFC 9113 8.1: who has the whole answer need not send the rest of the request. */
+/* RFC 9113 8.1: who has the whole answer need not send the rest of the request. Many clients that
+ * are sending a body see the reset before the answer and lose that (curl: error 92), so they get a
+ * moment, with no more of a window than they have. */
+static void end_early(struct dz_http_h2 *h, struct dz_http_stream *s)
+{
+    if (!s->streamed) {
+        (void)nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_NO_ERROR);
+        return;
+    }
+    s->lingers = true;
+    if (h->linger_due_ms == 0)
+        h->linger_due_ms = dz_loop_now_ms(h->conn->lane->loop) + H2_LINGER_MS;
+}
+
+static void end_lingering(struct dz_http_h2 *h)
+{
+    for (struct dz_http_stream *s = h->streams; s; s = s->next)
+        if (s->lingers && !s->gone)
+            (void)nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_NO_ERROR);
+}
+
 static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, void *user)
 {
     struct dz_http_h2 *h = user;
@@ -250,8 +270,7 @@ static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, v
     h->answers += last;
     struct dz_http_stream *s = stream_of(session, hd->stream_id);
     if (s && last && !s->ended)
-        (void)nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, hd->stream_id,
-                                        NGHTTP2_NO_ERROR);
+        end_early(h, s);
     return 0;
 }
 
@@ -715,6 +734,8 @@ static void on_timer(struct dz_loop *l, struct dz_timer *t)
         ok = ok && fail(h, NGHTTP2_NO_ERROR);
     if (passed(&h->notice_due_ms, now_ms) && h->session)
         say_last(h);
+    if (passed(&h->linger_due_ms, now_ms) && h->session)
+        end_lingering(h);
     c->busy--;
     if (ok)
         dz_http_h2_settle(c);
@@ -742,9 +763,9 @@ static void set_timer(struct dz_http_h2 *h)
     run_for(&h->idle_due_ms, h->session && h->streams_n == 0 && !waits(h), now_ms,
             HTTP_LIMIT(s, idle_timeout_ms));
     if (!h->session)
-        h->ack_due_ms = 0;
-    const int64_t due_ms[] = {h->rate_due_ms, h->head_due_ms, h->ack_due_ms, h->idle_due_ms,
-                              h->notice_due_ms};
+        h->ack_due_ms = h->linger_due_ms = 0;
+    const int64_t due_ms[] = {h->rate_due_ms, h->head_due_ms,   h->ack_due_ms,
+                              h->idle_due_ms, h->notice_due_ms, h->linger_due_ms};
     for (size_t i = 0; i < DZ_LEN(due_ms); i++)
         if (due_ms[i] > 0 && (first_ms == 0 || due_ms[i] < first_ms))
             first_ms = due_ms[i];

@@ -34,6 +34,7 @@
  */
 #define H2_TABLE_BYTES 1024
 #define H2_NOTICE_MS 1000    /* wait for streams that were on their way at a stop */
+#define H2_LINGER_MS 1000    /* from an early answer to the reset of its stream */
 #define H2_SPARE_STREAMS 256 /* of a lane, kept for the next requests */
 #define H2_SPARE_TEXT_BYTES ((size_t)8 * 1024) /* a kept stream has no more memory than that */
 #define H2_RECENT 256                          /* ended streams that are told from unknown ones */
@@ -113,10 +114,11 @@ struct dz_http_stream {
     bool was_reset;  /* by the peer */
     bool answered;
     bool streamed, asked, paused;
-    bool moving; /* bytes are expected, one way or the other */
-    bool aged;   /* there was a look at the rate before */
-    bool waits;  /* its source has nothing now */
-    bool sized;  /* its source has `left` more bytes; else nobody knows */
+    bool moving;  /* bytes are expected, one way or the other */
+    bool aged;    /* there was a look at the rate before */
+    bool lingers; /* answered before the request was whole: to be reset in a moment */
+    bool waits;   /* its source has nothing now */
+    bool sized;   /* its source has `left` more bytes; else nobody knows */
     bool has_priority;
 
     /* The answer. */
@@ -162,7 +164,7 @@ struct dz_http_h2 {
     int64_t flood_ms;   /* when the period began */
 
     /* Times of the loop; 0: not running. */
-    int64_t head_due_ms, idle_due_ms, rate_due_ms, notice_due_ms;
+    int64_t head_due_ms, idle_due_ms, rate_due_ms, notice_due_ms, linger_due_ms;
     int64_t ack_due_ms;               /* of our SETTINGS */
     uint64_t progress, progress_seen; /* bytes of answers given to the wire */
     uint64_t arrived_seen;            /* of all bytes */

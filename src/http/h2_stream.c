@@ -327,6 +327,8 @@ bool dz_http_stream_data(struct dz_http_stream *s, dz_str bytes)
 {
     struct dz_http_lane *lane = s->h2->conn->lane;
     s->seen += bytes.n;
+    if (s->lingers) /* for nobody, and its window stays as it is */
+        return false;
     if (s->streamed && !s->answered && (s->sink || !s->asked))
         return hold(s, bytes);
     if (s->answered || s->request || s->refused)

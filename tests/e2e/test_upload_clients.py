@@ -61,6 +61,13 @@ def curl(s, version, *args, status=200):
     return body
 
 
+@pytest.mark.parametrize("size", [50_000, 3_000_000, 20_000_000])
+def test_curl_reads_an_early_refusal(web, tmp_path, size):
+    """Over HTTP/2 it sends its body when the answer comes, and a reset that came with that would hide it."""
+    (tmp_path / "x").write_bytes(bytes(size))
+    assert curl(web, "--http2", "-F", f"file=@{tmp_path}/x", status=401) == '{"message":"Invalid auth."}'
+
+
 @pytest.mark.parametrize("version", ["--http1.1", "--http2"])
 def test_curl(web, tmp_path, version):
     picture, letter = tmp_path / "a b;\"ü\".png", tmp_path / "letter.txt"
