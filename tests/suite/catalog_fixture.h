@@ -7,9 +7,8 @@
  */
 #pragma once
 
+#include "catalog/test_postgres.h"
 #include "catalog/test_records.h"
-#include "pg/pg.h"
-#include "servers.h"
 
 enum where {
     IN_FILE,
@@ -33,23 +32,6 @@ struct fixture {
     struct dz_arena *a;
 };
 
-/* On the test server, outside any catalog; %s of the form is the schema of the case. */
-__attribute__((unused)) static void on_server(const struct fixture *f, const char *form)
-{
-    DZ_AUTO(dz_pg_close) struct dz_pg *pg = NULL;
-    DZ_AUTO(dz_pg_give) struct dz_pg_conn *c = NULL;
-    DZ_AUTO(dz_buf_done) struct dz_buf text;
-    dz_buf_init(&text, 4 * DZ_KIB);
-    for (const char *p = form; *p; p++)
-        if (strncmp(p, "%s", 2) == 0)
-            dz_buf_put(&text, dz_str_of((p++, f->schema)));
-        else
-            dz_buf_putc(&text, *p);
-    must(dz_pg_open(&(struct dz_pg_options){.uri = server_uri("postgres")}, &pg, err));
-    must(dz_pg_take(pg, &c, err));
-    must(dz_pg_script(c, dz_buf_cstr(&text), err));
-}
-
 /* Another catalog on the database of the case, as another process has it. */
 __attribute__((unused)) static struct dz_catalog *open_again(struct fixture *f)
 {
@@ -65,13 +47,8 @@ __attribute__((unused)) static int set_up(void **state)
     f->a = dz_arena_new(64 * DZ_MIB);
     if (f->which->where == IN_MEMORY)
         snprintf(f->uri, sizeof(f->uri), ":memory:");
-    if (f->which->where == ON_SERVER) {
-        const char *uri = server_uri("postgres");
-        snprintf(f->schema, sizeof(f->schema), "t_%016llx", (unsigned long long)dz_random_u64());
-        snprintf(f->uri, sizeof(f->uri), "%s%coptions=-csearch_path%%3D%s", uri,
-                 strchr(uri, '?') ? '&' : '?', f->schema);
-        on_server(f, "CREATE SCHEMA %s");
-    }
+    if (f->which->where == ON_SERVER)
+        make_schema(f->schema, f->uri);
     f->c = open_again(f);
     return 0;
 }
@@ -82,7 +59,7 @@ __attribute__((unused)) static int tear_down(void **state)
     dz_catalog_close(&f->c);
     dz_arena_free(&f->a);
     if (f->which->where == ON_SERVER)
-        on_server(f, "DROP SCHEMA %s CASCADE");
+        drop_schema(f->schema);
     drop_folder(f->folder);
     return 0;
 }

@@ -404,7 +404,7 @@ static void all_begin_at_once(void **state)
     if (f->which->where != ON_SERVER)
         return; /* for files: tests/unit/catalog/test_processes.c */
     dz_catalog_close(&f->c);
-    on_server(f, "DROP SCHEMA %s CASCADE; CREATE SCHEMA %s");
+    on_server(f->schema, "DROP SCHEMA %s CASCADE; CREATE SCHEMA %s");
     for (size_t i = 0; i < WRITERS; i++) {
         team.w[i] = (struct writer){.f = f, .at = i};
         assert_int_equal(pthread_create(&team.t[i], NULL, open_and_close, &team.w[i]), 0);
@@ -445,8 +445,8 @@ static void steps_are_applied_in_order(void **state)
 
     /* A table of that name which somebody else made. */
     dz_catalog_close(&f->c);
-    on_server(f, "DROP SCHEMA %s CASCADE; CREATE SCHEMA %s; "
-                 "CREATE TABLE %s.schema_version (number BIGINT)");
+    on_server(f->schema, "DROP SCHEMA %s CASCADE; CREATE SCHEMA %s; "
+                         "CREATE TABLE %s.schema_version (number BIGINT)");
     refused(dz_catalog_open("postgres", f->folder, f->uri, &other, err), DZ_BAD_INPUT);
 }
 

@@ -2,10 +2,11 @@
  * test_crash: a process that dies or fails anywhere in a batch leaves the catalog as it was before.
  *
  * The test runs itself again as a child with DZ_FAULT set, once for every query that the child
- * makes, until a child comes through. Without fault injection in the build there is nothing to
- * test.
+ * makes, until a child comes through. All of it on SQLite, the writing on PostgreSQL as well, where
+ * there is a server. Without fault injection in the build there is nothing to test.
  */
 #include "catalog/test_collections.h"
+#include "catalog/test_postgres.h"
 
 #ifndef DZ_FAULTS
 
@@ -18,14 +19,33 @@ int main(void)
 
 enum { DONE = 0, FAILED = 3 };
 
+/* A place is the folder of a SQLite file, or the URI of a schema. */
+enum { PLACE = 512 };
+
+static bool is_uri(const char *place)
+{
+    return strncmp(place, "postgres", 8) == 0;
+}
+
+static enum dz_code open_at(const char *place, struct dz_catalog **ret_c, struct dz_err *err)
+{
+    return is_uri(place) ? dz_catalog_open("postgres", ".", place, ret_c, err)
+                         : dz_catalog_open("sqlite", place, "", ret_c, err);
+}
+
+static void fill(const char *place)
+{
+    struct dz_catalog *c = NULL;
+    must(open_at(place, &c, err));
+    put_one(c, "s", "1", 1, 3, 1);
+    dz_catalog_close(&c);
+}
+
 static int set_up(void **state)
 {
     static char folder[64];
-    struct dz_catalog *c = NULL;
     make_folder(folder);
-    must(dz_catalog_open("sqlite", folder, "", &c, err));
-    put_one(c, "s", "1", 1, 3, 1);
-    dz_catalog_close(&c);
+    fill(folder);
     *state = folder;
     return 0;
 }
@@ -33,6 +53,29 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     drop_folder(*state);
+    return 0;
+}
+
+struct schema {
+    char uri[PLACE], name[40]; /* the URI first: it is the place */
+};
+
+static int set_up_schema(void **state)
+{
+    static struct schema s;
+    *state = NULL;
+    if (!server_uri("postgres"))
+        return 0;
+    make_schema(s.name, s.uri);
+    fill(s.uri);
+    *state = s.uri;
+    return 0;
+}
+
+static int tear_down_schema(void **state)
+{
+    if (*state)
+        drop_schema(((struct schema *)*state)->name);
     return 0;
 }
 
@@ -208,7 +251,7 @@ static int child(const char *mode, const char *folder)
 {
     struct dz_catalog *c = NULL;
     struct dz_err err = {0};
-    enum dz_code code = dz_catalog_open("sqlite", folder, "", &c, &err);
+    enum dz_code code = open_at(folder, &c, &err);
     if (code == DZ_OK && strcmp(mode, "open") != 0)
         code = strcmp(mode, "write") == 0     ? change_all(c, &err)
                : strcmp(mode, "work") == 0    ? work_all(c, &err)
@@ -231,7 +274,7 @@ static void assert_state(const char *folder, bool after)
     int64_t id, *ids;
     size_t n;
     uint64_t left, seq;
-    must(dz_catalog_open("sqlite", folder, "", &c, err));
+    must(open_at(folder, &c, err));
     must(dz_catalog_verify(c, false, NULL, NULL, &left, err));
     assert_int_equal(left, 0);
     must(dz_catalog_series_find(c, DZ_S("local"), DZ_S("s"), &id, err));
@@ -261,6 +304,8 @@ static bool was_killed(int status)
 static void killed_in_a_batch(void **state)
 {
     char fault[32];
+    if (!*state)
+        server_is_missing("postgres");
     assert_true(was_killed(run_child("write", *state, "commit:1:kill")));
     assert_state(*state, false);
     unsigned n = 1;
@@ -281,6 +326,8 @@ static void killed_in_a_batch(void **state)
 static void each_query_fails_once(void **state)
 {
     char fault[32];
+    if (!*state)
+        server_is_missing("postgres");
     assert_int_equal(WEXITSTATUS(run_child("write", *state, "commit:1")), FAILED);
     assert_state(*state, false);
     for (unsigned n = 1;; n++) {
@@ -318,20 +365,25 @@ static void work_fails_and_dies_anywhere(void **state)
     static const struct {
         const char *fault;
         unsigned step;
-    } faults[] = {{"query:%u", 1},
-                  {"alloc:%u", 1},
-                  {"commit:%u", 1},
-                  {"query:%u:kill", 4},
-                  {"commit:%u:kill", 2}};
+        bool on_server;
+    } faults[] = {{"query:%u", 1, true},
+                  {"alloc:%u", 1, false},
+                  {"commit:%u", 1, true},
+                  {"query:%u:kill", 4, true},
+                  {"commit:%u:kill", 2, true}};
     char fault[32];
+    if (!*state)
+        server_is_missing("postgres");
+    /* A child of a server takes longer, and its arenas are those of the others. */
+    bool far = is_uri(*state);
     for (size_t i = 0; i < DZ_LEN(faults); i++)
-        for (unsigned n = 1;; n += faults[i].step) {
+        for (unsigned n = 1; !far || faults[i].on_server; n += faults[i].step * (far ? 3 : 1)) {
             struct dz_catalog *c = NULL;
             uint64_t left;
             snprintf(fault, sizeof(fault), faults[i].fault, n);
             int status = run_child("work", *state, fault);
             assert_true(was_killed(status) || WIFEXITED(status));
-            must(dz_catalog_open("sqlite", *state, "", &c, err));
+            must(open_at(*state, &c, err));
             must(dz_catalog_verify(c, false, NULL, NULL, &left, err));
             assert_int_equal(left, 0);
             DZ_AUTO(dz_arena_free) struct dz_arena *a = dz_arena_new(DZ_MIB);
@@ -359,7 +411,7 @@ static size_t assert_collected(const char *folder)
     struct dz_collection_rec *v;
     size_t n, rows = 0;
     uint64_t left;
-    must(dz_catalog_open("sqlite", folder, "", &c, err));
+    must(open_at(folder, &c, err));
     must(dz_catalog_verify(c, false, NULL, NULL, &left, err));
     assert_int_equal(left, 0);
     must(dz_catalog_collections(c, a, &v, &n, err));
@@ -434,7 +486,7 @@ static void killed_while_a_catalog_is_made(void **state)
         snprintf(fault, sizeof(fault), "query:%u:kill", n);
         int status = run_child("open", folder, fault);
         struct dz_catalog *c = NULL;
-        must(dz_catalog_open("sqlite", folder, "", &c, err));
+        must(open_at(folder, &c, err));
         put_one(c, "s", "1", 1, 1, 1);
         dz_catalog_close(&c);
         drop_folder(folder);
@@ -455,6 +507,10 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(each_query_fails_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(reading_fails_cleanly, set_up, tear_down),
         cmocka_unit_test_setup_teardown(work_fails_and_dies_anywhere, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(killed_in_a_batch, set_up_schema, tear_down_schema),
+        cmocka_unit_test_setup_teardown(each_query_fails_once, set_up_schema, tear_down_schema),
+        cmocka_unit_test_setup_teardown(work_fails_and_dies_anywhere, set_up_schema,
+                                        tear_down_schema),
         cmocka_unit_test(a_collection_fails_and_dies_anywhere),
         cmocka_unit_test(killed_while_a_catalog_is_made),
     };
