@@ -14,7 +14,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { WAIT_FIRST_MS = 100, WAIT_MAX_MS = 5000, QUIET_MS = 30000 };
+enum { WAIT_FIRST_MS = 100, WAIT_MAX_MS = 1000, QUIET_MS = 30000 };
 
 struct dz_pg_listener {
     const struct pg_address *address;

@@ -18,7 +18,7 @@
 enum {
     ACQUIRE_MS = 5000,
     WAIT_FIRST_MS = 100,
-    WAIT_MAX_MS = 5000,
+    WAIT_MAX_MS = 1000,
     IDLE_MS = 300000,
     LOOK_MS = 30000,
     FULL_MS = 1000,
