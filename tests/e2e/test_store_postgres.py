@@ -1,0 +1,76 @@
+"""A store in PostgreSQL: rows are read back the way imoog reads them, and what was answered outlives a kill of the database."""
+import secrets
+import subprocess
+import threading
+import zlib
+
+import pytest
+
+from conftest import own, png, servers, tool, until
+from test_mongodb import try_upload
+from test_uploads import KEY, upload
+
+PNG = png()
+
+
+@pytest.fixture
+def postgres(tmp_path):
+    database = own(servers.Postgres, tmp_path / "pg")
+    yield database
+    database.stop()
+
+
+@pytest.fixture
+def server(tmp_path, serve, postgres):
+    return serve(tmp_path, f"""uploads: {{ secret_key: {KEY} }}
+store: {{ driver: postgres, uri: "{postgres.uri}", table: my_images }}
+cache: {{ max_entries: 0 }}
+""")
+
+
+def row(postgres, name):
+    """As imoog's SELECT has it: the bytes of image, and mime or None."""
+    text = f"SELECT encode(image, 'hex'), mime, mime IS NULL FROM my_images WHERE name = '{name}'"
+    r = subprocess.run([tool("psql"), "-X", "-A", "-t", "-q", postgres.uri, "-c", text], capture_output=True, text=True, check=True)
+    image, mime, is_null = r.stdout.strip().split("|")
+    return bytes.fromhex(image), None if is_null == "t" else mime
+
+
+def test_rows_are_given_back(server, postgres):
+    sent = [(PNG, "image/png"), (b"text, " * 10000, "text/plain"), (b"", "application/octet-stream"), (secrets.token_bytes(300000), None)]
+    for data, kind in sent:
+        name, _ = upload(server, data=data, kind=kind)
+        image, mime = row(postgres, name)
+        assert zlib.decompress(image) == data
+        assert mime == kind
+
+
+def test_what_was_answered_outlives_a_kill(server, postgres):
+    kept, stop = {}, threading.Event()
+
+    def send_on():
+        while not stop.is_set():
+            data = secrets.token_bytes(20000)
+            name = try_upload(server, data)
+            if name:
+                kept[name] = data
+
+    threads = [threading.Thread(target=send_on) for _ in range(6)]
+    for t in threads:
+        t.start()
+    for goal in (30, 60):
+        until(lambda: len(kept) > goal)
+        postgres.kill()
+        until(lambda: try_upload(server, PNG) is None)
+        postgres.start()
+    before = len(kept)
+    until(lambda: len(kept) > before + 5)
+    stop.set()
+    for t in threads:
+        t.join()
+    until(lambda: server.get(f"/image/{next(iter(kept))}").status == 200)  # readers are let in again
+    for name, data in kept.items():
+        image, _ = row(postgres, name)
+        assert zlib.decompress(image) == data
+        r = server.get(f"/image/{name}")
+        assert (r.status, r.body) == (200, data)
