@@ -614,6 +614,13 @@ DZ_MUST enum dz_code dz_catalog_state_list(struct dz_catalog *c, dz_str source, 
                                            struct dz_crawl_state_rec **ret_v, size_t *ret_n,
                                            struct dz_err *err);
 
+/* When one of all crawlers that share the database may ask a host in the name of a source next:
+ * the moments are given out one by one, gap_ms apart. Only where dz_catalog_can_wait(). */
+#define DZ_PACE_HOST_MAX 300u
+#define DZ_PACE_GAP_MAX_MS (INT64_C(30) * 24 * 3600 * 1000)
+DZ_MUST enum dz_code dz_catalog_pace(struct dz_catalog *c, dz_str source, dz_str host,
+                                     int64_t gap_ms, int64_t *ret_wait_ms, struct dz_err *err);
+
 /* n > 0 parts, new or in place of older ones. */
 DZ_MUST enum dz_code dz_catalog_part_put(struct dz_catalog *c, dz_str source, dz_str chapter,
                                          const struct dz_part_rec *v, size_t n, struct dz_err *err);

@@ -102,6 +102,9 @@ struct dz_catalog_driver {
     enum dz_code (*state_list)(void *self, dz_str source, dz_str prefix, int64_t now_ms,
                                struct dz_arena *a, struct dz_crawl_state_rec **ret_v, size_t *ret_n,
                                struct dz_err *err);
+    /* Only of those that can wait. */
+    enum dz_code (*pace)(void *self, dz_str source, dz_str name, int64_t gap_ms,
+                         int64_t *ret_wait_ms, struct dz_err *err);
     enum dz_code (*part_put)(void *self, dz_str source, dz_str chapter, const struct dz_part_rec *v,
                              size_t n, struct dz_err *err);
     enum dz_code (*parts)(void *self, dz_str source, dz_str chapter, struct dz_arena *a,

@@ -728,6 +728,7 @@ static enum dz_code open_postgres(const char *data_dir, const char *uri, void **
         .source_counts = dz_sql_source_counts,                                                     \
         .state_put = dz_sql_state_put,                                                             \
         .state_list = dz_sql_state_list,                                                           \
+        .pace = dz_sql_pace,                                                                       \
         .part_put = dz_sql_part_put,                                                               \
         .parts = dz_sql_parts,                                                                     \
         .parts_all = dz_sql_parts_all,                                                             \

@@ -222,6 +222,7 @@ enum dz_sql_statement {
     DZ_SQL_STATE_EXPIRE,
     DZ_SQL_STATE_LIST,
     DZ_SQL_STATE_LIST_ALL,
+    DZ_SQL_STATE_PACE,
     DZ_SQL_PART_BLOB,
     DZ_SQL_PART_SET,
     DZ_SQL_PART_DEL,
@@ -553,6 +554,8 @@ DZ_MUST enum dz_code dz_sql_state_put(void *self, const struct dz_crawl_state_re
 DZ_MUST enum dz_code dz_sql_state_list(void *self, dz_str source, dz_str prefix, int64_t now_ms,
                                        struct dz_arena *a, struct dz_crawl_state_rec **ret_v,
                                        size_t *ret_n, struct dz_err *err);
+DZ_MUST enum dz_code dz_sql_pace(void *self, dz_str source, dz_str name, int64_t gap_ms,
+                                 int64_t *ret_wait_ms, struct dz_err *err);
 DZ_MUST enum dz_code dz_sql_part_put(void *self, dz_str source, dz_str chapter,
                                      const struct dz_part_rec *v, size_t n, struct dz_err *err);
 DZ_MUST enum dz_code dz_sql_parts(void *self, dz_str source, dz_str chapter, struct dz_arena *a,

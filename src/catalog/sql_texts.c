@@ -268,6 +268,17 @@ const struct dz_sql_text dz_sql_texts[DZ_SQL_STATEMENTS] = {
     [DZ_SQL_STATE_LIST] = {STATES("source = ?3 AND ", PREFIX_SQLITE),
         STATES("source = ?3 AND ", PREFIX_POSTGRES)},
     [DZ_SQL_STATE_LIST_ALL] = {STATES("", PREFIX_SQLITE), STATES("", PREFIX_POSTGRES)},
+    /* By the server's clock, for those of its clients differ. What lies further ahead than many
+     * crawlers could have asked for is of a clock that was set back. */
+    [DZ_SQL_STATE_PACE] = {NULL,
+        "WITH clock AS (SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT) AS ms) "
+        "INSERT INTO crawl_state (source, name, value, updated_ms, expires_ms) "
+        "SELECT ?1, ?2, CAST(ms + ?3 AS TEXT), ms, ms + 1000 * ?3 + 3600000 FROM clock "
+        "ON CONFLICT (source, name) DO UPDATE SET value = CAST(?3 + CASE "
+        "WHEN CAST(crawl_state.value AS BIGINT) > excluded.expires_ms THEN excluded.updated_ms "
+        "ELSE greatest(CAST(crawl_state.value AS BIGINT), excluded.updated_ms) END AS TEXT), "
+        "updated_ms = excluded.updated_ms, expires_ms = excluded.expires_ms "
+        "RETURNING CAST(value AS BIGINT) - ?3 - updated_ms"},
 
     [DZ_SQL_PART_BLOB] =
         {"SELECT blob_id FROM part WHERE source = ?1 AND chapter = ?2 AND at = ?3", NULL},

@@ -104,6 +104,8 @@ enum dz_code dz_sql_uploads_del(void *self, const dz_str *ids, size_t n, bool *r
         code = del_upload(batch, ids[i], &ret_was[i], err);
     if (code == DZ_OK)
         code = trim_gone(batch, err);
+    if (code == DZ_OK) /* other processes hold what is gone in memory */
+        code = dz_sql_notify(((struct dz_sql_batch *)batch)->c, DZ_SQL_NEWS_CHANGE, err);
     return end_batch(batch, code, err);
 }
 

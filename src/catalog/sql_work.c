@@ -353,6 +353,8 @@ enum dz_code dz_sql_job_cancel(void *self, int64_t id, int64_t now_ms, bool *ret
         code = dz_sql_writing_begin(&w);
         if (code == DZ_OK)
             code = cancel(w.c, id, now_ms, &asked, &w.err);
+        if (code == DZ_OK)
+            code = dz_sql_notify(w.c, DZ_SQL_NEWS_JOBS, &w.err); /* its owner may hear of it */
     } while (dz_sql_writing_again(&w, &code, err));
     DZ_TRY(code);
     *ret_asked = asked;
@@ -368,7 +370,7 @@ static enum dz_code cancel_all(struct dz_sql_conn *c, const int64_t *ids, size_t
         if (code != DZ_NOT_FOUND)
             DZ_TRY(code);
     }
-    return DZ_OK;
+    return dz_sql_notify(c, DZ_SQL_NEWS_JOBS, err);
 }
 
 enum dz_code dz_sql_jobs_cancel(void *self, const int64_t *ids, size_t n, int64_t now_ms,
@@ -644,4 +646,35 @@ enum dz_code dz_sql_state_list(void *self, dz_str source, dz_str prefix, int64_t
     if (source.n)
         dz_sql_bind_str(st, 3, source);
     return dz_sql_list(r.c, st, a, sizeof(**ret_v), read_state, ret_v, ret_n, err);
+}
+
+static enum dz_code pace(struct dz_sql_conn *c, dz_str source, dz_str name, int64_t gap_ms,
+                         int64_t *ret_wait_ms, struct dz_err *err)
+{
+    DZ_AUTO(dz_sql_reset) struct dz_sql_stmt *st = NULL;
+    bool row = false;
+    DZ_TRY(dz_sql_get(c, DZ_SQL_STATE_PACE, &st, err));
+    dz_sql_bind_str(st, 1, source);
+    dz_sql_bind_str(st, 2, name);
+    dz_sql_bind_int(st, 3, gap_ms);
+    DZ_TRY(dz_sql_row(c, st, &row, err));
+    dz_assert(row);
+    *ret_wait_ms = dz_sql_int(st, 0);
+    return dz_sql_row(c, st, &row, err);
+}
+
+enum dz_code dz_sql_pace(void *self, dz_str source, dz_str name, int64_t gap_ms,
+                         int64_t *ret_wait_ms, struct dz_err *err)
+{
+    int64_t wait_ms = 0;
+    struct dz_sql_writing w = {.d = self, .kind = DZ_SQL_PLAIN};
+    enum dz_code code;
+    do {
+        code = dz_sql_writing_begin(&w);
+        if (code == DZ_OK)
+            code = pace(w.c, source, name, gap_ms, &wait_ms, &w.err);
+    } while (dz_sql_writing_again(&w, &code, err));
+    DZ_TRY(code);
+    *ret_wait_ms = wait_ms;
+    return DZ_OK;
 }

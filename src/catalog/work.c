@@ -237,6 +237,18 @@ enum dz_code dz_catalog_state_list(struct dz_catalog *c, dz_str source, dz_str p
     return c->driver->state_list(c->self, source, prefix, now_ms, a, ret_v, ret_n, err);
 }
 
+enum dz_code dz_catalog_pace(struct dz_catalog *c, dz_str source, dz_str host, int64_t gap_ms,
+                             int64_t *ret_wait_ms, struct dz_err *err)
+{
+    char name[sizeof("pace/") + DZ_PACE_HOST_MAX];
+    const struct dz_text_check v[] = {{"source", source, DZ_TEXT_MAX, DZ_TEXT_UTF8},
+                                      {"host", host, DZ_PACE_HOST_MAX, DZ_TEXT_UTF8}};
+    dz_assert(gap_ms >= 0 && gap_ms <= DZ_PACE_GAP_MAX_MS && dz_catalog_can_wait(c));
+    DZ_TRY(dz_check_texts(v, DZ_LEN(v), err));
+    int n = snprintf(name, sizeof(name), "pace/%.*s", DZ_STR_FMT(host));
+    return c->driver->pace(c->self, source, (dz_str){name, (size_t)n}, gap_ms, ret_wait_ms, err);
+}
+
 /* ---- parts -------------------------------------------------------------------------------------
  */
 

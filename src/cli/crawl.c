@@ -297,11 +297,10 @@ static enum dz_code is_taken(struct run *r, bool *ret_taken, struct dz_err *err)
     size_t n = 0;
     DZ_TRY(dz_catalog_jobs(r->catalog, JOBS_SEEN, a, &v, &n, err));
     *ret_taken = false;
-    bool is_file = r->conf->catalog.driver == DZ_DRIVER_SQLITE;
     for (size_t i = 0; i < n; i++) {
         if (v[i].id != r->job || v[i].state != DZ_JOB_RUNNING || v[i].lease_until_ms <= dz_now_ms())
             continue;
-        if (is_file && dz_crawl_owner_is_gone(r->conf->data_dir, v[i].owner))
+        if (dz_crawl_owner_is_gone(r->catalog, r->conf->data_dir, v[i].owner))
             continue;
         *ret_taken = true;
         say_waiting(r, &v[i]);

@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "crawl/call_int.h"
@@ -25,6 +26,7 @@
 #define WORKERS 4u /* they decode pictures and wait for the disk */
 #define WORK_QUEUE_MAX 4096u
 #define JOBS_KEPT 10000u
+#define NEWS_WAIT_MS 200 /* at a time: bounds how long the end takes */
 #define PARTS_KEPT_MS (INT64_C(14) * 24 * 3600 * 1000)
 
 extern char **environ;
@@ -46,6 +48,12 @@ struct back {
     struct dz_link link; /* fd -1: not connected */
     struct dz_timer retry;
     int64_t retry_ms;
+
+    pthread_t listener; /* for what other processes change, where the catalog tells */
+    bool listens;
+    atomic_bool deaf;        /* it has to end */
+    atomic_bool news_on_way; /* from the listener to on_news */
+    struct dz_msg news;
 
     struct dz_conf *fresh; /* settings that were read again last; NULL: conf holds */
     struct dz_timer sweep;
@@ -232,6 +240,41 @@ static enum dz_code open_crawler(struct back *b, struct dz_err *err)
     return crawl_calls_open(b->crawler, &b->calls, err);
 }
 
+/* ---- news of other processes ----------------------------------------------------------------- */
+
+static void on_news(struct dz_loop *l, struct dz_msg *m)
+{
+    (void)l;
+    struct back *b = dz_container(m, struct back, news);
+    atomic_store(&b->news_on_way, false);
+    if (!b->stopping)
+        dz_crawler_news(b->crawler);
+}
+
+/* What it does not hear of is polled for. */
+static void *listen_for_news(void *arg)
+{
+    struct back *b = arg;
+    while (!atomic_load(&b->deaf)) {
+        bool changed = false;
+        if (dz_catalog_wait(b->catalog, NEWS_WAIT_MS, &changed, NULL) != DZ_OK)
+            (void)nanosleep(&(struct timespec){.tv_nsec = NEWS_WAIT_MS * 1000000L}, NULL);
+        else if (changed && !atomic_exchange(&b->news_on_way, true))
+            dz_loop_post(b->loop, &b->news);
+    }
+    return NULL;
+}
+
+static enum dz_code start_listener(struct back *b, struct dz_err *err)
+{
+    if (!dz_catalog_can_wait(b->catalog))
+        return DZ_OK;
+    b->news.fn = on_news;
+    int native = pthread_create(&b->listener, NULL, listen_for_news, b);
+    b->listens = native == 0;
+    return b->listens ? DZ_OK : dz_fail_errno(err, DZ_UNAVAILABLE, native, "start a thread");
+}
+
 /* ---- keeping house --------------------------------------------------------------------------- */
 
 static void run_sweep(struct dz_work *w)
@@ -329,6 +372,7 @@ static enum dz_code open_back(struct back *b, struct dz_err *err)
     DZ_TRY(dz_loop_signals(b->loop, signals, DZ_LEN(signals), on_signal, b, err));
     DZ_TRY(dz_pool_new(WORKERS, WORK_QUEUE_MAX, &b->pool, err));
     DZ_TRY(open_crawler(b, err));
+    DZ_TRY(start_listener(b, err));
     dz_timer_set(b->loop, &b->retry, 0, on_retry);
     dz_timer_set(b->loop, &b->sweep, 0, on_sweep);
     return DZ_OK;
@@ -336,6 +380,9 @@ static enum dz_code open_back(struct back *b, struct dz_err *err)
 
 static void close_back(struct back *b)
 {
+    atomic_store(&b->deaf, true);
+    if (b->listens)
+        pthread_join(b->listener, NULL);
     if (b->loop) {
         dz_link_close(&b->link);
         dz_timer_stop(b->loop, &b->retry);

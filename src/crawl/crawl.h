@@ -49,7 +49,7 @@ void dz_bus_tell_changed(const char *data_dir);
 /* Runs jobs of the catalog: takes due ones under a lease, asks the source, fetches pages, makes
  * each chapter visible whole in one batch. Everything runs on the loop's thread but what blocks,
  * which goes to the pool. Several crawlers (backs, a `dozo crawl` beside one) may share a catalog:
- * the lease decides. Holds data_dir/run/import.lock shared while a job runs; while a repair has it,
+ * the lease decides. Shares dz_catalog_lock while a job runs; while a repair has it,
  * jobs wait. */
 struct dz_crawler;
 
@@ -104,6 +104,8 @@ DZ_MUST enum dz_code dz_crawler_new(const struct dz_crawler_options *o, struct d
                                     struct dz_err *err);
 /* Looks for jobs now, and renews the leases of those that run, so that they hear of cancels. */
 void dz_crawler_poke(struct dz_crawler *c);
+/* The same for news of other processes, which come by the hundred: leases half a second later. */
+void dz_crawler_news(struct dz_crawler *c);
 /* After a reload: schedule and sources are read again; jobs that run keep theirs. */
 void dz_crawler_set_conf(struct dz_crawler *c, struct dz_conf *conf);
 /* Ends running jobs where they stand (their rows go back to the queue, finished pages stay) and
@@ -130,9 +132,10 @@ DZ_MUST enum dz_code dz_crawl_ask(struct dz_catalog *c, const struct dz_sources 
 DZ_MUST enum dz_code dz_crawl_option(const struct dz_source *s, dz_str text, json_t *options,
                                      struct dz_err *err);
 
-/* Whether the process of this machine that had the lease has ended without giving it back: nobody
- * has to wait for its end. Only where the catalog is a file, whose users share data_dir. */
-bool dz_crawl_owner_is_gone(const char *data_dir, dz_str owner);
+/* Whether the process with this data_dir that had the lease has ended without giving it back:
+ * nobody has to wait for its end. Where the catalog is shared, false for all those that had another
+ * data_dir: their leases end by time. */
+bool dz_crawl_owner_is_gone(struct dz_catalog *c, const char *data_dir, dz_str owner);
 
 /* How a source did, as its jobs wrote it down. Times in Unix milliseconds, 0: never. */
 struct dz_crawl_health_host {

@@ -310,6 +310,17 @@ void crawl_memory_close(struct crawl_memory **m);        /* after the last write
 bool crawl_memory_is_busy(const struct crawl_memory *m); /* a write is out */
 void crawl_memory_rest(
     struct crawl_memory *m); /* no write begins by itself; close makes the last */
+/* What other crawlers have written since, of one source: read on a worker, taken on the loop unless
+ * we have written meanwhile. What they forgot stays. */
+struct crawl_memory_news {
+    struct dz_arena *arena;
+    struct dz_crawl_state_rec *v;
+    size_t n;
+    uint64_t writes;
+};
+uint64_t crawl_memory_writes(const struct crawl_memory *m); /* to be noted before reading */
+void crawl_memory_read(struct dz_catalog *c, dz_str source, struct crawl_memory_news *news);
+void crawl_memory_take(struct crawl_memory *m, struct crawl_memory_news *news); /* frees it */
 bool crawl_memory_get(struct crawl_memory *m, dz_str source, dz_str name, struct dz_buf *out);
 void crawl_memory_set(struct crawl_memory *m, dz_str source, dz_str name, dz_str json,
                       int64_t expires_ms);

@@ -4,8 +4,9 @@
  * In: sets and gets on the loop's thread. Out: answers from RAM at once; rows of crawl_state,
  * written behind by one work at a time, so that later texts never land under earlier ones. What a
  * crash loses is the last moment of it, which costs one question more to a site. Read once at the
- * start; another back's rows are not seen until then. A write that failed is made again with the
- * next one. Odd: the last write is made by close, on the calling thread.
+ * start, and those of a source again before each of its jobs where the catalog is shared: what
+ * another back has found out in the course of the same job is not seen. A write that failed is made
+ * again with the next one. Odd: the last write is made by close, on the calling thread.
  */
 #include <stdlib.h>
 
@@ -35,6 +36,7 @@ struct crawl_memory {
     struct entry *dirty; /* newest first */
     size_t kv_n, kv_bytes;
     struct dz_work work;
+    uint64_t writes;
     bool writing;
     struct dz_arena *arena; /* of the records that are being written */
     struct dz_crawl_state_rec *v;
@@ -178,6 +180,7 @@ static void on_written(struct dz_work *w)
 {
     struct crawl_memory *m = dz_container(w, struct crawl_memory, work);
     m->writing = false;
+    m->writes++;
     bool worked = m->code == DZ_OK;
     if (!worked)
         put_back(m);
@@ -191,12 +194,28 @@ static void write_next(struct crawl_memory *m)
     if (m->writing || !collect(m))
         return;
     m->writing = true;
+    m->writes++;
     m->work = (struct dz_work){.run = run_write, .home = m->env->loop, .done = on_written};
     if (dz_pool_submit(m->env->pool, &m->work, &m->err) == DZ_OK)
         return;
     m->writing = false;
     put_back(m);
     dz_arena_free(&m->arena);
+}
+
+/* What is in the catalog; what we have not written yet is newer. */
+static void load(struct crawl_memory *m, const struct dz_crawl_state_rec *v, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct entry *e = find(m, v[i].source, v[i].name, true);
+        if (!e || e->dirty)
+            continue;
+        m->kv_bytes += e->is_kv ? v[i].value.n - e->value_n : 0;
+        free(e->value);
+        e->value = dz_str_dup(v[i].value);
+        e->value_n = v[i].value.n;
+        e->expires_ms = v[i].expires_ms;
+    }
 }
 
 /* ---- the outside
@@ -213,15 +232,7 @@ enum dz_code crawl_memory_open(const struct crawl_env *env, struct crawl_memory 
     struct crawl_memory *m = dz_new(struct crawl_memory);
     m->env = env;
     dz_map_init(&m->map);
-    for (size_t i = 0; i < n; i++) {
-        struct entry *e = find(m, v[i].source, v[i].name, true);
-        if (!e || e->value)
-            continue;
-        e->value = dz_str_dup(v[i].value);
-        e->value_n = v[i].value.n;
-        e->expires_ms = v[i].expires_ms;
-        m->kv_bytes += e->is_kv ? e->value_n : 0;
-    }
+    load(m, v, n);
     *ret_m = m;
     return DZ_OK;
 }
@@ -244,6 +255,26 @@ void crawl_memory_close(struct crawl_memory **mm)
         entry_free(m, e);
     dz_map_done(&m->map);
     free(m);
+}
+
+uint64_t crawl_memory_writes(const struct crawl_memory *m)
+{
+    return m->writes;
+}
+
+void crawl_memory_read(struct dz_catalog *c, dz_str source, struct crawl_memory_news *news)
+{
+    news->arena = dz_arena_new(LOAD_BYTES_MAX);
+    if (dz_catalog_state_list(c, source, (dz_str){NULL, 0}, dz_now_ms(), news->arena, &news->v,
+                              &news->n, NULL) != DZ_OK)
+        news->n = 0;
+}
+
+void crawl_memory_take(struct crawl_memory *m, struct crawl_memory_news *news)
+{
+    if (news->arena && !m->writing && m->writes == news->writes)
+        load(m, news->v, news->n);
+    dz_arena_free(&news->arena);
 }
 
 bool crawl_memory_is_busy(const struct crawl_memory *m)

@@ -4,8 +4,9 @@
  * In: the data folder. Out: "HOST:PID:NONCE" and a lock on data_dir/run/crawler-NONCE.lock that is
  * held for as long as the process lives. The kernel lets go of it when the process ends in any way,
  * so a lease whose lock is free belongs to nobody; that holds in every pid namespace that shares
- * the folder, where a pid says nothing. Only where the catalog is a file: its users share the
- * folder. Any thread.
+ * the folder, where a pid says nothing. All users of a catalog that is a file share the folder, so
+ * that a lock that is not there was let go in order; of a catalog that is shared it may lie on
+ * another machine, and says nothing. Any thread.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -58,7 +59,13 @@ void crawl_owner_end(const char *data_dir, const char *name, int *fd)
     dz_closep(fd);
 }
 
-bool dz_crawl_owner_is_gone(const char *data_dir, dz_str owner)
+dz_str crawl_owner_host(dz_str owner)
+{
+    dz_str s = dz_str_sub(owner, 0, dz_str_rchr(owner, ':'));
+    return dz_str_sub(s, 0, dz_str_rchr(s, ':'));
+}
+
+bool dz_crawl_owner_is_gone(struct dz_catalog *c, const char *data_dir, dz_str owner)
 {
     if (!is_nonce(nonce_of(owner)))
         return false;
@@ -66,7 +73,7 @@ bool dz_crawl_owner_is_gone(const char *data_dir, dz_str owner)
     put_path(&path, data_dir, owner);
     int fd = open(dz_buf_cstr(&path), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0)
-        return errno == ENOENT; /* it ended in order, and a lease was left behind */
+        return errno == ENOENT && !dz_catalog_can_wait(c); /* a lease was left behind */
     bool gone = flock(fd, LOCK_EX | LOCK_NB) == 0;
     if (gone)
         (void)unlink(dz_buf_cstr(&path));
@@ -87,7 +94,7 @@ enum dz_code crawl_owner_take_back(struct dz_catalog *c, const char *data_dir, s
         back.run_after_ms = now_ms;
         back.fail_kind = DZ_S("unavailable");
         back.fail_text = DZ_S("the process that ran it has died");
-        if (v[i].state != DZ_JOB_RUNNING || !dz_crawl_owner_is_gone(data_dir, v[i].owner))
+        if (v[i].state != DZ_JOB_RUNNING || !dz_crawl_owner_is_gone(c, data_dir, v[i].owner))
             continue;
         enum dz_code code = dz_catalog_job_end(c, v[i].id, v[i].owner, &back, now_ms, err);
         if (code != DZ_OK && code != DZ_CONFLICT)

@@ -58,14 +58,19 @@ static void put_hosts(struct dz_json *j, struct dz_crawler *c, struct dz_source 
 }
 
 /* Each process that crawls has a record of its own, so that none loses what another one wrote:
- * "health/back@HOST" and "health/command@HOST". */
+ * "health/back@HOST" and "health/command@HOST"; where the catalog is shared there may be several
+ * on one host, and the data folder tells them apart: "health/back@HOST/1f3a…". */
 static dz_str health_name(const struct dz_crawler *c, struct dz_arena *a)
 {
-    dz_str owner = dz_str_of(c->owner);
-    owner = dz_str_sub(owner, 0, dz_str_rchr(owner, ':'));
-    dz_str host = dz_str_sub(owner, 0, dz_str_rchr(owner, ':'));
-    return dz_arena_printf(a, CRAWL_HEALTH "/%s@%.*s", c->o.only_job > 0 ? "command" : "back",
-                           DZ_STR_FMT(host));
+    dz_str host = crawl_owner_host(dz_str_of(c->owner));
+    const char *who = c->o.only_job > 0 ? "command" : "back";
+    if (!c->shared)
+        return dz_arena_printf(a, CRAWL_HEALTH "/%s@%.*s", who, DZ_STR_FMT(host));
+    char *path = realpath(c->env.conf->data_dir, NULL);
+    struct dz_sha256 sha = dz_sha256_of(dz_str_of(path ? path : c->env.conf->data_dir));
+    free(path);
+    return dz_arena_printf(a, CRAWL_HEALTH "/%s@%.*s/%02x%02x%02x%02x", who, DZ_STR_FMT(host),
+                           sha.b[0], sha.b[1], sha.b[2], sha.b[3]);
 }
 
 /* A member of the record before this one, as JSON; "null" when there is none. */

@@ -23,6 +23,7 @@
 #define LOOK_MIN_MS 200 /* something is due that is not for us */
 #define DEATHS_MAX 5u   /* of crawlers over one job, beside its retries */
 #define STOP_POLL_MS 5
+#define NEWS_MS 500
 #define JOB_ARENA_MAX (16 * DZ_MIB)
 #define KV_NAME_MAX 1027u
 
@@ -530,6 +531,8 @@ static void run_take(struct dz_work *w)
     if (c->take_code == DZ_NOT_FOUND &&
         dz_catalog_job_next(c->env.catalog, &c->next_due_ms, NULL) != DZ_OK)
         c->next_due_ms = INT64_MAX;
+    if (c->take_code == DZ_OK && c->shared && !is_download(&c->taken))
+        crawl_memory_read(c->env.catalog, c->taken.source, &c->take_news);
 }
 
 static void unlock_when_idle(struct dz_crawler *c)
@@ -563,6 +566,7 @@ static void on_taken(struct dz_work *w)
     struct dz_crawler *c = dz_container(w, struct dz_crawler, take_work);
     c->taking = false;
     c->only_taken = c->o.only_job > 0;
+    crawl_memory_take(c->memory, &c->take_news);
     if (c->take_code == DZ_OK && is_running(c, c->taken.id)) {
         dz_arena_free(&c->take_arena);
         crawl_look_soon(c, 0);
@@ -653,6 +657,7 @@ static void look(struct dz_crawler *c)
     }
     c->taking = true;
     c->take_arena = dz_arena_new(JOB_ARENA_MAX);
+    c->take_news = (struct crawl_memory_news){.writes = crawl_memory_writes(c->memory)};
     c->take_work = (struct dz_work){.run = run_take, .home = c->env.loop, .done = on_taken};
     if (dz_pool_submit(c->env.pool, &c->take_work, &c->take_err) == DZ_OK)
         return;
@@ -685,6 +690,8 @@ static enum dz_code open_fetch(struct dz_crawler *c, struct dz_err *err)
                           : "dozo/" DZ_VERSION,
         .connect_timeout_ms = conf->sources.connect_timeout_ms,
         .read_timeout_ms = conf->sources.read_timeout_ms,
+        .ask_slot = c->shared ? crawl_pace_ask : NULL,
+        .slot_arg = c,
     };
     return dz_fetch_new(c->env.loop, &o, &c->env.fetch, err);
 }
@@ -704,8 +711,7 @@ static enum dz_code open_crawler(struct dz_crawler *c, struct dz_err *err)
     DZ_TRY(dz_make_run_dir(data_dir, err));
     DZ_TRY(crawl_owner_new(data_dir, c->owner, sizeof(c->owner), &c->owner_fd, err));
     /* Jobs of a crawler that was killed do not wait for the ends of their leases. */
-    if (c->env.conf->catalog.driver == DZ_DRIVER_SQLITE)
-        DZ_TRY(crawl_owner_take_back(c->env.catalog, data_dir, err));
+    DZ_TRY(crawl_owner_take_back(c->env.catalog, data_dir, err));
     DZ_TRY(dz_sources_load(c->env.conf, complain, NULL, &c->env.sources, err));
     for (size_t i = 0; i < dz_sources_count(c->env.sources); i++)
         ensure_collections(c, dz_sources_at(c->env.sources, i));
@@ -725,6 +731,7 @@ enum dz_code dz_crawler_new(const struct dz_crawler_options *o, struct dz_crawle
     dz_buf_putf(&path, "%s/run/import.lock", o->conf->data_dir);
     c->lock_path = dz_str_dup(dz_buf_str(&path));
     c->lease_ms = o->conf->crawl.job_lease_ms;
+    c->shared = dz_catalog_can_wait(o->catalog);
     c->env = (struct crawl_env){.loop = o->loop,
                                 .conf = dz_conf_ref(o->conf),
                                 .catalog = o->catalog,
@@ -749,6 +756,22 @@ void dz_crawler_poke(struct dz_crawler *c)
 {
     renew_all(c);
     crawl_look_soon(c, 0);
+}
+
+static void on_news(struct dz_loop *l, struct dz_timer *t)
+{
+    struct dz_crawler *c = dz_container(t, struct dz_crawler, poke);
+    (void)l;
+    if (!c->stopping)
+        dz_crawler_poke(c);
+}
+
+/* A renewal is a write, which is not made for each of many news. */
+void dz_crawler_news(struct dz_crawler *c)
+{
+    crawl_look_soon(c, 0);
+    if (c->poke.at == 0)
+        dz_timer_set(c->env.loop, &c->poke, NEWS_MS, on_news);
 }
 
 void dz_crawler_set_conf(struct dz_crawler *c, struct dz_conf *conf)
@@ -776,7 +799,7 @@ static void on_stop_poll(struct dz_loop *l, struct dz_timer *t)
 {
     struct dz_crawler *c = dz_container(t, struct dz_crawler, stop_poll);
     bool busy = c->running_n > 0 || c->taking || c->adding || c->call_works > 0 ||
-                crawl_memory_is_busy(c->memory);
+                c->asks_out > 0 || crawl_memory_is_busy(c->memory);
     if (busy) {
         dz_timer_set(l, t, STOP_POLL_MS, on_stop_poll);
         return;
@@ -795,6 +818,7 @@ void dz_crawler_stop(struct dz_crawler *c, void (*stopped)(void *arg), void *arg
     c->on_stopped = stopped;
     c->on_stopped_arg = arg;
     dz_timer_stop(c->env.loop, &c->look);
+    dz_timer_stop(c->env.loop, &c->poke);
     dz_timer_stop(c->env.loop, &c->ensure);
     for (struct crawl_running *r = c->running; r; r = r->next)
         if (!r->ending)
@@ -814,7 +838,9 @@ void dz_crawler_free(struct dz_crawler **cc)
     dz_timer_stop(c->env.loop, &c->renew);
     dz_timer_stop(c->env.loop, &c->progress);
     dz_timer_stop(c->env.loop, &c->stop_poll);
+    dz_timer_stop(c->env.loop, &c->poke);
     dz_fetch_free(&c->env.fetch);
+    crawl_pace_free(c);
     crawl_memory_close(&c->memory);
     crawl_schedule_free(c);
     dz_sources_free(&c->env.sources);

@@ -66,11 +66,17 @@ struct dz_crawler {
     bool take_all; /* none has to wait for its own limit */
     bool taking;
     struct dz_arena *take_arena; /* goes to the job that was taken */
+    struct crawl_memory_news take_news;
     struct dz_job_rec taken;
     enum dz_code take_code;
     struct dz_err take_err;
     int64_t next_due_ms;
-    struct dz_log_gate complained;
+    struct dz_log_gate complained, complained_pace;
+
+    bool shared;          /* the catalog: crawlers on other machines may be at work on it */
+    struct ask *asks;     /* pace.c */
+    unsigned asks_out;    /* of these, on the pool */
+    struct dz_timer poke; /* after news: its leases are renewed, which tells of cancelled jobs */
 
     struct dz_timer ensure; /* what is regular has a row, whoever took the last one */
     struct crawl_regulars regular;
@@ -116,6 +122,11 @@ void crawl_owner_end(const char *data_dir, const char *name, int *fd); /* idempo
 /* Jobs whose owners are gone are queued again. */
 DZ_MUST enum dz_code crawl_owner_take_back(struct dz_catalog *c, const char *data_dir,
                                            struct dz_err *err);
+dz_str crawl_owner_host(dz_str owner);
+
+/* pace.c: a fetcher's ask_slot, arg is the crawler */
+void crawl_pace_ask(void *arg, dz_str source, dz_str host, int64_t gap_ms);
+void crawl_pace_free(struct dz_crawler *c); /* none is on the pool */
 
 /* schedule.c */
 /* From env.conf: what is regular and has no row is due now. */

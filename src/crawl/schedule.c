@@ -416,9 +416,10 @@ static void on_ensure(struct dz_loop *l, struct dz_timer *t)
 void crawl_schedule_ensure(struct dz_crawler *c)
 {
     /* A `dozo crawl` or another back may have taken the row and be gone: the catalog keeps a row
-     * that is there already, with its earlier time. */
+     * that is there already, with its earlier time. One that another back has put off after a
+     * failure, of which we know nothing, keeps its own. */
     for (const struct crawl_regular *g = c->regular.first; g; g = g->next)
-        add_item(c, g->kind, g->source, g->target, dz_now_ms() + wait_of(c, g), false);
+        add_item(c, g->kind, g->source, g->target, dz_now_ms() + wait_of(c, g), c->shared);
     c->favourites_due = c->env.conf->downloads.follow;
     add_next(c);
     dz_timer_set(c->env.loop, &c->ensure, ENSURE_EVERY_MS, on_ensure);

@@ -375,6 +375,8 @@ static int64_t pump_host(struct dz_fetch *f, struct dz_fetch_host *h, int64_t no
         full |= ms < 0; /* nobody overtakes one that may have fewer at a time: it would never go */
         if (ms == 0 && c->not_before_ms > now_ms)
             ms = c->not_before_ms - now_ms;
+        if (ms == 0)
+            ms = dz_fetch_host_ask(&f->o, h, c->req.policy, now_ms);
         if (ms != 0) {
             again_ms = ms > 0 && (again_ms < 0 || ms < again_ms) ? ms : again_ms;
             continue;
@@ -389,7 +391,6 @@ static int64_t pump_host(struct dz_fetch *f, struct dz_fetch_host *h, int64_t no
             end(c);
         }
     }
-    (void)f;
     return again_ms;
 }
 
@@ -411,6 +412,15 @@ static void pump(struct dz_fetch *f)
         dz_timer_set(f->loop, &f->pump_timer, again_ms, on_pump);
     else
         dz_timer_stop(f->loop, &f->pump_timer);
+}
+
+void dz_fetch_slot(struct dz_fetch *f, dz_str source, dz_str host, int64_t wait_ms)
+{
+    struct dz_fetch_host *h = dz_map_get(&f->hosts, host);
+    if (!h) /* forgotten meanwhile: nobody waits there */
+        return;
+    dz_fetch_host_slot(h, source, dz_loop_now_ms(f->loop) + wait_ms);
+    dz_timer_set(f->loop, &f->pump_timer, 0, on_pump);
 }
 
 /* ---- answers --------------------------------------------------------------------------------- */

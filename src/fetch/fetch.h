@@ -77,10 +77,17 @@ struct dz_fetch_options {
     int64_t total_timeout_ms; /* 0: 10 minutes; of one attempt, however it trickles */
     int64_t strike_ms;   /* 0: 1 s; first pause of a host that is busy and does not say how long */
     const char *ca_file; /* PEM; NULL: those that the system trusts */
+    /* Several processes that keep one pace together: asked on the loop's thread before a request
+     * leaves under a policy with a rate, never twice for one request; whoever is asked calls
+     * dz_fetch_slot() later, never from inside. NULL: the pace is this fetcher's own. */
+    void (*ask_slot)(void *arg, dz_str source, dz_str host, int64_t gap_ms);
+    void *slot_arg;
 };
 /* The loop must outlive it. DZ_IO: cache_dir cannot be used. */
 DZ_MUST enum dz_code dz_fetch_new(struct dz_loop *l, const struct dz_fetch_options *o,
                                   struct dz_fetch **ret_f, struct dz_err *err);
+/* The request that a slot was asked for may leave in wait_ms. */
+void dz_fetch_slot(struct dz_fetch *f, dz_str source, dz_str host, int64_t wait_ms);
 /* Cancels what runs: done is called with DZ_CANCELLED for each, before this returns. */
 void dz_fetch_free(struct dz_fetch **f);
 

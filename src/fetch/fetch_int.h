@@ -44,7 +44,9 @@ bool dz_fetch_is_private_text(const char *ip);
 
 struct dz_fetch_pace { /* of one source at one host */
     struct dz_fetch_pace *next;
-    int64_t next_at_ms; /* the next one may leave then */
+    int64_t next_at_ms;   /* the next one may leave then */
+    int64_t slot_at_ms;   /* where others keep the pace too: given for that moment … */
+    bool asked, has_slot; /* … when it has one */
     size_t source_n;
     char source[];
 };
@@ -63,6 +65,10 @@ struct dz_fetch_host { /* one "host:port" */
 int64_t dz_fetch_host_wait(const struct dz_fetch_host *h, const struct dz_fetch_policy *p,
                            int64_t now_ms);
 void dz_fetch_host_left(struct dz_fetch_host *h, const struct dz_fetch_policy *p, int64_t now_ms);
+/* The same for a pace that others keep too: -1: it was asked for, dz_fetch_host_slot() comes. */
+int64_t dz_fetch_host_ask(const struct dz_fetch_options *o, struct dz_fetch_host *h,
+                          const struct dz_fetch_policy *p, int64_t now_ms);
+void dz_fetch_host_slot(struct dz_fetch_host *h, dz_str source, int64_t at_ms);
 void dz_fetch_host_done(struct dz_fetch_host *h); /* frees what it holds but its name */
 /* An answer or a failure: counts it, and pauses the host when it asked for that, or for strike_ms
  * the first time, twice as long the next. */

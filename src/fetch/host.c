@@ -7,6 +7,8 @@
  */
 #include "fetch/fetch_int.h"
 
+#define SLOT_LATE_MS 1000
+
 dz_str dz_fetch_find(const struct dz_fetch_header *v, size_t n, dz_str name)
 {
     for (size_t i = 0; i < n; i++)
@@ -56,13 +58,25 @@ int64_t dz_fetch_retry_after(const struct dz_fetch_header *v, size_t n, int64_t 
 
 /* What a source may ask a host in is its own; pauses and how many at a time are the host's. NULL:
  * nobody has to wait. */
-static struct dz_fetch_pace *find_pace(const struct dz_fetch_host *h,
-                                       const struct dz_fetch_policy *p)
+static struct dz_fetch_pace *find_pace(const struct dz_fetch_host *h, dz_str source)
 {
     struct dz_fetch_pace *at = h->paces;
-    while (at && !dz_str_eq((dz_str){at->source, at->source_n}, p->source))
+    while (at && !dz_str_eq((dz_str){at->source, at->source_n}, source))
         at = at->next;
     return at;
+}
+
+static struct dz_fetch_pace *pace_of(struct dz_fetch_host *h, dz_str source, int64_t now_ms)
+{
+    struct dz_fetch_pace *pace = find_pace(h, source);
+    if (pace)
+        return pace;
+    pace = dz_alloc(sizeof(*pace) + source.n);
+    *pace = (struct dz_fetch_pace){.next = h->paces, .next_at_ms = now_ms, .source_n = source.n};
+    if (source.n > 0)
+        memcpy(pace->source, source.p, source.n);
+    h->paces = pace;
+    return pace;
 }
 
 int64_t dz_fetch_host_wait(const struct dz_fetch_host *h, const struct dz_fetch_policy *p,
@@ -70,10 +84,43 @@ int64_t dz_fetch_host_wait(const struct dz_fetch_host *h, const struct dz_fetch_
 {
     if (h->stats.running >= p->per_host)
         return -1;
-    const struct dz_fetch_pace *pace = find_pace(h, p);
+    const struct dz_fetch_pace *pace = find_pace(h, p->source);
     int64_t at =
         pace && pace->next_at_ms > h->paused_until_ms ? pace->next_at_ms : h->paused_until_ms;
     return at > now_ms ? at - now_ms : 0;
+}
+
+static int64_t gap_of(const struct dz_fetch_policy *p)
+{
+    return (int64_t)(1000 / p->rate);
+}
+
+/* A moment that passed without a request, which was called off, is no longer ours. */
+int64_t dz_fetch_host_ask(const struct dz_fetch_options *o, struct dz_fetch_host *h,
+                          const struct dz_fetch_policy *p, int64_t now_ms)
+{
+    if (!o->ask_slot || p->rate <= 0 || gap_of(p) == 0)
+        return 0;
+    struct dz_fetch_pace *pace = pace_of(h, p->source, now_ms);
+    if (pace->has_slot && now_ms > pace->slot_at_ms + gap_of(p) + SLOT_LATE_MS)
+        pace->has_slot = false;
+    if (pace->has_slot)
+        return pace->slot_at_ms > now_ms ? pace->slot_at_ms - now_ms : 0;
+    if (!pace->asked) {
+        pace->asked = true;
+        o->ask_slot(o->slot_arg, p->source, dz_str_of(h->name), gap_of(p));
+    }
+    return -1;
+}
+
+void dz_fetch_host_slot(struct dz_fetch_host *h, dz_str source, int64_t at_ms)
+{
+    struct dz_fetch_pace *pace = find_pace(h, source);
+    if (!pace)
+        return;
+    pace->asked = false;
+    pace->has_slot = true;
+    pace->slot_at_ms = at_ms;
 }
 
 /* Those that are over are forgotten, so that there are few. */
@@ -81,7 +128,7 @@ static void forget_paces(struct dz_fetch_host *h, int64_t now_ms)
 {
     for (struct dz_fetch_pace **at = &h->paces; *at;) {
         struct dz_fetch_pace *pace = *at;
-        if (pace->next_at_ms > now_ms) {
+        if (pace->next_at_ms > now_ms || (now_ms < INT64_MAX && (pace->asked || pace->has_slot))) {
             at = &pace->next;
             continue;
         }
@@ -102,17 +149,11 @@ void dz_fetch_host_left(struct dz_fetch_host *h, const struct dz_fetch_policy *p
     forget_paces(h, now_ms);
     if (p->rate <= 0)
         return;
-    struct dz_fetch_pace *pace = find_pace(h, p);
-    if (!pace) {
-        pace = dz_alloc(sizeof(*pace) + p->source.n);
-        pace->next_at_ms = now_ms;
-        pace->source_n = p->source.n;
-        if (p->source.n > 0)
-            memcpy(pace->source, p->source.p, p->source.n);
-        pace->next = h->paces;
-        h->paces = pace;
-    }
-    pace->next_at_ms += (int64_t)(1000 / p->rate);
+    struct dz_fetch_pace *pace = pace_of(h, p->source, now_ms);
+    if (pace->has_slot)
+        pace->has_slot = false;
+    else
+        pace->next_at_ms += gap_of(p);
 }
 
 /* 1 s, 2 s, 4 s …, each between half and the whole of it, so that many crawlers do not come back
