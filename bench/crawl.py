@@ -225,14 +225,7 @@ def curl_table(bench, report):
 
 def retile(dozo, cpu, report):
     """CPU of one picture put in order, and of libjpeg alone (crawl_retile.c)."""
-    build = pathlib.Path(os.path.abspath(dozo)).parent
-    made = subprocess.run(["ninja", "-C", build, "bench/bench-retile"], capture_output=True, text=True)
-    if made.returncode != 0:
-        raise Unmeasured(f"bench-retile cannot be built:\n{made.stdout}{made.stderr}")
-    got = subprocess.run(["taskset", "-c", str(cpu), build / "bench/bench-retile"], capture_output=True, text=True)
-    if got.returncode != 0:
-        raise Unmeasured(f"bench-retile: {got.stderr}")
-    report["retile"] = found = json.loads(got.stdout)
+    report["retile"] = found = peers.run_program(dozo, "bench-retile", cpu)
     return (f"Putting the tiles of a JPEG of {found['width']} x {found['height']} in order (10 x 15 tiles, gaps of 10): {found['dozo_us'] / 1000:.2f} ms. "
             f"libjpeg-turbo {found['library']} alone: one decode and one encode of it {found['whole_us'] / 1000:.2f} ms, ratio "
             f"**{found['ratio_whole']:.2f}** ({goal(found['ratio_whole'], GOAL_RETILE)}); one decode and one encode of the smaller picture that comes "

@@ -86,11 +86,14 @@ def measure(dozo, folder, cpus, table, machine, report):
                 words += f" (≤ {GOAL_US}){'' if found['cpu_us'] <= GOAL_US else ' missed'}"
             lines.append([c.name, words, f"{len(server.fetch(c.dozo)[1]):,}", f"{found['per_s']:,.0f}"])
         alone, busy = beside_long_ranges(server, cpus[-1], place)
+        report["refused"] = refused = peers.run_program(dozo, "bench-graphql-refuse", cpus[0])
         report["beside"] = {"alone": alone, "busy": busy}
     finally:
         server.stop()
     return "\n".join((
         "### GraphQL\n", f"{ROWS:,} rows of a collection, 8 connections, one thread. {machine}; median of {ROUNDS} × {SECONDS} s.\n",
         table(["answer", "CPU µs", "bytes", "a second"], lines),
+        f"Of {refused['documents']} documents that are made to cost much the worst takes {refused['cpu_us']:.0f} µs of CPU to refuse (≤ 1,000): "
+        f"{refused['worst']}, {refused['bytes']:,} bytes.\n",
         f"While four clients ask for 3,000 rows all the time, the p99 of `{{revision}}` on a connection of its own is {busy['p99_us'] / 1000:.2f} ms "
         f"in place of {alone['p99_us'] / 1000:.2f} ms: a range is made 200 rows at a time.\n"))

@@ -5,6 +5,7 @@ and nothing else.
 """
 import http.client
 import http.server
+import json
 import os
 import pathlib
 import random
@@ -26,6 +27,18 @@ IS_ROOT = os.geteuid() == 0
 
 class Unmeasured(Exception):
     """What keeps the run from being whole."""
+
+
+def run_program(dozo, name, cpu):
+    """What a program of this folder says, as JSON; it is built beside the server that is measured."""
+    build = pathlib.Path(os.path.abspath(dozo)).parent
+    made = subprocess.run(["ninja", "-C", build, f"bench/{name}"], capture_output=True, text=True)
+    if made.returncode != 0:
+        raise Unmeasured(f"{name} cannot be built:\n{made.stdout}{made.stderr}")
+    got = subprocess.run(["taskset", "-c", str(cpu), build / "bench" / name], capture_output=True, text=True)
+    if got.returncode != 0:
+        raise Unmeasured(f"{name}: {got.stderr}")
+    return json.loads(got.stdout)
 
 
 def free_port():

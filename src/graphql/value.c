@@ -134,7 +134,9 @@ static void put_float(struct dz_buf *out, double f)
 {
     struct dz_json j;
     dz_json_init(&j, out, DZ_JSON_COMPACT, false);
-    if (f == trunc(f) && fabs(f) < 1e15)
+    if (isinf(f)) /* a literal that is too large, in a refusal */
+        dz_buf_put(out, f < 0 ? DZ_S("-Infinity") : DZ_S("Infinity"));
+    else if (f == trunc(f) && fabs(f) < 1e15)
         dz_json_int(&j, (int64_t)f);
     else
         dz_json_real(&j, f);
@@ -151,8 +153,11 @@ void gql_put_value(struct dz_buf *out, const struct dz_gql_value *v)
             dz_buf_putc(out, '-');
         dz_buf_put_u64(out, v->i < 0 ? 0 - (uint64_t)v->i : (uint64_t)v->i);
         break;
-    case DZ_GQL_FLOAT:
-        put_float(out, v->f);
+    case DZ_GQL_FLOAT: /* with its text where a literal is too long for 64 bits */
+        if (v->text.n > 0)
+            dz_buf_put(out, v->text);
+        else
+            put_float(out, v->f);
         break;
     case DZ_GQL_STRING:
         gql_put_string(out, v->text);
@@ -190,7 +195,7 @@ void gql_put_value(struct dz_buf *out, const struct dz_gql_value *v)
 dz_str gql_value_shown(const struct dz_gql_value *v, char dst[96])
 {
     struct dz_gql_value cut = *v;
-    if (v->kind == DZ_GQL_STRING && v->text.n > 60) {
+    if ((v->kind == DZ_GQL_STRING || v->kind == DZ_GQL_FLOAT) && v->text.n > 60) {
         cut.text.n = 60;
         while (cut.text.n > 56 && (cut.text.p[cut.text.n] & 0xc0) == 0x80)
             cut.text.n--;
