@@ -161,7 +161,8 @@ bool dz_str_ends(dz_str s, dz_str suffix);
 size_t dz_str_find(dz_str s, dz_str needle); /* DZ_NPOS when absent */
 size_t dz_str_chr(dz_str s, char c);         /* first index or DZ_NPOS */
 size_t dz_str_rchr(dz_str s, char c);        /* last index or DZ_NPOS */
-dz_str dz_str_trim(dz_str s);                /* ASCII blanks, tabs, CR and LF at both ends */
+dz_str dz_str_clip(dz_str s, size_t max); /* at most so many bytes, no half of a UTF-8 character */
+dz_str dz_str_trim(dz_str s);             /* ASCII blanks, tabs, CR and LF at both ends */
 /* "example.org:80" → "example.org", "[::1]:80" → "[::1]"; what is no port of digits stays, a colon
  * at the end goes. An IPv6 address without brackets has no port. */
 dz_str dz_str_without_port(dz_str host);

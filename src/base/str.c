@@ -90,6 +90,15 @@ static bool is_blank(char c)
     return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
+dz_str dz_str_clip(dz_str s, size_t max)
+{
+    if (s.n <= max)
+        return s;
+    while (max > 0 && ((unsigned char)s.p[max] & 0xc0) == 0x80)
+        max--;
+    return dz_str_sub(s, 0, max);
+}
+
 dz_str dz_str_trim(dz_str s)
 {
     while (s.n > 0 && is_blank(s.p[s.n - 1]))

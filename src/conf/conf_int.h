@@ -108,7 +108,6 @@ bool conf_parse_duration(dz_str s, int64_t *ret_ms);
 bool conf_parse_size(dz_str s, uint64_t *ret_bytes);
 void conf_put_duration(struct dz_buf *out, int64_t ms);
 void conf_put_size(struct dz_buf *out, uint64_t bytes);
-dz_str conf_clip(dz_str s, size_t most); /* at most so many bytes, never half a character */
 bool conf_is_https(const char *listener);
 bool conf_is_loopback(const char *listener); /* a listener that only this machine reaches */
 

@@ -269,7 +269,7 @@ void conf_read_env(struct conf_load *l, char *const *env)
         bool setting = true;
         for (size_t i = 0; i < DZ_LEN(not_settings); i++)
             setting = setting && !dz_str_eq(v.name, dz_str_of(not_settings[i]));
-        dz_str name = conf_clip(v.name, NAME_BYTES_MAX);
+        dz_str name = dz_str_clip(v.name, NAME_BYTES_MAX);
         struct conf_at at = {.name = dz_arena_dup(l->tmp, name)};
         if (!setting || !is_clean(l, v.text, at, ""))
             continue;

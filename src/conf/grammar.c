@@ -41,7 +41,7 @@ static enum dz_code check_link(char *text, struct dz_err *why)
             return WHY("has a \"%c\" without its partner", rest.p[at]);
         dz_str name = dz_str_sub(after, 0, end);
         if (!dz_str_eq(name, DZ_S("source_url")) && !dz_str_eq(name, DZ_S("chapter"))) {
-            name = conf_clip(name, PLACEHOLDER_BYTES_MAX);
+            name = dz_str_clip(name, PLACEHOLDER_BYTES_MAX);
             return WHY("has the unknown placeholder {%.*s}", DZ_STR_FMT(name));
         }
         rest = dz_str_sub(after, end + 1, after.n);

@@ -65,7 +65,7 @@ void conf_fault(struct conf_load *l, struct conf_at at, const char *path, const 
 
 const char *conf_join(struct conf_load *l, const char *section, dz_str key)
 {
-    key = conf_clip(key, PATH_PART_BYTES_MAX);
+    key = dz_str_clip(key, PATH_PART_BYTES_MAX);
     return dz_arena_printf(l->tmp, "%s%s%.*s", section, section[0] ? "." : "", DZ_STR_FMT(key)).p;
 }
 
@@ -102,7 +102,7 @@ bool conf_nearest_good(const struct conf_nearest *n)
 
 const char *conf_show(struct conf_load *l, dz_str value)
 {
-    dz_str clipped = conf_clip(value, SHOWN_BYTES_MAX);
+    dz_str clipped = dz_str_clip(value, SHOWN_BYTES_MAX);
     return dz_arena_printf(l->tmp, "\"%.*s%s\"", DZ_STR_FMT(clipped),
                            clipped.n < value.n ? "…" : "")
         .p;

@@ -328,7 +328,7 @@ static enum dz_code check_web(const char *text, struct url *u, struct dz_err *wh
     if (!split_url(dz_str_of(text), u))
         return WHY("is not a URL with http:// or https:// in front");
     if (!dz_str_eq_nocase(u->scheme, DZ_S("http")) && !dz_str_eq_nocase(u->scheme, DZ_S("https")))
-        return WHY("has the scheme \"%.*s\"", DZ_STR_FMT(conf_clip(u->scheme, 16)));
+        return WHY("has the scheme \"%.*s\"", DZ_STR_FMT(dz_str_clip(u->scheme, 16)));
     DZ_TRY(check_host_part(u->host, why));
     if (u->port.p)
         DZ_TRY(check_port(u->port, 1, why));

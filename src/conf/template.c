@@ -91,7 +91,7 @@ static enum dz_code find_name(struct parse *p, dz_str name, size_t at, const cha
         }
         conf_nearest_offer(&nearest, dz_str_of(p->names[i]));
     }
-    name = conf_clip(name, PLACEHOLDER_BYTES_MAX);
+    name = dz_str_clip(name, PLACEHOLDER_BYTES_MAX);
     if (conf_nearest_good(&nearest))
         return WHY(p, at, "has the unknown placeholder ${%.*s} (did you mean ${%.*s}?)",
                    DZ_STR_FMT(name), DZ_STR_FMT(nearest.best));
@@ -120,7 +120,7 @@ static enum dz_code parse_braced(struct parse *p, dz_str s, size_t at, struct pa
         s = dz_str_sub(s, 2, s.n);
     }
     if (s.n && s.p[0] != '|') {
-        s = conf_clip(s, 20);
+        s = dz_str_clip(s, 20);
         return WHY(p, at, "has \"%.*s\" behind the name in ${%s…}", DZ_STR_FMT(s), part->name);
     }
     part->has_fallback = s.n > 0;
@@ -267,7 +267,7 @@ void dz_file_name_put(dz_str name, dz_str ext, struct dz_buf *out)
         s = DZ_S("_");
     } else if (dz_str_starts(s, WORK_PREFIX)) {
         dz_buf_put(out, MIDDLE_DOT);
-        s = dz_str_sub(conf_clip(s, most - 1), 1, n);
+        s = dz_str_sub(dz_str_clip(s, most - 1), 1, n);
     }
     dz_buf_put(out, s);
     dz_buf_put(out, ext);

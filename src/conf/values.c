@@ -22,15 +22,6 @@ static const struct unit sizes[] = {
     {"TiB", DZ_GIB * 1024}, {"GiB", DZ_GIB}, {"MiB", DZ_MIB}, {"KiB", DZ_KIB}, {"B", 1},
 };
 
-dz_str conf_clip(dz_str s, size_t most)
-{
-    if (s.n <= most)
-        return s;
-    while (most > 0 && ((unsigned char)s.p[most] & 0xC0) == 0x80)
-        most--;
-    return dz_str_sub(s, 0, most);
-}
-
 bool conf_parse_bool(dz_str s, bool *ret_b)
 {
     static const char *const yes[] = {"true", "on", "yes"}, *const no[] = {"false", "off", "no"};

@@ -24,11 +24,7 @@ static size_t char_bytes(dz_str s)
 
 dz_str library_clip(dz_str s, size_t max)
 {
-    if (s.n <= max)
-        return s;
-    while (max > 0 && ((unsigned char)s.p[max] & 0xc0) == 0x80)
-        max--;
-    return dz_str_sub(s, 0, max);
+    return dz_str_clip(s, max);
 }
 
 static void put_digest(struct dz_buf *b, dz_str bytes)

@@ -95,12 +95,7 @@ void archive_name_decode(dz_str raw, struct dz_buf *out)
 dz_str media_short(dz_str name)
 {
     enum { SHOWN_MAX = 120 };
-    if (name.n <= SHOWN_MAX)
-        return name;
-    size_t n = SHOWN_MAX;
-    while (n > 0 && (at_u8(name, n) & 0xc0) == 0x80)
-        n--;
-    return dz_str_sub(name, 0, n);
+    return dz_str_clip(name, SHOWN_MAX);
 }
 
 bool dz_archive_is_junk(dz_str name)

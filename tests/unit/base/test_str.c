@@ -44,6 +44,10 @@ static void cuts(void **state)
     assert_int_equal(dz_str_sub(s, 9, 3).n, 0);
     assert_true(dz_str_eq(dz_str_trim(DZ_S(" \t\r\na b\n ")), DZ_S("a b")));
     assert_int_equal(dz_str_trim(DZ_S(" \r\n")).n, 0);
+    assert_true(dz_str_eq(dz_str_clip(DZ_S("abc"), 3), DZ_S("abc")));
+    assert_true(dz_str_eq(dz_str_clip(DZ_S("a\u00e9b"), 3), DZ_S("a\u00e9")));
+    assert_true(dz_str_eq(dz_str_clip(DZ_S("a\u00e9b"), 2), DZ_S("a")));
+    assert_int_equal(dz_str_clip(DZ_S("\U0001F600"), 3).n, 0);
     DZ_AUTO(dz_freep) char *copy = dz_str_dup(dz_str_sub(s, 0, 4));
     assert_string_equal(copy, "hell");
     DZ_AUTO(dz_freep) char *empty = dz_str_dup((dz_str){NULL, 0});
