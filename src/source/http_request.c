@@ -169,8 +169,8 @@ static _Noreturn void raise_failure(lua_State *L, struct http_op *op)
     char after[48] = "";
     if (op->tries > 1)
         snprintf(after, sizeof(after), "; failed after %u attempts", op->tries);
-    src_raise(L, kind, op->kind == DZ_FETCH_PAUSED ? op->retry_after_ms : -1, "%s: %s%s", op->what,
-              op->err.text, after);
+    src_raise(L, kind, op->kind == DZ_FETCH_PAUSED ? op->retry_after_ms : -1, "%s%s", op->err.text,
+              after);
 }
 
 static _Noreturn void raise_wrong(lua_State *L, struct http_op *op)
