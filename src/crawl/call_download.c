@@ -213,10 +213,24 @@ static void put_chapters(struct call *c, const json_t *series)
     next_series(c);
 }
 
+/* A favourite that its site has no more costs only itself; else the call is refused. */
+static void pass_over(struct call *c, const struct dz_source_fail *fail)
+{
+    const struct plan *p = c->state;
+    bool lost = fail->kind == DZ_SOURCE_NOT_FOUND || fail->kind == DZ_SOURCE_GONE;
+    if (!p->favourites || !lost) {
+        call_refuse(c, fail);
+        return;
+    }
+    dz_log(&ctx, DZ_WARN, "%.*s: the favourite %.*s is passed over: %s", DZ_STR_FMT(c->ref.site),
+           DZ_STR_FMT(c->ref.id), fail->message[0] ? fail->message : fail->text);
+    next_series(c);
+}
+
 static void on_series(struct call *c, const struct dz_source_result *r)
 {
     if (r->fail)
-        call_refuse(c, r->fail);
+        pass_over(c, r->fail);
     else
         put_chapters(c, keep_series(c, c->ref.id, r->value));
 }
@@ -294,7 +308,7 @@ static void on_chapters(struct call *c, const struct dz_source_result *r)
 {
     struct plan *p = c->state;
     if (r->fail) {
-        call_refuse(c, r->fail);
+        pass_over(c, r->fail);
         return;
     }
     p->ids_n = json_array_size(r->value);

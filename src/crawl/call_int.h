@@ -23,7 +23,6 @@
 #define CALL_DEADLINE_MAX_MS (INT64_C(3600) * 1000)
 #define CALL_ARENA_MAX (256 * DZ_MIB)
 #define CALL_LIST_MAX 10000u /* refs in one call */
-#define CALL_ID_MAX 255u
 
 /* Fills a failure whose text and message are the same words. */
 void call_fail_set(struct dz_source_fail *ret_fail, enum dz_source_kind kind, const char *fmt, ...)

@@ -50,7 +50,7 @@ dz_str call_site(const struct call *c)
 
 static bool is_id(dz_str id)
 {
-    return id.n > 0 && id.n <= CALL_ID_MAX;
+    return id.n > 0 && id.n <= DZ_SOURCE_ID_MAX;
 }
 
 /* ---- one ref --------------------------------------------------------------------------------- */
@@ -118,7 +118,8 @@ void call_resolve(struct call *c, const json_t *ref, bool chapter, void (*then)(
     if (!s)
         return;
     if (!is_id(id)) {
-        call_refuse_words(c, DZ_SOURCE_BAD_URL, "An id is a text of 1 to %u bytes", CALL_ID_MAX);
+        call_refuse_words(c, DZ_SOURCE_BAD_URL, "An id is a text of 1 to %u bytes",
+                          DZ_SOURCE_ID_MAX);
         return;
     }
     c->ref = (struct call_ref){.source = s, .site = dz_arena_str(c->arena, site)};
@@ -277,7 +278,7 @@ static bool refs_are_good(const json_t *sites, const json_t *urls)
     json_object_foreach((json_t *)(uintptr_t)sites, site, ids)
     {
         n += json_array_size(ids);
-        if (!are_texts(ids, CALL_ID_MAX) || n > CALL_LIST_MAX)
+        if (!are_texts(ids, DZ_SOURCE_ID_MAX) || n > CALL_LIST_MAX)
             return false;
     }
     return (!sites || json_is_null(sites) || json_is_object(sites)) &&

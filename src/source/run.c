@@ -14,12 +14,47 @@
 
 /* ---- the body of a call ---------------------------------------------------------------------- */
 
+/* Whether a segment is "." or "..", written plainly or as %2e, which would turn an address that is
+ * made from the id into another place of the site. */
+static bool is_dots(dz_str segment)
+{
+    size_t dots = 0;
+    for (; segment.n > 0; dots++) {
+        size_t n = segment.p[0] == '.'                                                          ? 1
+                   : segment.n >= 3 && dz_str_eq_nocase(dz_str_sub(segment, 0, 3), DZ_S("%2e")) ? 3
+                                                                                                : 0;
+        if (n == 0)
+            return false;
+        segment = dz_str_sub(segment, n, segment.n);
+    }
+    return dots == 1 || dots == 2;
+}
+
+/* Ids of some sites hold slashes. */
+static void check_id(lua_State *L, dz_str id)
+{
+    for (dz_str rest = id; rest.n > 0;) {
+        size_t slash = dz_str_chr(rest, '/');
+        if (is_dots(dz_str_sub(rest, 0, slash)))
+            src_raise(L, DZ_SOURCE_BAD_URL, -1, "\"%.*s\" is no id",
+                      DZ_STR_FMT(dz_str_clip(id, 100)));
+        rest = slash == DZ_NPOS ? (dz_str){NULL, 0} : dz_str_sub(rest, slash + 1, rest.n);
+    }
+}
+
 /* resolve returns two values, which become one object. */
 static void join_resolved(lua_State *L)
 {
     if (lua_isnil(L, -2) || src_is_null(L, -2)) {
         lua_pop(L, 1);
         return;
+    }
+    if (lua_type(L, -1) == LUA_TSTRING) {
+        dz_str id = src_str(L, -1);
+        if (id.n > DZ_SOURCE_ID_MAX)
+            src_raise(L, DZ_SOURCE_BAD_URL, -1, "the id in the URL is longer than %u bytes",
+                      DZ_SOURCE_ID_MAX);
+        check_id(L, id);
     }
     lua_createtable(L, 0, 2);
     lua_insert(L, -3);
@@ -130,6 +165,8 @@ static int body(lua_State *L)
         n = 1;
     } else {
         luaL_checkstack(L, (int)n + 8, NULL);
+        if (c->fn != DZ_FN_RESOLVE && c->fn != DZ_FN_SEARCH)
+            check_id(L, dz_json_text(json_array_get(c->args, 0)));
         for (size_t i = 0; i < n; i++)
             src_push_json(L, json_array_get(c->args, i));
         if (c->fn == DZ_FN_DOWNLOAD) {

@@ -11,9 +11,8 @@
 #include <inttypes.h>
 #include <math.h>
 
-#define ID_MAX 255u
-#define LINE_BYTES 4000u /* bytes of a title, a name */
-#define TEXT_MAX 200000u /* bytes of a description */
+#define LINE_BYTES 4000u /* bytes of a title, a name; cut there, for one is not worth a list */
+#define TEXT_MAX 200000u /* bytes of a description; cut */
 #define SMALL_LIST_MAX 1000u
 #define KEY_TEXT_MAX 1000000u
 #define NUMBER_ABS_MAX 1e9
@@ -209,20 +208,21 @@ static json_t *shape_text(struct shaper *sh, const struct field *f, const json_t
     if (!json_is_string(v))
         return mismatch(sh, f, v);
     size_t n = json_string_length(v);
+    bool cuts = f->type == T_LINE || f->type == T_TEXT;
     size_t most = f->type == T_TEXT  ? TEXT_MAX
-                  : f->type == T_ID  ? ID_MAX
+                  : f->type == T_ID  ? DZ_SOURCE_ID_MAX
                   : f->type == T_URL ? DZ_FETCH_URL_MAX
                                      : LINE_BYTES;
-    if (n > most)
+    if (n > most && !cuts)
         return wrong(sh, "a text of %zu bytes, at most %zu", n, most);
     if (n == 0 && (f->flags & MUST || f->type == T_ID))
         return wrong(sh, "an empty text");
-    dz_str s = {json_string_value(v), n};
+    dz_str s = dz_str_clip((dz_str){json_string_value(v), n}, most);
     struct dz_url u;
     char shown[DZ_URL_SHOWN_MAX];
     if (f->type == T_URL && (dz_url_parse(s, &u, NULL) != DZ_OK || !u.scheme.p || !u.host.p))
         return wrong(sh, "expected %s, got \"%.60s\"", expected[T_URL], dz_url_show(s, shown));
-    return json_stringn(s.p, n);
+    return json_stringn(s.p, s.n);
 }
 
 static json_t *shape_word(struct shaper *sh, const struct field *f, const json_t *v)

@@ -29,6 +29,7 @@ struct dz_source_run;
 
 /* Limits that no setting moves. */
 #define DZ_SOURCE_TEXT_MAX ((size_t)1024 * 1024) /* of source.lua */
+#define DZ_SOURCE_ID_MAX 255u                    /* bytes of the id of a series, a chapter */
 #define DZ_SOURCE_LIST_MAX 100000u               /* chapters, pages, results of a list */
 #define DZ_SOURCES_MAX 1000u
 #define DZ_SOURCE_MESSAGE_MAX 1024u /* bytes of a failure's words, its NUL included */

@@ -153,8 +153,10 @@ def test_what_is_new(n):
 def test_what_is_new_of_all_favourites(n):
     n.empty("PUT", "manga/fav", 201, site=SITE, id="m1")
     n.empty("PUT", "chapters/mark/IGNORED", 201, body={"sites": {SITE: ["c1", "c2", "c3", "c4"]}})
+    n.empty("PUT", "manga/fav", 201, site=SITE, id="gone")
     ids = n.json("download/allnew", "POST", 202, site=SITE)
     assert len(ids) == 2
+    assert "the favourite gone is passed over: Could not find resource at " in n.server.read_log()
     for i in ids:
         n.wait(i, "COMPLETE")
     assert n.json("download/allnew", "POST", 202) == []

@@ -174,6 +174,7 @@ def test_a_site_that_is_not_there(start, dex):
     dex.close()
     r = start().ask("GET", "manga/info", site=SITE, id="m1")
     assert r.status == 500 and "<" not in r.text and "127.0.0.1" in r.text, r.text
+    assert "http.get" not in r.text, "nobody who asks this API knows the functions of sources"
 
 
 STUBBORN = """
@@ -223,6 +224,13 @@ def test_long_and_strange_texts(n):
     assert n.ask("PUT", "chapters/mark/IGNORED", body=b'{"urls": ["' + b"a" * (4 << 20) + b'"]}', headers={"Content-Type": "application/json"}).status == 413
     assert n.ask("POST", "cancel/downloads", body=[f"x{i}" for i in range(10001)]).status == 413
     assert n.ask("POST", "cancel/downloads", body=[f"x{i}" for i in range(10000)]).status == 200
+    for path in ("manga/id", "manga/info", "manga/cover", "manga/chapters", "manga/fav"):
+        assert n.words(path, 400, url="https://mangadex.org/title/" + "a" * 256) == "the id in the URL is longer than 255 bytes"
+    asked = n.dex.count(".*")
+    for path in ("manga/info", "manga/cover", "manga/chapters", "chapter/info"):
+        assert n.words(path, 400, site=SITE, id="..") == '".." is no id'
+        assert n.words(path, 400, site=SITE, id="m1/../m1") == '"m1/../m1" is no id'
+    assert n.dex.count(".*") == asked
     html = "mangadex.org/title/<script>alert(1)</script>"
     for path in ("manga/id", "chapter/id", "manga/info"):
         r = n.ask("GET", path, url=html)
@@ -240,6 +248,13 @@ def test_a_site_that_sends_nul(n):
     assert n.json("chapter/info", site=SITE, id="c90")["team"]["name"] == title
     assert n.json("manga/chapters", site=SITE, id="m9", includeMarks="true")["c90"]["title"] == title
     assert n.finished("c90")["file"] == "ab <\u202e -.- C1 ab <\u202e"
+
+
+def test_a_title_without_end(n):
+    n.dex.add_chapter("c91", "m1", "91", pages_of("c91"), title="é" * 3000)
+    chapters = n.json("manga/chapters", site=SITE, id="m1")
+    assert len(chapters) == 7 and chapters["c91"]["title"] == "é" * 2000 and chapters["c1"]["title"] == "Title 1"
+    assert n.finished("c91")
 
 
 def test_names_that_somebody_points_at_this_machine(start):

@@ -106,6 +106,31 @@ static void test_refused(void **state)
     rig_end(&c);
 }
 
+/* Nothing is asked for an id that would make another address of the one it is put into. */
+static void test_ids(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"..", ".", "a/../b", "../", "%2E%2e", ".%2e/x"};
+    static const char *const good[] = {"...", "a..", "slug/407-9", "%2e%2e%2e", ".a", "/x"};
+    char args[64], value[64], resolve[200];
+    for (size_t i = 0; i < DZ_LEN(bad); i++) {
+        snprintf(args, sizeof(args), "[\"%s\"]", bad[i]);
+        rig_fails(SOURCE("chapters = function(id) error('called') end"), DZ_FN_CHAPTERS, args,
+                  DZ_SOURCE_BAD_URL, "is no id");
+        snprintf(resolve, sizeof(resolve), SOURCE("resolve = function() return 'series', '%s' end"),
+                 bad[i]);
+        rig_fails(resolve, DZ_FN_RESOLVE, "[\"x\"]", DZ_SOURCE_BAD_URL, "is no id");
+    }
+    for (size_t i = 0; i < DZ_LEN(good); i++) {
+        snprintf(args, sizeof(args), "[\"%s\"]", good[i]);
+        snprintf(value, sizeof(value), "\"%s\"", good[i]);
+        rig_gives(SOURCE("series_of = function(id) return id end"), DZ_FN_SERIES_OF, args, value);
+    }
+    rig_gives(SOURCE("search = function(text) return {} end"), DZ_FN_SEARCH, "[\"..\"]", "[]");
+    rig_fails(SOURCE("resolve = function() return 'series', ('a'):rep(256) end"), DZ_FN_RESOLVE,
+              "[\"x\"]", DZ_SOURCE_BAD_URL, "the id in the URL is longer than 255 bytes");
+}
+
 static void test_cancel(void **state)
 {
     (void)state;
@@ -337,6 +362,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_kinds, rig_open, rig_close),
         cmocka_unit_test_setup_teardown(test_wrong_results, rig_open, rig_close),
         cmocka_unit_test_setup_teardown(test_refused, rig_open, rig_close),
+        cmocka_unit_test_setup_teardown(test_ids, rig_open, rig_close),
         cmocka_unit_test_setup_teardown(test_cancel, rig_open, rig_close),
         cmocka_unit_test_setup_teardown(test_others_go_on, rig_open, rig_close),
         cmocka_unit_test_setup_teardown(test_wait, rig_open, rig_close),

@@ -101,11 +101,30 @@ static void test_long_lists(void **state)
     assert_false(src_shape(DZ_FN_CHAPTERS, DZ_S(""), DZ_S(""), v, &shaped, &err));
     assert_string_equal(err.text, "chapters: a list of 100001, at most 100000");
     json_decref(v);
+}
+
+/* One long title is cut between characters; it does not cost the list. */
+static void test_long_texts(void **state)
+{
+    (void)state;
+    static const char two[] = "\u00e9";
+    struct dz_err err;
+    json_t *shaped = NULL;
     char *text = calloc(1, 5000);
-    memset(text, 'x', 4999);
-    v = json_pack("{s:s}", "title", text);
-    assert_false(src_shape(DZ_FN_SERIES, DZ_S(""), DZ_S("1"), v, &shaped, &err));
-    assert_string_equal(err.text, "series.title: a text of 4999 bytes, at most 4000");
+    for (size_t i = 1; i + 2 < 5000; i += 2)
+        memcpy(text + i, two, 2);
+    text[0] = 'x';
+    json_t *v = json_pack("[{s:s,s:s},{s:s}]", "id", "1", "title", text, "id", "2");
+    assert_true(src_shape(DZ_FN_CHAPTERS, DZ_S(""), DZ_S(""), v, &shaped, &err));
+    assert_int_equal(json_array_size(shaped), 2);
+    dz_str title = dz_json_text_at(json_array_get(shaped, 0), "title");
+    assert_int_equal(title.n, 3999);
+    assert_memory_equal(title.p, text, 3999);
+    json_decref(shaped);
+    json_decref(v);
+    v = json_pack("[{s:s}]", "id", text);
+    assert_false(src_shape(DZ_FN_CHAPTERS, DZ_S(""), DZ_S(""), v, &shaped, &err));
+    assert_string_equal(err.text, "chapters[1].id: a text of 4999 bytes, at most 255");
     json_decref(v);
     free(text);
 }
@@ -169,8 +188,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_series),     cmocka_unit_test(test_chapters),
-        cmocka_unit_test(test_long_lists), cmocka_unit_test(test_pages),
-        cmocka_unit_test(test_the_rest),
+        cmocka_unit_test(test_long_lists), cmocka_unit_test(test_long_texts),
+        cmocka_unit_test(test_pages),      cmocka_unit_test(test_the_rest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
