@@ -4,7 +4,7 @@
  * In: rows of the catalog, read anew for each picture. Out: a table as wide as the terminal, or
  * JSON. With --watch a terminal shows a new picture each second, on its second screen so that what
  * was there before comes back; a pipe gets one picture after another. Signals end the watch. One
- * thread, nothing of a running back is asked: the catalog knows all.
+ * thread; the catalog knows all. A back is only told to look, when a running job is to end.
  */
 #include <errno.h>
 #include <signal.h>
@@ -14,12 +14,14 @@
 
 #include "catalog/catalog.h"
 #include "cli/cli_int.h"
+#include "crawl/crawl.h"
 #include "library/library.h"
 
 #define ENDED_SHOWN 20u
 #define ALL_MAX 100000u
 #define OUT_MAX (64 * DZ_MIB)
 #define ARENA_MAX (512 * DZ_MIB)
+#define TELL_WAIT_MS 2000
 
 enum { OPT_WATCH, OPT_JSON, OPT_ALL, OPT_CANCEL };
 static const struct dz_option options[] = {
@@ -288,7 +290,24 @@ static enum dz_code watch(const struct dz_args *a, struct dz_catalog *c, struct 
     return code;
 }
 
-static int cancel(struct dz_catalog *c, int64_t id)
+static void on_told(void *arg, const struct dz_call_result *r)
+{
+    (void)r;
+    dz_loop_stop(arg);
+}
+
+/* So that the back hears at once of a job that is to end; one that is away finds out by itself. */
+static void tell_back(const struct dz_conf *conf)
+{
+    DZ_AUTO(dz_loop_free) struct dz_loop *l = NULL;
+    struct dz_call *call = NULL;
+    if (dz_loop_new(&l, NULL) == DZ_OK &&
+        dz_back_call(l, conf->data_dir, "look", NULL, TELL_WAIT_MS, on_told, l, &call, NULL) ==
+            DZ_OK)
+        dz_loop_run(l);
+}
+
+static int cancel(struct dz_catalog *c, const struct dz_conf *conf, int64_t id)
 {
     struct dz_err err;
     bool asked = false;
@@ -308,6 +327,8 @@ static int cancel(struct dz_catalog *c, int64_t id)
         if (look(c, false, &p, NULL) == DZ_OK)
             for (size_t i = 0; i < p.n; i++)
                 runs = runs || (p.v[i].id == id && p.v[i].state == DZ_JOB_RUNNING);
+        if (runs)
+            tell_back(conf);
         dz_buf_init(&b, 256);
         dz_buf_putf(&b,
                     runs ? "job %lld is asked to end; finished pages are kept\n"
@@ -329,7 +350,7 @@ static int jobs_with(const struct dz_args *a, const struct dz_conf *conf, int64_
     enum dz_code code = dz_catalog_open(dz_conf_driver_name(conf->catalog.driver), conf->data_dir,
                                         conf->catalog.uri, &c, &err);
     if (code == DZ_OK && id > 0)
-        return cancel(c, id);
+        return cancel(c, conf, id);
     if (code == DZ_OK)
         code = a->value[OPT_WATCH] ? watch(a, c, &err) : show(a, c, &err);
     if (code != DZ_OK)
@@ -370,8 +391,8 @@ const struct dz_command dz_cmd_jobs = {
     .help =
         "Running jobs first, then queued ones by when they are due, then the latest that have\n"
         "ended. PAGES counts what a job has got so far, of a download its bytes as well. A\n"
-        "running job hears of its cancelling within a quarter of crawl.job_lease, at most 15 s;\n"
-        "its finished pages are kept.\n"
+        "running job of this machine's server hears of its cancelling at once, one of another\n"
+        "process within a quarter of crawl.job_lease, at most 15 s; its finished pages are kept.\n"
         "\n"
         "Exit status: 0 done, 1 failed (also: no such job, or it has ended), 2 wrong use.",
     .options = options,

@@ -350,15 +350,18 @@ def test_waits_while_a_back_has_it(play, serve):
 
 
 def test_cancel(play, serve):
-    play.write(crawl="every: 1h, job_lease: 2s")
+    """Heard at once: the lease alone would be looked at after 15 s."""
+    play.write(crawl="every: 1h, job_lease: 1h")
     slow_chapter(play)
     s = serve(play.folder, (play.folder / "dozo.yaml").read_text())
     until(lambda: play.viz.count(images_of(14331)) >= 9, "the back's crawl")
     (job,) = play.json("jobs")["jobs"]
     assert job["state"] == "running" and not job["cancel_asked"]
+    asked = time.monotonic()
     r = play("jobs", "--cancel", str(job["id"]), check=0)
     assert "is asked to end" in r.out
     until(lambda: [j["state"] for j in play.jobs() if j["id"] == job["id"]] == ["cancelled"], "its end")
+    assert time.monotonic() - asked < 12
     assert play.pages("407") == [] and s.process.poll() is None
     r = play("jobs", "--cancel", str(job["id"]), check=1)
     assert "has ended already" in r.err
