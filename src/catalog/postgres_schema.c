@@ -2,10 +2,10 @@
  * postgres_schema: the schema of the PostgreSQL backend, step by step.
  *
  * In: nothing. Out: the list that dz_sql_migrate applies; the first step makes what stood when this
- * backend came, at SQLite's number. Tables lie in the first schema of the search path. Texts compare
- * by their bytes (COLLATE "C"), so that both databases sort alike; what may hold any bytes, as file
- * names do, is BYTEA. Truth is 0 or 1. Never edit a step that was released: add the next, here and
- * in sqlite_schema.c.
+ * backend came, at SQLite's number. Tables lie in the first schema of the search path. Texts
+ * compare by their bytes (COLLATE "C"), so that both databases sort alike; what may hold any bytes,
+ * as file names do, is BYTEA. Truth is 0 or 1. Never edit a step that was released: add the next,
+ * here and in sqlite_schema.c.
  */
 #include "catalog/sql_int.h"
 

@@ -9,7 +9,6 @@
 #include "catalog/collection_int.h"
 #include "catalog/sql_int.h"
 
-
 #define SQL_MAX (1024u * 1024)
 #define TABLES_MAX 1024u
 #define TELL_ROWS 1000u

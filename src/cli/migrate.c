@@ -5,9 +5,9 @@
  * The locks of both roles are held on both data folders, so that no server of this machine writes
  * meanwhile.
  */
-#include "library/library.h"
 #include "cli/cli_int.h"
 #include "crawl/crawl.h"
+#include "library/library.h"
 
 enum { OPT_TO, OPT_QUICK, OPT_JSON };
 static const struct dz_option options[] = {
