@@ -379,6 +379,7 @@ void gql_put_string(struct dz_buf *out, dz_str s);
 /* introspect.c: the types of section 4; called once by dz_gql_schema_finish. */
 void gql_add_introspection(struct dz_gql_builder *b);
 #define GQL_PLACES 19u
+#define GQL_REQUEST_PLACES 8u                         /* those that are no part of a schema */
 extern const char *const gql_place_names[GQL_PLACES]; /* by bit of enum dz_gql_place */
 
 /* ---- value.c: what goes in --------------------------------------------------------------------

@@ -470,15 +470,24 @@ static const struct row old_directive_rows[] = {
 
 static void add_enums(struct dz_gql_builder *b)
 {
-    static const char *const kinds[] = {"SCALAR", "OBJECT",       "INTERFACE", "UNION",
-                                        "ENUM",   "INPUT_OBJECT", "LIST",      "NON_NULL"};
+    static const char *const kinds[][2] = {
+        {"SCALAR", "A value without parts."},
+        {"OBJECT", "What has fields."},
+        {"INTERFACE", "Fields that several objects have."},
+        {"UNION", "One of several objects."},
+        {"ENUM", "One of several names."},
+        {"INPUT_OBJECT", "What is given, with fields."},
+        {"LIST", "Many of `ofType`."},
+        {"NON_NULL", "`ofType` without null."},
+    };
     struct dz_gql_type *t = dz_gql_add_enum(b, "__TypeKind", "What kind of type a type is.");
     for (size_t i = 0; i < DZ_LEN(kinds); i++)
-        dz_gql_add_choice(t, kinds[i], (int64_t)i, NULL);
+        dz_gql_add_choice(t, kinds[i][0], (int64_t)i, kinds[i][1]);
 
     t = dz_gql_add_enum(b, "__DirectiveLocation", "Where a directive may stand.");
     for (size_t i = 0; i < GQL_PLACES; i++)
-        dz_gql_add_choice(t, gql_place_names[i], INT64_C(1) << i, NULL);
+        dz_gql_add_choice(t, gql_place_names[i], INT64_C(1) << i,
+                          i < GQL_REQUEST_PLACES ? "In a request." : "In a schema.");
 }
 
 static void add_meta(struct dz_gql_builder *b)
