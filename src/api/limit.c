@@ -168,8 +168,8 @@ const struct dz_limit_rule *limit_of_route(const struct dz_http_req *r)
     const struct dz_conf *c = view_of(r)->conf;
     if (DZ_LIKELY(c->rate_limit.rules_n == 0) || !((struct api_loop *)r->loop_app)->limiter)
         return NULL;
-    if (r->method == DZ_HTTP_OPTIONS && !r->route)
-        return NULL; /* answered by the server: free, as preflights of browsers must be */
+    if (r->method == DZ_HTTP_OPTIONS)
+        return NULL; /* free, as preflights of browsers must be */
     /* Who watches the server asks often and from one address: only a rule of their own counts. */
     bool whole =
         r->route && (r->route->handler == handle_healthz || r->route->handler == handle_metrics);

@@ -51,7 +51,8 @@ struct dz_limiter_loop {
 
 /* KEYS: one for each limit. ARGV: "fixed" or "moving", then count, window and slot (milliseconds)
  * for each. Answers whether it is allowed (1 or 0), and of each limit how much is used and how many
- * milliseconds it takes until some of it comes back. */
+ * milliseconds it takes until some of it comes back. What lies in the future or lives longer than
+ * its window is from before the clock of Redis was set back, and does not count. */
 static const char script[] =
     "local moving, ok, out, seen = ARGV[1] == 'moving', 1, {1}, {}\n"
     "local now = 0\n"
@@ -78,7 +79,7 @@ static const char script[] =
     "    if first then reset = first - now end\n"
     "  else\n"
     "    local left = redis.call('PTTL', key)\n"
-    "    if left >= 0 then\n"
+    "    if left >= 0 and left <= window then\n"
     "      used = tonumber(redis.call('GET', key))\n"
     "      reset = left\n"
     "    end\n"
