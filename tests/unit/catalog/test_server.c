@@ -100,6 +100,34 @@ static void another_catalog_is_woken(void **state)
     dz_catalog_close(&b);
 }
 
+static int64_t wait_at(struct dz_catalog *c, const char *host)
+{
+    int64_t wait_ms = -1;
+    must(dz_catalog_pace(c, DZ_S("s"), dz_str_of(host), 100000, &wait_ms, err));
+    return wait_ms;
+}
+
+static void a_pace_is_kept_by_all_together(void **state)
+{
+    struct database *d = database_of(state);
+    char uri[320];
+    uri_of(d, server_uri("postgres"), uri, sizeof(uri));
+    struct dz_catalog *a = open_catalog(uri), *b = open_catalog(uri);
+    int64_t from_ms = dz_mono_ns() / 1000000;
+    assert_int_equal(wait_at(a, "x:80"), 0);
+    int64_t waits[] = {wait_at(b, "x:80"), wait_at(a, "x:80"), wait_at(b, "x:80")};
+    int64_t took_ms = dz_mono_ns() / 1000000 - from_ms + 2; /* of clocks that show milliseconds */
+    for (int i = 0; i < 3; i++)
+        assert_in_range(waits[i], 100000 * (i + 1) - took_ms, 100000 * (i + 1));
+    assert_int_equal(wait_at(b, "y:80"), 0);
+    /* The server's clock was set back. */
+    must(dz_pg_script(d->c, "UPDATE crawl_state SET value = '99999999999999'", err));
+    assert_int_equal(wait_at(a, "x:80"), 0);
+    assert_in_range(wait_at(b, "x:80"), 1, 100000);
+    dz_catalog_close(&a);
+    dz_catalog_close(&b);
+}
+
 /* What a script makes of a good database must be refused with these words; nothing is changed. */
 static void refuse(struct database *d, const char *script, enum dz_code code, const char *words)
 {
@@ -140,6 +168,7 @@ int main(void)
     const struct CMUnitTest cases[] = {
         CASE(a_lost_database_is_told_at_once_and_comes_back),
         CASE(another_catalog_is_woken),
+        CASE(a_pace_is_kept_by_all_together),
         CASE(foreign_databases_are_refused),
     };
     return cmocka_run_group_tests(cases, NULL, NULL);

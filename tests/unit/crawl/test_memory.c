@@ -115,6 +115,51 @@ static void test_later_goes_with_the_next(void **state)
     close_it();
 }
 
+/* What another crawler has written, which this one has not seen yet. */
+static void put_there(const char *name, const char *json)
+{
+    struct dz_crawl_state_rec r = {
+        .source = DZ_S("a"), .name = dz_str_of(name), .value = dz_str_of(json)};
+    must(dz_catalog_state_put(rig.catalog, &r, 1, dz_now_ms(), err));
+}
+
+static struct crawl_memory_news read_news(void)
+{
+    struct crawl_memory_news news = {.writes = crawl_memory_writes(m)};
+    crawl_memory_read(rig.catalog, DZ_S("a"), &news);
+    return news;
+}
+
+static void test_news_of_others(void **state)
+{
+    (void)state;
+    open_it();
+    set("a", "ours", "1", 0);
+    while (crawl_memory_is_busy(m))
+        rig_turn();
+    put_there("ours", "2");
+    put_there("kv/theirs", "3");
+    assert_null(get("a", "kv/theirs"));
+    struct crawl_memory_news news = read_news();
+    crawl_memory_set_later(m, DZ_S("a"), DZ_S("ours"), DZ_S("4"));
+    crawl_memory_take(m, &news);
+    assert_string_equal(get("a", "kv/theirs"), "3");
+    assert_string_equal(get("a", "ours"), "4"); /* not written yet: newer than what was read */
+    /* What was read before a write of ours is not taken. */
+    news = read_news();
+    set("a", "soon", "5", 0);
+    while (crawl_memory_is_busy(m))
+        rig_turn();
+    put_there("kv/theirs", "6");
+    crawl_memory_take(m, &news);
+    assert_string_equal(get("a", "kv/theirs"), "3");
+    assert_string_equal(get("a", "ours"), "4");
+    news = read_news();
+    crawl_memory_take(m, &news);
+    assert_string_equal(get("a", "kv/theirs"), "6");
+    close_it();
+}
+
 static void test_limits(void **state)
 {
     (void)state;
@@ -138,6 +183,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_at_once_and_later, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(test_expiry, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(test_later_goes_with_the_next, rig_setup, rig_teardown),
+        cmocka_unit_test_setup_teardown(test_news_of_others, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(test_limits, rig_setup, rig_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

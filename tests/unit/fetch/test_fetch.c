@@ -902,6 +902,66 @@ static void paces_sources_apart(void **state)
     assert_int_equal(late.kind, DZ_FETCH_CANCELLED);
 }
 
+struct slots {
+    int asked;
+    int64_t gap_ms;
+    char source[16], host[64];
+};
+
+static void on_ask_slot(void *arg, dz_str source, dz_str host, int64_t gap_ms)
+{
+    struct slots *s = arg;
+    s->asked++;
+    s->gap_ms = gap_ms;
+    snprintf(s->source, sizeof(s->source), "%.*s", DZ_STR_FMT(source));
+    snprintf(s->host, sizeof(s->host), "%.*s", DZ_STR_FMT(host));
+}
+
+/* Where others keep the pace too, nothing leaves before its moment was given to it. */
+static void waits_for_slots(void **state)
+{
+    (void)state;
+    struct slots slots = {0};
+    struct dz_fetch_options o = {.ask_slot = on_ask_slot, .slot_arg = &slots};
+    dz_str hosts[] = {DZ_S("127.0.0.1")}, open[] = {dz_str_of(rig.base + 7)};
+    struct dz_fetch_policy_spec s = {.source = DZ_S("slow"),
+                                     .hosts = hosts,
+                                     .hosts_n = 1,
+                                     .open_hosts = open,
+                                     .open_hosts_n = 1,
+                                     .per_host = 8,
+                                     .rate = 1.0 / 3600};
+    DZ_AUTO(dz_fetch_policy_unref) struct dz_fetch_policy *slow = NULL;
+    DZ_AUTO(dz_fetch_free) struct dz_fetch *f = NULL;
+    must(dz_fetch_policy_new(&s, &slow, err));
+    must(dz_fetch_new(rig.loop, &o, &f, err));
+    char url[128];
+    snprintf(url, sizeof(url), "%s/plain", rig.base);
+    struct outcome got[2] = {0};
+    int before = atomic_load(&rig.requests);
+    for (int i = 0; i < 2; i++) {
+        struct dz_fetch_req r = {
+            .policy = slow, .url = dz_str_of(url), .done = on_done, .arg = &got[i]};
+        dz_fetch_start(f, &r, NULL);
+    }
+    for (int i = 0; i < 2; i++) {
+        while (slots.asked == i)
+            dz_loop_turn(rig.loop, -1);
+        assert_int_equal(slots.asked, i + 1);
+        assert_int_equal(slots.gap_ms, 3600000);
+        assert_string_equal(slots.source, "slow");
+        assert_int_equal(atomic_load(&rig.requests), before + i);
+        dz_fetch_slot(f, DZ_S("other"), dz_str_of(slots.host), 0);
+        dz_fetch_slot(f, DZ_S("slow"), DZ_S("nowhere:80"), 0);
+        dz_loop_turn(rig.loop, 0);
+        assert_int_equal(got[i].calls, 0);
+        dz_fetch_slot(f, DZ_S("slow"), dz_str_of(slots.host), 1);
+        while (!got[i].calls)
+            dz_loop_turn(rig.loop, -1);
+        assert_int_equal(got[i].status, 200);
+    }
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup(name, fresh)
@@ -929,6 +989,7 @@ int main(void)
         CASE(cancels),
         CASE(keeps_the_pace),
         CASE(paces_sources_apart),
+        CASE(waits_for_slots),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
