@@ -172,12 +172,28 @@ static enum dz_code read_bytes(struct dz_library *l, const struct dz_upload_rec 
     return code;
 }
 
-static enum dz_code make_content(struct dz_api *a, const struct wanted *w,
-                                 const struct dz_upload_rec *u, struct cold_made *ret_made,
-                                 struct dz_err *err)
+/* A row of the store that somebody has changed has other bytes than those that were known of it:
+ * they are known when it was read, and the second time they are right. */
+static enum dz_code find_and_read(struct dz_api *a, const struct wanted *w, struct dz_arena *arena,
+                                  struct dz_upload_rec *ret_u, struct dz_body **ret_bytes,
+                                  struct dz_file **ret_file, struct dz_err *err)
+{
+    dz_str id = dz_str_of(w->id);
+    DZ_TRY(dz_library_upload_find(a->library, id, arena, ret_u, err));
+    enum dz_code code = read_bytes(a->library, ret_u, ret_bytes, ret_file, err);
+    if (code != DZ_NOT_FOUND)
+        return code;
+    DZ_TRY(dz_library_upload_find(a->library, id, arena, ret_u, err));
+    return read_bytes(a->library, ret_u, ret_bytes, ret_file, err);
+}
+
+static enum dz_code make_content(struct dz_api *a, const struct wanted *w, struct dz_arena *arena,
+                                 struct cold_made *ret_made, struct dz_err *err)
 {
     DZ_AUTO(dz_body_unref) struct dz_body *bytes = NULL;
-    DZ_TRY(read_bytes(a->library, u, &bytes, &ret_made->file, err));
+    struct dz_upload_rec rec;
+    const struct dz_upload_rec *u = &rec;
+    DZ_TRY(find_and_read(a, w, arena, &rec, &bytes, &ret_made->file, err));
     struct facts facts;
     memset(&facts, 0, sizeof(facts));
     facts.sha = u->blob.sha;
@@ -202,14 +218,14 @@ static enum dz_code make(struct dz_api *a, void *what, struct cold_made *ret_mad
     struct uploads *u = a->uploads;
     uint64_t gone_n = atomic_load(&u->gone_n);
     DZ_AUTO(dz_arena_free) struct dz_arena *arena = dz_arena_new(ARENA_BYTES);
-    struct dz_upload_rec rec;
-    DZ_TRY(dz_library_upload_find(a->library, dz_str_of(w->id), arena, &rec, err));
     if (w->kind == 'O') {
+        struct dz_upload_rec rec;
+        DZ_TRY(dz_library_upload_find(a->library, dz_str_of(w->id), arena, &rec, err));
         dz_str type = dz_str_sub(rec.mime, 0, 5);
         ret_made->body = dz_body_new(1);
         ret_made->body->p[0] = dz_str_eq_nocase(type, DZ_S("video")) ? 'v' : 'i';
     } else {
-        DZ_TRY(make_content(a, w, &rec, ret_made, err));
+        DZ_TRY(make_content(a, w, arena, ret_made, err));
     }
     dz_str key = {w->key, w->key_n};
     dz_cache_put(a->cache, key, ret_made->body);

@@ -1,5 +1,6 @@
 """Uploads in MongoDB's protocol (FerretDB): documents cross between dozo and pymongo, the driver of imoog, in both directions; and what
 a server that is killed, restarted or stopped means for uploads."""
+import hashlib
 import json
 import secrets
 import threading
@@ -63,6 +64,25 @@ def test_documents_of_imoog_are_served_and_deleted(server, rows):
     assert server.get("/image/OLD000002").status == 200
 
 
+def rows_that_change(server, put):
+    """What put() writes in place of uploads is served from the first request on, however long it has become."""
+    names = [upload(server, data=data, kind=kind)[0] for data, kind in
+             ((b"first", "text/plain"), (b"second", "image/gif"), (b"a twin", None), (b"a twin", None), (b"grows", None))]
+    new = [(b"second", "image/gif"), (b"first", "text/plain"), (b"no twin any more", None), (b"a twin", None),
+           (secrets.token_bytes(9 << 20), "video/mp4")]
+    for i in (0, 1, 2, 4):
+        put(names[i], zlib.compress(new[i][0], 1), new[i][1])
+    for name, (data, kind) in zip(names, new):
+        r = server.get(f"/image/{name}")
+        assert (r.status, r.body) == (200, data)
+        assert r["Content-Type"] == (kind and kind + "; charset=utf-8" * kind.startswith("text/"))
+        assert r["ETag"] == '"%s"' % hashlib.sha256(data).hexdigest()[:32]
+
+
+def test_documents_that_change(server, rows):
+    rows_that_change(server, lambda name, image, mime: rows.replace_one({"_id": name}, {"_id": name, "image": image, "mime": mime}))
+
+
 def test_a_document_that_is_broken_is_a_500(server, rows):
     rows.insert_one({"_id": "BAD000001", "image": "a text", "mime": "image/png"})
     rows.insert_one({"_id": "BAD000002", "image": zlib.compress(PNG)[:-9], "mime": "image/png"})
@@ -104,6 +124,7 @@ def test_what_was_answered_outlives_a_kill(tmp_path, serve):
         stop.set()
         for t in threads:
             t.join()
+        until(lambda: server.get(f"/image/{next(iter(kept))}").status == 200)  # readers are let in again
         for name, data in kept.items():
             r = server.get(f"/image/{name}")
             assert (r.status, r.body) == (200, data)

@@ -7,7 +7,7 @@ import zlib
 import pytest
 
 from conftest import own, png, servers, tool, until
-from test_mongodb import try_upload
+from test_mongodb import rows_that_change, try_upload
 from test_uploads import KEY, upload
 
 PNG = png()
@@ -28,11 +28,15 @@ cache: {{ max_entries: 0 }}
 """)
 
 
+def psql(postgres, text):
+    return subprocess.run([tool("psql"), "-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", postgres.uri], input=text, capture_output=True,
+                          text=True, check=True).stdout.strip()
+
+
 def row(postgres, name):
     """As imoog's SELECT has it: the bytes of image, and mime or None."""
     text = f"SELECT encode(image, 'hex'), mime, mime IS NULL FROM my_images WHERE name = '{name}'"
-    r = subprocess.run([tool("psql"), "-X", "-A", "-t", "-q", postgres.uri, "-c", text], capture_output=True, text=True, check=True)
-    image, mime, is_null = r.stdout.strip().split("|")
+    image, mime, is_null = psql(postgres, text).split("|")
     return bytes.fromhex(image), None if is_null == "t" else mime
 
 
@@ -43,6 +47,13 @@ def test_rows_are_given_back(server, postgres):
         image, mime = row(postgres, name)
         assert zlib.decompress(image) == data
         assert mime == kind
+
+
+def test_rows_that_change(server, postgres):
+    def put(name, image, mime):
+        kind = f"'{mime}'" if mime else "NULL"
+        psql(postgres, f"UPDATE my_images SET image = '\\x{image.hex()}', mime = {kind} WHERE name = '{name}'")
+    rows_that_change(server, put)
 
 
 def test_what_was_answered_outlives_a_kill(server, postgres):
