@@ -65,6 +65,13 @@
 #define PAGES_OF(AND_BLOB)                                                                         \
     "SELECT p.number, p.mtime_s, p.name, p.blob_id, " BLOB ", p.chapter_id FROM page p " AND_BLOB  \
     "p.chapter_id " IDS "ORDER BY p.chapter_id, p.number"
+#define BLOB_OF "(SELECT id FROM blob WHERE sha = ?3)"
+#define PAGE_ADD(BLOB_ID)                                                                          \
+    "INSERT INTO page (chapter_id, number, blob_id, mtime_s, name) VALUES (?1, ?2, " BLOB_ID       \
+    ", ?4, ?5)"
+#define PAGE_SET(BLOB_ID)                                                                          \
+    "UPDATE page SET blob_id = " BLOB_ID                                                           \
+    ", mtime_s = ?4, name = ?5 WHERE chapter_id = ?1 AND number = ?2"
 
 /* clang-format off */
 const struct dz_sql_text dz_sql_texts[DZ_SQL_STATEMENTS] = {
@@ -120,10 +127,8 @@ const struct dz_sql_text dz_sql_texts[DZ_SQL_STATEMENTS] = {
         /* LIMIT keeps it from reading all blobs for the pages of some chapters. */
         PAGES_OF("CROSS JOIN LATERAL (SELECT * FROM blob WHERE id = p.blob_id LIMIT 1) AS b WHERE ")},
     [DZ_SQL_PAGE_ADD] =
-        {"INSERT INTO page (chapter_id, number, blob_id, mtime_s, name) VALUES (?1, ?2, (SELECT id FROM blob WHERE sha = ?3), ?4, ?5)", NULL},
-    [DZ_SQL_PAGE_SET] =
-        {"UPDATE page SET blob_id = (SELECT id FROM blob WHERE sha = ?3), mtime_s = ?4, name = ?5 WHERE chapter_id = ?1 AND number = "
-        "?2", NULL},
+        {PAGE_ADD("?3"), PAGE_ADD(BLOB_OF)},
+    [DZ_SQL_PAGE_SET] = {PAGE_SET("?3"), PAGE_SET(BLOB_OF)},
     [DZ_SQL_PAGE_DEL] = {"DELETE FROM page WHERE chapter_id = ?1 AND number = ?2", NULL},
 
     [DZ_SQL_ASSETS] =

@@ -553,18 +553,40 @@ static enum dz_code page_ref(struct dz_sql_batch *b, struct page_changes *p,
     return dz_sql_send(b->c, st, err);
 }
 
+/* All but the blob, which is bound next. */
+static enum dz_code get_page_write(struct dz_sql_batch *b, int64_t chapter_id,
+                                   const struct page_change *change, struct dz_sql_stmt **ret_st,
+                                   struct dz_err *err)
+{
+    const struct dz_page_rec *page = change->page;
+    DZ_TRY(dz_sql_get_write(b, change->old_blob ? DZ_SQL_PAGE_SET : DZ_SQL_PAGE_ADD, ret_st, err));
+    dz_sql_bind_int(*ret_st, 1, chapter_id);
+    dz_sql_bind_int(*ret_st, 2, page->number);
+    dz_sql_bind_int(*ret_st, 4, page->mtime_s);
+    dz_sql_bind_str(*ret_st, 5, page->name);
+    return DZ_OK;
+}
+
+/* Where an answer costs nothing. */
+static enum dz_code page_write_now(struct dz_sql_batch *b, int64_t chapter_id,
+                                   const struct page_change *change, struct dz_err *err)
+{
+    struct dz_sql_stmt *st = NULL;
+    int64_t blob_id;
+    DZ_TRY(blob_swap(b, change->old_blob, &change->page->blob, &blob_id, err));
+    DZ_TRY(get_page_write(b, chapter_id, change, &st, err));
+    dz_sql_bind_int(st, 3, blob_id);
+    return dz_sql_run(b->c, st, err);
+}
+
+/* Where it is a round trip: nothing is asked, the blob is named by its digest. */
 static enum dz_code page_write(struct dz_sql_batch *b, int64_t chapter_id, struct page_changes *p,
                                const struct page_change *change, struct dz_err *err)
 {
-    const struct dz_page_rec *page = change->page;
     struct dz_sql_stmt *st = NULL, *unref = NULL;
-    DZ_TRY(page_ref(b, p, &page->blob, err));
-    DZ_TRY(dz_sql_get_write(b, change->old_blob ? DZ_SQL_PAGE_SET : DZ_SQL_PAGE_ADD, &st, err));
-    dz_sql_bind_int(st, 1, chapter_id);
-    dz_sql_bind_int(st, 2, page->number);
-    dz_sql_bind_sha(st, 3, &page->blob.sha);
-    dz_sql_bind_int(st, 4, page->mtime_s);
-    dz_sql_bind_str(st, 5, page->name);
+    DZ_TRY(page_ref(b, p, &change->page->blob, err));
+    DZ_TRY(get_page_write(b, chapter_id, change, &st, err));
+    dz_sql_bind_sha(st, 3, &change->page->blob.sha);
     DZ_TRY(dz_sql_send(b->c, st, err));
     if (!change->old_blob)
         return DZ_OK;
@@ -598,9 +620,12 @@ static enum dz_code write_pages(struct dz_sql_batch *b, int64_t chapter_id,
             k++;
         }
     }
-    DZ_TRY(look_up(b, &p, err));
+    bool local = b->d->b->dialect == DZ_SQL_SQLITE;
+    if (!local)
+        DZ_TRY(look_up(b, &p, err));
     for (i = 0; i < p.n; i++)
-        DZ_TRY(page_write(b, chapter_id, &p, &p.v[i], err));
+        DZ_TRY(local ? page_write_now(b, chapter_id, &p.v[i], err)
+                     : page_write(b, chapter_id, &p, &p.v[i], err));
     return DZ_OK;
 }
 
