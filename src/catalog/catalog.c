@@ -193,6 +193,7 @@ enum dz_code dz_catalog_open(const char *driver, const char *data_dir, const cha
     struct dz_catalog *c = dz_new(struct dz_catalog);
     c->driver = d;
     c->self = self;
+    c->data_dir = dz_strdup(data_dir ? data_dir : "");
     *ret_c = c;
     return DZ_OK;
 }
@@ -203,6 +204,7 @@ void dz_catalog_close(struct dz_catalog **cp)
     if (!c)
         return;
     c->driver->close(c->self);
+    free(c->data_dir);
     free(c);
 }
 

@@ -481,6 +481,26 @@ DZ_MUST enum dz_code dz_catalog_blobs(struct dz_catalog *c, dz_blob_row_fn *fn, 
 DZ_MUST enum dz_code dz_catalog_verify(struct dz_catalog *c, bool repair, dz_problem_fn *fn,
                                        void *arg, uint64_t *ret_left, struct dz_err *err);
 
+/* ---- blobs: who puts, and who removes ---------------------------------------------------------
+ */
+
+/* Whoever puts blobs shares this lock from the first put to the batch that names them; whoever
+ * removes blobs that no row names holds it alone. It counts for all processes that share data_dir,
+ * and for all that share the database where several machines may (dz_catalog_is_shared). Waits for
+ * nobody: DZ_CONFLICT when it is held otherwise. */
+struct dz_catalog_lock;
+DZ_MUST enum dz_code dz_catalog_lock(struct dz_catalog *c, bool exclusive,
+                                     struct dz_catalog_lock **ret_l, struct dz_err *err);
+/* The database's half ends with its connection. DZ_UNAVAILABLE: it was lost since it was taken, so
+ * another one may have had it. Ask inside a batch, which then is the only one up to its end: before
+ * naming what was put earlier, and before each removal. Any thread. */
+DZ_MUST enum dz_code dz_catalog_lock_check(struct dz_catalog_lock *l, struct dz_err *err);
+/* A lost one is taken again; what was put before may be gone. Any thread. */
+DZ_MUST enum dz_code dz_catalog_lock_again(struct dz_catalog_lock *l, struct dz_err *err);
+void dz_catalog_unlock(struct dz_catalog_lock **l); /* also a DZ_AUTO handler */
+/* Whether the database is one of several machines. */
+bool dz_catalog_is_shared(const struct dz_catalog *c);
+
 /* ---- writing --------------------------------------------------------------------------------- */
 
 /* Waits for other writers up to 30 s: then DZ_UNAVAILABLE "another dozo process is writing". A call

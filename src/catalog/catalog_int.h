@@ -43,6 +43,11 @@ struct dz_catalog_driver {
                             size_t *ret_n, uint64_t *ret_seq, struct dz_err *err);
     enum dz_code (*wait)(void *self, int64_t wait_ms, bool *ret_changed, struct dz_err *err);
     bool (*can_wait)(void *self);
+    bool (*is_shared)(void *self);
+    /* Of the database; ret_lock NULL: it has none. DZ_CONFLICT: somebody holds it otherwise. */
+    enum dz_code (*lock)(void *self, bool exclusive, void **ret_lock, struct dz_err *err);
+    enum dz_code (*lock_check)(void *lock, struct dz_err *err);
+    void (*unlock)(void *lock);
     enum dz_code (*counts)(void *self, struct dz_catalog_counts *ret_counts, struct dz_err *err);
     enum dz_code (*blobs)(void *self, dz_blob_row_fn *fn, void *arg, struct dz_err *err);
     enum dz_code (*verify)(void *self, bool repair, dz_problem_fn *fn, void *arg,
@@ -169,6 +174,7 @@ extern const struct dz_catalog_driver dz_catalog_postgres;
 struct dz_catalog {
     const struct dz_catalog_driver *driver;
     void *self;
+    char *data_dir;
 };
 
 /* ---- checks of what comes from outside ---------------------------------------------------------

@@ -23,7 +23,9 @@ enum {
     ACQUIRE_MS = 10000,
     SCRIPT_MS = 3600000, /* an index on a table that has grown */
     ROWS_A_TIME = 1000,
-    LOCK_SPACE = 0x646f7a6f, /* "dozo": the first half of advisory locks */
+    /* The first halves of advisory locks, "dozo" and "dozb". */
+    LOCK_SPACE = 0x646f7a6f,  /* of exclusive writers */
+    BLOBS_SPACE = 0x646f7a62, /* of those who put or remove blobs */
 };
 
 struct postgres {
@@ -353,6 +355,68 @@ static bool is_open(const struct dz_sql_conn *base)
     return dz_pg_in_transaction(c->pg) && !dz_pg_has_failed(c->pg);
 }
 
+/* ---- the lock of writers of blobs and repairs --------------------------------------------------
+ */
+
+/* A transaction that stays open for it and does nothing else: it holds no snapshot, so it keeps the
+ * database from nothing. A lock of a transaction ends with it whatever happens, also behind a
+ * pooler that gives connections out anew. */
+struct held {
+    struct dz_sql_lock base;
+    struct dz_pg_conn *pg;
+};
+
+static void unlock(struct dz_sql_lock *base)
+{
+    struct held *h = (struct held *)base;
+    /* The answer is waited for, so that it is free when this returns; without one it is free too.
+     */
+    if (dz_pg_has_failed(h->pg) || dz_pg_commit(h->pg, NULL) != DZ_OK)
+        dz_pg_rollback(h->pg);
+    dz_pg_give(&h->pg);
+    free(h);
+}
+
+static enum dz_code lock_blobs(struct dz_sql *base, bool exclusive, struct dz_sql_lock **ret_lock,
+                               struct dz_err *err)
+{
+#define TRY(HOW)                                                                                   \
+    "SELECT " HOW "($1::bigint::integer, $2::bigint::integer),"                                    \
+    " set_config('idle_in_transaction_session_timeout', '0', true)"
+    static const struct dz_pg_statement texts[] = {
+        {.text = TRY("pg_try_advisory_xact_lock_shared")},
+        {.text = TRY("pg_try_advisory_xact_lock")},
+    };
+#undef TRY
+    struct postgres *d = whole(base);
+    const struct dz_pg_param v[] = {dz_pg_p_int(BLOBS_SPACE), dz_pg_p_int((int32_t)d->schema_id)};
+    DZ_AUTO(dz_pg_rows_free) struct dz_pg_rows *rows = NULL;
+    struct dz_pg_conn *pg = NULL;
+    DZ_TRY(dz_pg_take(d->pg, &pg, err));
+    enum dz_code code = dz_pg_begin(pg, "ISOLATION LEVEL READ COMMITTED READ ONLY", err);
+    if (code == DZ_OK)
+        code = dz_pg_run(pg, &texts[exclusive], v, DZ_LEN(v), &rows, err);
+    if (code == DZ_OK && !dz_pg_int(rows, 0, 0))
+        code = dz_fail(err, DZ_CONFLICT, "%.120s: somebody else holds the lock of blobs",
+                       d->base.name);
+    if (code != DZ_OK) {
+        dz_pg_give(&pg);
+        return code;
+    }
+    struct held *h = dz_new(struct held);
+    h->base.b = &dz_sql_postgres;
+    h->pg = pg;
+    *ret_lock = &h->base;
+    return DZ_OK;
+}
+
+/* Inside that transaction, so that no other connection can answer. */
+static enum dz_code lock_check(struct dz_sql_lock *base, struct dz_err *err)
+{
+    static const struct dz_pg_statement st = {.text = "SELECT 1"};
+    return dz_pg_run(((struct held *)base)->pg, &st, NULL, 0, NULL, err);
+}
+
 /* ---- news --------------------------------------------------------------------------------------
  */
 
@@ -521,4 +585,7 @@ const struct dz_sql_backend dz_sql_postgres = {
     .schema_begin = schema_begin,
     .notify = notify,
     .wait = wait_for,
+    .lock = lock_blobs,
+    .lock_check = lock_check,
+    .unlock = unlock,
 };

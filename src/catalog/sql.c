@@ -204,16 +204,37 @@ enum dz_code dz_sql_list(struct dz_sql_conn *c, struct dz_sql_stmt *st, struct d
     return dz_sql_rows_out(&r, ret_v, ret_n, err);
 }
 
+size_t dz_sql_group(const struct dz_sql_conn *c, const void *v, size_t at, size_t n,
+                    dz_sql_same_fn *same)
+{
+    size_t end = at + 1;
+    if (c->b->dialect == DZ_SQL_SQLITE)
+        return 1;
+    for (; end < n && end - at < DZ_SQL_IDS; end++)
+        for (size_t i = at; i < end; i++)
+            if (same(v, i, end))
+                return end - at;
+    return end - at;
+}
+
+static bool same_text(const void *v, size_t i, size_t k)
+{
+    const dz_str *texts = v;
+    return dz_str_eq(texts[i], texts[k]);
+}
+
 enum dz_code dz_sql_list_each(struct dz_sql_conn *c, const struct dz_sql_each *each,
                               struct dz_arena *a, size_t size, dz_sql_read_fn *read, void *ret_v,
                               size_t *ret_n, struct dz_err *err)
 {
     DZ_AUTO(dz_sql_rows_done) struct dz_sql_rows r = {.size = size, .pool.arena = a};
-    for (size_t i = 0; i < each->n; i++) {
+    for (size_t i = 0, n; i < each->n; i += n) {
         DZ_AUTO(dz_sql_reset) struct dz_sql_stmt *st = NULL;
-        DZ_TRY(dz_sql_get(c, each->which, &st, err));
+        n = dz_sql_group(c, each->v, i, each->n, same_text);
+        DZ_TRY(dz_sql_get(c, n == 1 ? each->which : each->several, &st, err));
         dz_sql_bind_str(st, 1, each->same);
-        dz_sql_bind_str(st, 2, each->v[i]);
+        for (size_t k = 0; k < n; k++)
+            dz_sql_bind_str(st, (int)k + 2, each->v[i + k]);
         DZ_TRY(dz_sql_rows_add(&r, c, st, read, err));
     }
     return dz_sql_rows_out(&r, ret_v, ret_n, err);
@@ -645,6 +666,36 @@ static bool can_wait(void *self)
     return ((struct dz_sql *)self)->b->wait != NULL;
 }
 
+/* ---- writers of blobs and repairs --------------------------------------------------------------
+ */
+
+static bool is_shared(void *self)
+{
+    return ((struct dz_sql *)self)->b->lock != NULL;
+}
+
+static enum dz_code lock_all(void *self, bool exclusive, void **ret_lock, struct dz_err *err)
+{
+    struct dz_sql *d = self;
+    struct dz_sql_lock *lock = NULL;
+    if (d->b->lock)
+        DZ_TRY(d->b->lock(d, exclusive, &lock, err));
+    *ret_lock = lock;
+    return DZ_OK;
+}
+
+static enum dz_code lock_check(void *self, struct dz_err *err)
+{
+    struct dz_sql_lock *lock = self;
+    return lock->b->lock_check(lock, err);
+}
+
+static void unlock(void *self)
+{
+    struct dz_sql_lock *lock = self;
+    lock->b->unlock(lock);
+}
+
 /* ---- open and close ----------------------------------------------------------------------------
  */
 
@@ -694,6 +745,10 @@ static enum dz_code open_postgres(const char *data_dir, const char *uri, void **
         .changes = changes,                                                                        \
         .wait = wait_for_news,                                                                     \
         .can_wait = can_wait,                                                                      \
+        .is_shared = is_shared,                                                                    \
+        .lock = lock_all,                                                                          \
+        .lock_check = lock_check,                                                                  \
+        .unlock = unlock,                                                                          \
         .counts = counts,                                                                          \
         .blobs = blobs,                                                                            \
         .verify = dz_sql_verify,                                                                   \

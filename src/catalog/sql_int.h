@@ -17,6 +17,7 @@
 struct dz_sql;
 struct dz_sql_conn;
 struct dz_sql_stmt;
+struct dz_sql_lock;
 
 /* ---- the seam: what a database offers -----------------------------------------------------------
  */
@@ -115,6 +116,14 @@ struct dz_sql_backend {
     enum dz_code (*notify)(struct dz_sql_conn *c, enum dz_sql_news news, struct dz_err *err);
     /* Blocks until somebody's news have come, at most wait_ms. One thread at a time. */
     enum dz_code (*wait)(struct dz_sql *d, int64_t wait_ms, bool *ret_changed, struct dz_err *err);
+
+    /* The lock of dz_catalog_lock for all machines; all three NULL: the database is a file of one
+     * machine. Does not wait: DZ_CONFLICT. check: whether it was held without a break up to now;
+     * one thread at a time. */
+    enum dz_code (*lock)(struct dz_sql *d, bool exclusive, struct dz_sql_lock **ret_lock,
+                         struct dz_err *err);
+    enum dz_code (*lock_check)(struct dz_sql_lock *lock, struct dz_err *err);
+    void (*unlock)(struct dz_sql_lock *lock);
 };
 extern const struct dz_sql_backend dz_sql_sqlite;
 extern const struct dz_sql_backend dz_sql_postgres;
@@ -131,6 +140,11 @@ struct dz_sql {
 };
 void dz_sql_init(struct dz_sql *d, const struct dz_sql_backend *b, const char *name);
 void dz_sql_done(struct dz_sql *d);
+
+/* What each backend's lock begins with. */
+struct dz_sql_lock {
+    const struct dz_sql_backend *b;
+};
 
 /* What each backend's statement begins with. */
 struct dz_sql_stmt {
@@ -210,6 +224,7 @@ enum dz_sql_statement {
     DZ_SQL_JOBS_TRIM,
     DZ_SQL_JOBS_TRIM_KIND,
     DZ_SQL_JOB_FIND,
+    DZ_SQL_JOBS_FIND,
     DZ_SQL_JOBS_LIVE,
     DZ_SQL_JOBS_ENDED,
     DZ_SQL_JOB_RETRY,
@@ -236,6 +251,7 @@ enum dz_sql_statement {
     DZ_SQL_MARK_CHANGE,
     DZ_SQL_MARK_DEL,
     DZ_SQL_MARK,
+    DZ_SQL_MARKS_OF,
     DZ_SQL_MARKS_OF_SERIES,
     DZ_SQL_FAVOURITE_ADD,
     DZ_SQL_FAVOURITE_DEL,
@@ -481,10 +497,16 @@ DZ_MUST enum dz_code dz_sql_rows_out(const struct dz_sql_rows *r, void *ret_v, s
 DZ_MUST enum dz_code dz_sql_list(struct dz_sql_conn *c, struct dz_sql_stmt *st, struct dz_arena *a,
                                  size_t size, dz_sql_read_fn *read, void *ret_v, size_t *ret_n,
                                  struct dz_err *err);
+/* How many of the n values from v[at] on one statement asks for: one where an answer costs nothing,
+ * else at most DZ_SQL_IDS, of which no two are the same, because a row comes once. */
+typedef bool dz_sql_same_fn(const void *v, size_t i, size_t k);
+size_t dz_sql_group(const struct dz_sql_conn *c, const void *v, size_t at, size_t n,
+                    dz_sql_same_fn *same);
 /* The rows of one statement asked for each of n texts, in their order: the first parameter is the
- * same for all, the second another one each time. */
+ * same for all, the second another one each time. `several` gives them for DZ_SQL_IDS texts, from
+ * the second parameter on, in the same order; NULL where there are fewer. */
 struct dz_sql_each {
-    enum dz_sql_statement which;
+    enum dz_sql_statement which, several;
     dz_str same;
     const dz_str *v;
     size_t n;

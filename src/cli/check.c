@@ -87,6 +87,11 @@ static void put_summary(struct dz_buf *b, const struct dz_check_result *res, boo
         dz_count_put(b, res->leftovers, "harmless leftover", "harmless leftovers");
         dz_buf_put(b, repair ? DZ_S(" removed") : DZ_S(" (--repair removes them)"));
     }
+    if (res->young > 0) {
+        dz_buf_put(b, DZ_S(", but "));
+        dz_buf_put_u64(b, res->young);
+        dz_buf_put(b, DZ_S(" of the last hour left"));
+    }
     dz_buf_putc(b, '\n');
 }
 
@@ -97,7 +102,8 @@ static void put_json(struct dz_buf *b, const struct run *r, const struct dz_chec
         uint64_t n;
     } figures[] = {
         {"blobs", res->blobs},       {"bytes", res->bytes},         {"problems", res->problems},
-        {"repaired", res->repaired}, {"leftovers", res->leftovers}, {"unlisted", r->unlisted},
+        {"repaired", res->repaired}, {"leftovers", res->leftovers}, {"young", res->young},
+        {"unlisted", r->unlisted},
     };
     struct dz_json j;
     dz_json_init(&j, b, DZ_JSON_COMPACT, false);

@@ -311,15 +311,11 @@ static enum dz_code is_taken(struct run *r, bool *ret_taken, struct dz_err *err)
 /* The crawler waits by itself as long as a repair runs; a person wants to know why. */
 static void look_for_repair(struct run *r)
 {
-    DZ_AUTO(dz_buf_done) struct dz_buf path;
-    int fd = -1;
-    dz_buf_init(&path, 8192);
-    dz_buf_putf(&path, "%s/run/import.lock", r->conf->data_dir);
-    if (!r->told_repair && dz_lock_file(dz_buf_cstr(&path), false, &fd, NULL) == DZ_CONFLICT) {
+    DZ_AUTO(dz_catalog_unlock) struct dz_catalog_lock *lock = NULL;
+    if (!r->told_repair && dz_catalog_lock(r->catalog, false, &lock, NULL) == DZ_CONFLICT) {
         r->told_repair = true;
         dz_say(&dz_cmd_crawl, "a repair of the library runs: waiting for its end");
     }
-    dz_closep(&fd);
 }
 
 static enum dz_code ask(struct run *r, struct dz_err *err)

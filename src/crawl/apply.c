@@ -194,6 +194,8 @@ static enum dz_code put_all(struct crawl_pass *p, struct dz_err *err)
     DZ_AUTO(dz_arena_free) struct dz_arena *a = dz_arena_new(LOAD_BYTES_MAX);
     DZ_AUTO(dz_batch_rollback) struct dz_batch *b = NULL;
     DZ_TRY(dz_batch_begin(p->j->env->catalog, &b, err));
+    if (p->covers_n > 0 && p->j->env->lock)
+        DZ_TRY(dz_catalog_lock_check(p->j->env->lock, err));
     for (size_t i = 0; i < p->covers_n; i++) {
         bool changed;
         if (p->covers[i].asset.name.n)

@@ -187,6 +187,7 @@ struct crawl_env {
     struct dz_pool *pool;
     struct dz_fetch *fetch;
     struct dz_sources *sources;
+    struct dz_catalog_lock *lock; /* shared, while jobs run; else NULL */
 };
 
 /* A job that runs (runner.c). */

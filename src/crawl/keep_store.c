@@ -71,6 +71,8 @@ static enum dz_code sync_pages(struct crawl_keeper *k, const struct crawl_kept *
     enum dz_code code = dz_store_batch_commit(s->batch, err);
     pthread_mutex_unlock(&s->lock);
     DZ_TRY(code);
+    if (s->env->lock)
+        DZ_TRY(dz_catalog_lock_check(s->env->lock, err));
     struct dz_part_rec *parts = dz_alloc((n ? n : 1) * sizeof(*parts));
     for (size_t i = 0; i < n; i++)
         parts[i] = (struct dz_part_rec){v[i].at, v[i].url, v[i].mtime_s, v[i].blob};

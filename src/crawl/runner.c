@@ -516,9 +516,15 @@ static void read_args(struct crawl_job *j)
 /* ---- taking
  * ------------------------------------------------------------------------------------------ */
 
-static void run_take(struct dz_work *w)
+/* As long as jobs run, and again for each that is taken. */
+static enum dz_code lock(struct dz_crawler *c, struct dz_err *err)
 {
-    struct dz_crawler *c = dz_container(w, struct dz_crawler, take_work);
+    return c->env.lock ? dz_catalog_lock_again(c->env.lock, err)
+                       : dz_catalog_lock(c->env.catalog, false, &c->env.lock, err);
+}
+
+static void take(struct dz_crawler *c)
+{
     struct dz_job_take t = {
         .kinds = c->take_kinds,
         .kinds_n = c->take_kinds_n,
@@ -535,15 +541,20 @@ static void run_take(struct dz_work *w)
         crawl_memory_read(c->env.catalog, c->taken.source, &c->take_news);
 }
 
-static void unlock_when_idle(struct dz_crawler *c)
+static void run_take(struct dz_work *w)
 {
-    if (c->running_n == 0 && !c->taking)
-        dz_closep(&c->lock_fd);
+    struct dz_crawler *c = dz_container(w, struct dz_crawler, take_work);
+    c->lock_code = lock(c, &c->take_err);
+    c->take_code = c->lock_code;
+    if (c->lock_code == DZ_OK)
+        take(c);
+    /* Nothing starts but by taking, so nobody needs it now. */
+    if (c->take_code != DZ_OK && c->take_alone)
+        dz_catalog_unlock(&c->env.lock);
 }
 
 static void idle(struct dz_crawler *c)
 {
-    unlock_when_idle(c);
     if (c->o.only_job > 0 && c->o.idle && c->running_n == 0 && c->pings == 0) {
         void (*fn)(void *, bool) = c->o.idle;
         c->o.idle = NULL;
@@ -561,10 +572,26 @@ static bool is_running(const struct dz_crawler *c, int64_t job)
     return false;
 }
 
+static void on_locked(struct dz_crawler *c)
+{
+    dz_arena_free(&c->take_arena);
+    if (!c->told_lock && c->lock_code == DZ_CONFLICT)
+        dz_log_err(&ctx, DZ_INFO, &c->take_err, "jobs wait while a repair runs");
+    else if (!c->told_lock)
+        dz_log_err(&ctx, DZ_WARN, &c->take_err, "jobs wait");
+    c->told_lock = true;
+    crawl_look_soon(c, LOCKED_WAIT_MS);
+}
+
 static void on_taken(struct dz_work *w)
 {
     struct dz_crawler *c = dz_container(w, struct dz_crawler, take_work);
     c->taking = false;
+    if (c->lock_code != DZ_OK) {
+        on_locked(c);
+        return;
+    }
+    c->told_lock = false;
     c->only_taken = c->o.only_job > 0;
     crawl_memory_take(c->memory, &c->take_news);
     if (c->take_code == DZ_OK && is_running(c, c->taken.id)) {
@@ -599,30 +626,11 @@ static void on_taken(struct dz_work *w)
         idle(c);
         return;
     }
-    unlock_when_idle(c);
     int64_t wait_ms = POLL_MS, now_ms = dz_now_ms();
     /* What is due may be of a kind that has to wait: whoever ends looks again. */
     if (c->take_all && c->take_code == DZ_NOT_FOUND && c->next_due_ms < now_ms + POLL_MS)
         wait_ms = c->next_due_ms > now_ms ? c->next_due_ms - now_ms + 1 : LOOK_MIN_MS;
     crawl_look_soon(c, wait_ms);
-}
-
-static bool lock(struct dz_crawler *c)
-{
-    if (c->lock_fd >= 0)
-        return true;
-    struct dz_err err;
-    enum dz_code code = dz_lock_file(c->lock_path, false, &c->lock_fd, &err);
-    if (code == DZ_OK) {
-        c->told_lock = false;
-        return true;
-    }
-    if (!c->told_lock && code == DZ_CONFLICT)
-        dz_log_err(&ctx, DZ_INFO, &err, "jobs wait while a repair runs");
-    else if (!c->told_lock)
-        dz_log_err(&ctx, DZ_WARN, &err, "jobs wait");
-    c->told_lock = true;
-    return false;
 }
 
 /* Kinds of which one more may run: each has a limit of its own. */
@@ -651,11 +659,8 @@ static void look(struct dz_crawler *c)
         idle(c);
     if (c->stopping || c->taking || only_done || !choose_kinds(c))
         return;
-    if (!lock(c)) {
-        crawl_look_soon(c, LOCKED_WAIT_MS);
-        return;
-    }
     c->taking = true;
+    c->take_alone = c->running_n == 0;
     c->take_arena = dz_arena_new(JOB_ARENA_MAX);
     c->take_news = (struct crawl_memory_news){.writes = crawl_memory_writes(c->memory)};
     c->take_work = (struct dz_work){.run = run_take, .home = c->env.loop, .done = on_taken};
@@ -725,11 +730,7 @@ enum dz_code dz_crawler_new(const struct dz_crawler_options *o, struct dz_crawle
     struct dz_crawler *c = dz_new(struct dz_crawler);
     c->o = *o;
     c->o.jobs_max = o->jobs_max ? o->jobs_max : JOBS_MAX;
-    c->lock_fd = c->owner_fd = -1;
-    DZ_AUTO(dz_buf_done) struct dz_buf path;
-    dz_buf_init(&path, 64 * DZ_KIB); /* dz_make_run_dir refuses long ones */
-    dz_buf_putf(&path, "%s/run/import.lock", o->conf->data_dir);
-    c->lock_path = dz_str_dup(dz_buf_str(&path));
+    c->owner_fd = -1;
     c->lease_ms = o->conf->crawl.job_lease_ms;
     c->shared = dz_catalog_can_wait(o->catalog);
     c->env = (struct crawl_env){.loop = o->loop,
@@ -806,7 +807,7 @@ static void on_stop_poll(struct dz_loop *l, struct dz_timer *t)
     }
     c->stopped = true;
     crawl_memory_rest(c->memory);
-    dz_closep(&c->lock_fd);
+    dz_catalog_unlock(&c->env.lock);
     c->on_stopped(c->on_stopped_arg);
 }
 
@@ -846,7 +847,6 @@ void dz_crawler_free(struct dz_crawler **cc)
     dz_sources_free(&c->env.sources);
     crawl_owner_end(c->env.conf->data_dir, c->owner, &c->owner_fd);
     dz_conf_unref(&c->env.conf);
-    dz_closep(&c->lock_fd);
-    free(c->lock_path);
+    dz_catalog_unlock(&c->env.lock);
     free(c);
 }

@@ -51,8 +51,6 @@ struct dz_crawler {
     char owner[160];
     int owner_fd;     /* its lock */
     int64_t lease_ms; /* as it was at the start: workers read it */
-    char *lock_path;  /* data_dir/run/import.lock, as it was at the start */
-    int lock_fd;      /* shared, while jobs run; -1 */
     bool told_lock;
 
     struct crawl_running *running;
@@ -63,8 +61,9 @@ struct dz_crawler {
     struct dz_work take_work;
     dz_str take_kinds[3];
     size_t take_kinds_n;
-    bool take_all; /* none has to wait for its own limit */
-    bool taking;
+    bool take_all;               /* none has to wait for its own limit */
+    bool taking, take_alone;     /* alone: no job runs */
+    enum dz_code lock_code;      /* of the last look */
     struct dz_arena *take_arena; /* goes to the job that was taken */
     struct crawl_memory_news take_news;
     struct dz_job_rec taken;

@@ -7,15 +7,17 @@
  * it cannot serve. A repair only takes out: page rows and parts without good bytes, blobs that
  * nobody names. Only what was read and is wrong counts as damaged; a blob that cannot be read now
  * (a bad sector, no permission) is told, and nothing about it is changed. Damaged bytes are moved
- * to data_dir/damaged, for they may be the only copy. It holds the import lock alone, because a
- * blob that nobody names yet may belong to a running import. One thread; 64 bytes a blob.
+ * to data_dir/damaged, for they may be the only copy. It holds the lock of blobs alone, because one
+ * that nobody names yet may belong to a running import; where other machines share the database it
+ * asks for the lock before each step, and spares what is younger than an hour. One thread; 64 bytes
+ * a blob.
  */
 #include "library/library_int.h"
 
 #include <stdlib.h>
 
 #define STALE_TEMPORARY_S 3600
-#define DROPS_PER_BATCH 1000u
+#define YOUNG_S 3600
 #define REASONS_MAX 1000u /* blobs that cannot be read whose reason is kept */
 
 #define ALL_LOST_MIN 8u
@@ -39,7 +41,8 @@ struct check {
     const struct dz_check_options *o;
     struct dz_check_result result;
     const char *data_dir;
-    struct row *rows; /* by digest */
+    struct dz_catalog_lock *lock; /* of a repair */
+    struct row *rows;             /* by digest */
     size_t n, cap;
     struct dz_sha256 *loose; /* blobs without a row */
     size_t loose_n, loose_cap;
@@ -345,6 +348,7 @@ static enum dz_code strip_chapter(struct check *k, const struct dz_series_rec *s
     rec.origin_stamp = (dz_str){NULL, 0};
     DZ_AUTO(dz_batch_rollback) struct dz_batch *b = NULL;
     DZ_TRY(dz_batch_begin(k->l->catalog, &b, err));
+    DZ_TRY(dz_catalog_lock_check(k->lock, err));
     DZ_TRY(dz_batch_chapter(b, s->id, &rec, &id, &changed, err));
     return dz_batch_commit(&b, NULL, err);
 }
@@ -376,6 +380,7 @@ static enum dz_code check_asset(struct check *k, const struct dz_series_rec *s,
     if (k->o->repair && is_lost(f.state)) {
         DZ_AUTO(dz_batch_rollback) struct dz_batch *b = NULL;
         DZ_TRY(dz_batch_begin(k->l->catalog, &b, err));
+        DZ_TRY(dz_catalog_lock_check(k->lock, err));
         DZ_TRY(dz_batch_asset_del(b, s->id, a->name, err));
         DZ_TRY(dz_batch_commit(&b, NULL, err));
     }
@@ -467,6 +472,7 @@ static enum dz_code check_parts(struct check *k, struct dz_err *err)
     if (p.n == 0)
         return DZ_OK;
     DZ_TRY(dz_batch_begin(k->l->catalog, &b, err));
+    DZ_TRY(dz_catalog_lock_check(k->lock, err));
     for (size_t i = 0; i < p.n; i++) {
         enum dz_code code = dz_batch_part_del(b, dz_str_of(p.lost[i].source),
                                               dz_str_of(p.lost[i].chapter), p.lost[i].at, err);
@@ -520,6 +526,7 @@ static enum dz_code check_uploads(struct check *k, struct dz_err *err)
     for (size_t i = 0; i < p.lost.n; i++) {
         dz_str id = dz_str_of(p.lost.v[i]);
         bool was;
+        DZ_TRY(dz_catalog_lock_check(k->lock, err));
         DZ_TRY(dz_catalog_uploads_del(k->l->catalog, &id, 1, &was, err));
     }
     return DZ_OK;
@@ -529,9 +536,10 @@ static enum dz_code check_uploads(struct check *k, struct dz_err *err)
 
 /* Damaged bytes to data_dir/damaged/DIGEST. A store that does not give them out keeps them, and so
  * does one where that fails, which is told. */
-static void put_aside(struct check *k, struct row *row)
+static enum dz_code put_aside(struct check *k, struct row *row, struct dz_err *err)
 {
     DZ_AUTO(dz_buf_done) struct dz_buf text;
+    DZ_TRY(dz_catalog_lock_check(k->lock, err));
     dz_buf_init(&text, 8 * DZ_KIB);
     dz_buf_put(&text, dz_str_of(k->data_dir));
     dz_buf_put(&text, DZ_S("/damaged"));
@@ -539,29 +547,11 @@ static void put_aside(struct check *k, struct row *row)
     enum dz_code code = dz_store_set_aside(k->l->store, &row->sha, dz_buf_cstr(&text), &why);
     row->state = code == DZ_OK || code == DZ_NOT_FOUND ? MISSING : DAMAGED;
     if (row->state == MISSING || code == DZ_UNSUPPORTED)
-        return;
+        return DZ_OK;
     dz_buf_clear(&text);
     dz_buf_put(&text, DZ_S("damaged bytes stay in the store: "));
     dz_buf_put(&text, dz_str_of(why.text));
     tell(k, false, dz_buf_cstr(&text));
-}
-
-/* Rows that no page, asset, part or upload names, a batch at a time. The caller then removes their
- * blobs.
- */
-static enum dz_code drop_rows(struct check *k, const struct dz_sha256 *shas, size_t n,
-                              struct dz_err *err)
-{
-    for (size_t i = 0; i < n;) {
-        DZ_AUTO(dz_batch_rollback) struct dz_batch *b = NULL;
-        DZ_TRY(dz_batch_begin(k->l->catalog, &b, err));
-        for (size_t stop = i + DROPS_PER_BATCH; i < n && i < stop; i++) {
-            enum dz_code code = dz_batch_blob_drop(b, &shas[i], err);
-            if (code != DZ_OK && code != DZ_NOT_FOUND)
-                return code;
-        }
-        DZ_TRY(dz_batch_commit(&b, NULL, err));
-    }
     return DZ_OK;
 }
 
@@ -580,28 +570,43 @@ static size_t gather_gone(const struct check *k, const struct row *before, size_
     return n;
 }
 
-/* After the lost pages are out: moves damaged bytes aside, then removes what nobody names, rows
- * before blobs. */
+static enum dz_code put_all_aside(struct check *k, struct row *v, size_t n, struct dz_err *err)
+{
+    for (size_t i = 0; i < n; i++)
+        if (v[i].state == WRONG_SIZE || v[i].state == DAMAGED)
+            DZ_TRY(put_aside(k, &v[i], err));
+    return DZ_OK;
+}
+
+/* Rows that nothing names and blobs that have none. */
+static enum dz_code end_unused(struct check *k, const struct dz_sha256 *gone, size_t n,
+                               struct dz_err *err)
+{
+    int64_t since_s =
+        dz_catalog_is_shared(k->l->catalog) ? dz_now_ms() / 1000 - YOUNG_S : INT64_MAX;
+    uint64_t young = 0;
+    DZ_TRY(library_end_blobs(k->l, k->lock, gone, n, since_s, &young, err));
+    k->result.young = young;
+    DZ_TRY(library_end_blobs(k->l, k->lock, k->loose, k->loose_n, since_s, &young, err));
+    k->result.young += young;
+    return DZ_OK;
+}
+
+/* After the lost pages are out: moves damaged bytes aside, then removes what nobody names. */
 static enum dz_code clean_up(struct check *k, struct dz_err *err)
 {
     struct row *before = k->rows;
     size_t before_n = k->n;
     k->rows = NULL;
     k->n = k->cap = 0;
-    for (size_t i = 0; i < before_n; i++)
-        if (before[i].state == WRONG_SIZE || before[i].state == DAMAGED)
-            put_aside(k, &before[i]);
-    enum dz_code code = read_rows(k, err);
+    enum dz_code code = put_all_aside(k, before, before_n, err);
+    if (code == DZ_OK)
+        code = read_rows(k, err);
     DZ_AUTO(dz_freep) struct dz_sha256 *gone = dz_alloc((k->n + 1) * sizeof(*gone));
     size_t n = gather_gone(k, before, before_n, gone);
     rows_free(before, before_n);
     DZ_TRY(code);
-    DZ_TRY(drop_rows(k, gone, n, err));
-    for (size_t i = 0; i < n; i++)
-        DZ_TRY(dz_store_del(k->l->store, &gone[i], err));
-    for (size_t i = 0; i < k->loose_n; i++)
-        if (!find_row(k, &k->loose[i]))
-            DZ_TRY(dz_store_del(k->l->store, &k->loose[i], err));
+    DZ_TRY(end_unused(k, gone, n, err));
     uint64_t swept = 0;
     DZ_TRY(dz_store_sweep(k->l->store, STALE_TEMPORARY_S, &swept, err));
     k->result.leftovers += swept;
@@ -644,13 +649,14 @@ enum dz_code dz_library_check(struct dz_library *l, const struct dz_check_option
 {
     struct check k = {.l = l, .o = o};
     *ret_result = k.result;
-    DZ_AUTO(dz_closep) int lock = -1;
+    DZ_AUTO(dz_catalog_unlock) struct dz_catalog_lock *lock = NULL;
     pthread_mutex_lock(&l->lock);
     DZ_AUTO(dz_conf_unref) struct dz_conf *conf = dz_conf_ref(l->conf);
     pthread_mutex_unlock(&l->lock);
     k.data_dir = conf->data_dir;
     if (o->repair)
-        DZ_TRY(library_lock(conf->data_dir, true, &lock, err));
+        DZ_TRY(library_lock(l->catalog, true, &lock, err));
+    k.lock = lock;
     enum dz_code code = run(&k, err);
     *ret_result = k.result;
     rows_free(k.rows, k.n);

@@ -29,6 +29,7 @@ struct import {
     struct known known;
     struct chapter_reader reader;
     struct chapter chapter;
+    struct dz_catalog_lock *lock;
 };
 
 /* ---- telling --------------------------------------------------------------------------------- */
@@ -247,6 +248,7 @@ static enum dz_code store(struct import *im, struct placing *p, bool *ret_change
 {
     DZ_AUTO(dz_batch_rollback) struct dz_batch *b = NULL;
     DZ_TRY(dz_batch_begin(im->l->catalog, &b, err));
+    DZ_TRY(dz_catalog_lock_check(im->lock, err));
     int64_t series_id = p->s->rec.id, id = 0;
     if (fill_series(im, p))
         DZ_TRY(dz_batch_series(b, &p->series, &series_id, err));
@@ -450,7 +452,7 @@ enum dz_code dz_library_import(struct dz_library *l, const char *const *paths, s
 {
     struct import im = {.l = l, .o = o};
     *ret_result = im.result;
-    DZ_AUTO(dz_closep) int lock = -1;
+    DZ_AUTO(dz_catalog_unlock) struct dz_catalog_lock *lock = NULL;
     pthread_mutex_lock(&l->lock);
     DZ_AUTO(dz_conf_unref) struct dz_conf *conf = dz_conf_ref(l->conf);
     pthread_mutex_unlock(&l->lock);
@@ -458,7 +460,8 @@ enum dz_code dz_library_import(struct dz_library *l, const char *const *paths, s
         return dz_fail(err, DZ_BAD_INPUT, "the name of the series is empty");
     if (o->shelf)
         DZ_TRY(import_check_shelf(o->shelf, err));
-    DZ_TRY(library_lock(conf->data_dir, false, &lock, err));
+    DZ_TRY(library_lock(l->catalog, false, &lock, err));
+    im.lock = lock;
     im.teller = (struct import_teller){.o = o, .result = &im.result};
     im.reader.store = l->store;
     im.reader.teller = &im.teller;

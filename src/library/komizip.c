@@ -64,6 +64,7 @@ struct komi {
     size_t files_n, files_cap, entries;
     struct dz_series_rec series;
     struct dz_series_full stored;
+    struct dz_catalog_lock *lock;
     struct dz_store_batch *batch;
     struct dz_buf bytes;
 };
@@ -565,6 +566,7 @@ static enum dz_code store_chapter(struct komi *k, struct kchapter *c, bool *ret_
     int64_t id = 0;
     DZ_TRY(dz_store_batch_commit(k->batch, err));
     DZ_TRY(dz_batch_begin(k->l->catalog, &b, err));
+    DZ_TRY(dz_catalog_lock_check(k->lock, err));
     enum dz_code code = dz_batch_chapter(b, k->series.id, &c->rec, &id, ret_changed, err);
     if (code != DZ_OK)
         return dz_wrap(err, code, "chapter \"%.*s\"", DZ_STR_FMT(library_clip(c->rec.key, 60)));
@@ -620,6 +622,7 @@ static enum dz_code import_assets(struct komi *k, struct kfile *const *files, si
     DZ_TRY(dz_store_batch_commit(k->batch, err));
     DZ_AUTO(dz_batch_rollback) struct dz_batch *b = NULL;
     DZ_TRY(dz_batch_begin(k->l->catalog, &b, err));
+    DZ_TRY(dz_catalog_lock_check(k->lock, err));
     struct dz_import_result r = {0};
     for (size_t i = 0; i < n; i++) {
         bool changed = false;
@@ -729,12 +732,13 @@ enum dz_code dz_library_import_komizip(struct dz_library *l, const char *chapter
 {
     struct komi k = {.l = l, .o = o, .json_path = chapters_json, .folder = cdn_folder};
     *ret_result = k.result;
-    DZ_AUTO(dz_closep) int lock = -1;
+    DZ_AUTO(dz_catalog_unlock) struct dz_catalog_lock *lock = NULL;
     pthread_mutex_lock(&l->lock);
     DZ_AUTO(dz_conf_unref) struct dz_conf *conf = dz_conf_ref(l->conf);
     pthread_mutex_unlock(&l->lock);
     DZ_TRY(import_check_shelf(o->shelf, err));
-    DZ_TRY(library_lock(conf->data_dir, false, &lock, err));
+    DZ_TRY(library_lock(l->catalog, false, &lock, err));
+    k.lock = lock;
     k.teller = (struct import_teller){.o = o, .result = &k.result};
     k.arena = dz_arena_new(PLAN_BYTES_MAX);
     k.piece = dz_arena_new(DZ_GIB);

@@ -198,7 +198,7 @@ struct dz_import_result {
  * options.series, else ComicInfo's, else, for a single archive, what its name says, else the
  * nearest folder above that is more than a volume or chapter ("Vol 2", "Season 1"). A chapter is
  * known again by the path it came from, whichever path was given; one whose size and time did
- * not change is passed over unread. Holds data_dir/run/import.lock shared: DZ_UNAVAILABLE while
+ * not change is passed over unread. Shares dz_catalog_lock: DZ_UNAVAILABLE while
  * a repair runs. */
 DZ_MUST enum dz_code dz_library_import(struct dz_library *l, const char *const *paths, size_t n,
                                        const struct dz_import_options *o,
@@ -332,16 +332,18 @@ struct dz_check_options {
 };
 struct dz_check_result {
     uint64_t blobs, bytes, problems, repaired,
-        leftovers; /* leftovers: unreferenced blobs and stale temporaries, harmless */
+        leftovers;  /* leftovers: unreferenced blobs and stale temporaries, harmless */
+    uint64_t young; /* of these, what a repair left because it was put within the last hour; only
+                     * where several machines may share the database */
 };
 /* Catalog against store, both ways: rows without bytes, wrong sizes, damaged bytes, bytes that
  * cannot be read, counts, bytes without rows. Repair: counts are mended, leftovers removed, a
  * chapter with lost or damaged pages is marked for a new import or crawl (its stamp is cleared) and
  * these page rows are taken out of it; damaged bytes are moved to data_dir/damaged. Bytes that
- * cannot be read may be whole: they stay a problem, and their rows stay. Takes
- * data_dir/run/import.lock alone when it repairs: DZ_UNAVAILABLE while an import runs, or when not
- * one of the wanted blobs is there. Whoever else puts blobs before naming them in the catalog has
- * to hold that lock shared. *ret_result is written also when the check as a whole fails. Blocking.
+ * cannot be read may be whole: they stay a problem, and their rows stay. Holds
+ * dz_catalog_lock alone when it repairs: DZ_UNAVAILABLE while an import runs, when the lock was
+ * lost on the way, or when not one of the wanted blobs is there. *ret_result is written also when
+ * the check as a whole fails. Blocking.
  */
 DZ_MUST enum dz_code dz_library_check(struct dz_library *l, const struct dz_check_options *o,
                                       struct dz_check_result *ret_result, struct dz_err *err);

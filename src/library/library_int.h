@@ -125,10 +125,16 @@ void library_uploads_look(struct dz_library *l); /* tells what was deleted; keep
 
 /* ---- lock.c ---------------------------------------------------------------------------------- */
 
-/* data_dir/run/import.lock, shared by imports, exclusive for a repair; never waits.
- * DZ_UNAVAILABLE. */
-DZ_MUST enum dz_code library_lock(const char *data_dir, bool exclusive, int *ret_fd,
-                                  struct dz_err *err);
+/* dz_catalog_lock, shared by those who put blobs, exclusive for those who remove them.
+ * DZ_UNAVAILABLE: somebody holds it otherwise; for shared ones, for a second. */
+DZ_MUST enum dz_code library_lock(struct dz_catalog *c, bool exclusive,
+                                  struct dz_catalog_lock **ret_lock, struct dz_err *err);
+/* Of these blobs, those that nothing names any more: the catalog's rows and the bytes, under the
+ * exclusive lock. ret_young counts those that stay because they were put at since_s or later
+ * (INT64_MAX: all may go). */
+DZ_MUST enum dz_code library_end_blobs(struct dz_library *l, struct dz_catalog_lock *lock,
+                                       const struct dz_sha256 *v, size_t n, int64_t since_s,
+                                       uint64_t *ret_young, struct dz_err *err);
 
 /* ---- words.c --------------------------------------------------------------------------------- */
 

@@ -418,9 +418,12 @@ static bool same_catalog(const struct dz_conf *a, const struct dz_conf *b)
 
 static enum dz_code move_all(struct move *m, struct dz_err *err)
 {
+    DZ_AUTO(dz_catalog_unlock) struct dz_catalog_lock *lock = NULL;
+    DZ_TRY(library_lock(m->to->catalog, false, &lock, err));
     DZ_TRY(list_all(m, err));
     if (!m->result.store_same)
         DZ_TRY(move_store(m, err));
+    DZ_TRY(dz_catalog_lock_check(lock, err));
     return m->result.catalog_same ? DZ_OK : move_catalog(m, err);
 }
 

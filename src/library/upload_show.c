@@ -5,7 +5,7 @@
  * names its row is the truth and the catalog's is what is known about it beside: a row that
  * somebody else wrote (imoog) is measured once and gets one, one whose row is gone loses its own.
  * With a store of blobs the catalog is the truth, and a deletion that ends the last use of a blob
- * ends the bytes too: the keeper does that, with the import lock alone for a moment, because only
+ * ends the bytes too: the keeper does that, with the lock of blobs alone for a moment, because only
  * then nobody is about to name bytes that were there already. While a crawl or an import holds that
  * lock they wait; what a process leaves behind at its end, a repair finds. Any worker, but
  * library_uploads_look: the keeper.
@@ -152,37 +152,15 @@ enum dz_code dz_library_upload_delete(struct dz_library *l, dz_str id, bool *ret
     return DZ_OK;
 }
 
-/* Of those that nobody uses any more, the catalog's row and then the bytes. */
-static enum dz_code end_bytes(struct dz_library *l, const struct dz_sha256 *v, size_t n,
-                              struct dz_err *err)
-{
-    DZ_AUTO(dz_batch_rollback) struct dz_batch *b = NULL;
-    DZ_AUTO(dz_freep) bool *ends = dz_zalloc(n * sizeof(*ends));
-    DZ_TRY(dz_batch_begin(l->catalog, &b, err));
-    for (size_t i = 0; i < n; i++) {
-        enum dz_code code = dz_batch_blob_drop(b, &v[i], err);
-        ends[i] = code == DZ_OK || code == DZ_NOT_FOUND;
-        if (!ends[i] && code != DZ_CONFLICT)
-            return code;
-    }
-    DZ_TRY(dz_batch_commit(&b, NULL, err));
-    for (size_t i = 0; i < n; i++)
-        if (ends[i])
-            DZ_TRY(dz_store_del(l->store, &v[i], err));
-    return DZ_OK;
-}
-
 static void look_at_unused(struct dz_library *l)
 {
     struct library_uploads *q = l->uploads;
-    DZ_AUTO(dz_closep) int lock = -1;
-    pthread_mutex_lock(&l->lock);
-    DZ_AUTO(dz_conf_unref) struct dz_conf *conf = dz_conf_ref(l->conf);
-    pthread_mutex_unlock(&l->lock);
+    DZ_AUTO(dz_catalog_unlock) struct dz_catalog_lock *lock = NULL;
+    uint64_t young = 0;
     pthread_mutex_lock(&q->lock);
     size_t n = q->unused_n;
     pthread_mutex_unlock(&q->lock);
-    if (n == 0 || library_lock(conf->data_dir, true, &lock, NULL) != DZ_OK)
+    if (n == 0 || library_lock(l->catalog, true, &lock, NULL) != DZ_OK)
         return; /* again with the next look */
     struct dz_sha256 *v = dz_alloc(UPLOADS_UNUSED_MAX * sizeof(*v));
     pthread_mutex_lock(&q->lock);
@@ -192,7 +170,7 @@ static void look_at_unused(struct dz_library *l)
     q->unused_n = 0;
     pthread_mutex_unlock(&q->lock);
     struct dz_err err = {0};
-    if (end_bytes(l, taken, n, &err) != DZ_OK && l->complain)
+    if (library_end_blobs(l, lock, taken, n, INT64_MAX, &young, &err) != DZ_OK && l->complain)
         l->complain(l->publish_arg, &err);
     dz_freep(&taken);
 }

@@ -5,7 +5,7 @@
  * when the bytes, the folder and the catalog's row are on disk. Uploads that end at the same time
  * are kept together: whoever comes first does the syncs for all that wait, and goes on until nobody
  * does, so that a disk that is slow to sync makes groups larger instead of clients wait in a row.
- * The import lock is held shared while a group is kept, because a repair would take its blobs for
+ * The lock of blobs is held shared while a group is kept, because a repair would take its blobs for
  * garbage. A store that has names keeps the bytes under the id, as a row that counts more than the
  * catalog's: where that row is, the upload is. Any worker; an upload belongs to one thread at a
  * time. What becomes of them later is in upload_show.c.
@@ -238,14 +238,13 @@ static void keep_rows(struct dz_library *l, struct dz_upload *group)
 
 static void keep_group(struct dz_library *l, struct dz_upload *group)
 {
-    DZ_AUTO(dz_closep) int lock = -1;
+    DZ_AUTO(dz_catalog_unlock) struct dz_catalog_lock *lock = NULL;
     struct dz_err err = {0};
-    pthread_mutex_lock(&l->lock);
-    DZ_AUTO(dz_conf_unref) struct dz_conf *conf = dz_conf_ref(l->conf);
-    pthread_mutex_unlock(&l->lock);
-    enum dz_code code = library_lock(conf->data_dir, false, &lock, &err);
+    enum dz_code code = library_lock(l->catalog, false, &lock, &err);
     if (code == DZ_OK)
         code = keep_blobs(l, group, &err);
+    if (code == DZ_OK)
+        code = dz_catalog_lock_check(lock, &err);
     if (code != DZ_OK)
         fail_all(group, code, &err);
     keep_rows(l, group);

@@ -128,6 +128,93 @@ static void a_pace_is_kept_by_all_together(void **state)
     dz_catalog_close(&b);
 }
 
+/* Data folders of two machines. */
+static void open_nodes(struct database *d, char folders[2][64], struct dz_catalog **v)
+{
+    char uri[320];
+    uri_of(d, server_uri("postgres"), uri, sizeof(uri));
+    for (int i = 0; i < 2; i++) {
+        (void)snprintf(folders[i], sizeof(folders[i]), "/tmp/dozo-lock-XXXXXX");
+        assert_non_null(mkdtemp(folders[i]));
+        must(dz_catalog_open("postgres", folders[i], uri, &v[i], err));
+    }
+}
+
+static void close_nodes(char folders[2][64], struct dz_catalog **v)
+{
+    for (int i = 0; i < 2; i++) {
+        char path[96];
+        dz_catalog_close(&v[i]);
+        (void)snprintf(path, sizeof(path), "%s/run/import.lock", folders[i]);
+        assert_int_equal(unlink(path), 0);
+        (void)snprintf(path, sizeof(path), "%s/run", folders[i]);
+        assert_int_equal(rmdir(path), 0);
+        assert_int_equal(rmdir(folders[i]), 0);
+    }
+}
+
+/* As a server that starts again, or somebody who tidies up, does it. */
+static void end_holders(struct database *d)
+{
+    must(dz_pg_script(d->c,
+                      "SELECT pg_terminate_backend(l.pid, 10000) FROM pg_locks l, pg_namespace n"
+                      " WHERE l.locktype = 'advisory' AND l.classid = 1685027426"
+                      " AND n.nspname = current_schema() AND l.objid = n.oid",
+                      err));
+}
+
+static void writers_and_repairs_of_other_machines(void **state)
+{
+    struct database *d = database_of(state);
+    char folders[2][64];
+    struct dz_catalog *v[2];
+    struct dz_catalog_lock *one = NULL, *two = NULL;
+    struct dz_err err = {0};
+    open_nodes(d, folders, v);
+    assert_true(dz_catalog_is_shared(v[0]));
+    must(dz_catalog_lock(v[0], false, &one, err));
+    must(dz_catalog_lock(v[1], false, &two, err));
+    dz_catalog_unlock(&two);
+    assert_int_equal(dz_catalog_lock(v[1], true, &two, &err), DZ_CONFLICT);
+    must(dz_catalog_lock_check(one, err));
+    dz_catalog_unlock(&one);
+    must(dz_catalog_lock(v[1], true, &two, err));
+    assert_int_equal(dz_catalog_lock(v[0], false, &one, &err), DZ_CONFLICT);
+    assert_int_equal(dz_catalog_lock(v[0], true, &one, &err), DZ_CONFLICT);
+    must(dz_catalog_lock_check(two, err));
+    dz_catalog_unlock(&two);
+    must(dz_catalog_lock(v[0], true, &one, err));
+    dz_catalog_unlock(&one);
+    close_nodes(folders, v);
+}
+
+static void a_lost_lock_is_noticed(void **state)
+{
+    struct database *d = database_of(state);
+    char folders[2][64];
+    struct dz_catalog *v[2];
+    struct dz_catalog_lock *one = NULL, *two = NULL;
+    struct dz_err err = {0};
+    open_nodes(d, folders, v);
+
+    must(dz_catalog_lock(v[0], false, &one, err)); /* a writer */
+    end_holders(d);
+    must(dz_catalog_lock(v[1], true, &two, err)); /* a repair comes in between, */
+    assert_int_equal(dz_catalog_lock_check(one, &err), DZ_UNAVAILABLE);
+    assert_non_null(strstr(err.text, "is lost"));
+    assert_int_equal(dz_catalog_lock_again(one, &err), DZ_CONFLICT);
+    end_holders(d); /* and loses it too */
+    must(dz_catalog_lock_again(one, err));
+    must(dz_catalog_lock_check(one, err));
+    must(dz_catalog_lock_again(one, err));
+    assert_int_equal(dz_catalog_lock_check(two, &err), DZ_UNAVAILABLE);
+    assert_int_equal(dz_catalog_lock_check(two, &err), DZ_UNAVAILABLE); /* and never heals */
+    dz_catalog_unlock(&two);
+    assert_int_equal(dz_catalog_lock(v[1], true, &two, &err), DZ_CONFLICT);
+    dz_catalog_unlock(&one);
+    close_nodes(folders, v);
+}
+
 /* What a script makes of a good database must be refused with these words; nothing is changed. */
 static void refuse(struct database *d, const char *script, enum dz_code code, const char *words)
 {
@@ -169,6 +256,8 @@ int main(void)
         CASE(a_lost_database_is_told_at_once_and_comes_back),
         CASE(another_catalog_is_woken),
         CASE(a_pace_is_kept_by_all_together),
+        CASE(writers_and_repairs_of_other_machines),
+        CASE(a_lost_lock_is_noticed),
         CASE(foreign_databases_are_refused),
     };
     return cmocka_run_group_tests(cases, NULL, NULL);

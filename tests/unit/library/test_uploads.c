@@ -196,13 +196,13 @@ static void bytes_end_with_their_last_use(void **state)
     lab_assert_whole(l);
 
     /* While somebody may be about to name them they wait. */
-    int fd = -1;
+    struct dz_catalog_lock *lock = NULL;
     must(dz_library_upload_delete(l->lib, dz_str_of(two.id), &was, err));
-    must(library_lock(l->conf->data_dir, false, &fd, err));
+    must(library_lock(l->lib->catalog, false, &lock, err));
     library_uploads_look(l->lib);
     assert_true(is_there(l, "twice"));
     struct kept again = keep(l, "twice", NULL, 9);
-    dz_closep(&fd);
+    dz_catalog_unlock(&lock);
     library_uploads_look(l->lib);
     assert_true(is_there(l, "twice"));
     must(dz_library_upload_delete(l->lib, dz_str_of(again.id), &was, err));
