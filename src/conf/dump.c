@@ -36,6 +36,30 @@ bool conf_hides(dz_str name)
     return false;
 }
 
+static bool is_port(dz_str s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if (s.p[i] < '0' || s.p[i] > '9')
+            return false;
+    return s.n > 0;
+}
+
+/* Where the part with host and password ends. A password in which a slash was not written %2F goes
+ * on behind it, up to the @. */
+static size_t authority_end(dz_str rest)
+{
+    size_t end = 0;
+    while (end < rest.n && !strchr("/?#", rest.p[end]))
+        end++;
+    dz_str head = dz_str_sub(rest, 0, end);
+    size_t at = dz_str_rchr(rest, '@'), colon = dz_str_chr(head, ':');
+    bool goes_on = at != DZ_NPOS && at > end && dz_str_chr(head, '@') == DZ_NPOS &&
+                   colon != DZ_NPOS && !is_port(dz_str_after(head, colon));
+    while (goes_on && at < rest.n && !strchr("/?#", rest.p[at]))
+        at++;
+    return goes_on ? at : end;
+}
+
 void conf_put_masked(struct dz_buf *out, dz_str text)
 {
     size_t scheme = dz_str_find(text, DZ_S("://"));
@@ -44,9 +68,7 @@ void conf_put_masked(struct dz_buf *out, dz_str text)
         return;
     }
     dz_str head = dz_str_sub(text, 0, scheme + 3), rest = dz_str_sub(text, scheme + 3, text.n);
-    size_t end = 0;
-    while (end < rest.n && !strchr("/?#", rest.p[end]))
-        end++;
+    size_t end = authority_end(rest);
     dz_str authority = dz_str_sub(rest, 0, end);
     dz_buf_put(out, head);
     size_t at = dz_str_rchr(authority, '@');

@@ -75,12 +75,23 @@ static void on_log(mongoc_log_level_t level, const char *domain, const char *tex
     (void)snprintf(complaint, sizeof complaint, "%.159s", text);
 }
 
+/* An @ that was not percent-encoded makes a host of the password's end, which messages would show.
+ */
+static bool has_two_ats(const char *text)
+{
+    dz_str s = dz_str_of(text);
+    size_t scheme = dz_str_find(s, DZ_S("://"));
+    s = scheme == DZ_NPOS ? s : dz_str_sub(s, scheme + 3, s.n);
+    s = dz_str_sub(s, 0, dz_str_chr(s, '/'));
+    return dz_str_chr(s, '@') != dz_str_rchr(s, '@');
+}
+
 static enum dz_code parse_uri(const char *text, mongoc_uri_t **ret_uri, struct dz_err *err)
 {
     bson_error_t why = {.message = ""};
     complained = false;
     mongoc_uri_t *uri = mongoc_uri_new_with_error(text, &why);
-    if (uri && !complained) {
+    if (uri && !complained && !has_two_ats(text)) {
         *ret_uri = uri;
         return DZ_OK;
     }

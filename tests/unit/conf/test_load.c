@@ -257,6 +257,20 @@ static void secrets_are_not_dumped(void **state)
     assert_string_equal(c->auth.token, "hush1");
 }
 
+static void a_password_with_a_slash_is_not_dumped(void **state)
+{
+    (void)state;
+    DZ_AUTO(dz_conf_unref)
+    struct dz_conf *c =
+        parse("store: { driver: postgres, uri: \"postgres://user:a/?hush@host:5432/db?x=y\" }\n"
+              "cache: { driver: redis, uri: \"redis://host:6379/1\" }\n"
+              "sources: { viz.com: { proxy: \"http://host:1/a@b\" } }\n");
+    DZ_AUTO(dz_freep) char *yaml = dump_of(c);
+    assert_null(strstr(yaml, "hush"));
+    assert_non_null(strstr(yaml, "uri: \"postgres://user:***@host:5432/db?x=y\"\n"));
+    assert_non_null(strstr(yaml, "uri: \"redis://host:6379/1\"\n"));
+}
+
 static void docs_tell_every_row(void **state)
 {
     (void)state;
@@ -375,6 +389,7 @@ int main(void)
         cmocka_unit_test(dump_loads_back),
         cmocka_unit_test(json_dump_loads_back),
         cmocka_unit_test(secrets_are_not_dumped),
+        cmocka_unit_test(a_password_with_a_slash_is_not_dumped),
         cmocka_unit_test(docs_tell_every_row),
         cmocka_unit_test(empty_files),
         cmocka_unit_test(numbers_as_text),

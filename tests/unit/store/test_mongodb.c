@@ -443,6 +443,7 @@ static void test_words_without_password(void **state)
         "mongodb://user:secret@127.0.0.1:1/?serverSelectTimeoutMS=5",
         "mongodb://127.0.0.1:1/?serverSelectTimeoutMS=5",
         "http://127.0.0.1/",
+        "mongodb://user:a@secret@127.0.0.1:1/",
     };
     (void)snprintf(r->database, sizeof r->database, "d");
     for (size_t i = 0; i < DZ_LEN(uris); i++) {
