@@ -18,7 +18,8 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "sites"))
 
 from comics import page, served
-from conftest import DOZO, PATIENCE, Server, clean_env, dozo, own, servers, until
+from conftest import DOZO, PATIENCE, ROOT, Server, clean_env, dozo, own, servers, until
+from test_examples import replaced
 from test_uploads import KEY, keyed, part, send, upload
 from upstreams import MangaDex
 
@@ -67,29 +68,28 @@ class Web:
 class Nodes:
     def __init__(self, folder, site):
         self.folder, self.site = folder, site
+        self.fronts, self.backs = [None, None], [None, None]
+
+    def open(self):
+        folder = self.folder
         self.postgres = own(servers.Postgres, folder / "pg")
         self.redis = own(servers.Redis, folder / "redis")
         self.ports = [servers.free_port(), servers.free_port()]
         self.password = subprocess.run([DOZO, "password"], input=b"sekrit\n", capture_output=True, env=clean_env(), check=True).stdout.decode().strip()
-        self.fronts, self.backs = [None, None], [None, None]
         for i in (0, 1):
             self.start("fronts", i)
             self.start("backs", i)
         self.nginx = own(servers.Nginx, folder / "nginx", self.site_conf)
         self.web = Web(self.nginx.port)
 
-    def config(self, name, port=0):
+    def config(self, port=0):
         shelves = "".join(f"  - {{name: s{s}, series: mangadex.org/{manga(s)}" + (f", api_hosts: [{API}]" if s == 0 else "") + "}\n" for s in range(SERIES))
-        return f"""listen: ["127.0.0.1:{port}"]
-data_dir: data
-http: {{trusted_proxies: [127.0.0.1]}}
-catalog: {{driver: postgres, uri: "{self.postgres.uri}"}}
-store: {{driver: postgres, uri: "{self.postgres.uri}"}}
-cache: {{driver: redis, uri: "{self.redis.uri}"}}
-rate_limit: {{storage: "{self.redis.uri}", routes: {{/api/ping: 6/day}}}}
-uploads: {{secret_key: {KEY}}}
+        same = replaced((ROOT / "examples/many-nodes.yaml").read_text(), **{
+            "0.0.0.0:8080": (1, f"127.0.0.1:{port}"), "/var/lib/dozo": (1, "data"), "[10.0.0.2]": (1, "[127.0.0.1]"),
+            "postgres://dozo:PASSWORD@10.0.0.5/dozo": (2, self.postgres.uri), "redis://10.0.0.6:6379": (2, self.redis.uri), "REPLACE-THIS": (1, KEY), "/api/: 1000/hour": (1, "/api/ping: 6/day"),
+            "job_lease: 15s": (1, "every: 500ms, retry_max: 1s, retries: 1000, job_lease: 2s")})
+        return f"""{same}
 auth: {{admin_password_hash: "{self.password}"}}
-crawl: {{every: 500ms, retry_max: 1s, retries: 1000, job_lease: 2s}}
 shelves:
 {shelves}
 sources:
@@ -127,9 +127,9 @@ server {{
         folder = self.folder / f"{kind}{i}"
         folder.mkdir(exist_ok=True)
         if kind == "fronts":
-            self.fronts[i] = Server(folder, self.config(folder.name, self.ports[i]), args=("--role", "front"))
+            self.fronts[i] = Server(folder, self.config(self.ports[i]), args=("--role", "front"))
         else:
-            self.backs[i] = Back(folder, self.config(folder.name))
+            self.backs[i] = Back(folder, self.config())
 
     def kill(self, kind, i):
         process = getattr(self, kind)[i].process
@@ -159,6 +159,7 @@ def nodes(tmp_path):
         site.pages = {f"Series {s}": [add_chapter(site, s, c) for c in range(1, CHAPTERS + 1)] for s in range(SERIES)}
         n = Nodes(tmp_path, site)
         try:
+            n.open()
             yield n
         finally:
             n.close()
@@ -394,11 +395,18 @@ def test_what_one_node_does_the_others_show(nodes):
     assert r.status in (200, 503)
 
     # A cancel asked for on a machine without backs reaches the one that runs the job.
-    site.misbehave(r"/data/.*", lambda h, r: site.stopping.wait(0.5) and False)
+    free, held = threading.Event(), []
+
+    def hold(_, request):
+        held.append(request.path)
+        free.wait(PATIENCE)
+    site.misbehave(r"/data/.*", hold)
     for s in range(SERIES):
         add_chapter(site, s, 100)
-    running = until(lambda: nodes.postgres.sql("SELECT id FROM job WHERE state = 1 AND done > 0 ORDER BY id LIMIT 1"), "a job that runs")
+    until(lambda: len(held) >= SERIES and nodes.postgres.sql("SELECT count(*) FROM job WHERE state = 1") == str(SERIES), "jobs that wait for pages")
+    running = nodes.postgres.sql("SELECT id FROM job WHERE state = 1 ORDER BY id LIMIT 1")
     began = time.monotonic()
     dozo("jobs", "--cancel", running, "--config", "dozo.yaml", cwd=nodes.folder / "fronts0", check=0)
     until(lambda: nodes.postgres.sql(f"SELECT state FROM job WHERE id = {running}") == "4", "the end of the job")
     print(f"cancelled on another machine after {(time.monotonic() - began) * 1000:.0f} ms")
+    free.set()
