@@ -50,7 +50,9 @@ void dz_collection_sql_update(const struct dz_collection *c, const bool *given, 
 /* All columns of the row whose columns of these fields equal $1 …. */
 void dz_collection_sql_find(const struct dz_collection *c, const struct dz_collection_tuple *by,
                             struct dz_buf *sql);
-void dz_collection_sql_seen(const struct dz_collection *c, size_t column, struct dz_buf *sql);
+/* One row of n columns: whether a row has $1, …, $n. */
+void dz_collection_sql_seen(const struct dz_collection *c, size_t column, size_t n,
+                            struct dz_buf *sql);
 /* The wanted columns, in their order, for an ask of a range; its parameters in the order of
  * dz_collection_sql_range_values. */
 void dz_collection_sql_range(const struct dz_collection *c, const struct dz_collection_ask *ask,
@@ -60,6 +62,7 @@ void dz_collection_sql_range(const struct dz_collection *c, const struct dz_coll
 size_t dz_collection_sql_range_values(const struct dz_collection *c,
                                       const struct dz_collection_ask *ask,
                                       struct dz_collection_value *v);
-/* The wanted columns of the row with key $1. */
-void dz_collection_sql_by_key(const struct dz_collection *c, const bool *wanted,
-                              struct dz_buf *sql);
+/* The wanted columns of the rows with the keys $1 … $n, in this order, and behind them which of the
+ * keys it is. */
+void dz_collection_sql_by_keys(const struct dz_collection *c, const bool *wanted, size_t n,
+                               struct dz_buf *sql);

@@ -221,21 +221,32 @@ void dz_collection_sql_update(const struct dz_collection *c, const bool *given, 
     put_equal(c, c->key, "=", &n, sql);
 }
 
-/* wanted NULL: all. */
-static void put_select(const struct dz_collection *c, const bool *wanted, struct dz_buf *sql)
+/* "SELECT " and columns; returns how many. wanted NULL: all. */
+static size_t put_wanted(const struct dz_collection *c, const bool *wanted, struct dz_buf *sql)
 {
-    bool any = false;
+    size_t n = 0;
     dz_buf_put(sql, DZ_S("SELECT "));
     for (size_t i = 0; i < c->columns_n; i++) {
         if (wanted && !wanted[i])
             continue;
-        if (any)
+        if (n++)
             dz_buf_put(sql, DZ_S(", "));
         put_name(sql, c->columns[i].name);
-        any = true;
     }
-    dz_buf_put(sql, any ? DZ_S(" FROM ") : DZ_S("1 FROM "));
+    return n;
+}
+
+static void put_from(const struct dz_collection *c, struct dz_buf *sql)
+{
+    dz_buf_put(sql, DZ_S(" FROM "));
     put_name(sql, c->table);
+}
+
+static void put_select(const struct dz_collection *c, const bool *wanted, struct dz_buf *sql)
+{
+    if (put_wanted(c, wanted, sql) == 0)
+        dz_buf_putc(sql, '1');
+    put_from(c, sql);
 }
 
 void dz_collection_sql_find(const struct dz_collection *c, const struct dz_collection_tuple *by,
@@ -249,24 +260,64 @@ void dz_collection_sql_find(const struct dz_collection *c, const struct dz_colle
     }
 }
 
-void dz_collection_sql_by_key(const struct dz_collection *c, const bool *wanted, struct dz_buf *sql)
+/* CASE "key" WHEN $1 THEN 1 … END */
+static void put_which(const struct dz_collection *c, size_t n, struct dz_buf *sql)
+{
+    dz_buf_put(sql, DZ_S("CASE "));
+    put_name(sql, column_of(c, c->key)->name);
+    for (size_t i = 0; i < n;) {
+        dz_buf_put(sql, DZ_S(" WHEN "));
+        put_param(sql, &i);
+        dz_buf_putf(sql, " THEN %zu", i);
+    }
+    dz_buf_put(sql, DZ_S(" END"));
+}
+
+static void put_one(const struct dz_collection *c, const bool *wanted, struct dz_buf *sql)
 {
     size_t n = 0;
-    put_select(c, wanted, sql);
+    if (put_wanted(c, wanted, sql) > 0)
+        dz_buf_put(sql, DZ_S(", "));
+    dz_buf_putc(sql, '1');
+    put_from(c, sql);
     dz_buf_put(sql, DZ_S(" WHERE "));
     put_equal(c, c->key, "=", &n, sql);
 }
 
-void dz_collection_sql_seen(const struct dz_collection *c, size_t column, struct dz_buf *sql)
+void dz_collection_sql_by_keys(const struct dz_collection *c, const bool *wanted, size_t n,
+                               struct dz_buf *sql)
 {
-    size_t n = 0;
-    dz_buf_put(sql, DZ_S("SELECT 1 FROM "));
-    put_name(sql, c->table);
+    if (n == 1) {
+        put_one(c, wanted, sql);
+        return;
+    }
+    size_t columns = put_wanted(c, wanted, sql);
+    if (columns > 0)
+        dz_buf_put(sql, DZ_S(", "));
+    put_which(c, n, sql);
+    put_from(c, sql);
     dz_buf_put(sql, DZ_S(" WHERE "));
-    put_name(sql, c->columns[column].name);
-    dz_buf_put(sql, DZ_S(" = "));
-    put_param(sql, &n);
-    dz_buf_put(sql, DZ_S(" LIMIT 1"));
+    put_name(sql, column_of(c, c->key)->name);
+    for (size_t i = 0; i < n;) {
+        dz_buf_put(sql, i ? DZ_S(", ") : DZ_S(" IN ("));
+        put_param(sql, &i);
+    }
+    dz_buf_putf(sql, ") ORDER BY %zu", columns + 1);
+}
+
+void dz_collection_sql_seen(const struct dz_collection *c, size_t column, size_t n,
+                            struct dz_buf *sql)
+{
+    for (size_t i = 0; i < n;) {
+        dz_buf_put(sql, i ? DZ_S(", ") : DZ_S("SELECT "));
+        dz_buf_put(sql, DZ_S("EXISTS (SELECT 1"));
+        put_from(c, sql);
+        dz_buf_put(sql, DZ_S(" WHERE "));
+        put_name(sql, c->columns[column].name);
+        dz_buf_put(sql, DZ_S(" = "));
+        put_param(sql, &i);
+        dz_buf_putc(sql, ')');
+    }
 }
 
 /* ---- a range -----------------------------------------------------------------------------------

@@ -521,14 +521,20 @@ static enum dz_code seen(struct dz_sql *d, const struct dz_collection *coll, siz
 {
     DZ_AUTO(dz_sql_reading_done) struct dz_sql_reading r = {0};
     DZ_AUTO(dz_buf_done) struct dz_buf sql;
+    const size_t at_once = d->b->dialect == DZ_SQL_SQLITE || n == 1 ? 1 : DZ_SQL_IDS;
     dz_buf_init(&sql, DZ_COLLECTION_SQL_MAX);
-    dz_collection_sql_seen(coll, col, &sql);
-    DZ_TRY(dz_sql_reading_begin(&r, d, n > 1 ? DZ_SQL_SNAPSHOT : DZ_SQL_ONE, err));
-    for (size_t i = 0; i < n; i++) {
+    dz_collection_sql_seen(coll, col, at_once, &sql);
+    DZ_TRY(dz_sql_reading_begin(&r, d, n > at_once ? DZ_SQL_SNAPSHOT : DZ_SQL_ONE, err));
+    for (size_t i = 0; i < n; i += at_once) {
         DZ_AUTO(dz_sql_reset) struct dz_sql_stmt *st = NULL;
+        bool row = false;
         DZ_TRY(dz_sql_get_made(r.c, &sql, &st, err));
-        bind(st, 1, &v[i]); /* null equals nothing */
-        DZ_TRY(dz_sql_row(r.c, st, &ret[i], err));
+        for (size_t k = 0; k < at_once && i + k < n; k++)
+            bind(st, (int)k + 1,
+                 &v[i + k]); /* null equals nothing, and so does what is not bound */
+        DZ_TRY(dz_sql_row(r.c, st, &row, err));
+        for (size_t k = 0; k < at_once && i + k < n; k++)
+            ret[i + k] = row && dz_sql_int(st, (int)k) != 0;
     }
     return DZ_OK;
 }
@@ -556,21 +562,52 @@ static void reading_done(struct reading *r)
     free(r->row);
 }
 
-/* One statement for all keys, which is bound anew each time. */
+static bool same_key(const void *v, size_t i, size_t k)
+{
+    const struct dz_collection_value *keys = v;
+    return keys[i].kind != DZ_VALUE_NULL && dz_collection_value_eq(&keys[i], &keys[k]);
+}
+
+/* The rows of n keys from `at` on, which come in their order. */
+static enum dz_code read_some_keys(struct reading *r, struct dz_sql_stmt *st,
+                                   const struct dz_collection_value *keys, size_t at, size_t n,
+                                   struct dz_err *err)
+{
+    int which = 0;
+    for (size_t i = 0; i < r->coll->columns_n; i++)
+        which += !r->ask->wanted || r->ask->wanted[i];
+    for (size_t i = 0; i < n; i++)
+        bind(st, (int)i + 1, &keys[at + i]); /* null equals nothing */
+    for (size_t next = 0;; next++) {
+        bool row = false;
+        DZ_TRY(dz_sql_row(r->c, st, &row, err));
+        size_t of = row ? (size_t)dz_sql_int(st, which) - 1 : n;
+        for (; next < of; next++)
+            DZ_TRY(r->fn(r->arg, at + next, NULL, err));
+        if (!row)
+            return DZ_OK;
+        read_columns(r->coll, r->ask->wanted, st, r->row);
+        DZ_TRY(r->fn(r->arg, at + next, r->row, err));
+    }
+}
+
+/* Two statements at most, which are bound anew each time. */
 static enum dz_code read_keys(struct reading *r, const struct dz_collection_value *keys,
                               struct dz_err *err)
 {
     DZ_AUTO(dz_sql_reset) struct dz_sql_stmt *st = NULL;
-    dz_collection_sql_by_key(r->coll, r->ask->wanted, &r->sql);
-    DZ_TRY(dz_sql_get_made(r->c, &r->sql, &st, err));
-    for (size_t i = 0; i < r->ask->keys_n; i++) {
-        bool row = false;
+    size_t made = 0;
+    for (size_t i = 0, n; i < r->ask->keys_n; i += n) {
+        n = dz_sql_group(r->c, keys, i, r->ask->keys_n, same_key);
+        size_t params = n == 1 ? 1 : DZ_SQL_IDS;
         dz_sql_reset(&st);
-        bind(st, 1, &keys[i]); /* null equals nothing */
-        DZ_TRY(dz_sql_row(r->c, st, &row, err));
-        if (row)
-            read_columns(r->coll, r->ask->wanted, st, r->row);
-        DZ_TRY(r->fn(r->arg, i, row ? r->row : NULL, err));
+        if (params != made) {
+            dz_buf_clear(&r->sql);
+            dz_collection_sql_by_keys(r->coll, r->ask->wanted, params, &r->sql);
+            DZ_TRY(dz_sql_get_made(r->c, &r->sql, &st, err));
+            made = params;
+        }
+        DZ_TRY(read_some_keys(r, st, keys, i, n, err));
     }
     return DZ_OK;
 }

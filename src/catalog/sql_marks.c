@@ -80,7 +80,7 @@ enum dz_code dz_sql_marks_of(void *self, dz_str source, const dz_str *chapters, 
 {
     DZ_AUTO(dz_sql_reading_done) struct dz_sql_reading r = {0};
     DZ_TRY(dz_sql_reading_begin(&r, self, n > 1 ? DZ_SQL_SNAPSHOT : DZ_SQL_ONE, err));
-    const struct dz_sql_each each = {DZ_SQL_MARK, source, chapters, n};
+    const struct dz_sql_each each = {DZ_SQL_MARK, DZ_SQL_MARKS_OF, source, chapters, n};
     return dz_sql_list_each(r.c, &each, a, sizeof(**ret_v), read_mark, ret_v, ret_n, err);
 }
 
@@ -89,7 +89,8 @@ enum dz_code dz_sql_marks_of_series(void *self, dz_str source, dz_str series, st
 {
     DZ_AUTO(dz_sql_reading_done) struct dz_sql_reading r = {0};
     DZ_TRY(dz_sql_reading_begin(&r, self, DZ_SQL_ONE, err));
-    const struct dz_sql_each each = {DZ_SQL_MARKS_OF_SERIES, source, &series, 1};
+    const struct dz_sql_each each = {
+        .which = DZ_SQL_MARKS_OF_SERIES, .same = source, .v = &series, .n = 1};
     return dz_sql_list_each(r.c, &each, a, sizeof(**ret_v), read_mark, ret_v, ret_n, err);
 }
 

@@ -65,6 +65,19 @@
 #define PAGES_OF(AND_BLOB)                                                                         \
     "SELECT p.number, p.mtime_s, p.name, p.blob_id, " BLOB ", p.chapter_id FROM page p " AND_BLOB  \
     "p.chapter_id " IDS "ORDER BY p.chapter_id, p.number"
+/* For texts from the second parameter on: rows in the order of the texts. */
+#define TEXTS                                                                                      \
+    "IN (?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, "  \
+    "?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33) "
+#define AS_ASKED(COLUMN)                                                                           \
+    "ORDER BY CASE " COLUMN                                                                        \
+    " WHEN ?2 THEN 2 WHEN ?3 THEN 3 WHEN ?4 THEN 4 WHEN ?5 THEN 5 WHEN ?6 THEN 6"                  \
+    " WHEN ?7 THEN 7 WHEN ?8 THEN 8 WHEN ?9 THEN 9 WHEN ?10 THEN 10 WHEN ?11 THEN 11"              \
+    " WHEN ?12 THEN 12 WHEN ?13 THEN 13 WHEN ?14 THEN 14 WHEN ?15 THEN 15 WHEN ?16 THEN 16"        \
+    " WHEN ?17 THEN 17 WHEN ?18 THEN 18 WHEN ?19 THEN 19 WHEN ?20 THEN 20 WHEN ?21 THEN 21"        \
+    " WHEN ?22 THEN 22 WHEN ?23 THEN 23 WHEN ?24 THEN 24 WHEN ?25 THEN 25 WHEN ?26 THEN 26"        \
+    " WHEN ?27 THEN 27 WHEN ?28 THEN 28 WHEN ?29 THEN 29 WHEN ?30 THEN 30 WHEN ?31 THEN 31"        \
+    " WHEN ?32 THEN 32 WHEN ?33 THEN 33 END"
 #define BLOB_OF "(SELECT id FROM blob WHERE sha = ?3)"
 #define PAGE_ADD(BLOB_ID)                                                                          \
     "INSERT INTO page (chapter_id, number, blob_id, mtime_s, name) VALUES (?1, ?2, " BLOB_ID       \
@@ -247,6 +260,9 @@ const struct dz_sql_text dz_sql_texts[DZ_SQL_STATEMENTS] = {
         "ORDER BY ended_ms DESC, id DESC LIMIT 9223372036854775807 OFFSET ?1)", NULL},
     [DZ_SQL_JOB_FIND] =
         {"SELECT " JOB " FROM job WHERE kind = ?1 AND target = ?2 ORDER BY id DESC LIMIT 1", NULL},
+    [DZ_SQL_JOBS_FIND] =
+        {"SELECT " JOB " FROM job WHERE id IN (SELECT max(id) FROM job WHERE kind = ?1 AND target " TEXTS "GROUP BY target) "
+        AS_ASKED("target"), NULL},
     /* No sorting of whole rows: the first in the order of its index, the second of the table. */
     [DZ_SQL_JOBS_LIVE] = {"SELECT " JOB " FROM job WHERE kind = ?1 AND state < 2 ORDER BY id", NULL},
     [DZ_SQL_JOBS_ENDED] =
@@ -317,6 +333,7 @@ const struct dz_sql_text dz_sql_texts[DZ_SQL_STATEMENTS] = {
     [DZ_SQL_MARK_CHANGE] = {"UPDATE mark SET mark = ?3 WHERE source = ?1 AND chapter = ?2", NULL},
     [DZ_SQL_MARK_DEL] = {"DELETE FROM mark WHERE source = ?1 AND chapter = ?2", NULL},
     [DZ_SQL_MARK] = {MARK "WHERE source = ?1 AND chapter = ?2", NULL},
+    [DZ_SQL_MARKS_OF] = {MARK "WHERE source = ?1 AND chapter " TEXTS AS_ASKED("chapter"), NULL},
     [DZ_SQL_MARKS_OF_SERIES] = {MARK "WHERE source = ?1 AND series = ?2 ORDER BY chapter", NULL},
     [DZ_SQL_FAVOURITE_ADD] =
         {"INSERT INTO favourite (source, series, created_ms) VALUES (?1, ?2, ?3) "

@@ -430,7 +430,7 @@ enum dz_code dz_sql_jobs_find(void *self, dz_str kind, const dz_str *targets, si
 {
     DZ_AUTO(dz_sql_reading_done) struct dz_sql_reading r = {0};
     DZ_TRY(dz_sql_reading_begin(&r, self, n > 1 ? DZ_SQL_SNAPSHOT : DZ_SQL_ONE, err));
-    const struct dz_sql_each each = {DZ_SQL_JOB_FIND, kind, targets, n};
+    const struct dz_sql_each each = {DZ_SQL_JOB_FIND, DZ_SQL_JOBS_FIND, kind, targets, n};
     return dz_sql_list_each(r.c, &each, a, sizeof(**ret_v), read_listed_job, ret_v, ret_n, err);
 }
 

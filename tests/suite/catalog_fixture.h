@@ -85,6 +85,27 @@ __attribute__((unused)) static void assert_str(dz_str s, const char *want)
         fail_msg("\"%.*s\", want \"%s\"", DZ_STR_FMT(s), want);
 }
 
+/* More names than one statement asks for, out of order: from MANY_THERE on they are not there, some
+ * are asked for again at once and later. */
+enum { MANY_THERE = 70, MANY_ASKED = 200 };
+__attribute__((unused)) static size_t asked_at(size_t i)
+{
+    return (i - (i % 10 == 9)) * 7 % 90;
+}
+
+__attribute__((unused)) static dz_str nth_name(struct fixture *f, size_t n)
+{
+    return dz_arena_printf(f->a, "n%zu", n);
+}
+
+__attribute__((unused)) static dz_str *asked_names(struct fixture *f)
+{
+    dz_str *v = dz_arena_alloc(f->a, MANY_ASKED * sizeof(*v));
+    for (size_t i = 0; i < MANY_ASKED; i++)
+        v[i] = nth_name(f, asked_at(i));
+    return v;
+}
+
 struct refs {
     struct dz_sha256 sha;
     uint64_t refs;

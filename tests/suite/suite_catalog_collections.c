@@ -386,6 +386,35 @@ static void records_are_stored_and_found_again(void **state)
             DZ_BAD_INPUT);
 }
 
+static void many_records_come_in_the_order_asked(void **state)
+{
+    struct fixture *f = *state;
+    DZ_AUTO(dz_collection_unref) struct dz_collection *coll = declared(PERFVOD);
+    DZ_AUTO(dz_buf_done) struct dz_buf want;
+    enum dz_put_result r[MANY_THERE];
+    bool seen[MANY_ASKED];
+    json_t *list = json_array();
+    ensure(f, coll);
+    for (size_t i = 0; i < MANY_THERE; i++)
+        json_array_append_new(list, vod(nth_name(f, i).p, 1, (int)i, 1555843500));
+    must(dz_catalog_collection_put(f->c, coll, list, false, r, NULL, err));
+    json_decref(list);
+    dz_buf_init(&want, DZ_MIB);
+    for (size_t i = 0; i < MANY_ASKED; i++) {
+        dz_buf_put(&want, i ? DZ_S("; ") : DZ_S(""));
+        if (asked_at(i) < MANY_THERE)
+            dz_buf_putf(&want, "%zu", asked_at(i));
+        else
+            dz_buf_put(&want, DZ_S("none"));
+    }
+    const dz_str *asked = asked_names(f);
+    const struct dz_collection_ask ask = {.by_keys = true, .keys = asked, .keys_n = MANY_ASKED};
+    assert_rows(f, coll, &ask, "l4cId", dz_buf_cstr(&want));
+    must(dz_catalog_collection_seen(f->c, coll, coll->key, asked, MANY_ASKED, seen, err));
+    for (size_t i = 0; i < MANY_ASKED; i++)
+        assert_int_equal(seen[i], asked_at(i) < MANY_THERE);
+}
+
 static void the_same_again_changes_nothing(void **state)
 {
     struct fixture *f = *state;
@@ -656,6 +685,7 @@ int main(void)
         CASE(names_may_be_words_of_sql),
         CASE(collections_of_two_sources_are_two),
         CASE(records_are_stored_and_found_again),
+        CASE(many_records_come_in_the_order_asked),
         CASE(the_same_again_changes_nothing),
         CASE(a_clash_gives_back_what_is_there),
         CASE(a_row_is_replaced_when_that_is_asked_for),

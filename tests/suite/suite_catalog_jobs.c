@@ -500,6 +500,27 @@ static void a_set_is_queued_whole_or_not_at_all(void **state)
     assert_non_null(strstr(text, "100001 jobs at once"));
 }
 
+static void many_jobs_come_in_the_order_asked(void **state)
+{
+    struct fixture *f = *state;
+    struct dz_job_rec in[MANY_THERE], *v;
+    int64_t ids[MANY_THERE];
+    size_t n, at = 0;
+    for (size_t i = 0; i < MANY_THERE; i++)
+        in[i] = download(nth_name(f, i).p);
+    for (unsigned times = 0; times < 2; times++) { /* the newer ones are found */
+        must(dz_catalog_jobs_add(f->c, in, MANY_THERE, 10, ids, err));
+        for (size_t i = 0; i < MANY_THERE && times == 0; i++)
+            assert_true(cancel(f, ids[i], 20));
+    }
+    must(dz_catalog_jobs_find(f->c, DZ_S("download"), asked_names(f), MANY_ASKED, f->a, &v, &n,
+                              err));
+    for (size_t i = 0; i < MANY_ASKED; i++)
+        if (asked_at(i) < MANY_THERE)
+            assert_true(at < n && v[at++].id == ids[asked_at(i)]);
+    assert_int_equal(at, n);
+}
+
 static void jobs_are_found_by_target(void **state)
 {
     struct fixture *f = *state;
@@ -826,6 +847,7 @@ int main(void)
         CASE(racers_never_get_the_same_job),
         CASE(a_job_outlives_its_process),
         CASE(a_set_is_queued_whole_or_not_at_all),
+        CASE(many_jobs_come_in_the_order_asked),
         CASE(jobs_are_found_by_target),
         CASE(lists_give_args_without_objects),
         CASE(a_download_outlives_a_clock_that_is_set_back),

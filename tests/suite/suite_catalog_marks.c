@@ -77,6 +77,21 @@ static void marks_are_put_changed_and_removed(void **state)
     must(dz_catalog_marks_del(f->c, NULL, 0, err));
 }
 
+static void many_marks_come_in_the_order_asked(void **state)
+{
+    struct fixture *f = *state;
+    struct dz_mark_rec in[MANY_THERE], *v;
+    size_t n, at = 0;
+    for (size_t i = 0; i < MANY_THERE; i++)
+        in[i] = (struct dz_mark_rec){DZ_S("x.com"), nth_name(f, i), DZ_S("s"), 'D'};
+    put_marks(f, in, MANY_THERE);
+    must(dz_catalog_marks_of(f->c, DZ_S("x.com"), asked_names(f), MANY_ASKED, f->a, &v, &n, err));
+    for (size_t i = 0; i < MANY_ASKED; i++)
+        if (asked_at(i) < MANY_THERE)
+            assert_true(at < n && dz_str_eq(v[at++].chapter, in[asked_at(i)].chapter));
+    assert_int_equal(at, n);
+}
+
 static void marks_come_whole_or_not_at_all(void **state)
 {
     struct fixture *f = *state;
@@ -242,11 +257,9 @@ static void what_readers_say_outlives_the_process(void **state)
 int main(void)
 {
     static const struct CMUnitTest cases[] = {
-        CASE(marks_are_put_changed_and_removed),
-        CASE(marks_come_whole_or_not_at_all),
-        CASE(marks_have_limits),
-        CASE(favourites_keep_their_order),
-        CASE(checksums_stay_with_their_blobs),
+        CASE(marks_are_put_changed_and_removed),     CASE(many_marks_come_in_the_order_asked),
+        CASE(marks_come_whole_or_not_at_all),        CASE(marks_have_limits),
+        CASE(favourites_keep_their_order),           CASE(checksums_stay_with_their_blobs),
         CASE(what_readers_say_outlives_the_process),
     };
     return run_cases(cases, DZ_LEN(cases));
