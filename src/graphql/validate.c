@@ -64,12 +64,15 @@ static void rule_lone_anonymous(struct gql_check *c)
             gql_complain(c, o->loc, "This anonymous operation must be the only defined operation.");
 }
 
-/* The first field of a set, fragments followed, whose key is not `key`. */
+/* The first field of a set, fragments followed, whose key is not `key`; NULL too when no more work
+ * may be done. */
 static const struct gql_selection *other_field(struct gql_check *c, struct gql_selection *set,
                                                uint32_t walk, dz_str key)
 {
     const struct gql_selection *found = NULL;
-    for (struct gql_selection *s = set; s && !found; s = s->next) {
+    /* Long sets are read from memory again for each operation: a selection is two steps. */
+    for (struct gql_selection *s = set; s && !found && gql_check_work(c, BYTES_PER_WORK);
+         s = s->next) {
         if (s->kind == GQL_FIELD) {
             if (!dz_str_eq(gql_response_key(s), key))
                 found = s;
@@ -89,6 +92,8 @@ static void rule_single_root_field(struct gql_check *c, const struct gql_definit
     if (o->operation != DZ_GQL_SUBSCRIPTION)
         return;
     const struct gql_selection *first = other_field(c, o->set, ++c->walks, DZ_S(""));
+    if (!first)
+        return;
     const struct gql_selection *other = other_field(c, o->set, ++c->walks, gql_response_key(first));
     dz_str name = o->name;
     const char *quote = name.n ? "\"" : "";
@@ -263,7 +268,7 @@ static void validate(struct gql_check *c)
         limit_operation(c, o);
     if (c->errors->count > 0)
         return;
-    for (struct gql_definition *o = d->operations; o; o = o->next) {
+    for (struct gql_definition *o = d->operations; o && !gql_check_over(c); o = o->next) {
         rule_single_root_field(c, o);
         gql_check_overlap(c, o);
     }

@@ -12,6 +12,11 @@
 #define HOSTILE_BYTES (128u * 1024u) /* the longest text by default */
 #define X50 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
 
+#define TICKS10 "tick tick tick tick tick tick tick tick tick tick "
+#define TICKS100 TICKS10 TICKS10 TICKS10 TICKS10 TICKS10 TICKS10 TICKS10 TICKS10 TICKS10 TICKS10
+#define TICKS1000                                                                                  \
+    TICKS100 TICKS100 TICKS100 TICKS100 TICKS100 TICKS100 TICKS100 TICKS100 TICKS100 TICKS100
+
 struct hostile {
     const char *name, *head, *each, *tail;
     unsigned n; /* parts; 0: until the text is as long as one may be */
@@ -111,6 +116,9 @@ static const struct hostile hostile[] = {
      "fragment F on Query {echo(int: $x) echo(int: $x) echo(int: $x) echo(int: $x) echo(int: $x) "
      "echo(int: $x) echo(int: $x) nothing} ",
      "query q~($x: Int) {...F} ", "", 500},
+    {"subscriptions over one fragment",
+     "fragment F on Subscription {" TICKS1000 TICKS1000 TICKS1000 TICKS1000 "} ",
+     "subscription s~ {...F} ", "", 640},
     {"fields that cannot be merged", "{", "a: echo(int: ~) ", "}", 499},
     {"types that cannot be merged", "{things {", "... on Dog {x: barks} ... on Cat {x: meows} ",
      "}}", 249},
