@@ -115,13 +115,13 @@ static bool are_usual_fields(dz_str list, bool may_send)
 /* Whether the origin may ask at all, and whether the settings name it rather than everybody. */
 static bool is_origin(const struct dz_strs *origins, dz_str origin, bool *ret_named)
 {
+    bool anybody = false;
     *ret_named = false;
     for (size_t i = 0; i < origins->n; i++) {
-        if (strcmp(origins->v[i], "*") == 0)
-            return true;
+        anybody |= strcmp(origins->v[i], "*") == 0;
         *ret_named |= dz_str_eq(dz_str_of(origins->v[i]), origin);
     }
-    return *ret_named;
+    return anybody || *ret_named;
 }
 
 static void put_word(struct dz_buf *b, bool is_wrong, dz_str word)

@@ -65,6 +65,9 @@ static enum dz_code read_key(dz_str text, size_t line, struct dz_sha256 *ret_sha
         text = dz_str_sub(text, 7, text.n);
         if (dz_unhex(text, ret_sha->b, sizeof(ret_sha->b), NULL) != DZ_OK)
             return WHY("has on line %zu no 64 hex digits behind sha256:", line);
+        struct dz_sha256 nothing = dz_sha256_of((dz_str){0});
+        if (memcmp(nothing.b, ret_sha->b, sizeof(nothing.b)) == 0)
+            return WHY("has on line %zu the digest of an empty key, which everybody has", line);
         return DZ_OK;
     }
     if (text.n < KEY_BYTES_MIN || text.n > KEY_BYTES_MAX)

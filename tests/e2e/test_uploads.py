@@ -341,6 +341,10 @@ def test_other_origins(tmp_path, serve):
     server = serve(tmp_path, CONFIG + 'http: { cors_origins: ["https://a.example"] }\n')
     assert preflight(server, "/upload", "POST", "authorization").status == 200
     assert preflight(server, "/upload", "POST", "authorization", "https://b.example").status == 400
+    server.stop()
+    server = serve(tmp_path, CONFIG + 'http: { cors_origins: ["*", "https://a.example"] }\n')
+    assert preflight(server, "/upload", "POST", "authorization").status == 200
+    assert preflight(server, "/upload", "POST", "authorization", "https://b.example").status == 400
 
 
 def test_opengraph(tmp_path, serve):

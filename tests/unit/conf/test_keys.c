@@ -54,6 +54,8 @@ static void wrong_keys(void **state)
         {"ci upload, secret-key\nx , secret-key2", "on line 2 what the key may do"},
         {"ci upload secret", "on line 1 a key of 6 bytes"},
         {"ci upload sha256:secret-key", "no 64 hex digits"},
+        {"ci upload sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+         "on line 1 the digest of an empty key"},
         {"ci upload secret-key\nci delete secret-key2", "the name ci a second time on line 2"},
         {"a upload secret-key\nb delete secret-key", "on line 2 to b the key that a has"},
         {"a upload test-test\n"
