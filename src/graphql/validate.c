@@ -70,8 +70,8 @@ static const struct gql_selection *other_field(struct gql_check *c, struct gql_s
                                                uint32_t walk, dz_str key)
 {
     const struct gql_selection *found = NULL;
-    /* Long sets are read from memory again for each operation: a selection is two steps. */
-    for (struct gql_selection *s = set; s && !found && gql_check_work(c, BYTES_PER_WORK);
+    /* Long sets are read from memory again for each operation: a selection is four steps. */
+    for (struct gql_selection *s = set; s && !found && gql_check_work(c, 3 * BYTES_PER_WORK);
          s = s->next) {
         if (s->kind == GQL_FIELD) {
             if (!dz_str_eq(gql_response_key(s), key))
