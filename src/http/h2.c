@@ -687,7 +687,7 @@ static bool look_at_rates(struct dz_http_h2 *h)
         bool too_slow = s->moving && s->aged && s->seen < least;
         s->aged = s->moving;
         s->seen = 0;
-        if (!too_slow || s->gone || (s->uploading && !wants_input(h)))
+        if (!too_slow || s->gone || s->lingers || (s->uploading && !wants_input(h)))
             continue;
         if (s->uploading) {
             dz_http_stream_refuse(s, 408, "the request body did not arrive in time");
