@@ -104,7 +104,7 @@ static enum dz_code gzip(struct job *j, struct dz_err *err)
     z.next_out = j->room;
     z.avail_out = (uInt)j->room_n; /* the list's limit fits */
     for (bool last = false; !last;) {
-        dz_str piece;
+        dz_str piece = {NULL, 0};
         DZ_TRY(next_piece(j, &piece, &last, err));
         z.next_in = (Bytef *)(uintptr_t)piece.p;
         z.avail_in = (uInt)piece.n;
@@ -137,7 +137,7 @@ static enum dz_code brotli(struct job *j, struct dz_err *err)
     uint8_t *out = j->room;
     size_t left = j->room_n;
     for (bool last = false; !last;) {
-        dz_str piece;
+        dz_str piece = {NULL, 0};
         DZ_TRY(next_piece(j, &piece, &last, err));
         const uint8_t *in = (const uint8_t *)piece.p;
         if (!BrotliEncoderCompressStream(s,
@@ -169,7 +169,7 @@ static enum dz_code zstd(struct job *j, struct dz_err *err)
     DZ_TRY(dz_try_alloc(j->room_n, &j->room, err));
     ZSTD_outBuffer out = {j->room, j->room_n, 0};
     for (bool last = false; !last;) {
-        dz_str piece;
+        dz_str piece = {NULL, 0};
         DZ_TRY(next_piece(j, &piece, &last, err));
         ZSTD_inBuffer in = {piece.p, piece.n, 0};
         size_t left = 1;
