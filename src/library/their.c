@@ -66,6 +66,9 @@ static bool is_wal(const char *path)
 static enum dz_code open_uri(struct their_db *t, const char *path, const char *how, int flags,
                              struct dz_err *err)
 {
+    struct stat st;
+    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) /* SQLite says "disk I/O error" */
+        return dz_fail_errno(err, DZ_BAD_INPUT, EISDIR, "%s", t->path);
     struct dz_buf uri DZ_AUTO(dz_buf_done);
     dz_buf_init(&uri, 4 * THEIR_PATH_MAX);
     dz_buf_put(&uri, DZ_S("file:"));

@@ -133,6 +133,8 @@ def test_files_of_others_stay(folder):
         for args in [name], ["--export", name]:
             r = run(folder, *args[:-1], f"theirs/{name}", check=1)
             assert name in r.err and "database" in r.err
+    for args in [], ["--export"]:
+        assert "theirs: Is a directory" in run(folder, *args, "theirs", check=1).err
     assert picture(folder / "theirs") == before
 
 
