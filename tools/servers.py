@@ -204,20 +204,24 @@ class Postgres(Server):
         self.data.mkdir(mode=0o700)
         if self.user:
             os.chown(self.data, self.user.pw_uid, self.user.pw_gid)
-            # The user postgres must come through; the folder above is this run's own.
-            for folder in (self.folder, *self.folder.parents):
-                if folder.stat().st_uid == 0 and not folder.stat().st_mode & 1:
-                    folder.chmod(folder.stat().st_mode | 0o011)
+        self.let_in()
         r = subprocess.run([self.bin / "initdb", "-D", self.data, "-U", "dozo", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8",
                             "--locale-provider=icu", "--icu-locale=en-US", "--no-sync"], cwd="/", capture_output=True, text=True,
                            **self.options())
         if r.returncode:
             raise Broken(f"initdb: {r.stdout}{r.stderr}")
 
+    def let_in(self):
+        """The user postgres must come through; the folder above is this run's own. Another pytest shuts the one of all runs again."""
+        for folder in (self.folder, *self.folder.parents) if self.user else ():
+            if folder.stat().st_uid == 0 and not folder.stat().st_mode & 1:
+                folder.chmod(folder.stat().st_mode | 0o011)
+
     def ready(self):
         self.sql("CREATE DATABASE dozo", database="postgres")
 
     def command(self):
+        self.let_in()
         pairs = [word for k, v in self.settings.items() for word in ("-c", f"{k}={v}")]
         return [self.bin / "postgres", "-D", self.data, "-p", str(self.port), *pairs]
 
