@@ -96,6 +96,57 @@ static enum dz_code mongodb_get(void *self, const struct dz_sha256 *sha, uint64_
     return find(self, sha, bytes_max, &stat, ret_body, err);
 }
 
+static bool same_sha(const struct dz_sha256 *a, const struct dz_sha256 *b)
+{
+    return memcmp(a->b, b->b, sizeof(a->b)) == 0;
+}
+
+static enum dz_code read_named(struct mongo_use *u, const struct dz_sha256 *sha, dz_str name,
+                               uint64_t bytes_max, dz_store_piece_fn *fn, void *arg,
+                               struct dz_err *err)
+{
+    struct dz_blob_stat stat, known;
+    bool is_known = false;
+    DZ_TRY(mongo_facts(u, name, &is_known, &known, err));
+    enum dz_code code = mongo_read(u, name, bytes_max, fn, arg, &stat, err);
+    if (code == DZ_NOT_FOUND)
+        return not_found(name, err);
+    DZ_TRY(code);
+    /* When this fails, the row is measured again the next time. */
+    if (!is_known || !same_sha(&stat.sha, &known.sha))
+        (void)mongo_set_facts(u, name, &stat, NULL);
+    return same_sha(&stat.sha, sha)
+               ? DZ_OK
+               : dz_fail(err, DZ_NOT_FOUND, "the row holds something else by now");
+}
+
+/* Bytes that only an upload has are asked for by its name, else they come whole. */
+static enum dz_code mongodb_read(void *self, const struct dz_sha256 *sha, dz_str name,
+                                 uint64_t bytes_max, dz_store_piece_fn *fn, void *arg,
+                                 struct dz_err *err)
+{
+    DZ_AUTO(mongo_give) struct mongo_use u = {.m = NULL};
+    DZ_AUTO(dz_body_unref) struct dz_body *body = NULL;
+    struct dz_blob_stat stat;
+    char hex[64];
+    DZ_TRY(mongo_take(self, &u, err));
+    if (name.n > 0)
+        return read_named(&u, sha, name, bytes_max, fn, arg, err);
+    rows_blob_name(sha, hex);
+    dz_str blob = {hex, sizeof hex};
+    enum dz_code code = mongo_read(&u, blob, bytes_max, fn, arg, &stat, err);
+    if (code == DZ_OK && !same_sha(&stat.sha, sha))
+        return dz_fail(err, DZ_CORRUPT, "blob %.64s: its %llu bytes do not match this digest", hex,
+                       (unsigned long long)stat.bytes);
+    if (code != DZ_NOT_FOUND)
+        return code;
+    code = find_named(&u, sha, bytes_max, &stat, &body, err);
+    if (code == DZ_NOT_FOUND)
+        return not_found(blob, err);
+    DZ_TRY(code);
+    return fn(arg, (dz_str){body->p, body->n}, err);
+}
+
 static enum dz_code mongodb_stat(void *self, const struct dz_sha256 *sha,
                                  struct dz_blob_stat *ret_stat, struct dz_err *err)
 {
@@ -326,6 +377,7 @@ const struct dz_store_driver dz_store_mongodb = {
     .close = mongodb_close,
     .put = mongo_put,
     .get = mongodb_get,
+    .read = mongodb_read,
     .stat = mongodb_stat,
     .del = mongodb_del,
     .list = mongodb_list,

@@ -114,6 +114,11 @@ DZ_MUST enum dz_code mongo_exists(struct mongo_use *u, enum mongo_collection whe
 DZ_MUST enum dz_code mongo_row(struct mongo_use *u, dz_str name, uint64_t bytes_max,
                                struct dz_arena *arena, struct dz_store_named *ret_named,
                                struct dz_body **ret_body, struct dz_err *err);
+/* The bytes of the row as they are unpacked, a document in memory at a time; their digest is the
+ * caller's to compare. DZ_NOT_FOUND without a text. */
+DZ_MUST enum dz_code mongo_read(struct mongo_use *u, dz_str name, uint64_t bytes_max,
+                                dz_store_piece_fn *fn, void *arg, struct dz_blob_stat *ret_stat,
+                                struct dz_err *err);
 /* Document, parts, index. */
 DZ_MUST enum dz_code mongo_row_delete(struct mongo_use *u, dz_str name, bool *ret_was,
                                       struct dz_err *err);

@@ -232,6 +232,23 @@ enum dz_code mongo_row(struct mongo_use *u, dz_str name, uint64_t bytes_max, str
     return dz_wrap(err, code, "%s: document \"%.*s\"", u->m->place, DZ_STR_FMT(shown));
 }
 
+enum dz_code mongo_read(struct mongo_use *u, dz_str name, uint64_t bytes_max, dz_store_piece_fn *fn,
+                        void *arg, struct dz_blob_stat *ret_stat, struct dz_err *err)
+{
+    DZ_AUTO(mongo_found_done) struct mongo_found f = {NULL, NULL};
+    struct dz_blob_stat stat = {.mtime_s = dz_now_ms() / 1000};
+    DZ_TRY(mongo_find(u, MONGO_ROWS, name, "image", &f, err));
+    if (!f.doc)
+        return DZ_NOT_FOUND;
+    DZ_AUTO(rows_unpack_free)
+    struct rows_unpack *un = rows_unpack_new(bytes_max, false, 0, true);
+    rows_unpack_to(un, fn, arg);
+    DZ_TRY(unpack(u, name, f.doc, un, err));
+    DZ_TRY(rows_unpack_end(un, &stat, NULL, err));
+    *ret_stat = stat;
+    return DZ_OK;
+}
+
 /* ---- the end of a row -------------------------------------------------------------------------
  */
 

@@ -35,6 +35,10 @@ static const char *const texts[PG_TEXTS] = {
     [PG_FIND_SHA] = "SELECT i.name FROM {i} i WHERE i.sha = $1 AND EXISTS (SELECT 1 FROM {t} m "
                     "WHERE m.name = i.name) LIMIT 1",
     [PG_PART] = "SELECT image FROM {p} WHERE name = $1 AND at = $2",
+    [PG_SLICE] = "SELECT substring(image FROM $2::bigint::integer FOR $3::bigint::integer) "
+                 "FROM {t} WHERE name = $1",
+    [PG_PART_SLICE] = "SELECT substring(image FROM $3::bigint::integer FOR $4::bigint::integer) "
+                      "FROM {p} WHERE name = $1 AND at = $2",
     [PG_EXISTS] = "SELECT 1 FROM {t} WHERE name = $1",
     [PG_PRESENT] = "SELECT 1 FROM {t} m JOIN {i} i ON i.name = $1 WHERE m.name = $1 AND "
                    "i.bytes = $2",
@@ -450,6 +454,7 @@ const struct dz_store_driver dz_store_postgres = {
     .close = postgres_close,
     .put = postgres_put,
     .get = postgres_get,
+    .read = postgres_read,
     .stat = postgres_stat,
     .del = postgres_del,
     .list = postgres_list,

@@ -1,6 +1,7 @@
 /*
  * postgres_int: what the parts of the postgres driver share: postgres.c (open, tables, deletion,
- * lists), postgres_read.c (one row), postgres_write.c (batches).
+ * lists), postgres_read.c (one row), postgres_pieces.c (its bytes a piece at a time),
+ * postgres_write.c (batches).
  *
  * Three tables. TABLE (name, image, mime) is what imoog has, and makes in the same words; a row
  * exists when it is there. TABLE_dozo (name, sha, bytes, mtime_s) says what a row holds without
@@ -18,24 +19,26 @@
 #define POSTGRES_PART_BYTES ((size_t)(16 * DZ_MIB))
 
 enum postgres_text {
-    PG_FIND,      /* name → mime, has image, index */
-    PG_READ,      /* name, bytes_max → the same, and the image unless it is more than that */
-    PG_FIND_SHA,  /* sha → name of a row with these bytes */
-    PG_PART,      /* name, at → image */
-    PG_EXISTS,    /* name */
-    PG_PRESENT,   /* name, bytes → whether row and index are there */
-    PG_TOUCH,     /* name, mtime_s */
-    PG_ADD,       /* name, image, mime: nothing when the name is taken */
-    PG_ADD_NEW,   /* the same: fails then */
-    PG_INDEX,     /* name, sha, bytes, mtime_s: whatever was there */
-    PG_MEASURED,  /* the same, if the row is still there */
-    PG_ADD_PART,  /* name, at, image */
-    PG_DEL,       /* name */
-    PG_DEL_INDEX, /* name */
-    PG_DEL_PARTS, /* name */
-    PG_BLOBS,     /* limit → name, bytes, mtime_s, in order of names */
-    PG_BLOBS_ON,  /* limit, name: those after it */
-    PG_NAMED,     /* limit → name, mime, index */
+    PG_FIND,       /* name → mime, has image, index */
+    PG_READ,       /* name, bytes_max → the same, and the image unless it is more than that */
+    PG_FIND_SHA,   /* sha → name of a row with these bytes */
+    PG_PART,       /* name, at → image */
+    PG_SLICE,      /* name, from, for → that much of the image, from 1 on */
+    PG_PART_SLICE, /* name, at, from, for */
+    PG_EXISTS,     /* name */
+    PG_PRESENT,    /* name, bytes → whether row and index are there */
+    PG_TOUCH,      /* name, mtime_s */
+    PG_ADD,        /* name, image, mime: nothing when the name is taken */
+    PG_ADD_NEW,    /* the same: fails then */
+    PG_INDEX,      /* name, sha, bytes, mtime_s: whatever was there */
+    PG_MEASURED,   /* the same, if the row is still there */
+    PG_ADD_PART,   /* name, at, image */
+    PG_DEL,        /* name */
+    PG_DEL_INDEX,  /* name */
+    PG_DEL_PARTS,  /* name */
+    PG_BLOBS,      /* limit → name, bytes, mtime_s, in order of names */
+    PG_BLOBS_ON,   /* limit, name: those after it */
+    PG_NAMED,      /* limit → name, mime, index */
     PG_NAMED_ON,
     PG_SWEEP_INDEX, /* made before: those without a row */
     PG_SWEEP_PARTS,
@@ -78,6 +81,11 @@ DZ_MUST enum dz_code postgres_row(struct postgres *p, dz_str name, uint64_t byte
                                   struct dz_body **ret_body, struct dz_err *err);
 enum dz_code postgres_get(void *self, const struct dz_sha256 *sha, uint64_t bytes_max,
                           struct dz_body **ret_body, struct dz_err *err);
+/* postgres_pieces.c */
+enum dz_code postgres_read(void *self, const struct dz_sha256 *sha, dz_str name, uint64_t bytes_max,
+                           dz_store_piece_fn *fn, void *arg, struct dz_err *err);
+/* The index says so from now on; when this fails, the row is measured again next time. */
+void postgres_remember(struct postgres *p, dz_str name, const struct dz_blob_stat *stat);
 enum dz_code postgres_stat(void *self, const struct dz_sha256 *sha, struct dz_blob_stat *ret_stat,
                            struct dz_err *err);
 

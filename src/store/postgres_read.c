@@ -76,8 +76,7 @@ static enum dz_code unpack(struct postgres *p, dz_str name, const struct dz_pg_r
 
 /* ---- a row ----------------------------------------------------------------------------------- */
 
-/* The answer is there already; when this fails, the row is measured again next time. */
-static void remember(struct postgres *p, dz_str name, const struct dz_blob_stat *stat)
+void postgres_remember(struct postgres *p, dz_str name, const struct dz_blob_stat *stat)
 {
     struct dz_pg_param v[] = {
         dz_pg_p_str(name),
@@ -138,7 +137,7 @@ enum dz_code postgres_row(struct postgres *p, dz_str name, uint64_t bytes_max,
         DZ_TRY(unpack(p, name, rows, bytes_max, known ? row.stat.bytes : 0, hash, &stat, ret_body,
                       err));
         if (!known || !same(&stat, &row.stat)) {
-            remember(p, name, &stat);
+            postgres_remember(p, name, &stat);
             row.stat = stat;
         }
     }

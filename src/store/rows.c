@@ -277,7 +277,9 @@ struct rows_unpack {
     struct dz_sha256_ctx *hash; /* NULL: not wanted */
     struct dz_body *body;       /* n is the room in it */
     size_t room;
-    char *scratch; /* when nothing is kept */
+    char *scratch;         /* when nothing is kept */
+    dz_store_piece_fn *fn; /* NULL: nobody gets it */
+    void *arg;
 };
 
 struct rows_unpack *rows_unpack_new(uint64_t bytes_max, bool keep, uint64_t hint, bool hash)
@@ -289,6 +291,13 @@ struct rows_unpack *rows_unpack_new(uint64_t bytes_max, bool keep, uint64_t hint
     if (hash)
         u->hash = dz_sha256_new();
     return u;
+}
+
+void rows_unpack_to(struct rows_unpack *u, dz_store_piece_fn *fn, void *arg)
+{
+    dz_assert(!u->keep);
+    u->fn = fn;
+    u->arg = arg;
 }
 
 void rows_unpack_free(struct rows_unpack **pu)
@@ -349,7 +358,7 @@ static enum dz_code made(struct rows_unpack *u, char *p, size_t n, char spare, s
     if (u->hash)
         dz_sha256_add(u->hash, (dz_str){p, n});
     u->bytes += n;
-    return DZ_OK;
+    return u->fn ? u->fn(u->arg, (dz_str){p, n}, err) : DZ_OK;
 }
 
 enum dz_code rows_unpack_add(struct rows_unpack *u, dz_str packed, struct dz_err *err)

@@ -56,7 +56,10 @@ struct rows_unpack;
  * known). hash: their digest is wanted. */
 struct rows_unpack *rows_unpack_new(uint64_t bytes_max, bool keep, uint64_t hint, bool hash);
 void rows_unpack_free(struct rows_unpack **u);
-/* DZ_CORRUPT, DZ_TOO_LARGE over bytes_max, DZ_FULL; then only good to be freed. */
+/* Before the first bytes, of one that keeps nothing: who gets them as they come. */
+void rows_unpack_to(struct rows_unpack *u, dz_store_piece_fn *fn, void *arg);
+/* DZ_CORRUPT, DZ_TOO_LARGE over bytes_max, DZ_FULL, what fn failed with; then only good to be
+ * freed. */
 DZ_MUST enum dz_code rows_unpack_add(struct rows_unpack *u, dz_str packed, struct dz_err *err);
 bool rows_unpack_ended(const struct rows_unpack *u); /* the stream's end was seen */
 /* DZ_CORRUPT when the end was not seen. ret_stat: size, and digest when it was wanted; its time is

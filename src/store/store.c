@@ -375,6 +375,64 @@ enum dz_code dz_store_get(struct dz_store *s, const struct dz_sha256 *sha, uint6
     return DZ_OK;
 }
 
+/* What a database takes as text. */
+static bool is_text(dz_str s, size_t bytes_max)
+{
+    return s.n <= bytes_max && dz_str_chr(s, '\0') == DZ_NPOS && dz_str_is_utf8(s);
+}
+
+static bool may_be_name(dz_str name)
+{
+    return is_text(name, DZ_STORE_NAME_BYTES_MAX) && !store_is_digest(name);
+}
+
+static enum dz_code read_named(struct dz_store *s, const struct dz_sha256 *sha, dz_str name,
+                               uint64_t bytes_max, struct dz_body **ret_body, struct dz_err *err)
+{
+    DZ_AUTO(dz_arena_free) struct dz_arena *a = dz_arena_new(64 * DZ_KIB);
+    DZ_AUTO(dz_body_unref) struct dz_body *body = NULL;
+    struct dz_store_named row;
+    DZ_TRY(dz_store_named_get(s, name, bytes_max, a, &row, &body, err));
+    if (memcmp(row.stat.sha.b, sha->b, sizeof(sha->b)) != 0)
+        return counted(s, dz_fail(err, DZ_NOT_FOUND, "the row holds something else by now"));
+    *ret_body = dz_take(&body);
+    return DZ_OK;
+}
+
+/* Counts what passes. */
+struct passing {
+    dz_store_piece_fn *fn;
+    void *arg;
+    uint64_t bytes;
+};
+
+static enum dz_code pass(void *arg, dz_str piece, struct dz_err *err)
+{
+    struct passing *p = arg;
+    p->bytes += piece.n;
+    return p->fn(p->arg, piece, err);
+}
+
+enum dz_code dz_store_read(struct dz_store *s, const struct dz_sha256 *sha, dz_str name,
+                           uint64_t bytes_max, dz_store_piece_fn *fn, void *arg, struct dz_err *err)
+{
+    DZ_AUTO(dz_body_unref) struct dz_body *body = NULL;
+    if (!s->driver->read) {
+        DZ_TRY(name.n > 0 ? read_named(s, sha, name, bytes_max, &body, err)
+                          : dz_store_get(s, sha, bytes_max, &body, err));
+        return fn(arg, (dz_str){body->p, body->n}, err);
+    }
+    if (name.n > 0 && !may_be_name(name))
+        return counted(s, dz_fail(err, DZ_NOT_FOUND, "no object can have this name"));
+    struct passing p = {fn, arg, 0};
+    enum dz_code code = s->driver->read(s->self, sha, name, bytes_max, pass, &p, err);
+    if (code != DZ_OK)
+        return counted(s, code);
+    bump(&s->stats.reads, 1);
+    bump(&s->stats.read_bytes, p.bytes);
+    return DZ_OK;
+}
+
 enum dz_code dz_store_stat(struct dz_store *s, const struct dz_sha256 *sha,
                            struct dz_blob_stat *ret_stat, struct dz_err *err)
 {
@@ -452,17 +510,6 @@ bool dz_store_has_names(const struct dz_store *s)
 static enum dz_code no_names(const struct dz_store *s, struct dz_err *err)
 {
     return dz_fail(err, DZ_UNSUPPORTED, "the %s store has no named objects", s->driver->name);
-}
-
-/* What a database takes as text. */
-static bool is_text(dz_str s, size_t bytes_max)
-{
-    return s.n <= bytes_max && dz_str_chr(s, '\0') == DZ_NPOS && dz_str_is_utf8(s);
-}
-
-static bool may_be_name(dz_str name)
-{
-    return is_text(name, DZ_STORE_NAME_BYTES_MAX) && !store_is_digest(name);
 }
 
 static enum dz_code check_named(const struct dz_store_batch *b, dz_str name, dz_str mime,

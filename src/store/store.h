@@ -50,6 +50,8 @@ struct dz_store_named {
 /* What a put needs from above: bytes piece by piece. ret_piece stays valid until the next call;
  * n = 0 ends. */
 typedef enum dz_code dz_store_read_fn(void *arg, dz_str *ret_piece, struct dz_err *err);
+/* What a read gives: all bytes in their order, in pieces of any size. */
+typedef enum dz_code dz_store_piece_fn(void *arg, dz_str piece, struct dz_err *err);
 typedef enum dz_code dz_store_list_fn(void *arg, const struct dz_blob_stat *b, struct dz_err *err);
 typedef enum dz_code dz_store_named_fn(void *arg, const struct dz_store_named *n,
                                        struct dz_err *err);
@@ -82,6 +84,9 @@ struct dz_store_driver {
                           struct dz_err *err); /* NULL: none */
     enum dz_code (*set_aside)(void *self, const struct dz_sha256 *sha, const char *folder,
                               struct dz_err *err); /* NULL: bodies of this driver are not files */
+    /* Compares the digest itself. NULL: the wrapper makes it of get and named_get. */
+    enum dz_code (*read)(void *self, const struct dz_sha256 *sha, dz_str name, uint64_t bytes_max,
+                         dz_store_piece_fn *fn, void *arg, struct dz_err *err);
     /* All four NULL: a batch is a row of plain puts. */
     enum dz_code (*batch_begin)(void *self, void **ret_batch, struct dz_err *err);
     enum dz_code (*batch_put)(void *batch, const struct dz_blob_stat *known, dz_store_read_fn *read,
@@ -212,6 +217,13 @@ DZ_MUST enum dz_code dz_store_named_list(struct dz_store *s, dz_store_named_fn *
 DZ_MUST enum dz_code dz_store_get(struct dz_store *s, const struct dz_sha256 *sha,
                                   uint64_t bytes_max, struct dz_body **ret_body,
                                   struct dz_err *err);
+/* The same in pieces, so that a large one never lies in memory as a whole where the driver has rows
+ * or files. name: n = 0, or that of a named object which has these bytes; DZ_NOT_FOUND when it has
+ * others by now. The digest is known at the end: what fn got before a failure is worth nothing.
+ * What fn fails with is passed on. */
+DZ_MUST enum dz_code dz_store_read(struct dz_store *s, const struct dz_sha256 *sha, dz_str name,
+                                   uint64_t bytes_max, dz_store_piece_fn *fn, void *arg,
+                                   struct dz_err *err);
 DZ_MUST enum dz_code dz_store_stat(struct dz_store *s, const struct dz_sha256 *sha,
                                    struct dz_blob_stat *ret_stat, struct dz_err *err);
 /* Reads all of it and compares the digest, in little memory where the driver has files. DZ_OK,

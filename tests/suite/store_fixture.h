@@ -321,3 +321,44 @@ static size_t count_blobs(struct dz_store *s)
     must(dz_store_list(s, count_one, &n, err));
     return n;
 }
+
+/* What is read in pieces must be these bytes, one after the other. */
+struct pieces {
+    dz_str want;
+    size_t at, n;
+};
+
+__attribute__((unused)) static enum dz_code take_piece(void *arg, dz_str piece, struct dz_err *err)
+{
+    struct pieces *p = arg;
+    (void)err;
+    assert_true(piece.n <= p->want.n - p->at);
+    if (piece.n > 0)
+        assert_memory_equal(piece.p, p->want.p + p->at, piece.n);
+    p->at += piece.n;
+    p->n++;
+    return DZ_OK;
+}
+
+__attribute__((unused)) static enum dz_code refuse_piece(void *arg, dz_str piece,
+                                                         struct dz_err *err)
+{
+    (void)arg;
+    (void)piece;
+    return dz_fail(err, DZ_PARSE, "no more");
+}
+
+__attribute__((unused)) static void assert_pieces(struct dz_store *s, const struct dz_sha256 *sha,
+                                                  dz_str name, dz_str bytes)
+{
+    struct pieces p = {.want = bytes};
+    must(dz_store_read(s, sha, name, DZ_STORE_BLOB_MAX, take_piece, &p, err));
+    assert_int_equal(p.at, bytes.n);
+    if (bytes.n == 0)
+        return;
+    assert_int_equal(dz_store_read(s, sha, name, DZ_STORE_BLOB_MAX, refuse_piece, NULL, NULL),
+                     DZ_PARSE);
+    assert_int_equal(
+        dz_store_read(s, sha, name, bytes.n - 1, take_piece, &(struct pieces){.want = bytes}, NULL),
+        DZ_TOO_LARGE);
+}

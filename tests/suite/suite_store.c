@@ -416,6 +416,27 @@ static void test_stats(void **state)
     assert_int_equal(n->errors + n->corrupt, 0);
 }
 
+static void test_pieces(void **state)
+{
+    struct fixture *f = *state;
+    static char bytes[3 * DZ_MIB + 7];
+    const size_t sizes[] = {0, 1, DZ_MIB, sizeof(bytes)};
+    uint64_t x = 1;
+    for (size_t i = 0; i < sizeof(bytes); i++) {
+        x = x * 6364136223846793005u + 1442695040888963407u;
+        bytes[i] = (char)(x >> 56);
+    }
+    for (size_t i = 0; i < DZ_LEN(sizes); i++) {
+        struct dz_blob_stat stat;
+        put(f->s, (dz_str){bytes, sizes[i]}, &stat);
+        assert_pieces(f->s, &stat.sha, (dz_str){NULL, 0}, (dz_str){bytes, sizes[i]});
+        must(dz_store_del(f->s, &stat.sha, err));
+        assert_int_equal(dz_store_read(f->s, &stat.sha, (dz_str){NULL, 0}, DZ_STORE_BLOB_MAX,
+                                       refuse_piece, NULL, NULL),
+                         DZ_NOT_FOUND);
+    }
+}
+
 static void test_nulls(void **state)
 {
     struct fixture *f = *state;
@@ -447,6 +468,7 @@ int main(void)
         cmocka_unit_test(test_written),
         cmocka_unit_test(test_batch_failing_reader),
         cmocka_unit_test(test_stats),
+        cmocka_unit_test(test_pieces),
         cmocka_unit_test(test_nulls),
     };
     return run_suite(cases, DZ_LEN(cases), false);

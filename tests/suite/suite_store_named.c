@@ -86,6 +86,14 @@ static void assert_named(struct dz_store *s, dz_str name, dz_str mime, dz_str by
                          DZ_TOO_LARGE);
         assert_null(body);
     }
+    assert_pieces(s, &want, name, bytes);
+    assert_pieces(s, &want, (dz_str){NULL, 0}, bytes);
+    if (bytes.n > 0) {
+        struct dz_sha256 other = dz_sha256_of(DZ_S("something else"));
+        assert_int_equal(dz_store_read(s, &other, name, bytes.n, take_piece,
+                                       &(struct pieces){.want = bytes}, NULL),
+                         DZ_NOT_FOUND);
+    }
 }
 
 static enum dz_code count_named(void *arg, const struct dz_store_named *n, struct dz_err *err)
@@ -525,6 +533,7 @@ static void test_huge(void **state)
     assert_int_equal(facts(f->s, DZ_S("huge")), DZ_NOT_FOUND);
     for (int round = 0; round < 2; round++)
         must(dz_store_put_bytes(f->s, bytes, NULL, err));
+    assert_pieces(f->s, &sha, (dz_str){NULL, 0}, bytes);
     must(dz_store_verify(f->s, &sha, err));
     assert_int_equal(count_blobs(f->s), 1);
     must(dz_store_del(f->s, &sha, err));
