@@ -123,7 +123,8 @@ void answer_failed(struct dz_http_req *r, void (*missing)(struct dz_http_req *r)
     } else if (dz_code_retries(code)) {
         answer_later(r);
     } else {
-        answer_error(r, code, err);
+        /* What a database does not let its own role do is no fault of whoever asks. */
+        answer_error(r, code == DZ_FORBIDDEN ? DZ_IO : code, err);
     }
 }
 

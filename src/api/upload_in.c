@@ -91,16 +91,23 @@ static void reply_kept(struct upload_in *u)
 
 static void reply_failed(struct dz_http_req *r, enum dz_code code, const struct dz_err *err)
 {
+    static struct dz_log_gate gate;
     if (code == DZ_NOT_FOUND)
         upload_say(r, 400, DZ_S("No 'file' given."));
     else if (code == DZ_BAD_INPUT)
         upload_say(r, 400, dz_str_of(err->text));
     else if (code == DZ_TOO_LARGE)
         dz_http_reply_error(r, 413, "the file is too big");
-    else if (code == DZ_UNAVAILABLE)
+    else if (code == DZ_UNAVAILABLE) {
+        /* The sender hears only that it was not kept, whoever runs this why. */
+        if (dz_log_gate_pass(&gate, 10000))
+            dz_log_err(&(struct dz_log_ctx){.room = "api", .what = "upload", .id = r->id}, DZ_WARN,
+                       err, "an upload was not kept");
         answer_later(r);
-    else
-        answer_error(r, code, err);
+    } else {
+        /* What a database does not let its own role do is no fault of the sender's. */
+        answer_error(r, code == DZ_FORBIDDEN ? DZ_IO : code, err);
+    }
 }
 
 /* Answers, once; u is the library's alone afterwards, or nobody's. */

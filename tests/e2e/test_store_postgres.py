@@ -8,7 +8,7 @@ import pytest
 
 from conftest import own, png, servers, tool, until
 from test_mongodb import rows_that_change, try_upload
-from test_uploads import KEY, upload
+from test_uploads import KEY, keyed, part, send, upload
 
 PNG = png()
 
@@ -85,3 +85,23 @@ def test_what_was_answered_outlives_a_kill(server, postgres):
         assert zlib.decompress(image) == data
         r = server.get(f"/image/{name}")
         assert (r.status, r.body) == (200, data)
+
+
+
+def test_what_the_role_may_not(tmp_path, server, serve, postgres):
+    """Our own fault and told in the log, never the sender's or reader's. What may only be read for a while is another matter."""
+    name, _ = upload(server)
+    psql(postgres, "CREATE ROLE guest LOGIN; GRANT SELECT ON my_images TO guest")
+    config = server.config.read_text().replace("dozo@", "guest@")
+    assert server.stop() == 0
+    server = serve(tmp_path, config)
+    assert send(server, part()).status == 500
+    assert server.get(f"/image/{name}").status == 500
+    assert keyed(server, "DELETE", f"/delete/{name}").status == 500
+    assert "permission denied for table my_images" in server.read_log()
+    assert server.stop() == 0
+    psql(postgres, "ALTER ROLE dozo SET default_transaction_read_only = on")
+    server = serve(tmp_path, config.replace("guest@", "dozo@"))
+    assert send(server, part()).status == 503
+    assert server.get(f"/image/{name}").body == PNG
+    until(lambda: "an upload was not kept" in server.read_log() and "read-only" in server.read_log())
