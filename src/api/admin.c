@@ -194,7 +194,7 @@ static bool text_of(const json_t *v, struct dz_buf *out)
     struct dz_json j;
     dz_json_init(&j, out, DZ_JSON_COMPACT, false);
     if (json_is_string(v))
-        dz_buf_put(out, (dz_str){json_string_value(v), json_string_length(v)});
+        dz_buf_put(out, dz_json_text(v));
     else if (json_is_integer(v))
         dz_json_int(&j, json_integer_value(v));
     else if (json_is_real(v))

@@ -196,11 +196,6 @@ static bool is_empty(const json_t *v)
     }
 }
 
-static dz_str text_of(const json_t *v)
-{
-    return (dz_str){json_string_value(v), json_string_length(v)};
-}
-
 static void read_extensions(struct given *p, const json_t *v)
 {
     if (!json_is_object(v)) {
@@ -209,7 +204,7 @@ static void read_extensions(struct given *p, const json_t *v)
     }
     const json_t *hash = json_object_get(json_object_get(v, "persistedQuery"), "sha256Hash");
     if (json_is_string(hash) && json_string_length(hash) == 64)
-        p->g->hash = text_of(hash);
+        p->g->hash = dz_json_text(hash);
     else if (hash)
         p->bad = "extensions.persistedQuery.sha256Hash is no SHA-256.";
     p->has_extensions = true;
@@ -222,7 +217,7 @@ static void read_member(struct given *p, const char *name, const json_t *v, dz_s
     if (!m || is_empty(m))
         return;
     if (json_is_string(m))
-        *ret_text = text_of(m);
+        *ret_text = dz_json_text(m);
     else if (!p->bad)
         p->bad = bad;
 }
@@ -232,7 +227,7 @@ static const char *not_an_object(struct graph_run *g, const json_t *v)
 {
     struct dz_buf b DZ_AUTO(dz_buf_done);
     char *text = json_is_string(v) ? NULL : json_dumps(v, JSON_ENCODE_ANY);
-    dz_str shown = text ? dz_str_of(text) : dz_str_sub(text_of(v), 0, 200);
+    dz_str shown = text ? dz_str_of(text) : dz_str_sub(dz_json_text(v), 0, 200);
     dz_buf_init(&b, 1024);
     if (json_is_boolean(v) || json_is_null(v))
         shown = json_is_null(v) ? DZ_S("None") : json_is_true(v) ? DZ_S("True") : DZ_S("False");
@@ -292,7 +287,7 @@ static void read_json(struct given *p)
         read_member(p, "operationName", v, &g->operation, "Operation name must be a string.");
         json_t *m = json_object_get(v, "variables");
         if (json_is_string(m))
-            p->variables_text = text_of(m);
+            p->variables_text = dz_json_text(m);
         else if (m && !is_empty(m))
             p->variables = m;
         m = json_object_get(v, "extensions");

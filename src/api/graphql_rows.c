@@ -27,7 +27,7 @@ static enum dz_code next_item(struct dz_gql_rows *rows, struct dz_gql_out *ret, 
     else if (json_is_real(v))
         dz_gql_float(ret, json_real_value(v));
     else if (json_is_string(v))
-        dz_gql_str(ret, (dz_str){json_string_value(v), json_string_length(v)});
+        dz_gql_str(ret, dz_json_text(v));
     else if (json_is_boolean(v))
         dz_gql_bool(ret, json_is_true(v));
     else if (json_is_null(v))

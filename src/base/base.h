@@ -413,6 +413,8 @@ void dz_json_raw(struct dz_json *j, dz_str json);
 struct json_t;
 dz_str dz_json_text(const struct json_t *v);
 dz_str dz_json_text_at(const struct json_t *object, const char *name);
+/* A text or a number as text ("10", "10.5"), in the arena; p = NULL: neither. */
+dz_str dz_json_scalar_text(struct dz_arena *a, const struct json_t *v);
 
 /* ---- log ------------------------------------------------------------------------------------- */
 

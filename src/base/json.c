@@ -296,3 +296,23 @@ dz_str dz_json_text_at(const json_t *object, const char *name)
 {
     return dz_json_text(json_object_get(object, name));
 }
+
+dz_str dz_json_scalar_text(struct dz_arena *a, const json_t *v)
+{
+    if (json_is_string(v))
+        return dz_arena_str(a, dz_json_text(v));
+    if (json_is_integer(v))
+        return dz_arena_printf(a, "%lld", (long long)json_integer_value(v));
+    if (!json_is_real(v))
+        return (dz_str){NULL, 0};
+    DZ_AUTO(dz_buf_done) struct dz_buf b;
+    dz_buf_init(&b, 64);
+    struct dz_json j;
+    dz_json_init(&j, &b, DZ_JSON_COMPACT, true);
+    double x = json_real_value(v);
+    if (fabs(x) < 1e15 && x == (double)(int64_t)x)
+        dz_json_int(&j, (int64_t)x);
+    else
+        dz_json_real(&j, x);
+    return dz_arena_str(a, dz_buf_str(&b));
+}

@@ -98,7 +98,7 @@ static enum dz_code text_value(const json_t *v, size_t max, dz_str *ret_s, struc
 {
     if (!json_is_string(v))
         return dz_fail(err, DZ_BAD_INPUT, "is no text");
-    *ret_s = (dz_str){json_string_value(v), json_string_length(v)};
+    *ret_s = dz_json_text(v);
     return dz_check_text(&(struct dz_text_check){"it", *ret_s, max, DZ_TEXT_UTF8}, err);
 }
 

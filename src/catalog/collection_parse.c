@@ -21,11 +21,6 @@ struct parse {
 /* ---- members ---------------------------------------------------------------------------------
  */
 
-static dz_str text_of(const json_t *v)
-{
-    return (dz_str){json_string_value(v), json_string_length(v)};
-}
-
 /* A member that may be missing or null. */
 static json_t *member(const json_t *o, const char *key)
 {
@@ -74,8 +69,8 @@ static enum dz_code words_of(struct parse *p, const json_t *o, const char *key, 
         return DZ_OK;
     if (!json_is_string(v))
         return dz_fail(err, DZ_BAD_INPUT, "%s is no text", key);
-    DZ_TRY(dz_check_text(&(struct dz_text_check){key, text_of(v), max, DZ_TEXT_UTF8}, err));
-    *ret_s = dz_arena_str(p->a, text_of(v));
+    DZ_TRY(dz_check_text(&(struct dz_text_check){key, dz_json_text(v), max, DZ_TEXT_UTF8}, err));
+    *ret_s = dz_arena_str(p->a, dz_json_text(v));
     return DZ_OK;
 }
 
@@ -143,7 +138,7 @@ static enum dz_code read_value(struct parse *p, const json_t *pair,
     const json_t *name = json_array_get(pair, 0), *number = json_array_get(pair, 1);
     if (json_array_size(pair) != 2 || !json_is_string(name) || !json_is_integer(number))
         return dz_fail(err, DZ_BAD_INPUT, "is no pair of a name and a number");
-    dz_str s = text_of(name);
+    dz_str s = dz_json_text(name);
     DZ_TRY(check_name("value", s, err));
     if (dz_str_eq(s, DZ_S("true")) || dz_str_eq(s, DZ_S("false")) || dz_str_eq(s, DZ_S("null")))
         return dz_fail(err, DZ_BAD_INPUT, "%.*s cannot be a value", DZ_STR_FMT(s));
@@ -327,7 +322,7 @@ static enum dz_code read_tuple(struct parse *p, const char *where, const json_t 
         return dz_fail(err, DZ_BAD_INPUT, "%s is no list of at most %zu fields", where, max);
     size_t *fields = dz_arena_alloc(p->a, n * sizeof(*fields));
     for (size_t i = 0; i < n; i++) {
-        DZ_TRY(find_stored(p->c, where, text_of(json_array_get(v, i)), &fields[i], err));
+        DZ_TRY(find_stored(p->c, where, dz_json_text(json_array_get(v, i)), &fields[i], err));
         for (size_t k = 0; k < i; k++)
             if (fields[k] == fields[i])
                 return dz_fail(err, DZ_BAD_INPUT, "%s: a field is there twice", where);

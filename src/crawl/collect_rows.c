@@ -194,7 +194,7 @@ static enum dz_code read_question(struct question *q, struct dz_err *err)
     q->values = dz_arena_alloc(q->arena, (q->n + 1) * sizeof(*q->values));
     q->there = dz_arena_alloc(q->arena, q->n + 1);
     for (size_t i = 0; i < q->n; i++)
-        q->values[i] = crawl_json_text(q->arena, json_array_get(values, i));
+        q->values[i] = dz_json_scalar_text(q->arena, json_array_get(values, i));
     return DZ_OK;
 }
 

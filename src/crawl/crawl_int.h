@@ -251,8 +251,6 @@ void crawl_fetch_picture(const struct crawl_env *env, struct dz_source *source, 
                          const json_t *headers, int64_t delay_ms,
                          void (*done)(void *arg, struct dz_fetch_res *res), void *arg,
                          struct dz_fetch_call **ret_call);
-/* A text or a number as text ("10", "10.5"), in the arena; p = NULL: neither. */
-dz_str crawl_json_text(struct dz_arena *a, const json_t *v);
 /* What an error of ours means for a job: DZ_SOURCE_UNAVAILABLE is tried again. */
 enum dz_source_kind crawl_kind_of_code(enum dz_code code);
 

@@ -31,7 +31,7 @@ static dz_str value_of(void *arg, const char *name)
         return dz_json_text_at(v->series, "id");
     if (strcmp(name, "team") == 0)
         return dz_json_text_at(json_object_get(v->chapter, "team"), "name");
-    return crawl_json_text(v->arena, json_object_get(v->chapter, name));
+    return dz_json_scalar_text(v->arena, json_object_get(v->chapter, name));
 }
 
 static enum dz_code file_name(const struct dz_conf *conf, struct values *v, struct dz_buf *out,
@@ -214,7 +214,7 @@ void download_comicinfo(const struct download_args *d, const struct crawl_kept *
     struct dz_comicinfo_out c = {
         .title = dz_json_text_at(d->info, "title"),
         .series = dz_json_text_at(d->series_info, "title"),
-        .number = crawl_json_text(a, json_object_get(d->info, "chapter")),
+        .number = dz_json_scalar_text(a, json_object_get(d->info, "chapter")),
         .summary = dz_json_text_at(d->series_info, "description"),
         .notes = DZ_S("Made by dozo"),
         .web = dz_json_text_at(d->info, "url"),

@@ -10,7 +10,6 @@
 #include "crawl/keep_int.h"
 #include "crawl/pass_int.h"
 
-#include <math.h>
 #include <stdlib.h>
 
 #define SERIES_AGAIN_MS (24 * 3600 * 1000)
@@ -22,29 +21,9 @@
 /* ---- small things ------------------------------------------------------------------------------
  */
 
-dz_str crawl_json_text(struct dz_arena *a, const json_t *v)
-{
-    if (json_is_string(v))
-        return dz_arena_str(a, dz_json_text(v));
-    if (json_is_integer(v))
-        return dz_arena_printf(a, "%lld", (long long)json_integer_value(v));
-    if (!json_is_real(v))
-        return (dz_str){NULL, 0};
-    DZ_AUTO(dz_buf_done) struct dz_buf b;
-    dz_buf_init(&b, 64);
-    struct dz_json j;
-    dz_json_init(&j, &b, DZ_JSON_COMPACT, true);
-    double x = json_real_value(v);
-    if (fabs(x) < 1e15 && x == floor(x))
-        dz_json_int(&j, (int64_t)x);
-    else
-        dz_json_real(&j, x);
-    return dz_arena_str(a, dz_buf_str(&b));
-}
-
 dz_str crawl_pass_text(struct crawl_pass *p, const json_t *v)
 {
-    return crawl_json_text(p->arena, v);
+    return dz_json_scalar_text(p->arena, v);
 }
 
 struct pass_known *crawl_pass_known(struct crawl_pass *p, dz_str key)

@@ -189,21 +189,13 @@ void dz_fetch_disk_close(struct dz_fetch_disk **d)
 
 /* ---- entries --------------------------------------------------------------------------------- */
 
-static dz_str text_of(const json_t *object, const char *key, struct dz_arena *a)
-{
-    const json_t *v = json_object_get(object, key);
-    return json_is_string(v)
-               ? dz_arena_str(a, (dz_str){json_string_value(v), json_string_length(v)})
-               : (dz_str){0};
-}
-
 static struct dz_fetch_entry *entry_of(const json_t *meta, dz_str body)
 {
     struct dz_arena *a = dz_arena_new(ENTRY_MAX);
     struct dz_fetch_entry *e = dz_arena_alloc(a, sizeof(*e));
     *e = (struct dz_fetch_entry){.arena = a};
-    e->url = text_of(meta, "url", a);
-    e->from = text_of(meta, "from", a);
+    e->url = dz_arena_str(a, dz_json_text_at(meta, "url"));
+    e->from = dz_arena_str(a, dz_json_text_at(meta, "from"));
     e->status = (int)json_integer_value(json_object_get(meta, "status"));
     e->stored_s = json_integer_value(json_object_get(meta, "stored"));
     e->fresh_s = json_integer_value(json_object_get(meta, "fresh"));
@@ -213,8 +205,8 @@ static struct dz_fetch_entry *entry_of(const json_t *meta, dz_str body)
     for (size_t i = 0; i < n; i++) {
         const json_t *name = json_array_get(headers, 2 * i),
                      *value = json_array_get(headers, 2 * i + 1);
-        v[i].name = dz_arena_str(a, (dz_str){json_string_value(name), json_string_length(name)});
-        v[i].value = dz_arena_str(a, (dz_str){json_string_value(value), json_string_length(value)});
+        v[i].name = dz_arena_str(a, dz_json_text(name));
+        v[i].value = dz_arena_str(a, dz_json_text(value));
     }
     e->headers = v;
     e->headers_n = n;

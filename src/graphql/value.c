@@ -78,7 +78,7 @@ static enum dz_code from_json(struct dz_arena *a, const json_t *j, unsigned dept
         return from_array(a, j, depth + 1, v, err);
     case JSON_STRING:
         v->kind = DZ_GQL_STRING;
-        return copy_text(a, (dz_str){json_string_value(j), json_string_length(j)}, &v->text, err);
+        return copy_text(a, dz_json_text(j), &v->text, err);
     case JSON_INTEGER:
         v->kind = DZ_GQL_INT;
         v->i = json_integer_value(j);

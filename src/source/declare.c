@@ -86,11 +86,6 @@ static bool is_name(dz_str s, const char *besides)
 
 /* ---- plain members --------------------------------------------------------------------------- */
 
-static dz_str text_of(const json_t *v)
-{
-    return (dz_str){json_string_value(v), json_string_length(v)};
-}
-
 static enum dz_code need_text(struct reading *d, const char *name, size_t most, dz_str *ret_s)
 {
     const json_t *v = json_object_get(d->o, name);
@@ -98,7 +93,7 @@ static enum dz_code need_text(struct reading *d, const char *name, size_t most, 
         return wrong(d, name, "expected a text, got %s", src_json_words(v));
     if (json_string_length(v) > most)
         return wrong(d, name, "a text of at most %zu bytes", most);
-    dz_str s = text_of(v);
+    dz_str s = dz_json_text(v);
     for (size_t i = 0; i < s.n; i++)
         if ((unsigned char)s.p[i] < 0x20)
             return wrong(d, name, "expected one line of text");
@@ -126,7 +121,7 @@ static enum dz_code read_texts(struct reading *d, const char *name, const dz_str
             json_string_length(t) > LINE_MAX_BYTES)
             return wrong(d, path, "expected a text of 1 to %u bytes, got %s", LINE_MAX_BYTES,
                          src_json_words(t));
-        list[i] = dz_arena_str(d->a, text_of(t));
+        list[i] = dz_arena_str(d->a, dz_json_text(t));
     }
     *ret_v = list;
     *ret_n = n;
@@ -226,7 +221,7 @@ static enum dz_code read_limits(struct reading *d)
     d->spec.per_host = (uint32_t)json_integer_value(per_host);
     const json_t *rate = json_object_get(limits, "rate");
     if (rate &&
-        (!json_is_string(rate) || dz_fetch_rate(text_of(rate), &d->spec.rate, NULL) != DZ_OK))
+        (!json_is_string(rate) || dz_fetch_rate(dz_json_text(rate), &d->spec.rate, NULL) != DZ_OK))
         return wrong(d, "limits.rate", "expected a text such as \"2/second\" or \"30/minute\"");
     const json_t *delay = json_object_get(limits, "page_delay");
     double seconds = json_number_value(delay);
@@ -296,7 +291,7 @@ static dz_str preset_list(struct reading *d, const json_t *v)
     }
     char *all = dz_arena_alloc(d->a, bytes + 1), *to = all;
     for (size_t i = 0; i < n; i++) {
-        dz_str t = text_of(json_array_get(v, i));
+        dz_str t = dz_json_text(json_array_get(v, i));
         if (i > 0)
             *to++ = '\n';
         memcpy(to, t.p, t.n);
@@ -337,7 +332,7 @@ static dz_str preset_text(struct reading *d, dz_str type, const json_t *v)
                : dz_str_eq(type, DZ_S("string")) || dz_str_eq(type, DZ_S("list")) ? DZ_S("")
                                                                                   : DZ_S("0");
     if (dz_str_eq(type, DZ_S("string")))
-        return json_is_string(v) ? dz_arena_str(d->a, text_of(v)) : none;
+        return json_is_string(v) ? dz_arena_str(d->a, dz_json_text(v)) : none;
     if (dz_str_eq(type, DZ_S("boolean")))
         return !json_is_boolean(v) ? none : json_is_true(v) ? DZ_S("true") : DZ_S("false");
     if (dz_str_eq(type, DZ_S("integer")))
@@ -387,13 +382,13 @@ static enum dz_code read_option(struct reading *d, const char *name, const json_
                          key);
     }
     const json_t *type = json_object_get(v, "type"), *help = json_object_get(v, "help");
-    if (!json_is_string(type) || !is_one_of(text_of(type), types, DZ_LEN(types)))
+    if (!json_is_string(type) || !is_one_of(dz_json_text(type), types, DZ_LEN(types)))
         return wrong(d, path,
                      "type is \"string\", \"integer\", \"number\", \"boolean\" or \"list\"");
-    o->type = dz_arena_str(d->a, text_of(type));
+    o->type = dz_arena_str(d->a, dz_json_text(type));
     if (help && (!json_is_string(help) || json_string_length(help) > HELP_MAX))
         return wrong(d, path, "help is a text of at most %u bytes", HELP_MAX);
-    o->help = help ? dz_arena_str(d->a, text_of(help)) : (dz_str){NULL, 0};
+    o->help = help ? dz_arena_str(d->a, dz_json_text(help)) : (dz_str){NULL, 0};
     if (json_string_length(json_object_get(v, "default")) > PRESET_MAX)
         return wrong(d, path, "the default has more than %u bytes", PRESET_MAX);
     dz_str preset = preset_text(d, o->type, json_object_get(v, "default"));

@@ -116,8 +116,8 @@ static void take_series(struct src_call *c, struct dz_err *err)
 static dz_str first_id(const struct src_call *c)
 {
     const json_t *id = json_array_get(c->args, 0);
-    bool asked = (c->fn == DZ_FN_SERIES || c->fn == DZ_FN_CHAPTER) && json_is_string(id);
-    return asked ? (dz_str){json_string_value(id), json_string_length(id)} : (dz_str){NULL, 0};
+    bool asked = c->fn == DZ_FN_SERIES || c->fn == DZ_FN_CHAPTER;
+    return asked ? dz_json_text(id) : (dz_str){NULL, 0};
 }
 
 static int body_end(lua_State *L, int status, lua_KContext k)

@@ -217,7 +217,7 @@ static json_t *shape_text(struct shaper *sh, const struct field *f, const json_t
         return wrong(sh, "a text of %zu bytes, at most %zu", n, most);
     if (n == 0 && (f->flags & MUST || f->type == T_ID))
         return wrong(sh, "an empty text");
-    dz_str s = dz_str_clip((dz_str){json_string_value(v), n}, most);
+    dz_str s = dz_str_clip(dz_json_text(v), most);
     struct dz_url u;
     char shown[DZ_URL_SHOWN_MAX];
     if (f->type == T_URL && (dz_url_parse(s, &u, NULL) != DZ_OK || !u.scheme.p || !u.host.p))
@@ -411,8 +411,7 @@ static bool key_ok(const json_t *key, size_t places)
         const uint32_t *v;
         size_t n;
         bool good = json_string_length(key) <= KEY_TEXT_MAX &&
-                    dz_retile_key((dz_str){json_string_value(key), json_string_length(key)}, a, &v,
-                                  &n, NULL) == DZ_OK;
+                    dz_retile_key(dz_json_text(key), a, &v, &n, NULL) == DZ_OK;
         dz_arena_free(&a);
         return good;
     }

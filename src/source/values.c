@@ -419,7 +419,7 @@ static void put_scalar(struct dz_buf *out, const json_t *v)
     dz_json_init(&j, out, DZ_JSON_COMPACT, false);
     switch (json_typeof(v)) {
     case JSON_STRING:
-        dz_json_str(&j, (dz_str){json_string_value(v), json_string_length(v)});
+        dz_json_str(&j, dz_json_text(v));
         break;
     case JSON_INTEGER:
         dz_json_int(&j, json_integer_value(v));

@@ -5,6 +5,7 @@
 #include "dies.h"
 
 #include <float.h>
+#include <jansson.h>
 #include <math.h>
 
 static void write_sample(struct dz_json *j)
@@ -225,12 +226,33 @@ static void asserts_right_use(void **state)
     assert_true(panics(too_deep, "assertion failed"));
 }
 
+static void reads_texts(void **state)
+{
+    (void)state;
+    static const char *const pairs[][2] = {
+        {"\"a\"", "a"}, {"\"\"", ""},      {"10", "10"},   {"10.5", "10.5"}, {"10.0", "10"},
+        {"-3.0", "-3"}, {"1e20", "1e+20"}, {"null", NULL}, {"true", NULL},   {"[1]", NULL},
+    };
+    struct dz_arena *a = dz_arena_new(DZ_MIB);
+    for (size_t i = 0; i < DZ_LEN(pairs); i++) {
+        json_t *v = json_loads(pairs[i][0], JSON_DECODE_ANY, NULL);
+        dz_str s = dz_json_scalar_text(a, v);
+        assert_non_null(v);
+        assert_int_equal(s.p != NULL, pairs[i][1] != NULL);
+        assert_true(!s.p || dz_str_eq(s, dz_str_of(pairs[i][1])));
+        json_decref(v);
+    }
+    dz_arena_free(&a);
+    assert_null(dz_json_text(NULL).p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(has_styles),    cmocka_unit_test(escapes),
         cmocka_unit_test(writes_reals),  cmocka_unit_test(reals_come_back),
         cmocka_unit_test(fills_up_once), cmocka_unit_test(asserts_right_use),
+        cmocka_unit_test(reads_texts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
