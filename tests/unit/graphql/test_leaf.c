@@ -179,7 +179,7 @@ static void scalars(void **state)
     gives("f", num(3), ":3}");
     gives("f", real(0.1), ":0.1}");
     gives("f", yes(), ":1}");
-    gives("f", real((double)INFINITY), "Float cannot represent non numeric value: null");
+    gives("f", real((double)INFINITY), "Float cannot represent non numeric value: Infinity");
     gives("f", text("x"), "Float cannot represent non numeric value: \\\"x\\\"");
     gives("s", text("a\"b\x01"), ":\"a\\\"b\\u0001\"}");
     gives("s", num(-7), ":\"-7\"}");
