@@ -118,46 +118,39 @@ static dz_str all_of(const struct dz_body *b)
     return (dz_str){b->p, b->n};
 }
 
-/* A blob of the source, piece by piece. */
-struct source {
-    int fd; /* -1: body */
-    struct dz_body *body;
-    bool given;
-    char *piece;
-};
-
-static void source_done(struct source *s)
+static enum dz_code to_write(void *arg, dz_str piece, struct dz_err *err)
 {
-    dz_closep(&s->fd);
-    dz_body_unref(&s->body);
-    dz_freep(&s->piece);
+    return dz_store_write_add(arg, piece, err);
 }
 
-static enum dz_code source_open(struct dz_store *store, const struct dz_sha256 *sha,
-                                struct source *s, struct dz_err *err)
+static enum dz_code pour_file(int fd, struct dz_store_write *w, struct dz_err *err)
 {
-    uint64_t bytes;
-    *s = (struct source){.fd = -1};
-    enum dz_code code = dz_store_open_file(store, sha, &s->fd, &bytes, err);
-    if (code == DZ_UNSUPPORTED)
-        return dz_store_get(store, sha, DZ_STORE_BLOB_MAX, &s->body, err);
-    if (code == DZ_OK)
-        s->piece = dz_alloc(PIECE_BYTES);
-    return code;
-}
-
-static enum dz_code source_read(void *arg, dz_str *ret_piece, struct dz_err *err)
-{
-    struct source *s = arg;
-    if (s->fd < 0) {
-        *ret_piece = s->given ? (dz_str){0} : all_of(s->body);
-        s->given = true;
-        return DZ_OK;
+    DZ_AUTO(dz_freep) char *piece = dz_alloc(PIECE_BYTES);
+    for (;;) {
+        ssize_t n = read(fd, piece, PIECE_BYTES);
+        if (n < 0)
+            return dz_fail_errno(err, DZ_IO, errno, "read a blob of the source");
+        if (n == 0)
+            return DZ_OK;
+        DZ_TRY(dz_store_write_add(w, (dz_str){piece, (size_t)n}, err));
     }
-    ssize_t n = read(s->fd, s->piece, PIECE_BYTES);
-    if (n < 0)
-        return dz_fail_errno(err, DZ_IO, errno, "read a blob of the source");
-    *ret_piece = (dz_str){s->piece, (size_t)n};
+}
+
+/* Bytes of the source into a write of the target, piece by piece; name as in dz_store_read. */
+static enum dz_code pour(struct move *m, const struct dz_sha256 *sha, dz_str name,
+                         struct dz_store_write **ret_w, struct dz_err *err)
+{
+    DZ_AUTO(dz_store_write_drop) struct dz_store_write *w = NULL;
+    DZ_AUTO(dz_closep) int fd = -1;
+    uint64_t bytes;
+    enum dz_code code = dz_store_open_file(m->from->store, sha, &fd, &bytes, err);
+    if (code != DZ_OK && code != DZ_UNSUPPORTED)
+        return code;
+    DZ_TRY(dz_store_write_begin(m->to->store, &w, err));
+    DZ_TRY(code == DZ_OK
+               ? pour_file(fd, w, err)
+               : dz_store_read(m->from->store, sha, name, DZ_STORE_BLOB_MAX, to_write, w, err));
+    *ret_w = dz_take(&w);
     return DZ_OK;
 }
 
@@ -186,16 +179,16 @@ static enum dz_code batch_ready(struct move *m, struct dz_err *err)
 
 static enum dz_code copy_blob(struct move *m, const struct row *row, struct dz_err *err)
 {
-    DZ_AUTO(source_done) struct source s = {.fd = -1};
+    DZ_AUTO(dz_store_write_drop) struct dz_store_write *w = NULL;
     struct dz_blob_stat st;
     enum dz_code code = dz_store_stat(m->to->store, &row->sha, &st, err);
     if (code == DZ_OK && st.bytes == row->bytes)
         return DZ_OK;
     if (code != DZ_OK && code != DZ_NOT_FOUND)
         return code;
-    DZ_TRY(source_open(m->from->store, &row->sha, &s, err));
+    DZ_TRY(pour(m, &row->sha, (dz_str){NULL, 0}, &w, err));
     DZ_TRY(batch_ready(m, err));
-    DZ_TRY(dz_store_batch_put(m->batch, source_read, &s, &st, err));
+    DZ_TRY(dz_store_batch_take(m->batch, &w, &st, err));
     if (memcmp(st.sha.b, row->sha.b, sizeof(st.sha.b)) != 0)
         return dz_fail(err, DZ_CORRUPT, "the bytes are not what the digest names: `dozo check`");
     m->result.blobs_copied++;
@@ -235,38 +228,14 @@ static enum dz_code at_upload(dz_str id, enum dz_code code, struct dz_err *err)
     return dz_wrap(err, code, "upload %.*s", (int)(id.n < 100 ? id.n : 100), id.p);
 }
 
-static enum dz_code write_all(struct dz_store_write *w, struct source *s, struct dz_err *err)
-{
-    for (;;) {
-        dz_str piece;
-        DZ_TRY(source_read(s, &piece, err));
-        if (piece.n == 0)
-            return DZ_OK;
-        DZ_TRY(dz_store_write_add(w, piece, err));
-    }
-}
-
-static enum dz_code open_upload(struct move *m, const struct dz_upload_rec *u, struct source *s,
-                                struct dz_err *err)
-{
-    struct dz_store_named row;
-    if (!dz_store_has_names(m->from->store))
-        return source_open(m->from->store, &u->blob.sha, s, err);
-    *s = (struct source){.fd = -1};
-    return dz_store_named_get(m->from->store, u->id, DZ_STORE_BLOB_MAX, m->scratch, &row, &s->body,
-                              err);
-}
-
 static enum dz_code put_upload(struct move *m, const struct dz_upload_rec *u, struct dz_err *err)
 {
-    DZ_AUTO(source_done) struct source s = {.fd = -1};
     DZ_AUTO(dz_store_write_drop) struct dz_store_write *w = NULL;
     struct dz_blob_stat st;
+    dz_str name = dz_store_has_names(m->from->store) ? u->id : (dz_str){NULL, 0};
     bool is_new = false;
-    DZ_TRY(open_upload(m, u, &s, err));
+    DZ_TRY(pour(m, &u->blob.sha, name, &w, err));
     DZ_TRY(batch_ready(m, err));
-    DZ_TRY(dz_store_write_begin(m->to->store, &w, err));
-    DZ_TRY(write_all(w, &s, err));
     DZ_TRY(dz_store_batch_take_named(m->batch, &w, u->id, u->mime, &st, &is_new, err));
     if (!is_new)
         return dz_fail(err, DZ_CONFLICT, "the name was taken meanwhile: run it again");
