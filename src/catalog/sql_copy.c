@@ -152,7 +152,7 @@ static void add_value(struct dz_sha256_ctx *h, struct dz_sql_stmt *st, int at, c
         int64_t n = dz_sql_int(st, at);
         add_bytes(h, kind, &n, sizeof(n));
     } else if (kind == 'R') {
-        double x = dz_sql_real(st, at);
+        double x = dz_sql_real(st, at) + 0.0; /* SQLite has no -0 */
         add_bytes(h, kind, &x, sizeof(x));
     } else {
         dz_str s = kind == 'B' ? st->b->column_blob(st, at) : dz_sql_str(st, at);

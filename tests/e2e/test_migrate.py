@@ -143,6 +143,16 @@ def test_only_one_of_both(tmp_path, serve, scheme):
     assert look(server, ids) == seen
 
 
+def test_zero_is_zero(tmp_path, serve, scheme):
+    old, ids, seen = fill(tmp_path, serve)
+    new = settings(tmp_path, "new.yaml", tmp_path / "new", postgres(scheme))
+    assert migrate(tmp_path, old, new).returncode == 0
+    assert scheme.sql(f"UPDATE {scheme.name}.chapter SET sort = '-0' WHERE id = (SELECT min(id) FROM {scheme.name}.chapter) RETURNING sort") == "-0"
+    for _ in range(2):
+        r = migrate(tmp_path, new, settings(tmp_path, "third.yaml", tmp_path / "third"))
+        assert r.returncode == 0, r.err
+
+
 def test_what_stops_it(tmp_path, serve, scheme):
     old, _, _ = fill(tmp_path, serve)
     new = settings(tmp_path, "new.yaml", tmp_path / "new", postgres(scheme))
