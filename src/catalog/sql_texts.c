@@ -290,9 +290,11 @@ const struct dz_sql_text dz_sql_texts[DZ_SQL_STATEMENTS] = {
         STATES("source = ?3 AND ", PREFIX_POSTGRES)},
     [DZ_SQL_STATE_LIST_ALL] = {STATES("", PREFIX_SQLITE), STATES("", PREFIX_POSTGRES)},
     /* By the server's clock, for those of its clients differ. What lies further ahead than many
-     * crawlers could have asked for is of a clock that was set back. */
+     * crawlers could have asked for is of a clock that was set back. Nobody waits for the disk: what
+     * a crash forgets is less than a second of pace. */
     [DZ_SQL_STATE_PACE] = {NULL,
-        "WITH clock AS (SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT) AS ms) "
+        "WITH clock AS (SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT) AS ms, "
+        "set_config('synchronous_commit', 'off', true)) "
         "INSERT INTO crawl_state (source, name, value, updated_ms, expires_ms) "
         "SELECT ?1, ?2, CAST(ms + ?3 AS TEXT), ms, ms + 1000 * ?3 + 3600000 FROM clock "
         "ON CONFLICT (source, name) DO UPDATE SET value = CAST(?3 + CASE "
