@@ -296,7 +296,8 @@ static void on_told(void *arg, const struct dz_call_result *r)
     dz_loop_stop(arg);
 }
 
-/* So that the back hears at once of a job that is to end; one that is away finds out by itself. */
+/* So that the back hears at once of a job that is to end; one that is away finds out by itself. Of
+ * a catalog that wakes backs they hear anyway, also on other machines. */
 static void tell_back(const struct dz_conf *conf)
 {
     DZ_AUTO(dz_loop_free) struct dz_loop *l = NULL;
@@ -327,7 +328,7 @@ static int cancel(struct dz_catalog *c, const struct dz_conf *conf, int64_t id)
         if (look(c, false, &p, NULL) == DZ_OK)
             for (size_t i = 0; i < p.n; i++)
                 runs = runs || (p.v[i].id == id && p.v[i].state == DZ_JOB_RUNNING);
-        if (runs)
+        if (runs && !dz_catalog_can_wait(c))
             tell_back(conf);
         dz_buf_init(&b, 256);
         dz_buf_putf(&b,
