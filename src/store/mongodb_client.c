@@ -10,9 +10,8 @@
  * that nobody used does not notice the restart of its server; the calls are such that twice is as
  * good as once.
  *
- * The library's log is switched off but for URIs: its texts come back in errors. mongoc_init counts
- * as once a process however often it is called, and the library tidies up by itself at the end of
- * it.
+ * The library's log is switched off but for URIs: its texts come back in errors. It prepares itself
+ * when it is loaded, and tidies up by itself at the end of the process.
  */
 #include "store/mongodb_int.h"
 
@@ -222,7 +221,7 @@ static enum dz_code first_calls(struct mongo *m, uint32_t pool_min, struct dz_er
 
 enum dz_code mongo_connect(struct mongo *m, const struct dz_store_options *o, struct dz_err *err)
 {
-    mongoc_init();
+    DZ_TRY(mongodb_lib_load(err));
     mongoc_log_set_handler(on_log, NULL);
     pthread_mutex_init(&m->lock, NULL);
     m->level = o->level;

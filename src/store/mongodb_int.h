@@ -15,7 +15,7 @@
 #pragma once
 
 /* The library's header uses names that base/banned.h poisons. */
-#include <mongoc/mongoc.h>
+#include "store/mongodb_calls.h"
 
 #include "store/rows_int.h"
 

@@ -24,7 +24,7 @@ COMMANDS = ["serve", "import", "crawl", "download", "jobs", "sources", "check", 
 # ---- help and wrong use ------------------------------------------------------------------------------------------------------
 
 def options_of(text):
-    return re.findall(r"^  --([a-z-]+)", text, re.M)
+    return re.findall(r"^  (?:-[a-zA-Z], )?--([a-z-]+)", text, re.M)
 
 
 def test_help(tmp_path):
