@@ -30,6 +30,16 @@ static enum dz_code far_get(void *self, const struct dz_sha256 *sha, uint64_t by
     return dz_store_memory.get(self, sha, bytes_max, ret_body, err);
 }
 
+static enum dz_code far_named_get(void *self, dz_str name, uint64_t bytes_max,
+                                  struct dz_arena *arena, struct dz_store_named *ret_named,
+                                  struct dz_body **ret_body, struct dz_err *err)
+{
+    atomic_fetch_add(&far.reads, 1);
+    if (far.broken)
+        return dz_fail(err, far.broken, "nobody answers at 192.0.2.1");
+    return dz_store_memory.named_get(self, name, bytes_max, arena, ret_named, ret_body, err);
+}
+
 static enum dz_code far_stat(void *self, const struct dz_sha256 *sha, struct dz_blob_stat *ret_stat,
                              struct dz_err *err)
 {
@@ -55,6 +65,7 @@ static void begin(uint64_t disk_bytes)
     it.driver = dz_store_memory;
     it.driver.get = far_get;
     it.driver.stat = far_stat;
+    it.driver.named_get = far_named_get;
     (void)snprintf(it.dir, sizeof(it.dir), "/tmp/dozo-blobs-XXXXXX");
     assert_non_null(mkdtemp(it.dir));
     must(dz_store_open_with(&it.driver, it.dir, "", &it.store, err));
@@ -87,6 +98,25 @@ static struct dz_blob_ask blob(size_t n, unsigned seed)
     struct dz_blob_stat stat;
     must(dz_store_put_bytes(it.store, (dz_str){b->p, b->n}, &stat, err));
     return (struct dz_blob_ask){.sha = stat.sha, .bytes = n};
+}
+
+/* The bytes of `ask` once more, as an upload. */
+static void name_it(struct dz_blob_ask *ask, dz_str name, dz_str mime)
+{
+    DZ_AUTO(dz_body_unref) struct dz_body *b = NULL;
+    DZ_AUTO(dz_store_batch_free) struct dz_store_batch *batch = NULL;
+    struct dz_store_write *w = NULL;
+    struct dz_blob_stat stat;
+    bool is_new = false;
+    must(dz_store_get(it.store, &ask->sha, ask->bytes, &b, err));
+    must(dz_store_batch_begin(it.store, &batch, err));
+    must(dz_store_write_begin(it.store, &w, err));
+    must(dz_store_write_add(w, (dz_str){b->p, b->n}, err));
+    must(dz_store_batch_take_named(batch, &w, name, mime, &stat, &is_new, err));
+    assert_true(is_new);
+    must(dz_store_batch_commit(batch, err));
+    ask->name = name;
+    ask->mime = mime;
 }
 
 static bool is_whole(const struct dz_blob_ask *ask, const struct dz_body *body,
@@ -356,10 +386,8 @@ static void redis_in_between(void **state)
         uint64_t random = dz_random_u64();
         dz_hex(&random, sizeof(random), name);
         struct dz_blob_ask ask = blob(sizes[i], (unsigned)random);
-        if (i == 1) { /* an upload */
-            ask.name = (dz_str){name, sizeof(name)};
-            ask.mime = DZ_S("image/png");
-        }
+        if (i == 1)
+            name_it(&ask, (dz_str){name, sizeof(name)}, DZ_S("image/png"));
         unsigned before = far.reads;
         it.blobs = one;
         struct dz_file *file = fetch(&ask);
