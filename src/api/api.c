@@ -45,6 +45,7 @@ static const struct dz_http_route routes[] = {
 };
 /* clang-format on */
 
+/* To a loop: view NULL: take over the newest one; else let go of this one. */
 struct view_msg {
     struct dz_msg msg;
     struct api_loop *to;
@@ -91,10 +92,34 @@ static void view_msg_arrive(struct dz_loop *l, struct dz_msg *m)
 {
     struct view_msg *v = dz_container(m, struct view_msg, msg);
     (void)l;
-    struct dz_view *old = v->to->view;
-    v->to->view = dz_take(&v->view);
-    drop_view(v->to->api, old);
+    if (v->view)
+        drop_view(v->to->api, dz_take(&v->view));
+    else
+        api_take_newest_view(v->to);
     free(v);
+}
+
+static void post_view(struct api_loop *to, struct dz_view *take_view)
+{
+    struct view_msg *v = dz_new(struct view_msg);
+    v->msg.fn = view_msg_arrive;
+    v->msg.drop = view_msg_drop;
+    v->to = to;
+    v->view = take_view;
+    dz_loop_post(to->loop, &v->msg);
+}
+
+void api_take_newest_view(struct api_loop *al)
+{
+    struct dz_api *a = al->api;
+    if (DZ_LIKELY(atomic_load_explicit(&a->newest, memory_order_acquire) == al->view->serial))
+        return;
+    struct dz_view *old = al->view;
+    pthread_mutex_lock(&a->lock);
+    al->view = dz_view_ref(a->view);
+    pthread_mutex_unlock(&a->lock);
+    /* Whoever is at work below this call, in this turn of the loop, may still look into it. */
+    post_view(al, old);
 }
 
 static void *loop_start(void *app, struct dz_loop *l)
@@ -169,6 +194,7 @@ enum dz_code dz_api_new(const struct dz_api_options *o, struct dz_api **ret_a, s
     a->back_arg = o->back_arg;
     a->started_ms = dz_now_ms();
     a->view = view;
+    a->newest = view->serial;
     a->access = access_new();
     a->admin = admin_new();
     a->nagato = nagato_new();
@@ -256,16 +282,10 @@ void dz_api_publish(struct dz_api *a, struct dz_view *take_view)
     pthread_mutex_lock(&a->lock);
     struct dz_view *old = a->view;
     a->view = take_view;
-    for (size_t i = 0; i < a->loops_n; i++) {
-        if (!a->loops[i]->loop)
-            continue;
-        struct view_msg *v = dz_new(struct view_msg);
-        v->msg.fn = view_msg_arrive;
-        v->msg.drop = view_msg_drop;
-        v->to = a->loops[i];
-        v->view = dz_view_ref(take_view);
-        dz_loop_post(a->loops[i]->loop, &v->msg);
-    }
+    atomic_store_explicit(&a->newest, take_view->serial, memory_order_release);
+    for (size_t i = 0; i < a->loops_n; i++)
+        if (a->loops[i]->loop)
+            post_view(a->loops[i], NULL);
     pthread_mutex_unlock(&a->lock);
     dz_view_unref(&old);
 }

@@ -56,7 +56,8 @@ struct dz_api {
     struct dz_arena *arena;                          /* of the routes */
     const struct dz_http_route *routes, *ops_routes; /* all; where those of ops.c begin */
     size_t routes_n;
-    atomic_uint looks; /* at the queue, under way (jobs.c) */
+    atomic_uint looks;           /* at the queue, under way (jobs.c) */
+    atomic_uint_fast64_t newest; /* serial of `view` */
 
     pthread_mutex_t lock; /* view, loops, flights */
     struct dz_view *view;
@@ -67,6 +68,9 @@ struct dz_api {
     struct uploads *uploads; /* uploads.c */
 };
 
+/* Each request begins with it: what one loop has shown, the next request shows on any of them. What
+ * lay in the view before stays until the end of the loop's turn. */
+void api_take_newest_view(struct api_loop *al);
 /* From any thread; false: the loop has ended, and the message is still the caller's. */
 bool api_post(struct api_loop *to, struct dz_msg *m);
 

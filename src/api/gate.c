@@ -101,6 +101,7 @@ static void go_on(struct dz_http_req *r)
 
 bool gate(struct dz_http_req *r)
 {
+    api_take_newest_view(r->loop_app);
     if (is_sent_on(r))
         return true;
     if (DZ_UNLIKELY(r->method == DZ_HTTP_OPTIONS) && uploads_preflight(r))
