@@ -6,7 +6,8 @@
  * crash loses is the last moment of it, which costs one question more to a site. Read once at the
  * start, and those of a source again before each of its jobs where the catalog is shared: what
  * another back has found out in the course of the same job is not seen. A write that failed is made
- * again with the next one. Odd: the last write is made by close, on the calling thread.
+ * again with the next one, or some seconds later. Odd: the last write is made by close, on the
+ * calling thread.
  */
 #include <stdlib.h>
 
@@ -19,6 +20,7 @@
 #define KV_BYTES_MAX (32 * DZ_MIB)
 #define LOAD_BYTES_MAX (512 * DZ_MIB)
 #define LATER_MS (60 * 1000)
+#define AGAIN_MS (5 * 1000) /* after a write that failed */
 
 struct entry {
     char *map_key; /* SOURCE '\0' NAME */
@@ -173,7 +175,7 @@ static void put_back(struct crawl_memory *m)
     }
     if (dz_log_gate_pass(&m->complained, 60 * 1000))
         dz_log_err(&ctx, DZ_WARN, &m->err, "what sources remember was not written down");
-    dz_timer_set(m->env->loop, &m->later, LATER_MS, on_later);
+    dz_timer_set(m->env->loop, &m->later, AGAIN_MS, on_later);
 }
 
 static void on_written(struct dz_work *w)
