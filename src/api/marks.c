@@ -351,7 +351,8 @@ static enum dz_code read_favourites(struct ask *a, struct dz_err *err)
     return dz_catalog_favourites(a->catalog, site, a->arena, &f->v, &f->n, err);
 }
 
-/* Those of one site, from i on; returns the first of the next. */
+/* Those of one site, from i on; returns the first of the next. One that its site has no more is
+ * left out where infos are wanted: clients of the original know only mangas there. */
 static size_t put_site(struct dz_json *j, const struct favourites *f, size_t i, size_t *call)
 {
     dz_str site = f->v[i].source;
@@ -362,11 +363,12 @@ static size_t put_site(struct dz_json *j, const struct favourites *f, size_t i, 
     else
         dz_json_array(j);
     for (; i < f->n && dz_str_eq(f->v[i].source, site); i++) {
-        if (asked) {
-            dz_json_key(j, f->v[i].series);
-            put_json(j, json_object_get(f->calls[(*call)++].value, "info"));
-        } else {
+        const json_t *said = asked ? f->calls[(*call)++].value : NULL;
+        if (!asked) {
             dz_json_str(j, f->v[i].series);
+        } else if (said) {
+            dz_json_key(j, f->v[i].series);
+            put_json(j, json_object_get(said, "info"));
         }
     }
     dz_json_end(j);
@@ -407,7 +409,8 @@ static void ask_about_all(struct ask *a)
         f->asked[i] = i > 0 && dz_str_eq(f->v[i - 1].source, ref.site) ? f->asked[i - 1]
                                                                        : site_is_known(a, ref.site);
         if (f->asked[i])
-            f->calls[f->calls_n++] = (struct ask_call){.name = "series", .args = json_ref(&ref)};
+            f->calls[f->calls_n++] =
+                (struct ask_call){.name = "series", .args = json_ref(&ref), .may_be_gone = true};
     }
     ask_more_time(a, f->calls_n);
     ask_calls(a, f->calls, f->calls_n, write_all);

@@ -31,8 +31,9 @@ struct ask_param {
 /* One call to the back. */
 struct ask_call {
     const char *name;
-    json_t *args;  /* taken; NULL: none */
-    json_t *value; /* what it said; lives as long as the ask */
+    json_t *args;     /* taken; NULL: none */
+    bool may_be_gone; /* what is not at its site (any more) fails nothing but leaves no value */
+    json_t *value;    /* what it said; lives as long as the ask */
     struct ask *of;
     struct dz_call *handle; /* while it is under way */
 };
@@ -89,7 +90,8 @@ struct ask *ask_new(struct dz_http_req *r);
 void ask_work(struct ask *a, ask_work_fn *run, ask_next_fn *next);
 /* a->value is the answer. */
 void ask_call(struct ask *a, const char *name, json_t *take_args, ask_next_fn *next);
-/* Several at once, a few at a time; v lives in the arena. The first that fails ends all. */
+/* Several at once, a few at a time; v lives in the arena. The first that fails ends all, but see
+ * may_be_gone. */
 void ask_calls(struct ask *a, struct ask_call *v, size_t n, ask_next_fn *next);
 /* So many things are asked about one after another: the calls get longer. */
 void ask_more_time(struct ask *a, size_t n);

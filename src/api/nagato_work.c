@@ -399,6 +399,20 @@ static void call_unanswered(struct ask *a, const struct dz_source_fail *fail)
     ask_reply_no_back(a);
 }
 
+/* Whether the others go on without it. */
+static bool passed_over(const struct ask_call *c, const struct dz_call_result *res)
+{
+    static struct dz_log_gate gate;
+    struct dz_log_ctx ctx = {.room = "api", .what = c->of->req->route->name, .id = c->of->req->id};
+    enum dz_source_kind kind = res->fail->kind;
+    if (res->unanswered || !c->may_be_gone ||
+        (kind != DZ_SOURCE_NOT_FOUND && kind != DZ_SOURCE_GONE))
+        return false;
+    if (dz_log_gate_pass(&gate, 1000))
+        dz_log(&ctx, DZ_WARN, "passed over: %s", res->fail->text);
+    return true;
+}
+
 static void begin_calls(struct ask *a);
 
 static void call_done(void *arg, const struct dz_call_result *res)
@@ -408,7 +422,7 @@ static void call_done(void *arg, const struct dz_call_result *res)
     c->handle = NULL;
     atomic_fetch_sub(&a->api->nagato->calls, 1);
     a->calls_open--;
-    if (res->fail) {
+    if (res->fail && !passed_over(c, res)) {
         end_calls(a);
         if (res->unanswered)
             call_unanswered(a, res->fail);
@@ -416,8 +430,8 @@ static void call_done(void *arg, const struct dz_call_result *res)
             call_failed(a, res->fail);
         return;
     }
-    c->value = ask_keep(a, json_incref(res->value));
-    a->value = c->value;
+    if (!res->fail)
+        a->value = c->value = ask_keep(a, json_incref(res->value));
     begin_calls(a);
 }
 

@@ -222,10 +222,11 @@ def test_favourites(n):
     assert n.json("manga/favs", includeInfo="true") == {SITE: {"m1": n.json("manga/info", site=SITE, id="m1")}}
     assert n.words("manga/favs", 404, site="nowhere") == 'No downloader found for site "nowhere"'
     assert n.words("manga/fav", 404, "PUT", site="nowhere", id="m1") == 'No downloader found for site "nowhere"'
-    # That it is there is not looked at, but whoever wants its info hears of it.
+    # That it is there is not looked at, and one that is not hides no other.
     n.empty("PUT", "manga/fav", 201, site=SITE, id="zzz")
     assert n.json("manga/favs") == {SITE: ["m1", "zzz"]}
-    assert n.words("manga/favs", 404, includeInfo="true").startswith("Could not find resource at ")
+    assert n.json("manga/favs", includeInfo="true") == {SITE: {"m1": n.json("manga/info", site=SITE, id="m1")}}
+    assert n.words("manga/info", 404, site=SITE, id="zzz").startswith("Could not find resource at ")
     for _ in range(2):
         n.empty("DELETE", "manga/fav", 200, site=SITE, id="zzz")
     n.empty("DELETE", "manga/fav", 200, url=TITLE)

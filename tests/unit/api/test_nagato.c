@@ -247,9 +247,51 @@ static void favourites_are_asked_about_some_at_a_time(void **state)
     wait_for_calls(first + 1);
     back_says(first, "[{\"id\": \"s\"}]");
     wait_for_calls(first + 1 + AT_ONCE);
-    back_fails(first + 4, DZ_SOURCE_NOT_FOUND, -1);
+    back_fails(first + 4, DZ_SOURCE_PARSE, -1);
     assert_int_equal(cancelled, AT_ONCE - 1);
-    rig_assert_status(&c, 404, DZ_S("words"));
+    rig_assert_status(&c, 500, DZ_S("words"));
+    end();
+}
+
+static void a_favourite_that_is_gone_hides_no_other(void **state)
+{
+    (void)state;
+    begin(16);
+    struct dz_catalog *catalog = dz_library_catalog(it.lab.lib);
+    static const struct {
+        const char *site, *id;
+    } favs[] = {{"s", "a"}, {"s", "b"}, {"s", "c"}, {"t", "d"}, {"u", "e"}};
+    for (size_t i = 0; i < DZ_LEN(favs); i++) {
+        bool is_new;
+        must(dz_catalog_favourite_put(catalog, dz_str_of(favs[i].site), dz_str_of(favs[i].id), 1,
+                                      &is_new, err));
+    }
+    struct dz_http_test_conn *c = ask("GET", "/api/manga/favs?includeInfo=true", "");
+    wait_for_calls(1);
+    back_says(0, "[{\"id\": \"s\"}, {\"id\": \"t\"}]");
+    wait_for_calls(5);
+    back_fails(1, DZ_SOURCE_GONE, -1);
+    back_says(2, ANSWER);
+    back_fails(4, DZ_SOURCE_NOT_FOUND, -1);
+    back_fails(3, DZ_SOURCE_NOT_FOUND, -1);
+    rig_assert_status(&c, 200,
+                      DZ_S("{\"s\": {\"b\": {\"id\": \"1\"}}, \"t\": {}, \"u\": [\"e\"]}"));
+    assert_int_equal(cancelled, 0);
+
+    /* Who asks for it alone hears of it. */
+    c = ask("GET", "/api/manga/info?site=s&id=a", "");
+    wait_for_calls(6);
+    back_fails(5, DZ_SOURCE_GONE, -1);
+    rig_assert_status(&c, 500, DZ_S("words"));
+
+    /* A back that is away says nothing about what is gone. */
+    c = ask("GET", "/api/manga/favs?includeInfo=true", "");
+    wait_for_calls(7);
+    back_says(6, "[{\"id\": \"s\"}]");
+    wait_for_calls(10);
+    back_fails(7, DZ_SOURCE_GONE, -1);
+    back_is_away(8);
+    rig_assert_status(&c, 503, (dz_str){NULL, 0});
     end();
 }
 
@@ -378,6 +420,7 @@ int main(void)
         cmocka_unit_test(more_calls_than_there_may_be),
         cmocka_unit_test(who_goes_ends_the_calls),
         cmocka_unit_test(favourites_are_asked_about_some_at_a_time),
+        cmocka_unit_test(a_favourite_that_is_gone_hides_no_other),
         cmocka_unit_test(marks_need_a_back_only_for_what_nobody_knows),
         cmocka_unit_test(nonsense_is_answered),
     };
