@@ -73,6 +73,22 @@ void answer_error_body(int status, const char *why, struct dz_buf *out, dz_str *
     *ret_content_type = JSON;
 }
 
+void answer_elsewhere(struct dz_http_req *r, dz_str origin, dz_str path)
+{
+    DZ_AUTO(dz_buf_done) struct dz_buf to;
+    dz_buf_init(&to, 64 * DZ_KIB);
+    dz_buf_put(&to, origin);
+    dz_buf_put(&to, path);
+    if (r->query.n > 0) {
+        dz_buf_putc(&to, '?');
+        dz_buf_put(&to, r->query);
+    }
+    if (to.full)
+        answer_error(r, DZ_BAD_INPUT, NULL);
+    else
+        dz_http_reply_redirect(r, 307, dz_buf_str(&to), NO_STORE);
+}
+
 bool says_json(const struct dz_http_req *r)
 {
     dz_str type = dz_http_header(r, DZ_S("content-type"));

@@ -87,6 +87,8 @@ void answer_cdn_not_found(struct dz_http_req *r); /* the CDN kind: "404" */
 /* logs what is ours */
 void answer_error(struct dz_http_req *r, enum dz_code code, const struct dz_err *err);
 void answer_error_body(int status, const char *why, struct dz_buf *out, dz_str *ret_content_type);
+/* 307 to that path, with the query of the request; origin ("https://host") n = 0: the same one. */
+void answer_elsewhere(struct dz_http_req *r, dz_str origin, dz_str path);
 /* Its body is application/json, or application/…+json; parameters do not matter. */
 bool says_json(const struct dz_http_req *r);
 /* A page of the reader was asked for on a host that belongs to a shelf: answers (404 or the image

@@ -36,24 +36,13 @@ static bool is_listed_with_www(const struct dz_strs *patterns, dz_str host)
 }
 
 /* The same path and query under another scheme or host; the "*" of OPTIONS is no path. */
-static void redirect(struct dz_http_req *r, dz_str scheme, dz_str prefix, dz_str host)
+static void send_on(struct dz_http_req *r, bool https, const char *prefix, dz_str host)
 {
-    struct dz_buf to;
-    dz_buf_init(&to, 64 * DZ_KIB);
-    dz_buf_put(&to, scheme);
-    dz_buf_put(&to, prefix);
-    dz_buf_put(&to, host);
-    if (r->raw_path.p[0] == '/')
-        dz_buf_put(&to, r->raw_path);
-    if (r->query.n > 0) {
-        dz_buf_putc(&to, '?');
-        dz_buf_put(&to, r->query);
-    }
-    if (to.full)
-        answer_error(r, DZ_BAD_INPUT, NULL);
-    else
-        dz_http_reply_redirect(r, 307, dz_buf_str(&to), NO_STORE);
-    dz_buf_done(&to);
+    dz_str path = r->raw_path.p[0] == '/' ? r->raw_path : (dz_str){NULL, 0};
+    answer_elsewhere(r,
+                     dz_arena_printf(dz_http_arena(r), "%s://%s%.*s", https ? "https" : "http",
+                                     prefix, DZ_STR_FMT(host)),
+                     path);
 }
 
 /* Whether the address of the request was answered for. */
@@ -72,13 +61,13 @@ static bool is_sent_on(struct dz_http_req *r)
     if (to_https && name.n > 0) {
         dz_str port = dz_str_sub(r->host, name.n, r->host.n);
         bool usual = dz_str_eq(port, DZ_S(":80")) || dz_str_eq(port, DZ_S(":443"));
-        redirect(r, DZ_S("https://"), DZ_S(""), usual ? name : r->host);
+        send_on(r, true, "", usual ? name : r->host);
         return true;
     }
     if (!to_https && is_listed(&c->http.allowed_hosts, name))
         return false;
     if (is_listed_with_www(&c->http.allowed_hosts, name)) {
-        redirect(r, r->https ? DZ_S("https://") : DZ_S("http://"), DZ_S("www."), r->host);
+        send_on(r, r->https, "www.", r->host);
         return true;
     }
     dz_http_reply_text(r, 400, DZ_S("text/plain; charset=utf-8"), NO_STORE,

@@ -444,17 +444,7 @@ static void handle_delete_nothing(struct dz_http_req *r)
 /* The same address without the slash at its end. */
 static void handle_slash(struct dz_http_req *r)
 {
-    DZ_AUTO(dz_buf_done) struct dz_buf to;
-    dz_buf_init(&to, 64 * DZ_KIB);
-    dz_buf_put(&to, dz_str_sub(r->raw_path, 0, r->raw_path.n - 1));
-    if (r->query.n > 0) {
-        dz_buf_putc(&to, '?');
-        dz_buf_put(&to, r->query);
-    }
-    if (to.full)
-        answer_error(r, DZ_BAD_INPUT, NULL);
-    else
-        dz_http_reply_redirect(r, 307, dz_buf_str(&to), NO_STORE);
+    answer_elsewhere(r, (dz_str){NULL, 0}, dz_str_sub(r->raw_path, 0, r->raw_path.n - 1));
 }
 
 static unsigned methods_of(const struct dz_strs *names)
