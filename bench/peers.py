@@ -8,17 +8,20 @@ import http.server
 import json
 import os
 import pathlib
-import random
 import re
 import shutil
 import signal
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 import time
 
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "tools"))
+
 from cases import CACHE_CONTROL, LIST, METADATA
+from servers import free_port
 
 TICK = os.sysconf("SC_CLK_TCK")
 CONNECTIONS = 12000
@@ -39,19 +42,6 @@ def run_program(dozo, name, cpu):
     if got.returncode != 0:
         raise Unmeasured(f"{name}: {got.stderr}")
     return json.loads(got.stdout)
-
-
-def free_port():
-    """A port that nobody has, below those that clients get, so that no connection takes it before the server does."""
-    for _ in range(1000):
-        port = random.randrange(15000, 32000)
-        with socket.socket() as s:
-            try:
-                s.bind(("127.0.0.1", port))
-                return port
-            except OSError:
-                continue
-    raise Unmeasured("no free port")
 
 
 def tree(pid):

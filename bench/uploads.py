@@ -13,11 +13,10 @@ import time
 
 import load
 import peers
+import servers  # of tools/, to which peers leads
 from cases import Ask, Case
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path.append(str(HERE.parent / "tools"))
-import servers  # noqa: E402
 
 KEY = "bench-key-of-uploads"
 SIZES = {"1 KB": 1000, "100 KB": 100_000}
