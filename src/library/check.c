@@ -278,7 +278,7 @@ static bool is_lost(enum state s)
 
 static void put_text(struct dz_buf *b, dz_str s)
 {
-    dz_buf_put(b, library_clip(s, 300));
+    dz_buf_put(b, dz_str_clip(s, 300));
 }
 
 static void put_finding(struct dz_buf *b, const struct finding *f)

@@ -154,7 +154,7 @@ static enum dz_code read_lines(struct edit *e, dz_str text, struct dz_err *err)
 
 static enum dz_code refuse(struct dz_err *err, const char *format, dz_str what)
 {
-    what = library_clip(what, SHOWN_BYTES);
+    what = dz_str_clip(what, SHOWN_BYTES);
     return dz_fail(err, DZ_BAD_INPUT, format, (int)what.n, what.n ? what.p : "");
 }
 

@@ -34,7 +34,7 @@ static void tell(struct imoog *m, int kind, dz_str id, const char *words)
 {
     DZ_AUTO(dz_buf_done) struct dz_buf b;
     dz_buf_init(&b, DZ_TEXT_MAX);
-    dz_buf_putf(&b, "upload %.*s", DZ_STR_FMT(library_clip(id, 100)));
+    dz_buf_putf(&b, "upload %.*s", DZ_STR_FMT(dz_str_clip(id, 100)));
     import_tell(&m->teller, kind, "imoog", dz_buf_cstr(&b), words);
 }
 

@@ -75,7 +75,7 @@ static dz_str series_title(const struct import *im, const struct plan_unit *u)
         title = dz_str_of(im->o->series);
     else if (c->has_info && dz_str_trim(c->info.series).n > 0)
         title = c->info.series;
-    return library_clip(title, DZ_TEXT_MAX);
+    return dz_str_clip(title, DZ_TEXT_MAX);
 }
 
 /* An origin whose name had to be made text cannot be asked for; then nothing may be replaced. */
@@ -112,7 +112,7 @@ static void find_place(struct import *im, struct placing *p)
     char hex[8];
     dz_hex(other.b, sizeof(hex) / 2, hex);
     p->rec.source_id =
-        dz_arena_printf(a, "%.*s~%.*s", DZ_STR_FMT(library_clip(u->source_id, DZ_TEXT_MAX - 16)),
+        dz_arena_printf(a, "%.*s~%.*s", DZ_STR_FMT(dz_str_clip(u->source_id, DZ_TEXT_MAX - 16)),
                         (int)sizeof(hex), hex);
     p->mine = dz_map_get(&p->s->by_source_id, p->rec.source_id);
 }
@@ -122,7 +122,7 @@ static void find_place(struct import *im, struct placing *p)
 /* "003" → "3"; texts that only begin with digits too. */
 static dz_str plain_number(dz_str s)
 {
-    s = library_clip(dz_str_trim(s), 64);
+    s = dz_str_clip(dz_str_trim(s), 64);
     while (s.n > 1 && s.p[0] == '0' && s.p[1] >= '0' && s.p[1] <= '9')
         s = dz_str_sub(s, 1, s.n);
     return s;
@@ -140,7 +140,7 @@ static void fill_numbers(struct import *im, struct placing *p)
         title = dz_str_trim(info->title);
     p->rec.number = plain_number(number);
     p->rec.volume = plain_number(volume);
-    p->rec.title = title.n > 0 ? library_clip(title, DZ_TEXT_MAX) : (dz_str){NULL, 0};
+    p->rec.title = title.n > 0 ? dz_str_clip(title, DZ_TEXT_MAX) : (dz_str){NULL, 0};
 }
 
 /* Who holds a key, other than the chapter itself. */
@@ -210,15 +210,15 @@ static bool fill_series(const struct import *im, struct placing *p)
         return p->s->rec.id == 0;
     bool is_new = p->s->rec.id == 0;
     if (p->series.description.n == 0 && info->summary.n > 0) {
-        p->series.description = library_clip(info->summary, DZ_LONG_TEXT_MAX);
+        p->series.description = dz_str_clip(info->summary, DZ_LONG_TEXT_MAX);
         is_new = true;
     }
     if (p->series.authors.n == 0 && info->writer.n > 0) {
-        p->series.authors = library_clip(info->writer, DZ_TEXT_MAX);
+        p->series.authors = dz_str_clip(info->writer, DZ_TEXT_MAX);
         is_new = true;
     }
     if (p->series.lang.n == 0 && info->language.n > 0) {
-        p->series.lang = library_clip(info->language, DZ_TEXT_MAX);
+        p->series.lang = dz_str_clip(info->language, DZ_TEXT_MAX);
         is_new = true;
     }
     if (!p->series.right_to_left && dz_str_eq_nocase(info->manga, DZ_S("YesAndRightToLeft"))) {

@@ -74,7 +74,7 @@ struct komi {
 static enum dz_code bad(struct komi *k, struct dz_err *err, dz_str key, const char *words)
 {
     return dz_fail(err, DZ_BAD_INPUT, "%s: chapter \"%.*s\": %s", k->json_path,
-                   DZ_STR_FMT(library_clip(key, 60)), words);
+                   DZ_STR_FMT(dz_str_clip(key, 60)), words);
 }
 
 bool import_write_json(struct dz_json *j, const json_t *v, unsigned depth)
@@ -569,7 +569,7 @@ static enum dz_code store_chapter(struct komi *k, struct kchapter *c, bool *ret_
     DZ_TRY(dz_catalog_lock_check(k->lock, err));
     enum dz_code code = dz_batch_chapter(b, k->series.id, &c->rec, &id, ret_changed, err);
     if (code != DZ_OK)
-        return dz_wrap(err, code, "chapter \"%.*s\"", DZ_STR_FMT(library_clip(c->rec.key, 60)));
+        return dz_wrap(err, code, "chapter \"%.*s\"", DZ_STR_FMT(dz_str_clip(c->rec.key, 60)));
     return dz_batch_commit(&b, NULL, err);
 }
 
@@ -629,7 +629,7 @@ static enum dz_code import_assets(struct komi *k, struct kfile *const *files, si
         enum dz_code code = dz_batch_asset(b, k->series.id, &recs[i], &changed, err);
         if (code != DZ_OK)
             return dz_wrap(err, code, "%s: file \"%.*s\"", k->folder,
-                           DZ_STR_FMT(library_clip(recs[i].name, 60)));
+                           DZ_STR_FMT(dz_str_clip(recs[i].name, 60)));
         r.assets += changed;
         r.bytes += changed ? recs[i].blob.bytes : 0;
     }

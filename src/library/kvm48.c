@@ -108,7 +108,7 @@ static void tell(struct kvm48 *k, int kind, dz_str id, const char *words)
 {
     struct dz_buf b DZ_AUTO(dz_buf_done);
     dz_buf_init(&b, DZ_TEXT_MAX);
-    dz_buf_putf(&b, "perfvod %.*s", DZ_STR_FMT(library_clip(id, 100)));
+    dz_buf_putf(&b, "perfvod %.*s", DZ_STR_FMT(dz_str_clip(id, 100)));
     import_tell(&k->teller, kind, k->db.path, dz_buf_cstr(&b), words);
 }
 

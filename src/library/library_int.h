@@ -142,8 +142,6 @@ DZ_MUST enum dz_code library_end_blobs(struct dz_library *l, struct dz_catalog_l
  * is; else bad bytes become U+FFFD and a short digest of the bytes is appended, so that two
  * names stay two. So is one over DZ_TEXT_MAX. */
 dz_str library_text(struct dz_arena *a, dz_str bytes);
-/* At most max bytes of UTF-8, cut between characters. */
-dz_str library_clip(dz_str s, size_t max);
 /* Identity of a series name: ASCII lower case, blanks trimmed and runs of them made one. */
 dz_str library_fold(struct dz_arena *a, dz_str name);
 /* What a URL may use of a name: letters, digits, '.', '_' and non-ASCII; never '-', '/' or

@@ -96,7 +96,7 @@ static enum dz_code take_mark(struct nagato *g, sqlite3_stmt *st, struct dz_err 
                 read_id(st, 3, "manga", &m.series, words) && read_id(st, 4, "mark", &mark, words);
     if (fits && !dz_str_eq(mark, DZ_S("D")) && !dz_str_eq(mark, DZ_S("I"))) {
         (void)snprintf(words, sizeof(words), "mark \"%.*s\" is neither D nor I: left out",
-                       DZ_STR_FMT(library_clip(mark, 20)));
+                       DZ_STR_FMT(dz_str_clip(mark, 20)));
         fits = false;
     }
     if (!fits) {

@@ -84,7 +84,7 @@ static void put_name(struct dz_buf *out, const char *name)
 {
     struct dz_json j;
     dz_json_init(&j, out, DZ_JSON_COMPACT, true);
-    dz_json_str(&j, library_clip(dz_str_of(name), COMMENT_BYTES_MAX));
+    dz_json_str(&j, dz_str_clip(dz_str_of(name), COMMENT_BYTES_MAX));
 }
 
 /* One line: which key, its value, and why it has no line of its own. */

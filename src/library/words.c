@@ -22,11 +22,6 @@ static size_t char_bytes(dz_str s)
     return 0;
 }
 
-dz_str library_clip(dz_str s, size_t max)
-{
-    return dz_str_clip(s, max);
-}
-
 static void put_digest(struct dz_buf *b, dz_str bytes)
 {
     struct dz_sha256 sha = dz_sha256_of(bytes);
@@ -102,7 +97,7 @@ dz_str library_slug(struct dz_arena *a, dz_str name)
             p[n++] = '_';
     }
     n = drop_vol(p, n);
-    n = library_clip((dz_str){p, n}, SLUG_BYTES_MAX).n;
+    n = dz_str_clip((dz_str){p, n}, SLUG_BYTES_MAX).n;
     while (n > 0 && (p[n - 1] == '_' || p[n - 1] == '.'))
         n--;
     return (dz_str){p, n};
