@@ -101,6 +101,10 @@ static void collect(struct dz_loop *l, int timeout_ms)
             wait_ms = 0;
     }
     int n = epoll_wait(l->epoll_fd, l->batch, LOOP_BATCH, wait_ms);
+    /* A process that stood still (SIGSTOP, a debugger) hears so and not of what came meanwhile;
+     * that must be seen before its timers, or peers that did their part are cut as too slow. */
+    if (DZ_UNLIKELY(n < 0) && errno == EINTR)
+        n = epoll_wait(l->epoll_fd, l->batch, LOOP_BATCH, 0);
     int wait_errno = errno;
     atomic_store_explicit(&l->asleep, false, memory_order_relaxed);
     if (DZ_UNLIKELY(n < 0)) {
