@@ -30,8 +30,8 @@ struct upload_in {
     struct dz_buf now;
     struct dz_multipart *form;
     struct dz_upload *file;
-    char *mime; /* of file; NULL: not declared */
-    bool in_file, last, keeping;
+    char *mime;                       /* of file; NULL: not declared */
+    bool any, in_file, last, keeping; /* any: bytes came */
     enum dz_code code;
     struct dz_err err;
 
@@ -142,7 +142,8 @@ static enum dz_code part_begins(void *arg, const struct dz_multipart_part *p, st
     if (p->content_type.n > 0 && dz_str_is_utf8(p->content_type))
         u->mime = dz_str_dup(p->content_type);
     u->in_file = true;
-    return dz_upload_new(u->api->library, &u->file, err);
+    u->file = dz_upload_new(u->api->library);
+    return DZ_OK;
 }
 
 static enum dz_code part_goes_on(void *arg, dz_str bytes, struct dz_err *err)
@@ -210,9 +211,10 @@ static void keep(struct upload_in *u)
 static void step_run(struct dz_work *work)
 {
     struct upload_in *u = dz_container(work, struct upload_in, work);
+    u->any |= u->now.n > 0;
     u->code = dz_multipart_feed(u->form, dz_buf_str(&u->now), &u->err);
     dz_buf_clear(&u->now);
-    if (u->code == DZ_OK && u->last)
+    if (u->code == DZ_OK && u->last && u->any)
         u->code = dz_multipart_end(u->form, &u->err);
     if (u->code == DZ_OK && u->last && !u->file)
         u->code = dz_fail(&u->err, DZ_NOT_FOUND, "no file");

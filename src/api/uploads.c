@@ -128,7 +128,7 @@ static struct dz_body *prepare(const struct wanted *w, const struct dz_upload_re
     DZ_AUTO(dz_buf_done) struct dz_buf type;
     dz_buf_init(&type, 2 * (size_t)DZ_TEXT_MAX);
     if (!has_control(u->mime)) /* of a row that somebody else wrote */
-        dz_buf_put(&type, u->mime);
+        dz_buf_put(&type, dz_str_trim(u->mime));
     if (type.n > 0 && is_text(u->mime) && !has_charset(u->mime))
         dz_buf_put(&type, DZ_S("; charset=utf-8"));
     const struct dz_http_header_line lines[] = {
@@ -492,6 +492,7 @@ enum dz_code uploads_new(struct dz_api *a, const struct dz_http_route *others, s
         {"upload_delete", 0, "/delete", answer_not_found},
         {"upload_slash", ALL_METHODS, "/upload/", handle_slash},
         {"upload_slash", ALL_METHODS, dz_arena_printf(a->arena, "%s{}/", endpoint).p, handle_slash},
+        {"upload_slash", ALL_METHODS, "/delete/", handle_slash},
         {"upload_slash", ALL_METHODS, "/delete/{}/", handle_slash},
     };
     struct dz_http_route *v =

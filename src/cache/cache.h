@@ -154,6 +154,11 @@ DZ_MUST bool dz_shared_cache_get(struct dz_shared_cache *c, dz_str name, struct 
 /* mime.p NULL: none is written. Not kept when the name was deleted within the last minute, so that
  * a reader who is late brings nothing back, nor when bytes are over DZ_SHARED_VALUE_MAX. */
 void dz_shared_cache_put(struct dz_shared_cache *c, dz_str name, dz_str bytes, dz_str mime);
+struct dz_shared_put {
+    dz_str name, bytes, mime;
+};
+/* The same of many, some at a time in one write. */
+void dz_shared_cache_put_all(struct dz_shared_cache *c, const struct dz_shared_put *v, size_t n);
 void dz_shared_cache_del(struct dz_shared_cache *c, const dz_str *names, size_t n);
 
 struct dz_shared_cache_stats {

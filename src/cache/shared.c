@@ -31,10 +31,15 @@ struct keys {
 };
 enum { BYTES, MIME, GONE };
 
+static bool is_name(dz_str name)
+{
+    return name.n > 0 && name.n <= DZ_SHARED_NAME_MAX;
+}
+
 static bool keys_of(dz_str name, struct keys *ret_keys)
 {
     static const dz_str tails[] = {{"", 0}, {"__mime__", 8}, {"__gone__", 8}};
-    if (name.n == 0 || name.n > DZ_SHARED_NAME_MAX)
+    if (!is_name(name))
         return false;
     for (size_t i = 0; i < DZ_LEN(tails); i++) {
         memcpy(ret_keys->text[i], name.p, name.n);
@@ -156,47 +161,60 @@ static const char put_script[] =
     "return 1\n";
 
 struct putting {
-    const struct keys *keys;
-    dz_str ttl, bytes, mime;
-    bool kept;
+    const struct dz_shared_put *v[PIPELINE_MAX];
+    size_t n;
+    dz_str ttl;
+    unsigned kept;
 };
+
+static void append_put(redisContext *rc, const struct dz_shared_put *one, dz_str ttl)
+{
+    struct keys keys;
+    bool typed = one->mime.p && one->mime.n <= MIME_MAX;
+    if (!keys_of(one->name, &keys))
+        return;
+    dz_str words[] = {DZ_S("EVAL"),     dz_str_of(put_script), DZ_S("3"), key(&keys, BYTES),
+                      key(&keys, MIME), key(&keys, GONE),      ttl,       one->bytes,
+                      one->mime};
+    append(rc, DZ_LEN(words) - (typed ? 0 : 1), words);
+}
 
 static bool talk_put(struct shared_line *l, void *arg)
 {
     struct putting *p = arg;
-    dz_str words[] = {DZ_S("EVAL"),
-                      dz_str_of(put_script),
-                      DZ_S("3"),
-                      key(p->keys, BYTES),
-                      key(p->keys, MIME),
-                      key(p->keys, GONE),
-                      p->ttl,
-                      p->bytes,
-                      p->mime};
-    append(l->rc, DZ_LEN(words) - (p->mime.p ? 0 : 1), words);
-    redisReply *r = shared_reply(l);
-    if (!r)
-        return false;
-    p->kept = r->type == REDIS_REPLY_INTEGER && r->integer == 1;
-    freeReplyObject(r);
+    p->kept = 0;
+    for (size_t i = 0; i < p->n; i++)
+        append_put(l->rc, p->v[i], p->ttl);
+    for (size_t i = 0; i < p->n; i++) {
+        redisReply *r = shared_reply(l);
+        if (!r)
+            return false;
+        p->kept += r->type == REDIS_REPLY_INTEGER && r->integer == 1;
+        freeReplyObject(r);
+    }
     return true;
+}
+
+void dz_shared_cache_put_all(struct dz_shared_cache *c, const struct dz_shared_put *v, size_t n)
+{
+    char ttl[24];
+    int ttl_n = snprintf(ttl, sizeof(ttl), "%lld", (long long)c->o.ttl_ms);
+    for (size_t at = 0; at < n;) {
+        struct putting p = {.ttl = {ttl, (size_t)ttl_n}};
+        for (; at < n && p.n < PIPELINE_MAX; at++)
+            if (v[at].bytes.n <= DZ_SHARED_VALUE_MAX && is_name(v[at].name))
+                p.v[p.n++] = &v[at];
+        if (p.n == 0 || !shared_talk(c, talk_put, &p))
+            return;
+        pthread_mutex_lock(&c->lock);
+        c->stats.puts += p.kept;
+        pthread_mutex_unlock(&c->lock);
+    }
 }
 
 void dz_shared_cache_put(struct dz_shared_cache *c, dz_str name, dz_str bytes, dz_str mime)
 {
-    struct keys keys;
-    char ttl[24];
-    int n = snprintf(ttl, sizeof(ttl), "%lld", (long long)c->o.ttl_ms);
-    if (bytes.n > DZ_SHARED_VALUE_MAX || !keys_of(name, &keys))
-        return;
-    if (mime.n > MIME_MAX)
-        mime = (dz_str){0};
-    struct putting p = {.keys = &keys, .ttl = {ttl, (size_t)n}, .bytes = bytes, .mime = mime};
-    if (!shared_talk(c, talk_put, &p) || !p.kept)
-        return;
-    pthread_mutex_lock(&c->lock);
-    c->stats.puts++;
-    pthread_mutex_unlock(&c->lock);
+    dz_shared_cache_put_all(c, &(struct dz_shared_put){name, bytes, mime}, 1);
 }
 
 struct deleting {
@@ -224,7 +242,7 @@ static bool talk_del(struct shared_line *l, void *arg)
 /* To be deleted when there is a connection; the lock is held. */
 static void owe(struct dz_shared_cache *c, dz_str name)
 {
-    if (name.n == 0 || name.n > DZ_SHARED_NAME_MAX)
+    if (!is_name(name))
         return;
     if (c->owed_n == OWED_MAX) {
         free(c->owed[c->owed_at]);

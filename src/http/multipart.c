@@ -43,7 +43,8 @@ static dz_str skip_blanks(dz_str s)
     return s;
 }
 
-/* A quoted text without its quotes into dst, which has room for all of it. False: it has no end. */
+/* A quoted text without its quotes into dst, which has room for all of it. False: it has no end.
+ * Nothing can follow a quote that ends the field: a path's last backslash does not escape it. */
 static bool unquote(dz_str *s, struct dz_buf *dst)
 {
     for (size_t i = 1; i < s->n; i++) {
@@ -52,7 +53,7 @@ static bool unquote(dz_str *s, struct dz_buf *dst)
             *s = dz_str_sub(*s, i + 1, s->n);
             return true;
         }
-        bool escapes = c == '\\' && i + 1 < s->n && (s->p[i + 1] == '"' || s->p[i + 1] == '\\');
+        bool escapes = c == '\\' && i + 2 < s->n && (s->p[i + 1] == '"' || s->p[i + 1] == '\\');
         dz_buf_putc(dst, escapes ? s->p[++i] : c);
     }
     return false;

@@ -38,8 +38,9 @@ static void tell(struct imoog *m, int kind, dz_str id, const char *words)
     import_tell(&m->teller, kind, "imoog", dz_buf_cstr(&b), words);
 }
 
-static enum dz_code stopped(struct imoog *m, struct dz_err *err)
+static enum dz_code next_row(struct imoog *m, struct dz_err *err)
 {
+    dz_arena_reset(m->arena);
     return import_stopped(&m->teller) ? dz_fail(err, DZ_CANCELLED, "stopped") : DZ_OK;
 }
 
@@ -48,6 +49,18 @@ static bool is_about_row(enum dz_code code)
 {
     return code == DZ_CORRUPT || code == DZ_TOO_LARGE || code == DZ_BAD_INPUT ||
            code == DZ_NOT_FOUND;
+}
+
+static enum dz_code row_seen(struct imoog *m, dz_str id, enum dz_code code,
+                             const struct dz_err *why, struct dz_err *err)
+{
+    if (is_about_row(code)) {
+        tell(m, DZ_IMPORT_ERROR, id, why->text);
+        return DZ_OK;
+    }
+    if (code != DZ_OK && err)
+        *err = *why;
+    return code;
 }
 
 static void count_known(struct imoog *m, dz_str id, bool same, const char *words)
@@ -91,8 +104,7 @@ static enum dz_code keep(struct imoog *m, struct dz_err *err)
 static enum dz_code take_in(struct imoog *m, const struct dz_store_named *row,
                             const struct dz_body *body, struct dz_err *err)
 {
-    DZ_AUTO(dz_upload_drop) struct dz_upload *u = NULL;
-    DZ_TRY(dz_upload_new(m->l, &u, err));
+    DZ_AUTO(dz_upload_drop) struct dz_upload *u = dz_upload_new(m->l);
     DZ_TRY(dz_upload_add(u, (dz_str){body->p, body->n}, err));
     struct dz_upload_wish wish = {.mime = row->mime,
                                   .id = row->name,
@@ -164,16 +176,9 @@ static enum dz_code see_row(void *arg, const struct dz_store_named *n, struct dz
 {
     struct imoog *m = arg;
     struct dz_err why = {0};
-    DZ_TRY(stopped(m, err));
-    dz_arena_reset(m->arena);
+    DZ_TRY(next_row(m, err));
     enum dz_code code = import_row(m, n, &why);
-    if (is_about_row(code)) {
-        tell(m, DZ_IMPORT_ERROR, n->name, why.text);
-        return DZ_OK;
-    }
-    if (code != DZ_OK && err)
-        *err = why;
-    return code;
+    return row_seen(m, n->name, code, &why, err);
 }
 
 /* ---- export ------------------------------------------------------------------------------------
@@ -236,16 +241,9 @@ static enum dz_code see_upload(void *arg, const struct dz_upload_rec *u, struct 
 {
     struct imoog *m = arg;
     struct dz_err why = {0};
-    DZ_TRY(stopped(m, err));
-    dz_arena_reset(m->arena);
+    DZ_TRY(next_row(m, err));
     enum dz_code code = export_upload(m, u, &why);
-    if (is_about_row(code)) {
-        tell(m, DZ_IMPORT_ERROR, u->id, why.text);
-        return DZ_OK;
-    }
-    if (code != DZ_OK && err)
-        *err = why;
-    return code;
+    return row_seen(m, u->id, code, &why, err);
 }
 
 /* ---- the whole ---------------------------------------------------------------------------------

@@ -269,11 +269,11 @@ DZ_MUST enum dz_code dz_library_imoog_settings(const char *path, struct dz_arena
 
 /* ---- uploads --------------------------------------------------------------------------------- */
 
-/* A file that somebody sends. Its bytes go to the store as they come; nothing of it is to be seen,
- * and it leaves nothing when it is dropped, until it is kept. Workers; one thread at a time. */
+/* A file that somebody sends. Its bytes go to the store as they come, from the 65th KiB on; nothing
+ * of it is to be seen, and it leaves nothing when it is dropped, until it is kept. Workers; one
+ * thread at a time. */
 struct dz_upload;
-DZ_MUST enum dz_code dz_upload_new(struct dz_library *l, struct dz_upload **ret_u,
-                                   struct dz_err *err);
+struct dz_upload *dz_upload_new(struct dz_library *l);
 /* After a failure only good to be dropped. */
 DZ_MUST enum dz_code dz_upload_add(struct dz_upload *u, dz_str bytes, struct dz_err *err);
 uint64_t dz_upload_bytes(const struct dz_upload *u); /* so far */

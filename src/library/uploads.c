@@ -1,14 +1,16 @@
 /*
  * uploads: files that somebody sends, from their first byte to a name that lasts.
  *
- * In: pieces of a file, pushed by a worker as they come, into a write of the store. Out: an id,
+ * In: pieces of a file, pushed by a worker as they come; the first ones are only gathered, so that
+ * a client that has hardly begun costs little, then they go into a write of the store. Out: an id,
  * when the bytes, the folder and the catalog's row are on disk. Uploads that end at the same time
  * are kept together: whoever comes first does the syncs for all that wait, and goes on until nobody
  * does, so that a disk that is slow to sync makes groups larger instead of clients wait in a row.
  * The lock of blobs is held shared while a group is kept, because a repair would take its blobs for
  * garbage. A store that has names keeps the bytes under the id, as a row that counts more than the
- * catalog's: where that row is, the upload is. Any worker; an upload belongs to one thread at a
- * time. What becomes of them later is in upload_show.c.
+ * catalog's: where that row is, the upload is; small ones are put into the shared cache as well.
+ * Any worker; an upload belongs to one thread at a time. What becomes of them later is in
+ * upload_show.c.
  */
 #include "library/upload_int.h"
 
@@ -16,11 +18,14 @@
 #define NAME_TRIES 16u /* with a new id each time */
 #define NAME_MAX_CHARS 64u
 #define FIRST_BYTES 64u /* that tell the type */
+#define FRONT_BYTES ((size_t)64 * DZ_KIB)
 
 struct dz_upload {
     struct dz_library *l;
     struct dz_upload *next;
-    struct dz_store_write *write;
+    struct dz_buf front;          /* all that came, while that is no more than FRONT_BYTES */
+    struct dz_store_write *write; /* NULL: not begun */
+    uint64_t bytes;
     char first[FIRST_BYTES];
     size_t first_n;
     struct dz_upload_wish wish;
@@ -58,15 +63,12 @@ void library_uploads_free(struct library_uploads **pq)
 
 /* ---- one on its way in ----------------------------------------------------------------------- */
 
-enum dz_code dz_upload_new(struct dz_library *l, struct dz_upload **ret_u, struct dz_err *err)
+struct dz_upload *dz_upload_new(struct dz_library *l)
 {
-    struct dz_store_write *write = NULL;
-    DZ_TRY(dz_store_write_begin(l->store, &write, err));
     struct dz_upload *u = dz_new(struct dz_upload);
     u->l = l;
-    u->write = write;
-    *ret_u = u;
-    return DZ_OK;
+    dz_buf_init(&u->front, FRONT_BYTES);
+    return u;
 }
 
 void dz_upload_drop(struct dz_upload **pu)
@@ -75,9 +77,17 @@ void dz_upload_drop(struct dz_upload **pu)
     if (!u)
         return;
     dz_store_write_drop(&u->write);
+    dz_buf_done(&u->front);
     dz_freep(&u->mime);
     dz_freep(&u->given);
     dz_freep(&u);
+}
+
+/* The store gets what was gathered. */
+static enum dz_code begin_write(struct dz_upload *u, struct dz_err *err)
+{
+    DZ_TRY(dz_store_write_begin(u->l->store, &u->write, err));
+    return dz_store_write_add(u->write, dz_buf_str(&u->front), err);
 }
 
 enum dz_code dz_upload_add(struct dz_upload *u, dz_str bytes, struct dz_err *err)
@@ -88,12 +98,20 @@ enum dz_code dz_upload_add(struct dz_upload *u, dz_str bytes, struct dz_err *err
     if (n > 0)
         memcpy(u->first + u->first_n, bytes.p, n);
     u->first_n += n;
+    u->bytes += bytes.n;
+    if (u->bytes <= FRONT_BYTES) {
+        dz_buf_put(&u->front, bytes);
+        return DZ_OK;
+    }
+    if (!u->write)
+        DZ_TRY(begin_write(u, err));
+    dz_buf_done(&u->front);
     return dz_store_write_add(u->write, bytes, err);
 }
 
 uint64_t dz_upload_bytes(const struct dz_upload *u)
 {
-    return dz_store_write_bytes(u->write);
+    return u->bytes;
 }
 
 /* ---- keeping a group ------------------------------------------------------------------------- */
@@ -161,6 +179,8 @@ static enum dz_code keep_blobs(struct dz_library *l, struct dz_upload *group, st
     for (struct dz_upload *u = group; u; u = u->next) {
         struct dz_blob_stat stat;
         enum dz_media_type type = dz_media_sniff((dz_str){u->first, u->first_n});
+        if (u->code != DZ_OK)
+            continue;
         u->code = has_names ? take_named(b, u, &stat, &u->err)
                             : dz_store_batch_take(b, &u->write, &stat, &u->err);
         if (u->code != DZ_OK)
@@ -253,6 +273,19 @@ static void keep_group(struct dz_library *l, struct dz_upload *group)
             take_back(l, u);
 }
 
+/* Those that are small, as imoog does it. */
+static void share_group(struct dz_library *l, const struct dz_upload *group)
+{
+    struct dz_shared_put v[GROUP_MAX];
+    size_t n = 0;
+    if (!l->shared || !dz_store_has_names(l->store))
+        return;
+    for (const struct dz_upload *u = group; u; u = u->next)
+        if (u->code == DZ_OK && !u->given && u->bytes <= FRONT_BYTES)
+            v[n++] = (struct dz_shared_put){u->rec.id, dz_buf_str(&u->front), u->rec.mime};
+    dz_shared_cache_put_all(l->shared, v, n);
+}
+
 /* Up to GROUP_MAX of those that wait; the lock is held. */
 static struct dz_upload *take_group(struct library_uploads *q)
 {
@@ -276,37 +309,33 @@ static void tell_group(struct dz_upload *group)
     }
 }
 
-static void add(struct library_uploads *q, struct dz_upload *u, const struct dz_upload_wish *wish)
+void library_upload_add(struct dz_upload **take_u, const struct dz_upload_wish *wish)
 {
+    struct dz_upload *u = dz_take(take_u);
+    struct library_uploads *q = u->l->uploads;
     dz_assert(wish->id.n > 0 || (wish->name_length > 0 && wish->name_length <= NAME_MAX_CHARS));
     u->wish = *wish;
     u->mime = wish->mime.p ? dz_str_dup(wish->mime) : NULL;
     u->wish.mime.p = u->mime;
     u->given = wish->id.n > 0 ? dz_str_dup(wish->id) : NULL;
+    if (!u->write)
+        u->code = begin_write(u, &u->err);
+    pthread_mutex_lock(&q->lock);
     *q->last = u;
     q->last = &u->next;
-}
-
-void library_upload_add(struct dz_upload **take_u, const struct dz_upload_wish *wish)
-{
-    struct dz_upload *u = dz_take(take_u);
-    struct library_uploads *q = u->l->uploads;
-    pthread_mutex_lock(&q->lock);
-    add(q, u, wish);
     pthread_mutex_unlock(&q->lock);
 }
 
-static void keep_all(struct dz_library *l, struct dz_upload *u, const struct dz_upload_wish *wish)
+void library_uploads_keep(struct dz_library *l)
 {
     struct library_uploads *q = l->uploads;
     pthread_mutex_lock(&q->lock);
-    if (u)
-        add(q, u, wish);
     while (!q->busy && q->first) {
         struct dz_upload *group = take_group(q);
         q->busy = true;
         pthread_mutex_unlock(&q->lock);
         keep_group(l, group);
+        share_group(l, group);
         tell_group(group);
         pthread_mutex_lock(&q->lock);
         q->busy = false;
@@ -316,11 +345,7 @@ static void keep_all(struct dz_library *l, struct dz_upload *u, const struct dz_
 
 void dz_upload_keep(struct dz_upload **take_u, const struct dz_upload_wish *wish)
 {
-    struct dz_upload *u = dz_take(take_u);
-    keep_all(u->l, u, wish);
-}
-
-void library_uploads_keep(struct dz_library *l)
-{
-    keep_all(l, NULL, NULL);
+    struct dz_library *l = (*take_u)->l;
+    library_upload_add(take_u, wish);
+    library_uploads_keep(l);
 }

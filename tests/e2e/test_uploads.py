@@ -10,6 +10,7 @@ import threading
 import zlib
 
 import pytest
+import redis
 
 from conftest import PATIENCE, Raw, Server, dozo, png, shared, tool, until
 
@@ -108,13 +109,14 @@ def test_replies(server):
 def test_what_is_no_file(server):
     no_file = (400, '{"message":"No \'file\' given."}')
     for headers, body in (form(part(name="other")), form(part(filename=None)), ({"Content-Type": "application/json"}, b"{}"),
-                          ({"Content-Type": "application/x-www-form-urlencoded"}, b"file=x"), ({}, b""), form(part(), part(filename=None))):
+                          ({"Content-Type": "application/x-www-form-urlencoded"}, b"file=x"), ({}, b""), form(part(), part(filename=None)),
+                          (form()[0], b"")):
         r = server.request("POST", "/upload", headers={"Authorization": KEY, **headers}, body=body)
         assert (r.status, r.text) == no_file
     r = server.request("POST", "/upload", headers={"Authorization": KEY, "Content-Type": "multipart/form-data"}, body=b"--x--")
     assert (r.status, r.text, r["Content-Type"]) == (400, "Missing boundary in multipart.", "text/plain; charset=utf-8")
     headers, body = form(part())
-    for wrong in (b"garbage", body[:-4], body.replace(b"\r\n", b"\n"), b"--b0undary\r\nno field\r\n\r\n\r\n--b0undary--", b""):
+    for wrong in (b"garbage", body[:-4], body.replace(b"\r\n", b"\n"), b"--b0undary\r\nno field\r\n\r\n\r\n--b0undary--"):
         r = server.request("POST", "/upload", headers={"Authorization": KEY, **headers}, body=wrong)
         assert r.status == 400, wrong
     assert server.get("/healthz").status == 200
@@ -300,7 +302,7 @@ def test_off_or_not_set_up(tmp_path, serve):
 
 def test_slashes(server):
     name, _ = upload(server)
-    for method, path, to in (("POST", "/upload/", "/upload"), ("GET", f"/image/{name}/?a=b", f"/image/{name}?a=b"), ("GET", "/delete/x/", "/delete/x")):
+    for method, path, to in (("POST", "/upload/", "/upload"), ("GET", f"/image/{name}/?a=b", f"/image/{name}?a=b"), ("GET", "/delete/x/", "/delete/x"), ("POST", "/delete/", "/delete")):
         r = server.request(method, path)
         assert (r.status, r["Location"]) == (307, to)
 
@@ -385,8 +387,8 @@ def test_rows_of_imoog(server):
     table = table_of(server)
     name = "IMOOG" + secrets.token_hex(2).upper()
     packed = zlib.compress(PNG, 6).hex()
-    sql(f"INSERT INTO \"{table}\" VALUES ('{name}', '\\x{packed}', NULL), ('{name}2', '\\x{packed}', ''), ('{name}3', '\\x{packed}', 'text/plain')")
-    for suffix, kind in (("", None), ("2", None), ("3", "text/plain; charset=utf-8")):
+    sql(f"INSERT INTO \"{table}\" VALUES ('{name}', '\\x{packed}', NULL), ('{name}2', '\\x{packed}', ''), ('{name}3', '\\x{packed}', 'text/plain'), ('{name}4', '\\x{packed}', '  ')")
+    for suffix, kind in (("", None), ("2", None), ("3", "text/plain; charset=utf-8"), ("4", None)):
         r = server.get(f"/image/{name}{suffix}.png")
         assert (r.status, r.body, r["Content-Type"]) == (200, PNG, kind)
         assert r["ETag"] == '"' + hashlib.sha256(PNG).hexdigest()[:32] + '"'
@@ -397,6 +399,23 @@ def test_rows_of_imoog(server):
     assert (zlib.decompress(bytes.fromhex(row[0])), row[1]) == (b"a{}", "text/css")
     sql(f"DELETE FROM \"{table}\" WHERE name = '{new}'")
     assert server.get("/image/" + new).status == 404
+
+
+@only_postgres
+def test_what_is_uploaded_is_in_redis(tmp_path, serve):
+    """Before anybody has asked for it, as imoog has it there."""
+    cache = redis.Redis.from_url(shared("redis"))
+    server = serve(tmp_path, CONFIG + f'cache: {{ driver: redis, uri: "{shared("redis")}" }}\n')
+    for kind, data in (("text/plain", b"words"), (None, b""), ("image/png", b"x" * 65536)):
+        name, _ = upload(server, kind=kind, data=data)
+        assert (cache.get(name), cache.get(name + "__mime__")) == (data, kind and kind.encode())
+        assert 0 < cache.ttl(name) <= 24 * 3600
+        assert server.get("/image/" + name).body == data
+        assert keyed(server, "DELETE", "/delete/" + name).status == 204
+        assert not cache.exists(name, name + "__mime__")
+    large, _ = upload(server, data=b"y" * 65537)
+    assert not cache.exists(large)
+    assert server.get("/image/" + large).body == b"y" * 65537 == cache.get(large)
 
 
 @only_postgres

@@ -285,12 +285,21 @@ static void deleted_stays_away(void **state)
     enum { MANY = 300 };
     static char texts[MANY][48];
     static dz_str names[MANY];
+    static struct dz_shared_put puts[MANY];
     for (int i = 0; i < MANY; i++) {
         names[i] =
             (dz_str){texts[i], (size_t)snprintf(texts[i], sizeof(texts[i]), "%sm%d", it.prefix, i)};
-        dz_shared_cache_put(it.c, names[i], names[i], (dz_str){0});
+        puts[i] = (struct dz_shared_put){.name = names[i], .bytes = names[i]};
     }
+    uint64_t before = stats().puts;
+    puts[7].mime = DZ_S("text/plain");
+    puts[8].name = (dz_str){0}; /* neither these two, which are no reason to leave others out */
+    puts[70].bytes = (dz_str){names[70].p, DZ_SHARED_VALUE_MAX + 1};
+    dz_shared_cache_put_all(it.c, puts, MANY);
+    assert_int_equal(stats().puts - before, MANY - 2);
     assert_told("m299", "GETRANGE %sm299 16 -1", it.prefix);
+    assert_told("0", "EXISTS %sm8 %sm70 %sm6__mime__", it.prefix, it.prefix, it.prefix);
+    assert_told("text/plain", "GET %sm7__mime__", it.prefix);
     dz_shared_cache_del(it.c, names, MANY);
     assert_int_equal(stats().dels, MANY + 1);
     assert_told("0", "EXISTS %sm0 %sm63 %sm64 %sm299", it.prefix, it.prefix, it.prefix, it.prefix);

@@ -111,6 +111,9 @@ static void names(void **state)
     EXPECT("--b\r\nX-Other: y\r\nContent-Transfer-Encoding: Binary\r\nContent-Type:   weird\r\n"
            "Content-Disposition: form-data; name=file\r\n\r\n\r\n--b--",
            "file|-|weird|;");
+    EXPECT("--b\r\nContent-Disposition: form-data; name=\"file\"; "
+           "filename=\"C:\\a\\\"\r\n\r\n\r\n--b--",
+           "file|C:\\a\\||;");
 }
 
 static void nearly_boundaries(void **state)

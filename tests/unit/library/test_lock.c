@@ -216,9 +216,8 @@ static void on_kept(void *arg, enum dz_code code, const struct dz_upload_rec *u,
 
 static struct kept keep(struct lab *l)
 {
-    struct dz_upload *u = NULL;
+    struct dz_upload *u = dz_upload_new(l->lib);
     struct kept k = {DZ_INTERNAL};
-    must(dz_upload_new(l->lib, &u, err));
     must(dz_upload_add(u, DZ_S("bytes"), err));
     const struct dz_upload_wish wish = {.name_length = 9, .done = on_kept, .arg = &k};
     dz_upload_keep(&u, &wish);

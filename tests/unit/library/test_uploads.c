@@ -29,8 +29,7 @@ static void on_kept(void *arg, enum dz_code code, const struct dz_upload_rec *u,
 static struct kept keep(struct lab *l, const char *bytes, const char *mime, uint32_t name_length)
 {
     struct kept k = {.code = DZ_IO};
-    struct dz_upload *u = NULL;
-    must(dz_upload_new(l->lib, &u, err));
+    struct dz_upload *u = dz_upload_new(l->lib);
     must(dz_upload_add(u, dz_str_of(bytes), err));
     struct dz_upload_wish wish = {
         .mime = dz_str_of(mime), .name_length = name_length, .done = on_kept, .arg = &k};
@@ -160,6 +159,37 @@ static void rows_of_others(void **state)
     assert_true(dz_str_eq(ids[0], DZ_S("QUIET")));
 }
 
+/* Small ones are gathered, of larger ones only the beginning. */
+static void every_length(void **state)
+{
+    static const size_t lengths[] = {0, 1, 65535, 65536, 65537, 70000, 300000};
+    static char bytes[300000];
+    struct lab *l = *state;
+    DZ_AUTO(dz_arena_free) struct dz_arena *a = dz_arena_new(DZ_MIB);
+    dz_random(bytes, sizeof(bytes));
+    for (size_t i = 0; i < DZ_LEN(lengths); i++)
+        for (size_t piece = 1 + i; piece <= 100000; piece = piece * 50 + 1) {
+            const dz_str all = {bytes, lengths[i]};
+            struct kept k = {.code = DZ_IO};
+            struct dz_upload *u = dz_upload_new(l->lib);
+            for (size_t at = 0; at < all.n; at += piece)
+                must(dz_upload_add(u, dz_str_sub(all, at, at + piece), err));
+            assert_int_equal(dz_upload_bytes(u), all.n);
+            const struct dz_upload_wish wish = {.name_length = 9, .done = on_kept, .arg = &k};
+            dz_upload_keep(&u, &wish);
+            assert_int_equal(k.code, DZ_OK);
+            struct dz_upload_rec rec;
+            struct dz_sha256 sha = dz_sha256_of(all);
+            struct dz_body *body = NULL;
+            assert_int_equal(find(l, k.id, a, &rec), DZ_OK);
+            assert_int_equal(rec.blob.bytes, all.n);
+            assert_memory_equal(&rec.blob.sha, &sha, sizeof(sha));
+            must(dz_store_get(dz_library_store(l->lib), &sha, DZ_MIB, &body, err));
+            assert_true(dz_str_eq((dz_str){body->p, body->n}, all));
+            dz_body_unref(&body);
+        }
+}
+
 static void names_run_out(void **state)
 {
     struct lab *l = *state;
@@ -182,8 +212,7 @@ static void bytes_end_with_their_last_use(void **state)
     lab_import(l, "comic", NULL);
     struct kept one = keep(l, "twice", NULL, 9), two = keep(l, "twice", NULL, 9);
     struct kept page = {.code = DZ_IO};
-    struct dz_upload *u = NULL;
-    must(dz_upload_new(l->lib, &u, err));
+    struct dz_upload *u = dz_upload_new(l->lib);
     must(dz_upload_add(u, lab_picture(1), err));
     struct dz_upload_wish wish = {.name_length = 9, .done = on_kept, .arg = &page};
     dz_upload_keep(&u, &wish);
@@ -219,6 +248,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(rows_with_names, in_memory, leave),
         cmocka_unit_test_setup_teardown(rows_of_others, in_memory, leave),
+        cmocka_unit_test_setup_teardown(every_length, in_memory, leave),
+        cmocka_unit_test_setup_teardown(every_length, in_files, leave),
         cmocka_unit_test_setup_teardown(names_run_out, in_memory, leave),
         cmocka_unit_test_setup_teardown(names_run_out, in_files, leave),
         cmocka_unit_test_setup_teardown(bytes_end_with_their_last_use, in_files, leave),
