@@ -42,17 +42,41 @@ class Broken(Exception):
     """A server that did not start; the text ends with its log."""
 
 
+# A port is bound for as long as this program runs, without listening: nobody else who looks for one is given it, also while its server is
+# down. The server binds it all the same, since both say SO_REUSEADDR and only one of them listens.
+kept_ports = []
+
+
 def free_port():
-    """A port that nobody has, below those that clients get, so that no connection takes it before the server does."""
+    """A port that nobody has and that nobody gets before this program ends, but for a server that is told of it."""
     for _ in range(1000):
-        port = random.randrange(15000, 32000)
-        with socket.socket() as s:
-            try:
-                s.bind(("127.0.0.1", port))
-                return port
-            except OSError:
-                continue
+        s = socket.socket()
+        try:
+            s.bind(("127.0.0.1", random.randrange(15000, 32000)))
+        except OSError:
+            s.close()
+            continue
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        kept_ports.append(s)
+        return s.getsockname()[1]
     raise Broken("no free port")
+
+
+def states(pid):
+    """One letter for each of its threads: T stands still, Z is gone."""
+    out = ""
+    for stat in pathlib.Path(f"/proc/{pid}/task").glob("*/stat"):
+        with contextlib.suppress(OSError):
+            out += stat.read_text().rsplit(") ", 1)[1][0]
+    return out
+
+
+def wait_for(pid, letters):
+    deadline = time.monotonic() + PATIENCE
+    while set(states(pid)) - set(letters):
+        if time.monotonic() > deadline:
+            raise Broken(f"pid {pid} is {states(pid)}, not one of {letters}")
+        time.sleep(0.002)
 
 
 def find(name, package, folders=()):
@@ -146,27 +170,44 @@ class Server:
         self._end(self.end_signal)
 
     def kill(self):
-        """As when the machine loses its power, but for what the kernel has."""
-        self._end(signal.SIGKILL)
+        """As when the machine loses its power, but for what the kernel has: children too, which would go on for a moment without it."""
+        if self.process is None:
+            return
+        pids = self.stand_still()
+        for pid in pids:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait()
+        for pid in pids:
+            wait_for(pid, "ZX")
+        self.process, self.paused = None, False
 
     def restart(self):
         self.stop()
         return self.start()
 
-    def pids(self):
-        """The process and its descendants."""
+    def pids(self, meet=lambda pid: None):
+        """The process and its descendants; meet comes before the children of each are looked for."""
         out = [self.process.pid] if self.process else []
         for pid in out:
+            meet(pid)
             for task in pathlib.Path(f"/proc/{pid}/task").glob("*/children"):
                 with contextlib.suppress(OSError):
                     out += [int(child) for child in task.read_text().split()]
         return out
 
+    def stand_still(self):
+        """Stops them from the top, so that none is born unseen, and returns their pids when none does anything any more."""
+        def stop(pid):
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGSTOP)
+            wait_for(pid, "TtZX")
+        return self.pids(stop)
+
     def pause(self):
         """Connections stay and are taken by the kernel; nothing answers."""
         self.paused = True
-        for pid in self.pids():
-            os.kill(pid, signal.SIGSTOP)
+        self.stand_still()
 
     def resume(self, pids=None):
         for pid in (self.pids() if pids is None else pids) if self.paused else []:
