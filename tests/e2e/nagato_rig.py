@@ -52,8 +52,8 @@ downloads: {s["downloads"]}
 crawl: {s["crawl"]}
 {s["more"]}
 sources:
-  connect_timeout: 2s
-  read_timeout: 20s
+  connect_timeout: {PATIENCE}s
+  read_timeout: {PATIENCE}s
 {s["sources"]}
   mangadex.org: {{base_url: "{self.dex.url}", uploads_url: "{self.dex.url}", rate: 2000/second{s["source"]}}}
 """

@@ -317,9 +317,9 @@ def test_links(play):
 # ---- ends in the middle --------------------------------------------------------------------------------------------------------
 
 def held_crawl(play):
-    """A first crawl that stands at the third of five pages."""
+    """A first crawl that stands at the third of five pages, until the site behaves or it is ended."""
     play.site.fill(1, 10)
-    play.site.misbehave(play.site.path(1, 6), faults.slow(30))
+    play.site.misbehave(play.site.path(1, 6), faults.Gate())
     p = play.begin()
     until(lambda: play.site.asked_of(1, 6) and {10, 9, 8, 7, 5} <= set(play.ids()), "the middle of the crawl")
     return p

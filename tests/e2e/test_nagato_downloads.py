@@ -86,8 +86,12 @@ def test_settings_of_the_original(tmp_path, start):
 
 
 def test_a_page_that_cannot_be_had(n):
-    n.dex.misbehave("/data/c1/2-.*", faults.status(503))
-    state = n.wait(n.download("c1", addMark="true"), "FAILED")
+    second = faults.Gate(then=faults.status(503))
+    n.dex.misbehave("/data/c1/2-.*", second)
+    got = n.download("c1", addMark="true")
+    until(lambda: n.state(got)["completion"] == 0.5, "the first page")
+    second.open()
+    state = n.wait(got, "FAILED")
     assert state["completion"] == 0.5 and "begin" in state and state["end"] >= state["begin"]
     assert n.files() == [] and n.mark("c1") is None and "503" in n.server.read_log()
 
@@ -184,7 +188,8 @@ def test_unknown_ids(n):
 
 
 def test_states_and_history(n):
-    n.dex.misbehave("/data/c4/.*", faults.slow(2))
+    pages = faults.Gate()
+    n.dex.misbehave("/data/c4/.*", pages)
     ended = [n.download("c1"), n.download("c2")]
     for i in ended:
         n.wait(i, "COMPLETE")
@@ -197,6 +202,7 @@ def test_states_and_history(n):
     r = n.ask("DELETE", "downloads/history")
     assert (r.status, r["Content-Type"], r.body) == (200, "application/json", b'{"deleted":2}\n')
     assert list(n.json("dl_states/agregate")) == active
+    pages.open()
     for i in active:
         n.wait(i, "COMPLETE")
     assert json.loads(n.ask("DELETE", "downloads/history").body) == {"deleted": 2}
@@ -215,7 +221,8 @@ def test_history_is_bounded(start):
 
 
 def test_cancelling(n):
-    n.dex.misbehave("/data/c1/.*", faults.slow(3))
+    pages = faults.Gate()
+    n.dex.misbehave("/data/c1/.*", pages)
     running, queued = n.download("c1"), n.download("c2")
     n.wait(running, "PROCESSING")
     assert n.json(f"cancel/download/{queued}", "POST") is True
@@ -226,7 +233,7 @@ def test_cancelling(n):
     state = n.wait(running, "CANCELLED")
     assert "begin" in state and "end" in state and n.files() == []
     assert n.json(f"cancel/download/{running}", "POST") is False
-    n.dex.behave()
+    pages.open()
     done = n.download("c3")
     n.wait(done, "COMPLETE")
     assert n.json(f"cancel/download/{done}", "POST") is False and n.state(done)["status"] == "COMPLETE"
@@ -249,10 +256,12 @@ def test_many_pages_and_pages_of_no_known_kind(start):
 def test_a_number_of_pages_that_nobody_knows(start):
     n = start(downloads="{destination: out, format: $id, separate: false}")
     n.dex.chapters["c1"]["attributes"]["pages"] = None
-    n.dex.misbehave("/data/c1/1-.*", faults.slow(2))
+    first = faults.Gate()
+    n.dex.misbehave("/data/c1/1-.*", first)
     got = n.download("c1")
     state = n.wait(got, "PROCESSING")
     assert state["completion"] == -1 and isinstance(state["completion"], int)
+    first.open()
     assert n.wait(got, "COMPLETE")["completion"] == 1.0
     with zipfile.ZipFile(n.folder / "out/c1.cbz") as z:
         assert z.namelist() == ["0001.png", "0002.png"]

@@ -176,14 +176,15 @@ def downloads(doc, ask):
     n.wait(five, "COMPLETE")
     for each in (two, three):
         n.wait(each, "COMPLETE")
-    n.dex.misbehave("/data/.*", faults.slow(3))
+    pages = faults.Gate()
+    n.dex.misbehave("/data/.*", pages)
     four = ask("POST", "download/chapter", 202, site=SITE, id="c4")
     assert ask("POST", "cancel/download/{id}", 200, variables={"id": four}) is True
     assert ask("POST", "cancel/downloads", 200, body=[one, "zz"]) == {one: False, "zz": False}
     ask("POST", "cancel/downloads", 400)
     n.wait(four, "CANCELLED")
     ask("DELETE", "downloads/history", 200)
-    n.dex.behave()
+    pages.open()
     ask("PUT", "manga/fav", 201, **REF)
     new = ask("POST", "download/new", 202, **REF)
     ask("POST", "download/new", 404, site=SITE, id="zzz")

@@ -243,6 +243,21 @@ def trickle(h, request):
     return True
 
 
+class Gate:
+    """Who comes waits here until it is opened; then each meets another fault, or is answered as always."""
+
+    def __init__(self, then=lambda h, request: False):
+        self.then, self.opened = then, threading.Event()
+
+    def open(self):
+        self.opened.set()
+
+    def __call__(self, h, request):
+        while not self.opened.wait(0.05) and not h.server.site.stopping.is_set():
+            pass
+        return self.then(h, request)
+
+
 def slow(seconds):
     def fault(h, request):
         h.server.site.stopping.wait(seconds)

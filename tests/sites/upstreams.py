@@ -38,9 +38,9 @@ class Viz(Site):
 
     def listing(self, request):
         out = ["<html><body><h1>Chapters</h1>"]
-        for number, (viz_id, _) in self.free.items():
+        for number, (viz_id, _) in list(self.free.items()):
             out.append(f'<a class="o_chapter-container" href="/vizmanga/{self.slug}-chapter-{number}/chapter/{viz_id}?action=read">Ch. {number}</a>')
-        for number, (viz_id, _) in self.paid.items():
+        for number, (viz_id, _) in list(self.paid.items()):
             out.append(f"<a onclick=\"openUrl({{targetUrl:'/vizmanga/{self.slug}-chapter-{number}/chapter/{viz_id}?action=read'}})\">Ch. {number}</a>")
         if self.release:
             out.append(f"<p>New chapter coming in {self.release}!</p>")
@@ -150,8 +150,8 @@ class PepperCarrot(Site):
         files = {"cover": f"{stem}.jpg", "title": f"{stem}P00.jpg"}
         files.update({str(i): f"{stem}P{i:02d}.jpg" for i in range(1, pages + 1)})
         files["credits"] = f"{stem}P{pages + 1:02d}.jpg"
-        self.episodes.append({"name": folder, "total_pages": pages, "translated_languages": list(langs), "pages": files})
         self.titles[folder] = {lang: f"Episode {number}: {title or name.replace('-', ' ')}" for lang in langs}
+        self.episodes.append({"name": folder, "total_pages": pages, "translated_languages": list(langs), "pages": files})
         return folder
 
     def known(self, folder):
@@ -205,13 +205,13 @@ class MangaDex(Site):
             self.cover_files[manga_id, "first.png"] = cover
 
     def add_chapter(self, chapter_id, manga_id, number, pages, volume=None, title=None, external=None, team="Some Group"):
+        self.files[chapter_id] = {f"{i}-{i:032x}.jpg": data for i, data in enumerate(pages, 1)}
         self.chapters[chapter_id] = {
             "id": chapter_id, "type": "chapter",
             "attributes": {"volume": volume, "chapter": number, "title": title, "translatedLanguage": "en", "externalUrl": external,
                            "publishAt": "2021-05-09T10:00:00+00:00", "pages": len(pages)},
             "relationships": [{"id": "g1", "type": "scanlation_group", "attributes": {"name": team, "website": "https://group.example"}},
                               {"id": manga_id, "type": "manga"}][0 if team else 1:]}
-        self.files[chapter_id] = {f"{i}-{i:032x}.jpg": data for i, data in enumerate(pages, 1)}
 
     def one_manga(self, request, manga_id):
         return as_json({"result": "ok", "response": "entity", "data": self.manga[manga_id]}) if manga_id in self.manga else self.missing()
@@ -228,7 +228,7 @@ class MangaDex(Site):
             return self.missing()
         offset, limit = int(request.query.get("offset", ["0"])[0]), int(request.query.get("limit", ["100"])[0])
         limit = min(limit, self.feed_limit)
-        mine = [c for c in self.chapters.values() if c["relationships"][-1]["id"] == manga_id]
+        mine = [c for c in list(self.chapters.values()) if c["relationships"][-1]["id"] == manga_id]
         mine.sort(key=lambda c: self.number(c["attributes"]["chapter"]))
         return as_json({"result": "ok", "response": "collection", "data": mine[offset:offset + limit], "limit": limit, "offset": offset,
                         "total": len(mine)})
@@ -244,7 +244,7 @@ class MangaDex(Site):
                                                                          "dataSaver": []}}, etag=False)
 
     def image(self, request, digest, name):
-        for chapter_id, files in self.files.items():
+        for chapter_id, files in list(self.files.items()):
             if chapter_id.replace("-", "") == digest and name in files:
                 return jpeg(files[name], etag=False)
         return Answer("none", 404, etag=False)
