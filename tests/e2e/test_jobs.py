@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from conftest import Server, dozo
+from conftest import PATIENCE, Server, dozo
 
 MS = int(time.time() * 1000)
 HOUR = 3600_000
@@ -21,7 +21,7 @@ ROWS = [("download", "pages", 1, "o", MS + HOUR, 0, 3, 20, 1536 * 1024, ""),
 def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("jobs")
     s = Server(path, args=("--role", "front"))
-    db = sqlite3.connect(path / "data/dozo.db")
+    db = sqlite3.connect(path / "data/dozo.db", timeout=PATIENCE)
     for r in ROWS:
         db.execute("INSERT INTO job (kind, source, target, args, state, priority, attempts, cancel_asked, created_ms, run_after_ms, "
                    "lease_until_ms, started_ms, ended_ms, owner, done, total, fail_kind, fail_text, result, bytes, phase) VALUES "

@@ -13,7 +13,7 @@ from conftest import own, png, servers, shared, until
 from test_uploads import KEY, keyed, part, send, upload
 
 PNG = png()
-WAITS = "?serverSelectionTimeoutMS=2000&connectTimeoutMS=1000&socketTimeoutMS=1000"
+WAITS = "?serverSelectionTimeoutMS=10000&connectTimeoutMS=10000&socketTimeoutMS=10000"
 
 
 def config(uri, database):
