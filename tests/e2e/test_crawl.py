@@ -1,6 +1,7 @@
 """The crawl against simulated sites: chapters whole or not at all, what stands around them, and sites that behave badly."""
 import hashlib
 import json
+import math
 import os
 import pathlib
 import re
@@ -37,7 +38,7 @@ class Komi:
         self.folder, self.serve = folder, serve
         self.viz, self.wiki, self.covers = Viz(), Wiki(), Covers()
 
-    def config(self, crawl=settings(), more="", sources=""):
+    def config(self, crawl=settings(), more="", sources="", read_timeout=f"{PATIENCE}s"):
         return f"""
 data_dir: data
 log: {{level: debug}}
@@ -50,7 +51,7 @@ shelves:
     links: {{viz: "{{source_url}}", komizip: "https://read.komi.zip/{{chapter}}"}}
 sources:
   connect_timeout: 2s
-  read_timeout: 1s
+  read_timeout: {read_timeout}
 {sources}
   viz.com: {{base_url: "{self.viz.url}", wiki_url: "{self.wiki.base}", covers_api_url: "{self.covers.url}", covers_url: "{self.covers.url}",
             covers_manga: "{self.covers.manga}", rate: 1000/second}}
@@ -114,7 +115,9 @@ def clean(folder):
 
 def test_a_chapter_appears_whole(komi):
     """Looked at all the while it downloads slowly: either all of it is there, or nothing is."""
-    komi.viz.misbehave(r"/img/.*", faults.slow(0.4))
+    komi.viz.misbehave(r"/img/.*", faults.slow(0.1))
+    last = Held()
+    komi.viz.misbehave(r"/img/14331/19", last)
     komi.viz.add(407, 14331, [SHUFFLED[0], BLANK, SHUFFLED[1], PLAIN] + SHUFFLED * 8)
     s = komi.start()
     names = [f"407-{n:02}.jpg" for n in range(1, 20)]
@@ -129,6 +132,8 @@ def test_a_chapter_appears_whole(komi):
         assert meta.status in (200, 404) and (meta.status == 404 or looks)
         assert set(early) == {404} or "407" in komi.list()["chapters"]
         looks += 1
+        if looks > 2 and komi.viz.count(r"/img/14331/19"):
+            last.go.set()
     assert looks > 2
     assert [komi.page(n).body for n in names] == wanted and komi.page("407-20.jpg").status == 404
     meta = json.loads(until(lambda: s.head("/cdn/407", host=CDN)["X-Metadata"]))
@@ -161,9 +166,11 @@ def test_titles_volumes_covers_and_the_next_release(komi):
     komi.wiki.volumes = {"1": ["401", "402"], "2": ["403", "404", "999"]}
     komi.covers.items = [(None, "none.jpg", PLAIN)] * 98 + [(str(v), f"{v}.jpg", picture("cover-1.jpg")) for v in range(10, 15)]
     komi.covers.items += [("2", "2.jpg", picture("cover-2.jpg")), ("1", "no-picture.jpg", b"<h1>Sorry</h1>"), ("2", "again.jpg", PLAIN)]
-    komi.viz.misbehave(r"/vizmanga/chapters/.*", faults.slow(1), times=1)
+    held = Held()
+    komi.viz.misbehave(r"/vizmanga/chapters/.*", held, times=1)
     s = komi.start()
     assert komi.list()["new_release"] == "null"
+    held.go.set()
     until(lambda: komi.list()["new_release"] == "7 days")
     until(lambda: komi.page("vol14.jpg").status == 200)
 
@@ -250,7 +257,7 @@ def test_imported_chapters_are_known_and_edits_stay(komi):
     komi.viz.add(406, 14406, SHUFFLED)
     s = komi.start(more="auth: {admin_password_hash_file: pwd_hash}\n")
     until(lambda: komi.has(406)() and komi.list()["chapters"]["403"]["metadata"]["volume"] == "2")
-    until(lambda: komi.list()["chapters"]["401"]["metadata"]["title"] == "Wiki 401")
+    until(lambda: all(komi.list()["chapters"][k]["metadata"]["title"] == f"Wiki {k}" for k in ("401", "406")))
     got = komi.list()["chapters"]
     assert [got[k]["metadata"]["title"] for k in ("405", "402", "401", "406")] == ["Title 405", "Title 402", "Wiki 401", "Wiki 406"]
     assert "viz" not in got["405"]["links"] and got["406"]["links"]["viz"]
@@ -282,13 +289,15 @@ def test_a_chapter_with_a_broken_page_fails_alone(komi):
     komi.viz.add(405, 14329, [PLAIN])
     komi.viz.add(406, 14330, [PLAIN, SHUFFLED[0][:3000], PLAIN])
     komi.viz.add(407, 14331, [SHUFFLED[1]])
+    begin = time.monotonic()
     s = komi.start()
     until(komi.has(405, 407))
     komi.passes(3)
     assert komi.list()["order"] == ["407", "405"] and komi.page("406-01.jpg").status == 404
     assert re.search(r"viz\.com: chapter 406: page 2: .*\(parse\)", s.read_log())
     # Twice an attempt, and attempts grow rarer: 1.2 s, 2.4 s, 4.8 s … after each other.
-    assert komi.viz.count("/img/14330/1") <= 2 * 3 and komi.viz.count("/img/14330/0") == 1
+    asked = komi.viz.count("/img/14330/1")
+    assert asked <= 2 * (1 + int(math.log2((time.monotonic() - begin) / 1.2 + 1))) and komi.viz.count("/img/14330/0") == 1
     komi.viz.free["406"][1][1] = SHUFFLED[0]
     until(komi.has(406))
     assert [komi.page(f"406-0{n}.jpg").body for n in (1, 2, 3)] == [PLAIN, ORDERED[0], PLAIN]
@@ -307,14 +316,16 @@ def test_a_broken_stage_does_not_stop_the_others(komi):
         komi.wiki.titles[str(n)] = f"Title {n}"
     komi.wiki.volumes = {"1": ["405"]}
     komi.covers.items = [("1", "1.jpg", picture("cover-1.jpg"))]
-    s = komi.start()
+    s = komi.start(read_timeout="1s")
     until(komi.has(405, 406, 407))
     log = until(lambda: (t := s.read_log()) and all(re.search(f"{w}: .*", t) for w in ("titles", "volumes", "covers")) and t)
     assert re.search(r"viz\.com: titles: .*500", log) and re.search(r"viz\.com: covers: .*\(parse\)", log)
     assert komi.list()["new_release"] == "7 days"
     komi.viz.add(408, 14408, [PLAIN])
     until(komi.has(408))
-    assert not [j for j in rows(komi.folder, "SELECT fail_text FROM job") if j[0]], "a stage at the side has failed the job"
+    # (A publisher who is slower than read_timeout is a failure of its own.)
+    failed = [text for text, in rows(komi.folder, "SELECT fail_text FROM job") if text and "viz.com: chapters: " not in text]
+    assert not failed, "a stage at the side has failed the job"
     for site in (komi.wiki, komi.covers):
         site.behave()
     until(lambda: (c := komi.list()["chapters"]) and [c[k]["metadata"]["title"] for k in ("405", "406", "407")] ==
@@ -336,8 +347,6 @@ class Held:
 
 def test_an_edit_during_a_pass_and_covers(komi):
     """The pass knows chapters as they were when it began: marks of covers go by what they are now."""
-    config = komi.config
-    komi.config = lambda *a, **kw: config(*a, **kw).replace("read_timeout: 1s", f"read_timeout: {PATIENCE}s")
     made = subprocess.run([DOZO, "password"], input=b"sekrit\n", capture_output=True, env=clean_env(), check=True)
     (komi.folder / "pwd_hash").write_bytes(made.stdout)
     komi.wiki.volumes = {"1": ["401", "402", "403"]}
@@ -423,11 +432,11 @@ class Plain(Site):
         return path
 
 
-def plain_config(sites, crawl=settings(), more=""):
+def plain_config(sites, crawl=settings(), more="", read_timeout=f"{PATIENCE}s"):
     shelves = "".join(f"  - {{name: {s.name}, series: {s.name}/x}}\n" for s in sites)
     options = "".join(f"  {s.name}: {{base_url: \"{s.url}\"}}\n" for s in sites)
     return (f"data_dir: data\nlog: {{level: debug}}\n{crawl}{more}shelves:\n{shelves}"
-            f"sources:\n  dir: [sources]\n  connect_timeout: 2s\n  read_timeout: 700ms\n{options}")
+            f"sources:\n  dir: [sources]\n  connect_timeout: 2s\n  read_timeout: {read_timeout}\n{options}")
 
 
 def listed(server, name):
@@ -497,7 +506,7 @@ def test_faults(tmp_path, serve, sites, where):
     away.write(tmp_path)
     away.misbehave(where, faults.redirect_to("http://127.0.0.2:9/secret"))
     played.append(away)
-    s = serve(tmp_path, plain_config(played))
+    s = serve(tmp_path, plain_config(played, read_timeout="5s"))  # what the site that is half open takes, and nobody else
 
     def said(site):
         kind = FAULTS[site.name][1] if site.name in FAULTS else r"\((bad_url|unsupported)\)"
@@ -627,7 +636,7 @@ def test_retries_grow_and_end(tmp_path, serve, sites):
     # A shelf that fails again and again is left alone for longer each time.
     until(lambda: gone.count("/list") >= 4)
     times = [t for t, r in gone.requests if r.path == "/list"][:4]
-    assert times[3] - times[2] > times[1] - times[0]
+    assert all(b - a >= least for a, b, least in zip(times, times[1:], (0.39, 0.79, 0.99))), times
     assert s.stop() == 0
 
 
@@ -680,7 +689,7 @@ def test_a_back_that_ends_loses_nothing(tmp_path, serve, sites, how):
     site.chapters["1"] = [png(8, 12, n) for n in range(100)]
     site.write(tmp_path)
     config = plain_config([site], settings(lease="400ms"))
-    site.misbehave("/page/1/(3[3-9]|[4-9].)", faults.slow(0.5))
+    site.misbehave("/page/1/(3[3-9]|[4-9].)", faults.half_open)
     s = serve(tmp_path, config)
     flushed = until(lambda: rows(tmp_path, "SELECT count(*) FROM part")[0][0])
     pid = until(lambda: back_of(s))
