@@ -183,15 +183,15 @@ static int run_check(int argc, char **argv)
 const struct dz_command dz_cmd_check = {
     .name = "check",
     .summary = "compare catalog and files, both ways; mend with --repair",
-    .usage = "check [--repair] [--quick]",
-    .help =
-        "Compares what the catalog says with the files that are there: pages without a file,\n"
-        "files of a wrong size, damaged files, wrong counts, files that nothing refers to. With\n"
-        "--repair counts are mended, leftovers removed, damaged files moved to data_dir/damaged,\n"
-        "and chapters with lost pages are marked so that the next import brings them back. A file\n"
-        "that cannot be read now is named and left as it is.\n"
-        "\n"
-        "Exit status: 0 clean or all mended, 1 problems are left, 2 wrong use.",
+    .usage = "check [--repair] [--digests | --quick] [--json]",
+    .help = "Compares what the catalog says with the files that are there: pages without a\n"
+            "file, files of a wrong size, damaged files, wrong counts, files that nothing\n"
+            "refers to. With --repair counts are mended, leftovers removed, damaged files\n"
+            "moved to data_dir/damaged, and chapters with lost pages are marked so that the\n"
+            "next import brings them back. A file that cannot be read now is named and left\n"
+            "as it is.\n"
+            "\n"
+            "Exit status: 0 clean or all mended, 1 problems are left, 2 wrong use.",
     .options = options,
     .run = run_check,
 };

@@ -39,7 +39,7 @@ static void print_help(FILE *to)
           to);
     for (size_t i = 0; i < DZ_LEN(commands); i++)
         fprintf(to, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
-    fputs("\n`dozo COMMAND --help` explains a command; `man dozo` and docs/ explain the whole:\n"
+    fputs("\n`dozo COMMAND --help` explains a command, `man dozo` all of them;\n"
           "docs/settings.md has every setting, docs/architecture.md how it is built.\n",
           to);
 }
@@ -68,10 +68,10 @@ static bool is_one_of(const char *arg, const char *a, const char *b, const char 
     return strcmp(arg, a) == 0 || strcmp(arg, b) == 0 || strcmp(arg, c) == 0;
 }
 
-/* "dozo help" and "dozo help NAME". */
+/* "dozo help" and "dozo help NAME"; "dozo help --help" asks for no more than the first. */
 static int help_on(int argc, char **argv)
 {
-    if (argc < 2) {
+    if (argc < 2 || is_one_of(argv[1], "help", "--help", "-h")) {
         print_help(stdout);
         return DZ_EXIT_OK;
     }
@@ -93,6 +93,11 @@ static int dispatch(int argc, char **argv)
     if (is_one_of(argv[1], "version", "--version", "-V"))
         return dz_cmd_version.run(argc - 1, argv + 1);
     const struct dz_command *cmd = find(argv[1]);
+    if (!cmd && dz_str_starts(dz_str_of(argv[1]), DZ_S("--config"))) {
+        dz_say(NULL, "options stand behind the command: dozo COMMAND --config FILE");
+        print_short_help();
+        return DZ_EXIT_USAGE;
+    }
     if (!cmd)
         return fail_unknown(argv[1][0] == '-' ? "option" : "command", argv[1]);
     return cmd->run(argc - 1, argv + 1);

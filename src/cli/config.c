@@ -163,9 +163,8 @@ const struct dz_command dz_cmd_config = {
     .usage = "config check [--config FILE]\n"
              "config dump [--config FILE]\n"
              "config docs",
-    .help = "check  names every fault of the settings file with its line; nothing is opened or "
-            "started\n"
-            "dump   shows the settings in effect: file, environment and defaults; secrets as ***\n"
+    .help = "check  names every fault of the settings file with its line; opens nothing\n"
+            "dump   shows the settings in effect: file, environment, defaults; secrets as ***\n"
             "docs   prints every setting with type, default and meaning, as Markdown\n"
             "\n"
             "Exit status: 0 fine, 1 the settings are at fault, 2 wrong use.",

@@ -31,8 +31,7 @@ enum { OPT_FULL, OPT_LIMIT, OPT_LEGACY, OPT_OPTION, OPT_JSON, OPT_QUIET };
 static const struct dz_option options[] = {
     [OPT_FULL] = {"full", NULL, "ask again for what is kept and for what failed lately", 'f'},
     [OPT_LIMIT] = {"limit-pages", "N", "at most N new chapters, or pages of each list", 'L'},
-    [OPT_LEGACY] = {"legacy", NULL, "the same as --option legacy=true (live.48.cn: clubs 4 and 5)",
-                    0},
+    [OPT_LEGACY] = {"legacy", NULL, "--option legacy=true (live.48.cn: clubs 4 and 5)", 0},
     [OPT_OPTION] = {"option", "NAME=VALUE", "an option of the source, for this crawl; more with ;",
                     0},
     [OPT_JSON] = {"json", NULL, "the result as one JSON object on stdout", 0},
@@ -609,20 +608,19 @@ const struct dz_command dz_cmd_crawl = {
     .summary = "fetch what is new at a site, once",
     .usage = "crawl SOURCE[/ID] [--full] [--limit-pages N] [--option NAME=VALUE]\n"
              "crawl ADDRESS",
-    .help =
-        "Asks the site for new chapters of a series and takes them into the library, whole or not\n"
-        "at all: dozo crawl viz.com/komi-cant-communicate. An address of a page at the site does\n"
-        "as well. A running server shows new chapters at once. Ctrl-C stops; finished pages are\n"
-        "kept, and the same command goes on from there. When another dozo crawls the series right\n"
-        "now this one waits for its end first.\n"
-        "\n"
-        "A source that fills collections is crawled as a whole: dozo crawl live.48.cn. What could\n"
-        "not be had is told, the rest is kept, and the exit status is 1.\n"
-        "\n"
-        "Series of shelves are crawled by `dozo serve` too, every crawl.every. `dozo sources`\n"
-        "lists the sources, `dozo jobs` what runs.\n"
-        "\n"
-        "Exit status: 0 all fine, 1 something failed, 2 wrong use.",
+    .help = "Asks the site for new chapters of a series and takes them into the library,\n"
+            "whole or not at all: dozo crawl viz.com/komi-cant-communicate. An address of a\n"
+            "page at the site does as well. A running server shows new chapters at once.\n"
+            "Ctrl-C stops; finished pages are kept, and the same command goes on from there.\n"
+            "When another dozo crawls the series right now this one waits for its end first.\n"
+            "\n"
+            "A source that fills collections is crawled as a whole: dozo crawl live.48.cn.\n"
+            "What could not be had is told, the rest is kept, and the exit status is 1.\n"
+            "\n"
+            "Series of shelves are crawled by `dozo serve` too, every crawl.every. `dozo\n"
+            "sources` lists the sources, `dozo jobs` what runs.\n"
+            "\n"
+            "Exit status: 0 all fine, 1 something failed, 2 wrong use.",
     .options = options,
     .run = run_crawl,
 };

@@ -20,12 +20,11 @@
 
 enum { OPT_METHOD, OPT_TO, OPT_AGAIN, OPT_JSON, OPT_QUIET };
 static const struct dz_option options[] = {
-    [OPT_METHOD] = {"method", "M", DZ_CONF_METHOD_WORDS "; else downloads.method", 0},
+    [OPT_METHOD] = {"method", "M", DZ_CONF_METHOD_WORDS " (downloads.method)", 0},
     [OPT_TO] = {"to", "DIR", "where to, in place of downloads.destination", 0},
     [OPT_AGAIN] = {"again", NULL, "also chapters that are there already", 0},
     [OPT_JSON] = {"json", NULL, "the results as one JSON object on stdout", 0},
-    [OPT_QUIET] = {"quiet", NULL, "no progress and no summary, only results and what went wrong",
-                   0},
+    [OPT_QUIET] = {"quiet", NULL, "only the paths and what went wrong", 0},
     {NULL, NULL, NULL, 0},
 };
 
@@ -517,17 +516,16 @@ const struct dz_command dz_cmd_download = {
     .name = "download",
     .summary = "write chapters to disk",
     .usage = "download ADDRESS… [--method M] [--to DIR] [--again]",
-    .help =
-        "Writes chapters as CBZ, ZIP or folders of pages. An address is that of a chapter or of a\n"
-        "series at a site that a source knows; of a series all chapters are taken, in order. The\n"
-        "path of each result is printed as soon as it is there. Names, method and folder are "
-        "those\n"
-        "of the settings (downloads). A chapter that is there already is passed over.\n"
-        "\n"
-        "No server is needed, and one may run beside it. Ctrl-C stops; what has come is kept, and\n"
-        "the same command goes on from there.\n"
-        "\n"
-        "Exit status: 0 all fine, 1 something failed, 2 wrong use.",
+    .help = "Writes chapters as CBZ, ZIP or folders of pages. An address is that of a\n"
+            "chapter or of a series at a site that a source knows; of a series all chapters\n"
+            "are taken, in order. The path of each result is printed as soon as it is there.\n"
+            "Names, method and folder are those of the settings (downloads). A chapter that\n"
+            "is there already is passed over.\n"
+            "\n"
+            "No server is needed, and one may run beside it. Ctrl-C stops; what has come is\n"
+            "kept, and the same command goes on from there.\n"
+            "\n"
+            "Exit status: 0 all fine, 1 something failed, 2 wrong use.",
     .options = options,
     .run = run_download,
 };

@@ -38,8 +38,7 @@ enum {
 static const struct dz_option options[] = {
     [OPT_SERIES] = {"series", "NAME", "one series for everything, whatever names say", 0},
     [OPT_SHELF] = {"shelf", "NAME", "publish the series under /shelf/NAME/", 0},
-    [OPT_EXPORT] = {"export", NULL, "kvm48, imoog: write there what is here instead of reading it",
-                    0},
+    [OPT_EXPORT] = {"export", NULL, "kvm48, imoog: the other way, from here to there", 0},
     [OPT_TABLE] = {"table", "NAME", "imoog: the table in PostgreSQL (my_images)", 0},
     [OPT_DATABASE] = {"database", "NAME", "imoog: the database in MongoDB (imoog)", 0},
     [OPT_COLLECTION] = {"collection", "NAME", "imoog: the collection in it (images)", 0},
@@ -600,30 +599,31 @@ const struct dz_command dz_cmd_import = {
              "import nagato NAGATO_DB [CONF_JSON]\n"
              "import kvm48 [--export] DATA_DB\n"
              "import imoog [--export] [--dry-run] SETTINGS_PY|URI",
-    .help =
-        "Takes folders of images, trees of them, and archives (CBZ, ZIP, CBR, CB7, CBT) into the\n"
-        "library. Titles and numbers come from ComicInfo.xml where there is one, else from names.\n"
-        "Importing the same again changes nothing. What is broken is named and does not stop the\n"
-        "rest. Ctrl-C ends after the page at hand; the same command goes on from there.\n"
-        "\n"
-        "The second form takes over the data files of a komizip service, byte for byte. A folder\n"
-        "that is called komizip: dozo import ./komizip\n"
-        "\n"
-        "The third form takes over the marks and favourites of a nagato service, and prints its\n"
-        "settings as lines for dozo.yaml. Neither file is changed, and what is known here stays.\n"
-        "\n"
-        "The fourth form takes over data.db of a KVM48 server, or with --export writes one that "
-        "such\n"
-        "a server opens as its own: a new file, or records that one of KVM48 does not have yet.\n"
-        "\n"
-        "The fifth form takes over the files of an imoog, with their ids: from the database that\n"
-        "its settings file names in plain values (which is read and never run, and also printed "
-        "as\n"
-        "lines for dozo.yaml), or from postgres://... or mongodb://... . With --export uploads "
-        "from\n"
-        "here go there. What either side has already stays.\n"
-        "\n"
-        "Exit status: 0 all fine, 1 something could not be imported (the rest was), 2 wrong use.",
+    .help = "Takes folders of images, trees of them, and archives (CBZ, ZIP, CBR, CB7, CBT)\n"
+            "into the library. Titles and numbers come from ComicInfo.xml where there is\n"
+            "one, else from names. Importing the same again changes nothing. What is broken\n"
+            "is named and does not stop the rest. Ctrl-C ends after the page at hand; the\n"
+            "same command goes on from there.\n"
+            "\n"
+            "The second form takes over the data files of a komizip service, byte for byte.\n"
+            "A folder that is called komizip: dozo import ./komizip\n"
+            "\n"
+            "The third form takes over the marks and favourites of a nagato service, and\n"
+            "prints its settings as lines for dozo.yaml. Neither file is changed, and what\n"
+            "is known here stays.\n"
+            "\n"
+            "The fourth form takes over data.db of a KVM48 server, or with --export writes\n"
+            "one that such a server opens as its own: a new file, or records that one of\n"
+            "KVM48 does not have yet.\n"
+            "\n"
+            "The fifth form takes over the files of an imoog, with their ids: from the\n"
+            "database that its settings file names in plain values (which is read and never\n"
+            "run, and also printed as lines for dozo.yaml), or from postgres://... or\n"
+            "mongodb://... . With --export uploads from here go there. What either side has\n"
+            "already stays.\n"
+            "\n"
+            "Exit status: 0 all fine, 1 something could not be imported (the rest was), 2\n"
+            "wrong use.",
     .options = options,
     .run = run_import,
 };

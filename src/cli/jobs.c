@@ -389,13 +389,14 @@ const struct dz_command dz_cmd_jobs = {
     .summary = "what is crawled now, next, and how it went",
     .usage = "jobs [--watch] [--all] [--json]\n"
              "jobs --cancel ID",
-    .help =
-        "Running jobs first, then queued ones by when they are due, then the latest that have\n"
-        "ended. PAGES counts what a job has got so far, of a download its bytes as well. A\n"
-        "running job of this machine's server hears of its cancelling at once, one of another\n"
-        "process within a quarter of crawl.job_lease, at most 15 s; its finished pages are kept.\n"
-        "\n"
-        "Exit status: 0 done, 1 failed (also: no such job, or it has ended), 2 wrong use.",
+    .help = "Running jobs first, then queued ones by when they are due, then the latest that\n"
+            "have ended. PAGES counts what a job has got so far, of a download its bytes as\n"
+            "well. A running job of this machine's server hears of its cancelling at once,\n"
+            "one of another process within a quarter of crawl.job_lease, at most 15 s; its\n"
+            "finished pages are kept.\n"
+            "\n"
+            "Exit status: 0 done, 1 failed (also: no such job, or it has ended), 2 wrong\n"
+            "use.",
     .options = options,
     .run = run_jobs,
 };

@@ -151,17 +151,17 @@ const struct dz_command dz_cmd_migrate = {
     .name = "migrate",
     .summary = "copy catalog and store into other databases, and compare",
     .usage = "migrate --to FILE [--quick] [--json]",
-    .help =
-        "Copies everything that these settings' catalog and store hold into the catalog and\n"
-        "store that the settings in FILE name: SQLite or PostgreSQL, files, PostgreSQL or\n"
-        "MongoDB, in any direction. What is the same in both settings is left alone. All that\n"
-        "was copied is read again and compared. The source is not changed; nothing is deleted.\n"
-        "A run that was ended half-way is finished by the next one.\n"
-        "\n"
-        "Stop dozo first. Variables such as DOZO_STORE_URI would count for both settings.\n"
-        "Archives of pages (data_dir/html) are files and stay where they are.\n"
-        "\n"
-        "Exit status: 0 all is there and equal, 1 it is not, 2 wrong use.",
+    .help = "Copies everything that these settings' catalog and store hold into the catalog\n"
+            "and store that the settings in FILE name: SQLite or PostgreSQL, files,\n"
+            "PostgreSQL or MongoDB, in any direction. What is the same in both settings is\n"
+            "left alone. All that was copied is read again and compared. The source is not\n"
+            "changed; nothing is deleted. A run that was ended half-way is finished by the\n"
+            "next one.\n"
+            "\n"
+            "Stop dozo first. Variables such as DOZO_STORE_URI would count for both\n"
+            "settings. Archives of pages (data_dir/html) are files and stay where they are.\n"
+            "\n"
+            "Exit status: 0 all is there and equal, 1 it is not, 2 wrong use.",
     .options = options,
     .run = run_migrate,
 };

@@ -174,11 +174,11 @@ const struct dz_command dz_cmd_password = {
     .name = "password",
     .summary = "read a password, print its hash for the settings",
     .usage = "password",
-    .help =
-        "Reads a password twice from the terminal, or one line from a pipe, and prints its bcrypt\n"
-        "hash for auth.admin_password_hash. Nothing is stored. At most 72 bytes, not empty.\n"
-        "\n"
-        "Exit status: 0 done, 1 no password that can be used, 2 wrong use.",
+    .help = "Reads a password twice from the terminal, or one line from a pipe, and prints\n"
+            "its bcrypt hash for auth.admin_password_hash. Nothing is stored. At most 72\n"
+            "bytes, not empty.\n"
+            "\n"
+            "Exit status: 0 done, 1 no password that can be used, 2 wrong use.",
     .options = options,
     .run = run_password,
 };

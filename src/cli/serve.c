@@ -488,7 +488,7 @@ static int run_front(struct dz_conf *conf, const char *config_path, bool with_ba
 
 enum { OPT_ROLE };
 static const struct dz_option options[] = {
-    [OPT_ROLE] = {"role", "ROLE", "front or back alone; without it the front starts the back", 0},
+    [OPT_ROLE] = {"role", "ROLE", "front or back alone; else the front starts a back", 0},
     {NULL, NULL, NULL, 0},
 };
 
@@ -524,12 +524,11 @@ const struct dz_command dz_cmd_serve = {
     .name = "serve",
     .summary = "serve the library over HTTP",
     .usage = "serve [--config FILE] [--role ROLE]",
-    .help =
-        "Serves the reader, the shelves and the operator's pages on the addresses of the setting\n"
-        "`listen`, and says \"listening on ADDRESS\" for each on standard output.\n"
-        "\n"
-        "SIGTERM and SIGINT finish what has begun and end; SIGHUP reads the settings and the\n"
-        "certificates again.",
+    .help = "Serves the reader, the shelves and the operator's pages on the addresses of the\n"
+            "setting `listen`, and says \"listening on ADDRESS\" for each on standard output.\n"
+            "\n"
+            "SIGTERM and SIGINT finish what has begun and end; SIGHUP reads the settings and\n"
+            "the certificates again.",
     .options = options,
     .run = run,
 };

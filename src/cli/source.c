@@ -17,8 +17,7 @@
 enum { OPT_DIR, OPT_RECORD, OPT_JSON };
 static const struct dz_option options[] = {
     [OPT_DIR] = {"dir", "FOLDER", "new: where the source's folder is made", 0},
-    [OPT_RECORD] = {"record", NULL,
-                    "test: ask the site for what is not recorded, and write it down", 0},
+    [OPT_RECORD] = {"record", NULL, "test: ask the site for what is not recorded", 0},
     [OPT_JSON] = {"json", NULL, "test: the result as one JSON object on stdout", 0},
     {NULL, NULL, NULL, 0},
 };
@@ -304,16 +303,16 @@ const struct dz_command dz_cmd_source = {
     .summary = "test sources without asking their sites, begin a new one",
     .usage = "source test FOLDER|NAME... [--record] [--json]\n"
              "source new NAME [--dir FOLDER]",
-    .help =
-        "test  calls the functions of source.lua as expect.json says, with the recorded\n"
-        "      exchanges of fixtures/ in place of the site, and compares; nothing leaves;\n"
-        "      with --record what is not recorded is asked and written to fixtures/recorded.http\n"
-        "new   writes a commented source with a test that passes, in a folder of its own\n"
-        "\n"
-        "A name is looked for in the folders of the setting sources.dir; new makes its folder\n"
-        "in the first of them, unless --dir names another one.\n"
-        "\n"
-        "Exit status: 0 all passed, 1 something failed, 2 wrong use.",
+    .help = "test  calls the functions of source.lua as expect.json says, with the recorded\n"
+            "      exchanges of fixtures/ in place of the site, and compares; nothing leaves;\n"
+            "      with --record what is not recorded is asked of the site and written to\n"
+            "      fixtures/recorded.http\n"
+            "new   writes a commented source with a test that passes, in a folder of its own\n"
+            "\n"
+            "A name is looked for in the folders of the setting sources.dir; new makes its\n"
+            "folder in the first of them, unless --dir names another one.\n"
+            "\n"
+            "Exit status: 0 all passed, 1 something failed, 2 wrong use.",
     .options = options,
     .run = run_source,
 };

@@ -283,13 +283,12 @@ const struct dz_command dz_cmd_sources = {
     .name = "sources",
     .summary = "the sites that can be crawled, and how they did",
     .usage = "sources [--json]",
-    .help =
-        "Lists the built-in sources and those of sources.dir: version, whether it is switched on,\n"
-        "series of it in the library, its last success, its last error, hosts that want to be\n"
-        "left alone, and the functions it has. A source that cannot be loaded is shown with the\n"
-        "reason. No site is asked.\n"
-        "\n"
-        "Exit status: 0 done, 1 failed, 2 wrong use.",
+    .help = "Lists the built-in sources and those of sources.dir: version, whether it is\n"
+            "switched on, series of it in the library, its last success, its last error,\n"
+            "hosts that want to be left alone, and the functions it has. A source that\n"
+            "cannot be loaded is shown with the reason. No site is asked.\n"
+            "\n"
+            "Exit status: 0 done, 1 failed, 2 wrong use.",
     .options = options,
     .run = run_sources,
 };

@@ -8,8 +8,12 @@
 #include <archive.h>
 #include <brotli/encode.h>
 #include <crypt.h>
+#include <curl/curl.h>
 #include <jansson.h>
+#include <libpq-fe.h>
 #include <libxml/parser.h>
+#include <lua.h>
+#include <nghttp2/nghttp2.h>
 #include <openssl/crypto.h>
 #include <sqlite3.h>
 #include <yaml.h>
@@ -83,9 +87,9 @@ static void gather_build(struct facts *f)
 #else
     add(f, "faults", "no");
 #endif
-    add(f, "catalog", "sqlite");
-    add(f, "store", "files");
-    add(f, "cache", "memory");
+    add(f, "catalog", "sqlite postgres");
+    add(f, "store", "files postgres mongodb");
+    add(f, "cache", "memory redis");
 }
 
 static void gather_libraries(struct facts *f)
@@ -101,6 +105,10 @@ static void gather_libraries(struct facts *f)
     int xml = (int)strtol(xmlParserVersion, NULL, 10);
     add(f, "libxml2", "%d.%d.%d", xml / 10000, xml / 100 % 100, xml % 100);
     add(f, "libxcrypt", "%s", XCRYPT_VERSION_STR);
+    add(f, "curl", "%s", curl_version_info(CURLVERSION_NOW)->version);
+    add(f, "nghttp2", "%s", nghttp2_version(0)->version_str);
+    add(f, "lua", "%s", last_word(LUA_RELEASE));
+    add(f, "libpq", "%d.%d", PQlibVersion() / 10000, PQlibVersion() % 10000);
 }
 
 static void put_line(struct dz_buf *out, const char *title, const struct facts *f)

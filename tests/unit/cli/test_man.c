@@ -76,8 +76,8 @@ static void every_command_explains_itself(void **state)
             dz_str text = dz_cursor_until(&at, '\n');
             struct dz_buf plain DZ_AUTO(dz_buf_done);
             dz_buf_init(&plain, DZ_KIB * 64);
-            if (dz_text_put(&plain, text, SIZE_MAX) > 100)
-                fail_msg("help of %s is wider than 100 columns: %.*s", c->name, DZ_STR_FMT(text));
+            if (dz_text_put(&plain, text, SIZE_MAX) > 80)
+                fail_msg("help of %s is wider than 80 columns: %.*s", c->name, DZ_STR_FMT(text));
             dz_cursor_next(&at);
         }
     }
