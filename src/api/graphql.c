@@ -45,6 +45,7 @@ static ssize_t large_read(struct dz_http_source *s, char *p, size_t n)
 static void large_free(struct dz_http_source **s)
 {
     struct large *l = dz_container(dz_take(s), struct large, base);
+    atomic_fetch_sub(&l->of->unsent, l->held);
     atomic_fetch_sub(&l->of->held, l->held);
     dz_buf_done(&l->bytes);
     free(l);
@@ -57,6 +58,7 @@ static struct dz_http_source *large_new(void *arg, uint64_t from, uint64_t n)
     dz_assert(from == 0 && n == g->out.n); /* such answers have no ranges */
     *l = (struct large){
         .base = {large_read, large_free}, .of = g->api->graphql, .bytes = g->out, .held = g->held};
+    atomic_fetch_add(&l->of->unsent, l->held);
     g->held = 0;
     dz_buf_init(&g->out, 0);
     return &l->base;
@@ -196,6 +198,14 @@ static bool is_empty(const json_t *v)
     }
 }
 
+/* In lower case, as its document is kept under it, however the client wrote it. */
+static void keep_hash(struct graph_run *g, const struct dz_sha256 *sha)
+{
+    char hex[2 * sizeof(sha->b)];
+    dz_hex(sha->b, sizeof(sha->b), hex);
+    g->hash = dz_arena_str(g->arena, (dz_str){hex, sizeof(hex)});
+}
+
 static void read_extensions(struct given *p, const json_t *v)
 {
     if (!json_is_object(v)) {
@@ -203,8 +213,9 @@ static void read_extensions(struct given *p, const json_t *v)
         return;
     }
     const json_t *hash = json_object_get(json_object_get(v, "persistedQuery"), "sha256Hash");
-    if (json_is_string(hash) && json_string_length(hash) == 64)
-        p->g->hash = dz_json_text(hash);
+    struct dz_sha256 sha;
+    if (json_is_string(hash) && dz_unhex(dz_json_text(hash), sha.b, sizeof(sha.b), NULL) == DZ_OK)
+        keep_hash(p->g, &sha);
     else if (hash)
         p->bad = "extensions.persistedQuery.sha256Hash is no SHA-256.";
     p->has_extensions = true;
@@ -283,7 +294,7 @@ static void read_json(struct given *p)
     } else if (!json_is_object(v)) {
         p->bad = not_an_object(g, v);
     } else {
-        read_member(p, "query", v, &g->text, "Query must be a string.");
+        read_member(p, "query", v, &g->text, "The query must be a string");
         read_member(p, "operationName", v, &g->operation, "Operation name must be a string.");
         json_t *m = json_object_get(v, "variables");
         if (json_is_string(m))
@@ -312,7 +323,6 @@ static void read_pair(struct given *p, dz_str name, dz_str value)
         p->extensions = parse(p, value, "Extensions are not an object.");
         if (p->extensions)
             read_extensions(p, p->extensions);
-        g->hash = dz_arena_str(g->arena, g->hash);
     }
 }
 

@@ -199,7 +199,7 @@ void graph_send(struct graph_run *g);
 /* All parameters of the request; false: answered. */
 bool graph_read(struct graph_run *g);
 /* The run holds so many bytes now; false: that is more than all together may
- * (graphql.max_memory). Any thread. */
+ * (graphql.max_memory), and another one goes on instead. Any thread. */
 bool graph_hold(struct graph_run *g, size_t bytes);
 /* The world is there: from the text to the answer (graphql_run.c). */
 void graph_run_begin(struct graph_run *g);
@@ -215,8 +215,10 @@ struct graphql {
     struct graph_run *queue; /* that wait for this, the longest first */
     size_t queue_n;
 
-    atomic_size_t held;           /* bytes of large requests and answers, until they are sent */
-    struct graph_memo *persisted; /* digest in hex → text */
+    atomic_size_t held;   /* bytes of large requests and answers, until they are sent */
+    atomic_size_t unsent; /* those of them that are answers and only wait for that */
+    _Atomic(struct graph_run *) first; /* may go on when `held` is too much; NULL: nobody does */
+    struct graph_memo *persisted;      /* digest in hex → text */
     struct graph_check *check;
 };
 /* graph_run_begin() now, or when a worker has looked. */

@@ -47,7 +47,7 @@ static bool find_text(struct graph_run *g)
     char hex[64];
     struct dz_sha256 sha = dz_sha256_of(g->text);
     dz_hex(sha.b, sizeof(sha.b), hex);
-    if (!dz_str_eq_nocase((dz_str){hex, sizeof(hex)}, g->hash)) {
+    if (!dz_str_eq((dz_str){hex, sizeof(hex)}, g->hash)) {
         graph_reply_error(g, 400, "provided sha does not match query");
         return false;
     }
@@ -68,6 +68,24 @@ static void keep_text(struct graph_run *g)
 /* ---- what all of them hold --------------------------------------------------------------------
  */
 
+/* Of several that grow at once each could have taken what the others need, and all be refused. So
+ * one that runs may have what is not taken by answers that only wait to be sent; the others are
+ * refused meanwhile and give theirs back. */
+static bool is_first(struct graph_run *g)
+{
+    struct graphql *q = g->api->graphql;
+    struct graph_run *nobody = NULL;
+    if (!atomic_compare_exchange_strong(&q->first, &nobody, g) && nobody != g)
+        return false;
+    return atomic_load(&q->unsent) + g->held <= g->view->conf->graphql.max_memory;
+}
+
+static void leave_first(struct graph_run *g)
+{
+    struct graph_run *me = g;
+    (void)atomic_compare_exchange_strong(&g->api->graphql->first, &me, NULL);
+}
+
 bool graph_hold(struct graph_run *g, size_t bytes)
 {
     struct graphql *q = g->api->graphql;
@@ -76,7 +94,10 @@ bool graph_hold(struct graph_run *g, size_t bytes)
     if (g->held == before)
         return true;
     size_t all = atomic_fetch_add(&q->held, g->held - before) + (g->held - before);
-    return g->held < before || all <= g->view->conf->graphql.max_memory;
+    if (g->held < before || all <= g->view->conf->graphql.max_memory || is_first(g))
+        return true;
+    leave_first(g);
+    return false;
 }
 
 /* ---- steps ------------------------------------------------------------------------------------
@@ -372,6 +393,7 @@ void graph_run_free(struct graph_run *g)
 {
     let_go(g);
     (void)graph_hold(g, 0);
+    leave_first(g);
     graph_world_unref(&g->world);
     dz_view_unref(&g->view);
     dz_body_unref(&g->kept_text);

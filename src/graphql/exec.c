@@ -378,7 +378,8 @@ static void begin(struct dz_gql_exec *x)
     const char *why = refusal(x->operation);
     if (why) {
         struct dz_gql_error *error = gql_errors_new(&x->errors, DZ_UNSUPPORTED, "%s", why);
-        gql_error_at(&x->errors, error, x->operation->loc);
+        if (x->operation->type) /* else it is the schema that lacks something, not this place */
+            gql_error_at(&x->errors, error, x->operation->loc);
         dz_json_null(&x->json);
         return;
     }

@@ -264,12 +264,12 @@ static void roots_that_are_missing(void **state)
     dz_gql_add_field(dz_gql_add_object(b, "Query", NULL), "a", "Int", resolve_one, NULL, NULL);
     struct dz_gql_schema *old = schema;
     must(dz_gql_schema_finish(&b, &schema, err));
-    answers("mutation M {x {y} x: z}", NULL,
-            "{\"errors\":[{\"message\":\"Schema is not configured for mutations\",\"locations\":[{"
-            "\"line\":1,\"column\":1}]}],\"data\":null}");
+    answers(
+        "mutation M {x {y} x: z}", NULL,
+        "{\"errors\":[{\"message\":\"Schema is not configured for mutations\"}],\"data\":null}");
     answers("subscription {x}", NULL,
-            "{\"errors\":[{\"message\":\"Schema is not configured for subscriptions\","
-            "\"locations\":[{\"line\":1,\"column\":1}]}],\"data\":null}");
+            "{\"errors\":[{\"message\":\"Schema is not configured for subscriptions\"}],"
+            "\"data\":null}");
     answers("{a}", NULL, "{\"data\":{\"a\":1}}");
     dz_gql_schema_unref(&schema);
     schema = old;
