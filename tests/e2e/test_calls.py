@@ -38,13 +38,20 @@ sources:
   mangadex.org: {{base_url: "{self.site.url}", uploads_url: "{self.site.url}", rate: 1000/second}}
 """)
         self.path = self.folder / "data/run/back.sock"
-        until(self.path.exists)
+        until(self.answers, "a back that takes calls")
         return self
+
+    def answers(self):
+        try:
+            self.open().close()
+            return True
+        except (FileNotFoundError, ConnectionRefusedError):  # not there, or bound and not listening yet
+            return False
 
     def open(self):
         s = socket.socket(socket.AF_UNIX)
+        s.connect(str(self.path))  # waits for room in the queue of a busy back, which it would not with a timeout
         s.settimeout(PATIENCE)
-        s.connect(str(self.path))
         return s
 
     @staticmethod
@@ -67,7 +74,7 @@ sources:
             s.sendall(self.frame(request))
             return self.answer(s)
 
-    def call(self, name, deadline_ms=60000, **args):
+    def call(self, name, deadline_ms=PATIENCE * 1000, **args):
         return self.raw({"call": name, "args": args, "deadline_ms": deadline_ms})
 
     def value(self, name, **args):
@@ -294,9 +301,10 @@ def test_calls_end_with_their_deadline_and_with_their_peer(back):
     back.site.misbehave("/manga/m1", held)
     kind, words = back.fail("series", deadline_ms=300, site=SITE, id="m1")
     assert kind == "unavailable" and "in time" in words
+    asked = back.site.count("/manga/m1")  # once, or not at all when the machine is slow
     with back.open() as s:
         s.sendall(back.frame({"call": "series", "args": {"site": SITE, "id": "m1"}}))
-        until(lambda: back.site.count("/manga/m1") >= 2)
+        until(lambda: back.site.count("/manga/m1") > asked)
     assert back.value("chapters", site=SITE, id="m1")  # others go on meanwhile
     hold.set()
 
@@ -316,6 +324,7 @@ def test_a_back_that_dies_takes_its_calls_along(back):
             pass
     hold.set()
     until(lambda: len(re.findall(r"back with pid (\d+) connected", back.server.read_log())) == 2)
+    until(back.answers, "the next one's socket")
     assert back.value("series", site=SITE, id="m1")["id"] == "m1"  # its socket took the place of the dead one's
 
 
@@ -358,6 +367,7 @@ def test_new_chapters_of_favourites_come_by_themselves(back):
     until(lambda: len(files(back)) == 7, "the seventh")
     assert "Dr. Stone \u2215 X -.- C11 Late.cbz" in files(back)
     assert len(jobs(back)) == 7  # each once
+    until(lambda: " 1 new chapters" in back.server.read_log(), "a word about the seventh")
     log = back.server.read_log()
     assert log.count("favourites of gone.example are not followed") == 1
     assert log.count("6 new chapters put into the queue") == 1 and log.count(" 1 new chapters") == 1
