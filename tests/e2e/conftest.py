@@ -3,6 +3,7 @@
 Only the standard library and pytest. Servers are ended by their own pid. DOZO_BIN names the binary under test (the sanitized build),
 DOZO_RELEASE_BIN the release build.
 """
+import contextlib
 import os
 import pathlib
 import re
@@ -143,7 +144,7 @@ class Server:
                 self.process.kill()
                 raise AssertionError("the server did not start:\n" + self.read_log())
             pending += data
-            self.addresses = re.findall(r"^listening on (.+)$", pending.decode(), re.M)
+            self.addresses = re.findall(r"^listening on (.+)\n", pending.decode(), re.M)  # a line may come in pieces
         self.address = self.parse(self.addresses[0])
         # The line comes when the sockets listen; answers follow as soon as the loops run.
         if isinstance(self.address, tuple):
@@ -206,8 +207,10 @@ def until(check, what="it"):
 
 def back_of(server):
     """Pid of the crawler that a server has started; None while there is none."""
-    children = pathlib.Path(f"/proc/{server.process.pid}/task").glob("*/children")
-    pids = [int(p) for c in children for p in c.read_text().split()]
+    pids = []
+    for children in pathlib.Path(f"/proc/{server.process.pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):  # a thread that has ended meanwhile
+            pids += [int(p) for p in children.read_text().split()]
     return pids[0] if pids else None
 
 
