@@ -33,6 +33,7 @@ struct postgres {
     struct dz_pg *pg;
     int64_t schema_id;    /* of the schema where the tables are */
     char channels[2][40]; /* in the order of enum dz_sql_news */
+    char lock_text[80];   /* what exclusive writers begin with */
 
     pthread_mutex_t write_lock; /* held from begin to the end of an exclusive writer */
     pthread_mutex_t lock;       /* of idle */
@@ -47,6 +48,7 @@ struct conn {
     struct conn *next;
     struct dz_pg_conn *pg;
     bool exclusive;
+    bool waits; /* its first statement is the one that waits for other exclusive writers */
     bool alone; /* no transaction: each statement by itself */
 };
 
@@ -164,6 +166,28 @@ static void bind_null(struct dz_sql_stmt *st, int at)
     *param(st, at) = dz_pg_p_null();
 }
 
+static enum dz_code busy(const struct dz_sql *d, struct dz_err *err)
+{
+    return dz_fail(err, DZ_UNAVAILABLE, "%.120s: somebody else is writing for %d ms", d->name,
+                   STATEMENT_MS);
+}
+
+/* The answer of the first statement of an exclusive writer tells of the lock too. */
+static enum dz_code run_now(struct conn *c, const struct dz_pg_statement *st,
+                            const struct dz_pg_param *v, size_t n, struct dz_pg_rows **ret_rows,
+                            struct dz_err *err)
+{
+    struct dz_err why = {0};
+    bool waits = c->waits;
+    enum dz_code code = dz_pg_run(c->pg, st, v, n, ret_rows, &why);
+    c->waits = false;
+    if (code != DZ_OK && waits && dz_pg_is_state(&why, "57014"))
+        return busy(c->base.d, err);
+    if (code != DZ_OK && err)
+        *err = why;
+    return code;
+}
+
 static enum dz_code run(struct conn *c, struct statement *s, struct dz_err *err)
 {
     const struct dz_pg_statement st = {.text = s->text, .repeats = c->alone && s->gives_rows};
@@ -172,7 +196,7 @@ static enum dz_code run(struct conn *c, struct statement *s, struct dz_err *err)
         return dz_pg_cursor_open(c->pg, s->text, s->v, s->params_n, ROWS_A_TIME, &s->cursor, err);
     if (s->base.later && !c->alone)
         return dz_pg_later(c->pg, &st, s->v, s->params_n, err);
-    DZ_TRY(dz_pg_run(c->pg, &st, s->v, s->params_n, &s->rows, err));
+    DZ_TRY(run_now(c, &st, s->v, s->params_n, &s->rows, err));
     s->portion = s->rows;
     return DZ_OK;
 }
@@ -247,7 +271,7 @@ static struct conn *wrap(struct postgres *d, struct dz_pg_conn *pg)
     }
     c->next = NULL;
     c->pg = pg;
-    c->exclusive = c->alone = false;
+    c->exclusive = c->waits = c->alone = false;
     return c;
 }
 
@@ -287,35 +311,22 @@ static enum dz_code read_begin(struct dz_sql *base, enum dz_sql_read kind,
     return code;
 }
 
-static enum dz_code busy(const struct postgres *d, struct dz_err *err)
-{
-    return dz_fail(err, DZ_UNAVAILABLE, "%.120s: somebody else is writing for %d ms", d->base.name,
-                   STATEMENT_MS);
-}
-
 /* For those of this process. */
 static enum dz_code lock_here(struct postgres *d, struct dz_err *err)
 {
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += STATEMENT_MS / 1000;
-    return pthread_mutex_clocklock(&d->write_lock, CLOCK_MONOTONIC, &until) == 0 ? DZ_OK
-                                                                                 : busy(d, err);
+    return pthread_mutex_clocklock(&d->write_lock, CLOCK_MONOTONIC, &until) == 0
+               ? DZ_OK
+               : busy(&d->base, err);
 }
 
-/* For those of all. */
-static enum dz_code lock_there(struct postgres *d, struct conn *c, struct dz_err *err)
+/* The lock of those of all, which leaves with the first statement; this is one to wait for. */
+static enum dz_code lock_there(struct conn *c, struct dz_err *err)
 {
-    static const struct dz_pg_statement st = {
-        .text = "SELECT pg_advisory_xact_lock($1::bigint::integer, $2::bigint::integer)"};
-    const struct dz_pg_param v[] = {dz_pg_p_int(LOCK_SPACE), dz_pg_p_int((int32_t)d->schema_id)};
-    struct dz_err why = {0};
-    enum dz_code code = dz_pg_run(c->pg, &st, v, DZ_LEN(v), NULL, &why);
-    if (code != DZ_OK && dz_pg_is_state(&why, "57014"))
-        return busy(d, err);
-    if (code != DZ_OK && err)
-        *err = why;
-    return code;
+    static const struct dz_pg_statement st = {.text = "SELECT 1"};
+    return run_now(c, &st, NULL, 0, NULL, err);
 }
 
 static enum dz_code write_begin(struct dz_sql *base, enum dz_sql_write kind,
@@ -323,7 +334,7 @@ static enum dz_code write_begin(struct dz_sql *base, enum dz_sql_write kind,
 {
     struct postgres *d = whole(base);
     struct conn *c = NULL;
-    bool exclusive = kind == DZ_SQL_EXCLUSIVE;
+    bool exclusive = kind != DZ_SQL_PLAIN;
     if (exclusive)
         DZ_TRY(lock_here(d, err));
     enum dz_code code = take(d, &c, err);
@@ -332,10 +343,11 @@ static enum dz_code write_begin(struct dz_sql *base, enum dz_sql_write kind,
             pthread_mutex_unlock(&d->write_lock);
         return code;
     }
-    c->exclusive = exclusive;
-    code = dz_pg_begin(c->pg, "ISOLATION LEVEL READ COMMITTED READ WRITE", err);
-    if (code == DZ_OK && exclusive)
-        code = lock_there(d, c, err);
+    c->exclusive = c->waits = exclusive;
+    code = dz_pg_begin_with(c->pg, "ISOLATION LEVEL READ COMMITTED READ WRITE",
+                            exclusive ? d->lock_text : NULL, err);
+    if (code == DZ_OK && kind == DZ_SQL_EXCLUSIVE)
+        code = lock_there(c, err);
     if (code == DZ_OK)
         *ret_c = &c->base;
     else
@@ -470,6 +482,8 @@ static enum dz_code look_at(struct postgres *d, struct dz_err *err)
                        "%.120s: the database's encoding is %.20s; make one with UTF8", d->base.name,
                        encoding.p);
     d->schema_id = dz_pg_int(rows, 0, 0);
+    (void)snprintf(d->lock_text, sizeof(d->lock_text), "SELECT pg_advisory_xact_lock(%d, %d)",
+                   LOCK_SPACE, (int32_t)d->schema_id);
     static const char *const names[] = {"change", "jobs"};
     for (size_t i = 0; i < DZ_LEN(names); i++)
         (void)snprintf(d->channels[i], sizeof(d->channels[i]), "dozo_%s_%lld", names[i],

@@ -32,6 +32,9 @@ enum dz_sql_write {
     /* One at a time, in all processes: what gives change numbers, which become visible in their
      * order, or counts uses of blobs; and what changes tables. */
     DZ_SQL_EXCLUSIVE,
+    /* The same for a call that ends with its commit: the first statement may wait for the others,
+     * and say that they took too long. */
+    DZ_SQL_EXCLUSIVE_CALL,
     /* Beside others: jobs, what crawls remember, marks. SQLite has one writer whatever it does. */
     DZ_SQL_PLAIN,
 };
@@ -260,6 +263,8 @@ enum dz_sql_statement {
     DZ_SQL_BLOB_CRC,
     DZ_SQL_BLOB_CRC_SET,
     DZ_SQL_UPLOAD_THERE,
+    DZ_SQL_UPLOADS_THERE,
+    DZ_SQL_UPLOAD_FACTS,
     DZ_SQL_UPLOAD_ADD,
     DZ_SQL_UPLOAD,
     DZ_SQL_UPLOADS,
@@ -470,6 +475,9 @@ DZ_MUST enum dz_code dz_sql_get_write(struct dz_sql_batch *b, enum dz_sql_statem
  * NULL): the row does not say all that is known of the blob now. */
 DZ_MUST enum dz_code dz_sql_blob_ref(struct dz_sql_batch *b, const struct dz_blob_rec *blob,
                                      int64_t *ret_id, bool *ret_news, struct dz_err *err);
+/* The same for one whose size is known to be right, not waited for (dz_sql_send). */
+DZ_MUST enum dz_code dz_sql_blob_ref_later(struct dz_sql_batch *b, const struct dz_blob_rec *blob,
+                                           struct dz_err *err);
 DZ_MUST enum dz_code dz_sql_blob_unref(struct dz_sql_batch *b, int64_t id, struct dz_err *err);
 
 /* ---- lists ------------------------------------------------------------------------------------
@@ -519,6 +527,10 @@ DZ_MUST enum dz_code dz_sql_list_each(struct dz_sql_conn *c, const struct dz_sql
  */
 
 DZ_MUST enum dz_code dz_sql_begin(void *self, void **ret_batch, struct dz_err *err);
+/* A batch of one call, which ends it: whether it is the only one is known with its first answer. */
+DZ_MUST enum dz_code dz_sql_begin_call(void *self, struct dz_sql_batch **ret_b, struct dz_err *err);
+/* Commits it when all went well, else rolls it back; returns what became of it. */
+DZ_MUST enum dz_code dz_sql_end_call(struct dz_sql_batch *b, enum dz_code code, struct dz_err *err);
 DZ_MUST enum dz_code dz_sql_put_series(void *batch, const struct dz_series_rec *s, int64_t *ret_id,
                                        struct dz_err *err);
 DZ_MUST enum dz_code dz_sql_put_chapter(void *batch, int64_t series_id,

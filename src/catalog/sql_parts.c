@@ -53,16 +53,13 @@ static enum dz_code put_part(struct dz_sql_batch *b, dz_str source, dz_str chapt
 enum dz_code dz_sql_part_put(void *self, dz_str source, dz_str chapter, const struct dz_part_rec *v,
                              size_t n, struct dz_err *err)
 {
-    void *batch;
+    struct dz_sql_batch *b;
     int64_t now_ms = dz_now_ms();
-    DZ_TRY(dz_sql_begin(self, &batch, err));
+    DZ_TRY(dz_sql_begin_call(self, &b, err));
     enum dz_code code = DZ_OK;
     for (size_t i = 0; i < n && code == DZ_OK; i++)
-        code = put_part(batch, source, chapter, &v[i], now_ms, err);
-    if (code == DZ_OK)
-        return dz_sql_commit(batch, NULL, err);
-    dz_sql_rollback(batch);
-    return code;
+        code = put_part(b, source, chapter, &v[i], now_ms, err);
+    return dz_sql_end_call(b, code, err);
 }
 
 static enum dz_code read_part(struct dz_sql_stmt *st, struct dz_text_pool *pool, void *ret_part,
@@ -172,11 +169,7 @@ static enum dz_code trim(struct dz_sql_batch *b, int64_t before_ms, struct dz_er
 
 enum dz_code dz_sql_parts_trim(void *self, int64_t before_ms, struct dz_err *err)
 {
-    void *batch;
-    DZ_TRY(dz_sql_begin(self, &batch, err));
-    enum dz_code code = trim(batch, before_ms, err);
-    if (code == DZ_OK)
-        return dz_sql_commit(batch, NULL, err);
-    dz_sql_rollback(batch);
-    return code;
+    struct dz_sql_batch *b;
+    DZ_TRY(dz_sql_begin_call(self, &b, err));
+    return dz_sql_end_call(b, trim(b, before_ms, err), err);
 }

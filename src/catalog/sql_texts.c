@@ -62,6 +62,10 @@
 #define IDS                                                                                        \
     "IN (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, "   \
     "?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32) "
+/* As many again. */
+#define NEXT_IDS                                                                                   \
+    "IN (?33, ?34, ?35, ?36, ?37, ?38, ?39, ?40, ?41, ?42, ?43, ?44, ?45, ?46, ?47, ?48, ?49, "    \
+    "?50, ?51, ?52, ?53, ?54, ?55, ?56, ?57, ?58, ?59, ?60, ?61, ?62, ?63, ?64) "
 #define PAGES_OF(AND_BLOB)                                                                         \
     "SELECT p.number, p.mtime_s, p.name, p.blob_id, " BLOB ", p.chapter_id FROM page p " AND_BLOB  \
     "p.chapter_id " IDS "ORDER BY p.chapter_id, p.number"
@@ -82,6 +86,9 @@
 #define PAGE_ADD(BLOB_ID)                                                                          \
     "INSERT INTO page (chapter_id, number, blob_id, mtime_s, name) VALUES (?1, ?2, " BLOB_ID       \
     ", ?4, ?5)"
+#define UPLOAD_ADD(BLOB_ID)                                                                        \
+    "INSERT INTO upload (id, blob_id, mime, sniffed, created_ms) VALUES (?1, " BLOB_ID             \
+    ", ?3, ?4, ?5)"
 #define PAGE_SET(BLOB_ID)                                                                          \
     "UPDATE page SET blob_id = " BLOB_ID                                                           \
     ", mtime_s = ?4, name = ?5 WHERE chapter_id = ?1 AND number = ?2"
@@ -347,8 +354,12 @@ const struct dz_sql_text dz_sql_texts[DZ_SQL_STATEMENTS] = {
     [DZ_SQL_BLOB_CRC_SET] = {"UPDATE blob SET crc32 = ?2 WHERE sha = ?1", NULL},
 
     [DZ_SQL_UPLOAD_THERE] = {"SELECT blob_id FROM upload WHERE id = ?1", NULL},
-    [DZ_SQL_UPLOAD_ADD] =
-        {"INSERT INTO upload (id, blob_id, mime, sniffed, created_ms) VALUES (?1, ?2, ?3, ?4, ?5)", NULL},
+    [DZ_SQL_UPLOADS_THERE] = {NULL, "SELECT id, blob_id FROM upload WHERE id " IDS},
+    /* Both in one question. */
+    [DZ_SQL_UPLOAD_FACTS] =
+        {NULL, "SELECT id, NULL, 0 FROM upload WHERE id " IDS "UNION ALL SELECT NULL, sha, bytes FROM blob "
+        "WHERE sha " NEXT_IDS},
+    [DZ_SQL_UPLOAD_ADD] = {UPLOAD_ADD("?2"), UPLOAD_ADD("(SELECT id FROM blob WHERE sha = ?2)")},
     [DZ_SQL_UPLOAD] = {"SELECT u.id, u.mime, u.sniffed, u.created_ms, b.sha, b.bytes, b.width, "
                      "b.height, b.mime FROM upload u JOIN blob b ON b.id = u.blob_id "
                      "WHERE u.id = ?1", NULL},

@@ -24,8 +24,89 @@ static enum dz_code blob_of_upload(struct dz_sql_conn *c, dz_str id, bool *ret_t
     return DZ_OK;
 }
 
-static enum dz_code put_upload(struct dz_sql_batch *b, const struct dz_upload_rec *u, bool *ret_new,
-                               struct dz_err *err)
+/* ---- what is there, some ids at a time where an answer is a round trip --------------------------
+ */
+
+struct there {
+    struct dz_map ids;   /* id → number of its blob */
+    struct dz_map blobs; /* digest → bytes; filled by look_at_uploads alone */
+};
+
+static void there_done(struct there *t)
+{
+    dz_map_done(&t->ids);
+    dz_map_done(&t->blobs);
+}
+
+static bool is_local(const struct dz_sql_batch *b)
+{
+    return b->d->b->dialect == DZ_SQL_SQLITE;
+}
+
+static void note(struct dz_sql_batch *b, struct dz_map *map, dz_str key, int64_t n)
+{
+    int64_t *value = dz_arena_alloc(b->arena, sizeof(*value));
+    *value = n;
+    dz_map_set(map, (dz_str){dz_arena_dup(b->arena, key), key.n}, value);
+}
+
+/* Those of the ids at `at` and behind, DZ_SQL_IDS at most. */
+static enum dz_code look_at_ids(struct dz_sql_batch *b, struct there *t, const dz_str *ids,
+                                size_t at, size_t n, struct dz_err *err)
+{
+    DZ_AUTO(dz_sql_reset) struct dz_sql_stmt *st = NULL;
+    DZ_TRY(dz_sql_get(b->c, DZ_SQL_UPLOADS_THERE, &st, err));
+    for (size_t i = 0; i < DZ_SQL_IDS; i++)
+        dz_sql_bind_str(st, (int)i + 1, ids[at + i < n ? at + i : n - 1]);
+    for (bool row = true;;) {
+        DZ_TRY(dz_sql_row(b->c, st, &row, err));
+        if (!row)
+            return DZ_OK;
+        note(b, &t->ids, dz_sql_str(st, 0), dz_sql_int(st, 1));
+    }
+}
+
+/* The same with the sizes of the blobs that the records name. */
+static enum dz_code look_at_uploads(struct dz_sql_batch *b, struct there *t,
+                                    const struct dz_upload_rec *v, size_t at, size_t n,
+                                    struct dz_err *err)
+{
+    DZ_AUTO(dz_sql_reset) struct dz_sql_stmt *st = NULL;
+    DZ_TRY(dz_sql_get(b->c, DZ_SQL_UPLOAD_FACTS, &st, err));
+    for (size_t i = 0; i < DZ_SQL_IDS; i++) {
+        const struct dz_upload_rec *u = &v[at + i < n ? at + i : n - 1];
+        dz_sql_bind_str(st, (int)i + 1, u->id);
+        dz_sql_bind_sha(st, (int)i + 1 + DZ_SQL_IDS, &u->blob.sha);
+    }
+    for (bool row = true;;) {
+        DZ_TRY(dz_sql_row(b->c, st, &row, err));
+        if (!row)
+            return DZ_OK;
+        bool is_blob = dz_sql_is_null(st, 0);
+        note(b, is_blob ? &t->blobs : &t->ids, dz_sql_str(st, is_blob), dz_sql_int(st, 2));
+    }
+}
+
+/* ---- putting ----------------------------------------------------------------------------------
+ */
+
+/* All but the blob. */
+static enum dz_code get_add(struct dz_sql_batch *b, const struct dz_upload_rec *u,
+                            struct dz_sql_stmt **ret_st, struct dz_err *err)
+{
+    DZ_TRY(dz_sql_get_write(b, DZ_SQL_UPLOAD_ADD, ret_st, err));
+    dz_sql_bind_str(*ret_st, 1, u->id);
+    if (u->mime.p)
+        dz_sql_bind_str(*ret_st, 3, u->mime);
+    else
+        dz_sql_bind_null(*ret_st, 3);
+    dz_sql_bind_str(*ret_st, 4, u->blob.mime);
+    dz_sql_bind_int(*ret_st, 5, u->created_ms);
+    return DZ_OK;
+}
+
+static enum dz_code put_now(struct dz_sql_batch *b, const struct dz_upload_rec *u, bool *ret_new,
+                            struct dz_err *err)
 {
     bool there;
     int64_t blob;
@@ -35,79 +116,119 @@ static enum dz_code put_upload(struct dz_sql_batch *b, const struct dz_upload_re
     if (there)
         return DZ_OK;
     DZ_TRY(dz_sql_blob_ref(b, &u->blob, &blob, NULL, err));
-    DZ_TRY(dz_sql_get_write(b, DZ_SQL_UPLOAD_ADD, &st, err));
-    dz_sql_bind_str(st, 1, u->id);
+    DZ_TRY(get_add(b, u, &st, err));
     dz_sql_bind_int(st, 2, blob);
-    if (u->mime.p)
-        dz_sql_bind_str(st, 3, u->mime);
-    else
-        dz_sql_bind_null(st, 3);
-    dz_sql_bind_str(st, 4, u->blob.mime);
-    dz_sql_bind_int(st, 5, u->created_ms);
     return dz_sql_run(b->c, st, err);
 }
 
-static enum dz_code end_batch(void *batch, enum dz_code code, struct dz_err *err)
+/* Nothing is asked, the blob is named by its digest. */
+static enum dz_code put_later(struct dz_sql_batch *b, struct there *t,
+                              const struct dz_upload_rec *u, bool *ret_new, struct dz_err *err)
 {
-    if (code == DZ_OK)
-        return dz_sql_commit(batch, NULL, err);
-    dz_sql_rollback(batch);
-    return code;
+    dz_str sha = {(const char *)u->blob.sha.b, sizeof(u->blob.sha.b)};
+    struct dz_sql_stmt *st = NULL;
+    *ret_new = !dz_map_get(&t->ids, u->id);
+    if (!*ret_new)
+        return DZ_OK;
+    const int64_t *bytes = dz_map_get(&t->blobs, sha);
+    if (bytes && (uint64_t)*bytes != u->blob.bytes) {
+        int64_t blob;
+        return dz_sql_blob_ref(b, &u->blob, &blob, NULL, err); /* says what is wrong */
+    }
+    DZ_TRY(dz_sql_blob_ref_later(b, &u->blob, err));
+    DZ_TRY(get_add(b, u, &st, err));
+    dz_sql_bind_sha(st, 2, &u->blob.sha);
+    note(b, &t->ids, u->id, 0);
+    note(b, &t->blobs, sha, (int64_t)u->blob.bytes);
+    return dz_sql_send(b->c, st, err);
+}
+
+static enum dz_code put_uploads(struct dz_sql_batch *b, const struct dz_upload_rec *v, size_t n,
+                                bool *ret_new, struct dz_err *err)
+{
+    DZ_AUTO(there_done) struct there t = {0};
+    for (size_t i = 0; i < n; i++) {
+        if (is_local(b)) {
+            DZ_TRY(put_now(b, &v[i], &ret_new[i], err));
+            continue;
+        }
+        if (i % DZ_SQL_IDS == 0)
+            DZ_TRY(look_at_uploads(b, &t, v, i, n, err));
+        DZ_TRY(put_later(b, &t, &v[i], &ret_new[i], err));
+    }
+    return DZ_OK;
 }
 
 enum dz_code dz_sql_uploads_put(void *self, const struct dz_upload_rec *v, size_t n, bool *ret_new,
                                 struct dz_err *err)
 {
-    void *batch;
-    enum dz_code code = DZ_OK;
-    DZ_TRY(dz_sql_begin(self, &batch, err));
-    for (size_t i = 0; i < n && code == DZ_OK; i++)
-        code = put_upload(batch, &v[i], &ret_new[i], err);
-    return end_batch(batch, code, err);
+    struct dz_sql_batch *b;
+    DZ_TRY(dz_sql_begin_call(self, &b, err));
+    return dz_sql_end_call(b, put_uploads(b, v, n, ret_new, err), err);
 }
 
-static enum dz_code run_id(struct dz_sql_batch *b, enum dz_sql_statement which, dz_str id,
-                           struct dz_err *err)
+/* ---- deleting ---------------------------------------------------------------------------------
+ */
+
+static enum dz_code send_id(struct dz_sql_batch *b, enum dz_sql_statement which, dz_str id,
+                            struct dz_err *err)
 {
     struct dz_sql_stmt *st = NULL;
     DZ_TRY(dz_sql_get_write(b, which, &st, err));
     dz_sql_bind_str(st, 1, id);
-    return dz_sql_run(b->c, st, err);
+    return dz_sql_send(b->c, st, err);
 }
 
-static enum dz_code del_upload(struct dz_sql_batch *b, dz_str id, bool *ret_was, struct dz_err *err)
-{
-    int64_t blob;
-    DZ_TRY(blob_of_upload(b->c, id, ret_was, &blob, err));
-    if (!*ret_was)
-        return DZ_OK;
-    DZ_TRY(run_id(b, DZ_SQL_UPLOAD_DEL, id, err));
-    DZ_TRY(dz_sql_blob_unref(b, blob, err));
-    return run_id(b, DZ_SQL_UPLOAD_GONE_ADD, id, err);
-}
-
-static enum dz_code trim_gone(struct dz_sql_batch *b, struct dz_err *err)
+static enum dz_code send_int(struct dz_sql_batch *b, enum dz_sql_statement which, int64_t n,
+                             struct dz_err *err)
 {
     struct dz_sql_stmt *st = NULL;
-    DZ_TRY(dz_sql_get_write(b, DZ_SQL_UPLOAD_GONE_TRIM, &st, err));
-    dz_sql_bind_int(st, 1, DZ_UPLOADS_GONE_KEPT);
-    return dz_sql_run(b->c, st, err);
+    DZ_TRY(dz_sql_get_write(b, which, &st, err));
+    dz_sql_bind_int(st, 1, n);
+    return dz_sql_send(b->c, st, err);
+}
+
+static enum dz_code find(struct dz_sql_batch *b, struct there *t, const dz_str *ids, size_t at,
+                         size_t n, bool *ret_was, int64_t *ret_blob, struct dz_err *err)
+{
+    if (is_local(b))
+        return blob_of_upload(b->c, ids[at], ret_was, ret_blob, err);
+    if (at % DZ_SQL_IDS == 0)
+        DZ_TRY(look_at_ids(b, t, ids, at, n, err));
+    const int64_t *blob = dz_map_del(&t->ids, ids[at]);
+    *ret_was = blob != NULL;
+    *ret_blob = blob ? *blob : 0;
+    return DZ_OK;
+}
+
+static enum dz_code del_uploads(struct dz_sql_batch *b, const dz_str *ids, size_t n, bool *ret_was,
+                                struct dz_err *err)
+{
+    DZ_AUTO(there_done) struct there t = {0};
+    for (size_t i = 0; i < n; i++) {
+        int64_t blob;
+        DZ_TRY(find(b, &t, ids, i, n, &ret_was[i], &blob, err));
+        if (!ret_was[i])
+            continue;
+        DZ_TRY(send_id(b, DZ_SQL_UPLOAD_DEL, ids[i], err));
+        DZ_TRY(send_int(b, DZ_SQL_BLOB_UNREF, blob, err));
+        DZ_TRY(send_id(b, DZ_SQL_UPLOAD_GONE_ADD, ids[i], err));
+    }
+    DZ_TRY(send_int(b, DZ_SQL_UPLOAD_GONE_TRIM, DZ_UPLOADS_GONE_KEPT, err));
+    /* Other processes hold what is gone in memory. */
+    return dz_sql_notify(b->c, DZ_SQL_NEWS_CHANGE, err);
 }
 
 enum dz_code dz_sql_uploads_del(void *self, const dz_str *ids, size_t n, bool *ret_was,
                                 struct dz_err *err)
 {
-    void *batch;
-    enum dz_code code = DZ_OK;
-    DZ_TRY(dz_sql_begin(self, &batch, err));
-    for (size_t i = 0; i < n && code == DZ_OK; i++)
-        code = del_upload(batch, ids[i], &ret_was[i], err);
-    if (code == DZ_OK)
-        code = trim_gone(batch, err);
-    if (code == DZ_OK) /* other processes hold what is gone in memory */
-        code = dz_sql_notify(((struct dz_sql_batch *)batch)->c, DZ_SQL_NEWS_CHANGE, err);
-    return end_batch(batch, code, err);
+    struct dz_sql_batch *b;
+    DZ_TRY(dz_sql_begin_call(self, &b, err));
+    return dz_sql_end_call(b, del_uploads(b, ids, n, ret_was, err), err);
 }
+
+/* ---- reading ----------------------------------------------------------------------------------
+ */
 
 static enum dz_code read_upload(struct dz_sql_stmt *st, struct dz_text_pool *pool,
                                 struct dz_upload_rec *ret_u, struct dz_err *err)

@@ -18,18 +18,31 @@ enum { BATCH_ARENA = 64 * 1024 * 1024 };
 /* ---- begin and end -----------------------------------------------------------------------------
  */
 
-enum dz_code dz_sql_begin(void *self, void **ret_batch, struct dz_err *err)
+static enum dz_code begin(struct dz_sql *d, enum dz_sql_write kind, struct dz_sql_batch **ret_b,
+                          struct dz_err *err)
 {
-    struct dz_sql *d = self;
     struct dz_sql_conn *c;
-    DZ_TRY(d->b->write_begin(d, DZ_SQL_EXCLUSIVE, &c, err));
+    DZ_TRY(d->b->write_begin(d, kind, &c, err));
     struct dz_sql_batch *b = dz_new(struct dz_sql_batch);
     b->d = d;
     b->c = c;
     b->arena = dz_arena_new(BATCH_ARENA);
     b->now_s = dz_now_ms() / 1000;
+    *ret_b = b;
+    return DZ_OK;
+}
+
+enum dz_code dz_sql_begin(void *self, void **ret_batch, struct dz_err *err)
+{
+    struct dz_sql_batch *b;
+    DZ_TRY(begin(self, DZ_SQL_EXCLUSIVE, &b, err));
     *ret_batch = b;
     return DZ_OK;
+}
+
+enum dz_code dz_sql_begin_call(void *self, struct dz_sql_batch **ret_b, struct dz_err *err)
+{
+    return begin(self, DZ_SQL_EXCLUSIVE_CALL, ret_b, err);
 }
 
 void dz_sql_rollback(void *batch)
@@ -42,10 +55,11 @@ void dz_sql_rollback(void *batch)
 
 static enum dz_code commit(struct dz_sql_batch *b, uint64_t *ret_seq, struct dz_err *err)
 {
-    int64_t newest;
+    int64_t newest = 0;
     if (b->broken)
         return dz_fail(err, DZ_CONFLICT, "nothing was kept: an earlier write of this batch failed");
-    DZ_TRY(dz_sql_one(b->c, DZ_SQL_CHANGE_NEWEST, &newest, err));
+    if (ret_seq)
+        DZ_TRY(dz_sql_one(b->c, DZ_SQL_CHANGE_NEWEST, &newest, err));
     if (b->seq)
         DZ_TRY(dz_sql_notify(b->c, DZ_SQL_NEWS_CHANGE, err));
     if (dz_fault("commit"))
@@ -60,6 +74,14 @@ enum dz_code dz_sql_commit(void *batch, uint64_t *ret_seq, struct dz_err *err)
 {
     enum dz_code code = commit(batch, ret_seq, err);
     dz_sql_rollback(batch); /* after a commit there is nothing left to roll back */
+    return code;
+}
+
+enum dz_code dz_sql_end_call(struct dz_sql_batch *b, enum dz_code code, struct dz_err *err)
+{
+    if (code == DZ_OK)
+        return dz_sql_commit(b, NULL, err);
+    dz_sql_rollback(b);
     return code;
 }
 
@@ -160,6 +182,15 @@ enum dz_code dz_sql_blob_ref(struct dz_sql_batch *b, const struct dz_blob_rec *b
     DZ_TRY(dz_sql_row(b->c, st, &row, err));
     *ret_id = id;
     return DZ_OK;
+}
+
+enum dz_code dz_sql_blob_ref_later(struct dz_sql_batch *b, const struct dz_blob_rec *blob,
+                                   struct dz_err *err)
+{
+    struct dz_sql_stmt *st = NULL;
+    DZ_TRY(dz_sql_get_write(b, DZ_SQL_BLOB_REF, &st, err));
+    bind_blob(st, blob);
+    return dz_sql_send(b->c, st, err);
 }
 
 enum dz_code dz_sql_blob_unref(struct dz_sql_batch *b, int64_t id, struct dz_err *err)
@@ -544,13 +575,11 @@ static enum dz_code page_ref(struct dz_sql_batch *b, struct page_changes *p,
     }
     if (k && k->id) {
         DZ_TRY(get_int(b, DZ_SQL_BLOB_MORE, k->id, &st, err));
-    } else {
-        DZ_TRY(dz_sql_get_write(b, DZ_SQL_BLOB_REF, &st, err));
-        bind_blob(st, blob);
+        return dz_sql_send(b->c, st, err);
     }
     if (!k)
         note_known(b, p, blob, 0);
-    return dz_sql_send(b->c, st, err);
+    return dz_sql_blob_ref_later(b, blob, err);
 }
 
 /* All but the blob, which is bound next. */

@@ -329,8 +329,11 @@ static enum dz_code send_statement(struct dz_pg_conn *c, const struct dz_pg_stat
         char text[96];
         (void)snprintf(text, sizeof(text), "BEGIN %s", c->how ? c->how : "");
         const struct dz_pg_statement begin = {.text = text};
+        const struct dz_pg_statement lead = {.text = c->lead};
         DZ_TRY(send_text(c, &begin, NULL, 0, err));
         c->begin_due = false;
+        if (c->lead)
+            DZ_TRY(send_text(c, &lead, NULL, 0, err));
     }
     return send_text(c, st, v, n, err);
 }
@@ -532,10 +535,17 @@ enum dz_code dz_pg_statement_limit(struct dz_pg_conn *conn, int64_t ms, struct d
 
 enum dz_code dz_pg_begin(struct dz_pg_conn *conn, const char *how, struct dz_err *err)
 {
+    return dz_pg_begin_with(conn, how, NULL, err);
+}
+
+enum dz_code dz_pg_begin_with(struct dz_pg_conn *conn, const char *how, const char *lead,
+                              struct dz_err *err)
+{
     dz_assert(!conn->in_transaction);
     if (conn->loss != PG_HELD)
         return lost_before(conn, err);
     conn->how = how;
+    conn->lead = lead;
     conn->in_transaction = conn->begin_due = true;
     return DZ_OK;
 }

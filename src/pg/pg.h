@@ -138,6 +138,10 @@ bool dz_pg_is_state(const struct dz_err *err, const char *sqlstate);
 /* how: NULL, or "ISOLATION LEVEL REPEATABLE READ READ ONLY" (static). It leaves with the first
  * statement; a connection that is lost with that one is replaced, and both are sent again. */
 DZ_MUST enum dz_code dz_pg_begin(struct dz_pg_conn *conn, const char *how, struct dz_err *err);
+/* The same with a statement that leaves right behind BEGIN, as a lock that all others need; its
+ * failure is told by the first of them that is waited for. Borrowed until the transaction ends. */
+DZ_MUST enum dz_code dz_pg_begin_with(struct dz_pg_conn *conn, const char *how, const char *lead,
+                                      struct dz_err *err);
 /* When the connection is lost here nobody knows whether it was committed: DZ_UNAVAILABLE. */
 DZ_MUST enum dz_code dz_pg_commit(struct dz_pg_conn *conn, struct dz_err *err);
 void dz_pg_rollback(struct dz_pg_conn *conn); /* nothing when none is open */

@@ -95,7 +95,7 @@ struct dz_pg_conn {
 
     bool in_transaction;
     bool begin_due; /* BEGIN leaves with the next statement */
-    const char *how;
+    const char *how, *lead; /* lead: what leaves behind BEGIN; may be NULL */
     uint64_t cursors; /* for their names */
 };
 

@@ -53,8 +53,9 @@ static const char *const texts[PG_TEXTS] = {
         "{t} WHERE name = $1 ON CONFLICT (name) DO UPDATE SET sha = excluded.sha, "
         "bytes = excluded.bytes, mtime_s = excluded.mtime_s",
     [PG_ADD_PART] = "INSERT INTO {p} (name, at, image) VALUES ($1, $2, $3)",
-    [PG_DEL] = "DELETE FROM {t} WHERE name = $1",
-    [PG_DEL_INDEX] = "DELETE FROM {i} WHERE name = $1",
+    [PG_DEL] =
+        "WITH i AS (DELETE FROM {i} WHERE name = $1), p AS (DELETE FROM {p} WHERE name = $1) "
+        "DELETE FROM {t} WHERE name = $1",
     [PG_DEL_PARTS] = "DELETE FROM {p} WHERE name = $1",
     [PG_BLOBS] = "SELECT m.name, NULL, " INDEX " " OF_ALL IS_BLOB IN_ORDER,
     [PG_BLOBS_ON] = "SELECT m.name, NULL, " INDEX " " OF_ALL IS_BLOB " AND m.name > $2" IN_ORDER,
@@ -327,19 +328,15 @@ static enum dz_code postgres_open(const struct dz_store_options *o, void **ret_s
 
 /* ---- deletion -------------------------------------------------------------------------------- */
 
-/* Row, index and parts together. */
+/* Row, index and parts together; what is sent up to the answer is one transaction. */
 static enum dz_code delete_row(struct postgres *p, dz_str name, bool *ret_was, struct dz_err *err)
 {
     DZ_AUTO(dz_pg_give) struct dz_pg_conn *c = NULL;
     DZ_AUTO(dz_pg_rows_free) struct dz_pg_rows *rows = NULL;
     struct dz_pg_param v = dz_pg_p_str(name);
     DZ_TRY(dz_pg_take(p->pg, &c, err));
-    DZ_TRY(dz_pg_begin(c, NULL, err));
     DZ_TRY(postgres_later(p, c, PG_DURABLE, NULL, 0, err));
     DZ_TRY(postgres_run(p, c, PG_DEL, &v, 1, &rows, err));
-    DZ_TRY(postgres_later(p, c, PG_DEL_INDEX, &v, 1, err));
-    DZ_TRY(postgres_later(p, c, PG_DEL_PARTS, &v, 1, err));
-    DZ_TRY(dz_pg_commit(c, err));
     *ret_was = dz_pg_affected(rows) > 0;
     return DZ_OK;
 }

@@ -33,8 +33,7 @@ enum postgres_text {
     PG_INDEX,      /* name, sha, bytes, mtime_s: whatever was there */
     PG_MEASURED,   /* the same, if the row is still there */
     PG_ADD_PART,   /* name, at, image */
-    PG_DEL,        /* name */
-    PG_DEL_INDEX,  /* name */
+    PG_DEL,        /* name: with index and parts */
     PG_DEL_PARTS,  /* name */
     PG_BLOBS,      /* limit → name, bytes, mtime_s, in order of names */
     PG_BLOBS_ON,   /* limit, name: those after it */

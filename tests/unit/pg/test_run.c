@@ -191,6 +191,42 @@ static void transactions(void **state)
 
 /* Text and kinds of values together name a prepared statement; a change of the table outdates it,
  * and only so many are kept. */
+static void what_leads(void **state)
+{
+    static const char held[] = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND "
+                               "objid = 77 AND pid = pg_backend_pid()";
+    struct database *d = database_of(state);
+    struct dz_err err = {0};
+    for (int i = 0; i < 2; i++) { /* prepared, and found again */
+        must(dz_pg_begin_with(d->c, NULL, "SELECT pg_advisory_xact_lock(1, 77)", err));
+        assert_int_equal(ask(d->c, held), 1);
+        must(dz_pg_commit(d->c, err));
+    }
+    must(dz_pg_begin(d->c, NULL, err));
+    assert_int_equal(ask(d->c, held), 0);
+    dz_pg_rollback(d->c);
+
+    must(dz_pg_begin_with(d->c, NULL, "SELECT 1/0", err));
+    assert_int_equal(try_run(d->c, "SELECT 1", &err), DZ_BAD_INPUT);
+    assert_true(dz_pg_is_state(&err, "22012") && dz_pg_has_failed(d->c));
+    dz_pg_rollback(d->c);
+    must(dz_pg_begin_with(d->c, NULL, "SELECT 1/0", err)); /* never sent */
+    must(dz_pg_commit(d->c, err));
+
+    int64_t pid = ask(d->c, "SELECT pg_backend_pid()");
+    struct dz_pg_conn *other = NULL;
+    must(dz_pg_take(d->pg, &other, err));
+    must(dz_pg_begin_with(d->c, NULL, "SELECT pg_advisory_xact_lock(1, 77)", err));
+    const struct dz_pg_param v = dz_pg_p_int(pid);
+    struct dz_pg_rows *rows =
+        run(other, "SELECT pg_terminate_backend($1::bigint::integer, 10000)", &v, 1);
+    dz_pg_rows_free(&rows);
+    dz_pg_give(&other);
+    assert_int_equal(ask(d->c, held), 1); /* on a new connection, the lead with it */
+    assert_int_not_equal(ask(d->c, "SELECT pg_backend_pid()"), pid);
+    dz_pg_rollback(d->c);
+}
+
 static void prepared_statements(void **state)
 {
     struct database *d = database_of(state);
@@ -332,6 +368,7 @@ int main(void)
         CASE(statements_have_a_limit),
         CASE(what_is_sent_later),
         CASE(transactions),
+        CASE(what_leads),
         CASE(prepared_statements),
         CASE(large_results_come_in_portions),
         CASE(a_large_value),
