@@ -529,7 +529,7 @@ static void add_type(struct dz_gql_builder *b, struct graph_coll *of, struct dz_
         const char *type = base_type(f, a), *says = words(a, f->description);
         of->fields[i] = (struct graph_field){i, of->at, f};
         if (f->list)
-            type = wrapped(a, "[", type, "]");
+            type = wrapped(a, "[", type, f->items_not_null ? "!]" : "]");
         if (f->not_null)
             type = wrapped(a, "", type, "!");
         dz_gql_add_field(t, dz_arena_dup(a, f->name), type, resolve_field, &of->fields[i],

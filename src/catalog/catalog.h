@@ -269,7 +269,7 @@ struct dz_collection_field {
     dz_str name, description;
     enum dz_collection_type type;
     const struct dz_collection_enum *of; /* of type ENUM, else NULL */
-    bool list, not_null;
+    bool list, items_not_null, not_null;
     size_t column; /* DZ_NPOS: derived, made when it is read */
     /* Derived: the first of these (fields with columns) that is neither null nor empty, */
     const size_t *first_of;

@@ -166,6 +166,8 @@ static enum dz_code list_value(const struct dz_collection_field *f, const json_t
         const json_t *item = json_array_get(list, i);
         struct dz_collection_value v;
         if (json_is_null(item)) {
+            if (f->items_not_null)
+                return dz_fail(err, DZ_BAD_INPUT, "item %zu: is null", i + 1);
             dz_json_null(&j);
             continue;
         }

@@ -241,6 +241,9 @@ static enum dz_code read_type(struct parse *p, const json_t *o, struct dz_collec
     if (of.n > 0 && (!f->of || !dz_str_eq(of, type)))
         return dz_fail(err, DZ_BAD_INPUT, "enum %.*s is not its type", DZ_STR_FMT(of));
     DZ_TRY(flag_of(o, "list", &f->list, err));
+    DZ_TRY(flag_of(o, "items_not_null", &f->items_not_null, err));
+    if (f->items_not_null && !f->list)
+        return dz_fail(err, DZ_BAD_INPUT, "items_not_null: it is no list");
     return flag_of(o, "not_null", &f->not_null, err);
 }
 
@@ -273,8 +276,9 @@ static enum dz_code read_column(struct parse *p, dz_str name, size_t field,
 static enum dz_code read_field(struct parse *p, const json_t *o, struct dz_collection_field *f,
                                struct dz_err *err)
 {
-    static const char *const known[] = {"name",   "type",        "enum",     "list",    "not_null",
-                                        "column", "description", "first_of", "template"};
+    static const char *const known[] = {"name",           "type",     "enum",   "list",
+                                        "items_not_null", "not_null", "column", "description",
+                                        "first_of",       "template"};
     dz_str column;
     DZ_TRY(check_members(o, known, DZ_LEN(known), err));
     DZ_TRY(name_of(p, o, "name", true, &f->name, err));
@@ -364,7 +368,8 @@ static enum dz_code read_first_of(struct parse *p, const json_t *v, struct dz_co
         return dz_fail(err, DZ_BAD_INPUT, "first_of is empty");
     for (size_t i = 0; i < t.n; i++) {
         const struct dz_collection_field *from = &p->fields[t.fields[i]];
-        if (from->type != f->type || from->of != f->of || from->list != f->list)
+        if (from->type != f->type || from->of != f->of || from->list != f->list ||
+            (f->items_not_null && !from->items_not_null))
             return dz_fail(err, DZ_BAD_INPUT, "first_of: field %.*s is of another type",
                            DZ_STR_FMT(from->name));
     }

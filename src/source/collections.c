@@ -74,21 +74,24 @@ static enum dz_code wrong(const struct path *p, struct dz_err *err, const char *
                    p->what[0] ? "." : "", p->what, at, text);
 }
 
-/* "[Group!]!" into type, list and not_null. */
+/* "[Group!]!" into type, list, items_not_null and not_null. */
 static bool put_type(const char *text, json_t *o)
 {
     dz_str s = dz_str_of(text);
     bool not_null = dz_str_ends(s, DZ_S("!"));
     s = dz_str_sub(s, 0, s.n - not_null);
-    bool list = dz_str_starts(s, DZ_S("[")) && dz_str_ends(s, DZ_S("]"));
+    bool list = dz_str_starts(s, DZ_S("[")) && dz_str_ends(s, DZ_S("]")), whole = false;
     if (list) {
         s = dz_str_sub(s, 1, s.n - 1);
-        s = dz_str_sub(s, 0, s.n - dz_str_ends(s, DZ_S("!")));
+        whole = dz_str_ends(s, DZ_S("!"));
+        s = dz_str_sub(s, 0, s.n - whole);
     }
     if (s.n == 0)
         return false;
     json_object_set_new(o, "type", json_stringn(s.p, s.n));
     json_object_set_new(o, "list", json_boolean(list));
+    if (whole)
+        json_object_set_new(o, "items_not_null", json_true());
     json_object_set_new(o, "not_null", json_boolean(not_null));
     return true;
 }

@@ -12,7 +12,8 @@
     "'String', 'not_null': true}, {'name': 'kind', 'type': 'Kind'}, {'name': 'weight', 'type': "   \
     "'Float'}, {'name': 'size', 'type': 'Float', 'not_null': true}, {'name': 'ok', 'type': "       \
     "'Boolean'}, {'name': 'code', 'type': 'ID'}, {'name': 'tags', 'type': 'String', 'list': "      \
-    "true, 'not_null': true}, {'name': 'kinds', 'type': 'Kind', 'list': true}],"                   \
+    "true, 'items_not_null': true, 'not_null': true}, {'name': 'kinds', 'type': 'Kind', 'list': "  \
+    "true}],"                                                                                      \
     "'queries': [{'name': 'thing', 'one': 'n'}, {'name': 'byName', 'range': {'field': 'name', "    \
     "'from': 'a', 'to': 'z'}, 'filter': ['kind', 'ok', 'weight'], 'order': ['name']},"             \
     "{'name': 'bySize', 'many': 'ns', 'range': {'field': 'size', 'from': 'least', 'to': 'end'},"   \
@@ -154,6 +155,26 @@ static void test_values(void **state)
         "\"column\":2}],\"path\":[\"byName\"]}],\"data\":{\"byName\":null}}");
 }
 
+/* A list that is declared to have no nulls says so, and is never stored with one. */
+static void test_lists(void **state)
+{
+    (void)state;
+    struct dz_buf b DZ_AUTO(dz_buf_done);
+    dz_buf_init(&b, DZ_MIB);
+    dz_gql_schema_print(shape->schema, &b);
+    const char *sdl = dz_buf_cstr(&b);
+    assert_non_null(strstr(sdl, "tags: [String!]!\n"));
+    assert_non_null(strstr(sdl, "kinds: [Kind]\n"));
+
+    struct dz_err err = {0};
+    enum dz_put_result result;
+    json_t *records = json_of("[{'n': 5000, 'name': 'x', 'size': 1, 'tags': ['a', null]}]");
+    assert_int_equal(dz_catalog_collection_put(catalog, thing, records, false, &result, NULL, &err),
+                     DZ_BAD_INPUT);
+    assert_non_null(strstr(err.text, "tags: item 2: is null"));
+    json_decref(records);
+}
+
 /* ---- shapes -----------------------------------------------------------------------------------
  */
 
@@ -241,9 +262,8 @@ static void test_memo(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_same),
-        cmocka_unit_test(test_values),
-        cmocka_unit_test(test_what_does_not_go_together),
+        cmocka_unit_test(test_same),  cmocka_unit_test(test_values),
+        cmocka_unit_test(test_lists), cmocka_unit_test(test_what_does_not_go_together),
         cmocka_unit_test(test_memo),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

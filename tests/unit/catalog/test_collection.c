@@ -109,6 +109,7 @@ static const struct {
     {"'template': 'x{n}'", "'template': 'x', 'column': 't'", "more than one of column, first_of"},
     {"'first_of': ['f']", "'first_of': ['f', 'n']", "first_of: field n is of another type"},
     {"'first_of': ['f']", "'first_of': []", "first_of is empty"},
+    {"'type': 'Int'", "'type': 'Int', 'items_not_null': true", "items_not_null: it is no list"},
     {"[['n', 'id']]", "[['e']]", "unique: field e may be null"},
     {"[['n', 'id']]", "[['n', 'n']]", "unique: a field is there twice"},
     {"[['n', 'id']]", "[[]]", "unique: a tuple is no list"},
