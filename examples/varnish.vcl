@@ -7,7 +7,8 @@ backend dozo {
     .host = "127.0.0.1";
     .port = "8080";
     .first_byte_timeout = 120s;
-    .probe = { .url = "/healthz"; .interval = 5s; }
+    # It counts as healthy from the start, not from the first probe on.
+    .probe = { .url = "/healthz"; .interval = 5s; .initial = 3; }
 }
 
 # Who may PURGE, and whose word about readers counts: the TLS terminator.

@@ -143,6 +143,14 @@ def seen(server, path):
     return [line.split()[0] for line in (server.folder / "access.log").read_text().splitlines() if f" {path} " in line]
 
 
+def asked_once(front, server, path):
+    """Lines come a moment after answers: until those of later requests of each loop are there."""
+    for i in range(20):
+        front.ask(f"/nothing-{i}")
+    until(lambda: all(seen(server, f"/nothing-{i}") for i in range(20)) and seen(server, path), "the lines of the log")
+    assert len(seen(server, path)) == 1
+
+
 def kept_and_asked(front, src):
     """A picture that the front has: whole, in part, by condition, and never asked of dozo again."""
     first, second = front.ask(src), front.ask(src)
@@ -186,7 +194,7 @@ def test_nginx(nginx, tmp_path):
     assert front.ask("/").status == 200 and front.ask("/")["X-Cache"] != "HIT"
     src = pictures(front)[2]
     kept_and_asked(front, src)
-    assert len(seen(s, src)) == 1
+    asked_once(front, s, src)
     page = front.ask("/", Accept_Encoding="gzip")
     assert page["Content-Encoding"] == "gzip" and "Accept-Encoding" in page["Vary"]
     assert front.ask("/", If_None_Match=page["ETag"]).status == 304
@@ -211,7 +219,7 @@ def test_nginx_says_who_asks(nginx):
     assert [front.ask("/api/ping", **lies).status for _ in range(3)] == [200, 200, 429]
     assert front.ask("/api/ping", source="127.0.0.9", X_Forwarded_For="203.0.113.3").status == 200
     assert front.ask("/api/ping").status == 429
-    until(lambda: seen(s, "/api/ping") == ["127.0.0.2"] * 3 + ["127.0.0.9", "127.0.0.2"], "the lines of the log")
+    until(lambda: sorted(seen(s, "/api/ping")) == ["127.0.0.2"] * 4 + ["127.0.0.9"], "the lines of the log")
     private = front.ask("/-/jobs", Authorization=TOKEN)
     assert private["Cache-Control"] == "no-store" and front.ask("/-/jobs")["X-Cache"] != "HIT"
 
@@ -221,7 +229,7 @@ def test_varnish(varnish, tmp_path):
     src = pictures(front)[2]
     second = kept_and_asked(front, src)
     assert int(second["Age"]) >= 0 and second["X-Url"] is None
-    assert len(seen(s, src)) == 1
+    asked_once(front, s, src)
     assert front.ask(src, Cookie="a=b")["X-Cache"] == "HIT"
     for path in ("/healthz", "/-/jobs", "/api/ping", "/image/NOPE"):
         assert [front.ask(path, Authorization=TOKEN)["X-Cache"], front.ask(path)["X-Cache"]] == ["MISS"] * 2, path
@@ -253,7 +261,7 @@ def test_varnish_says_who_asks(varnish):
     assert [front.ask("/api/ping", X_Forwarded_For="203.0.113.1", Forwarded="for=203.0.113.1").status for _ in range(3)] == [200, 200, 429]
     # The TLS terminator before it is believed.
     assert [front.ask("/api/ping", source="127.0.0.1", X_Forwarded_For="203.0.113.9").status for _ in range(3)] == [200, 200, 429]
-    until(lambda: seen(s, "/api/ping") == ["127.0.0.2"] * 3 + ["203.0.113.9"] * 3, "the lines of the log")
+    until(lambda: sorted(seen(s, "/api/ping")) == ["127.0.0.2"] * 3 + ["203.0.113.9"] * 3, "the lines of the log")
 
 
 # ---- containers --------------------------------------------------------------------------------------------------------------
