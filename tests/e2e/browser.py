@@ -83,15 +83,23 @@ class Browser:
         raise AssertionError(f"never true: {script}\n{self.said}\n{self.run('document.body.innerText')}")
 
     def click(self, selector):
-        """A real click in the middle of the element, once it stands still."""
+        """A real click in the middle of the element, once it stands still; again when the element moved away under it."""
         place = (f"(() => {{ const e = document.querySelector({json.dumps(selector)}); if (!e) return null;"
                  "const r = e.getBoundingClientRect(); return r.width ? [r.x + r.width / 2, r.y + r.height / 2] : null })()")
-        at = None
-        while at != (at := self.until(place)):
-            self.run("new Promise(done => setTimeout(done, 200))")
-        x, y = at
-        for kind in ("mousePressed", "mouseReleased"):
-            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+        watch = ("window.clicked = false; document.addEventListener('click', e => { window.clicked = !!e.target.closest("
+                 f"{json.dumps(selector)}) }}, {{ capture: true, once: true }})")
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            at = None
+            while at != (at := self.until(place)):
+                self.run("new Promise(done => setTimeout(done, 200))")
+            self.run(watch)
+            x, y = at
+            for kind in ("mousePressed", "mouseReleased"):
+                self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+            if self.run("window.clicked"):
+                return
+        raise AssertionError(f"never hit: {selector}")
 
     def close(self):
         self.process.terminate()

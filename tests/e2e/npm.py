@@ -17,7 +17,7 @@ def modules_of(here):
         folder.mkdir(exist_ok=True)
         for name in ("package.json", "package-lock.json"):
             shutil.copy(here / name, folder / name)
-        r = subprocess.run(["npm", "ci", "--prefer-offline", "--no-audit", "--no-fund", "--ignore-scripts"], cwd=folder, capture_output=True, text=True)
+        r = subprocess.run(["npm", "ci", "--prefer-offline", "--fetch-retries=5", "--no-audit", "--no-fund", "--ignore-scripts"], cwd=folder, capture_output=True, text=True)
         assert r.returncode == 0, r.stdout + r.stderr
         shutil.copy(lock, done)
     return folder / "node_modules"
