@@ -371,7 +371,7 @@ static void run_deletion(struct dz_work *work)
     struct deletion *d = dz_container(work, struct deletion, work);
     dz_str id = dz_str_of(d->id);
     d->code = dz_library_upload_delete(d->api->library, id, &d->was, &d->err);
-    if (d->code == DZ_OK && d->was)
+    if (d->code == DZ_OK) /* also what somebody else has deleted from the database */
         forget(d->api->uploads, id);
 }
 
@@ -472,14 +472,14 @@ static enum dz_code check_endpoint(const char *endpoint, struct dz_err *err)
                         : dz_fail(err, DZ_BAD_INPUT, "uploads.endpoint: more than 8 slashes");
 }
 
-enum dz_code uploads_new(struct dz_api *a, const struct dz_http_route *others, size_t others_n,
-                         struct dz_http_route **ret_routes, size_t *ret_n, struct dz_err *err)
+enum dz_code uploads_routes(const struct dz_conf *c, struct dz_arena *a,
+                            const struct dz_http_route *others, size_t others_n,
+                            struct dz_http_route **ret_routes, size_t *ret_n, struct dz_err *err)
 {
-    const struct dz_conf *c = a->conf;
     bool on = c->uploads.enabled;
     const char *endpoint = c->uploads.endpoint;
     DZ_TRY(check_endpoint(endpoint, err));
-    const char *show = dz_arena_printf(a->arena, "%s{}", endpoint).p;
+    const char *show = dz_arena_printf(a, "%s{}", endpoint).p;
     unsigned deletes = methods_of(&c->uploads.delete_methods);
     /* Rows without methods: what the settings leave out is 405, not the page of a series. */
     const struct dz_http_route own[] = {
@@ -491,12 +491,12 @@ enum dz_code uploads_new(struct dz_api *a, const struct dz_http_route *others, s
         {"upload_delete", deletes, "/delete", handle_delete_nothing},
         {"upload_delete", 0, "/delete", answer_not_found},
         {"upload_slash", ALL_METHODS, "/upload/", handle_slash},
-        {"upload_slash", ALL_METHODS, dz_arena_printf(a->arena, "%s{}/", endpoint).p, handle_slash},
+        {"upload_slash", ALL_METHODS, dz_arena_printf(a, "%s{}/", endpoint).p, handle_slash},
         {"upload_slash", ALL_METHODS, "/delete/", handle_slash},
         {"upload_slash", ALL_METHODS, "/delete/{}/", handle_slash},
     };
     struct dz_http_route *v =
-        dz_arena_alloc(a->arena, (others_n + DZ_LEN(own)) * sizeof(struct dz_http_route));
+        dz_arena_alloc(a, (others_n + DZ_LEN(own)) * sizeof(struct dz_http_route));
     size_t n = others_n;
     memcpy(v, others, others_n * sizeof(*v));
     for (size_t i = 0; i < DZ_LEN(own); i++) {
@@ -512,13 +512,17 @@ enum dz_code uploads_new(struct dz_api *a, const struct dz_http_route *others, s
         }
         n++;
     }
+    *ret_routes = v;
+    *ret_n = n;
+    return DZ_OK;
+}
+
+void uploads_new(struct dz_api *a)
+{
     struct uploads *u = dz_new(struct uploads);
     u->api = a;
     a->uploads = u;
     dz_library_on_upload_gone(a->library, forget, u);
-    *ret_routes = v;
-    *ret_n = n;
-    return DZ_OK;
 }
 
 void uploads_free(struct uploads **u)

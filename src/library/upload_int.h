@@ -12,6 +12,7 @@ struct library_uploads {
     pthread_mutex_t lock;
     struct dz_upload *first, **last; /* wait to be kept */
     bool busy;                       /* somebody keeps a group */
+    atomic_uint open_n;              /* those that the store has begun to get */
     void (*gone)(void *arg, dz_str id);
     void *gone_arg;
     uint64_t seen; /* of the deletions; keeper only */

@@ -148,7 +148,7 @@ enum dz_code dz_library_upload_delete(struct dz_library *l, dz_str id, bool *ret
     DZ_TRY(dz_catalog_uploads_del(l->catalog, &id, 1, &known_was, err));
     if (is_known && known_was)
         note_unused(l, &rec.blob.sha);
-    *ret_was = was || known_was;
+    *ret_was = dz_store_has_names(l->store) ? was : known_was;
     return DZ_OK;
 }
 

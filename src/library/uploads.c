@@ -19,6 +19,7 @@
 #define NAME_MAX_CHARS 64u
 #define FIRST_BYTES 64u /* that tell the type */
 #define FRONT_BYTES ((size_t)64 * DZ_KIB)
+#define OPEN_MAX 1024u /* unfinished, past that: up to 400 KiB each, and perhaps a file */
 
 struct dz_upload {
     struct dz_library *l;
@@ -36,6 +37,7 @@ struct dz_upload {
     struct dz_err err;
     bool stored; /* under rec.id in a store that has names */
     bool named;  /* the row is stored */
+    bool counted;
 };
 
 struct library_uploads *library_uploads_new(void)
@@ -76,6 +78,8 @@ void dz_upload_drop(struct dz_upload **pu)
     struct dz_upload *u = dz_take(pu);
     if (!u)
         return;
+    if (u->counted)
+        atomic_fetch_sub(&u->l->uploads->open_n, 1);
     dz_store_write_drop(&u->write);
     dz_buf_done(&u->front);
     dz_freep(&u->mime);
@@ -88,6 +92,14 @@ static enum dz_code begin_write(struct dz_upload *u, struct dz_err *err)
 {
     DZ_TRY(dz_store_write_begin(u->l->store, &u->write, err));
     return dz_store_write_add(u->write, dz_buf_str(&u->front), err);
+}
+
+static enum dz_code count(struct dz_upload *u, struct dz_err *err)
+{
+    u->counted = true;
+    if (atomic_fetch_add(&u->l->uploads->open_n, 1) < OPEN_MAX)
+        return DZ_OK;
+    return dz_fail(err, DZ_UNAVAILABLE, "%u large uploads are on their way already", OPEN_MAX);
 }
 
 enum dz_code dz_upload_add(struct dz_upload *u, dz_str bytes, struct dz_err *err)
@@ -103,8 +115,10 @@ enum dz_code dz_upload_add(struct dz_upload *u, dz_str bytes, struct dz_err *err
         dz_buf_put(&u->front, bytes);
         return DZ_OK;
     }
-    if (!u->write)
+    if (!u->write) {
+        DZ_TRY(count(u, err));
         DZ_TRY(begin_write(u, err));
+    }
     dz_buf_done(&u->front);
     return dz_store_write_add(u->write, bytes, err);
 }

@@ -1,5 +1,6 @@
 """The upload CDN: the acceptance checks of contracts/imoog.md section 6, its drop-in column. Clients and forms of others are in
 test_upload_clients.py."""
+import concurrent.futures
 import hashlib
 import re
 import secrets
@@ -192,6 +193,23 @@ def test_delete(server):
         assert keyed(server, method, f"/delete/{name}.png").status == 204
         assert server.get("/image/" + name).status == 404
     assert keyed(server, "PUT", "/delete/" + name).status == 405
+
+
+def test_one_of_many_deletes_it(server):
+    for _ in range(5):
+        name, _ = upload(server)
+        with concurrent.futures.ThreadPoolExecutor(12) as pool:
+            answers = pool.map(lambda _: keyed(server, "DELETE", "/delete/" + name).status, range(12))
+        assert sorted(answers) == [204] + [404] * 11
+
+
+@only_postgres
+def test_deleted_by_imoog_meanwhile(server):
+    name, _ = upload(server)
+    assert server.get("/image/" + name).body == PNG
+    sql(f"DELETE FROM \"{table_of(server)}\" WHERE name = '{name}'")
+    assert keyed(server, "DELETE", "/delete/" + name).status == 404
+    assert server.get("/image/" + name).status == 404
 
 
 def test_same_bytes_twice(server):

@@ -135,6 +135,13 @@ static void rows_of_others(void **state)
     assert_int_equal(find(l, "THEIRS", a, &rec), DZ_NOT_FOUND);
     assert_int_equal(dz_catalog_upload_get(c, DZ_S("THEIRS"), a, &rec, NULL), DZ_NOT_FOUND);
 
+    put_row(l, "THEIRS", "row", NULL);
+    assert_int_equal(find(l, "THEIRS", a, &rec), DZ_OK);
+    must(dz_store_named_del(dz_library_store(l->lib), DZ_S("THEIRS"), &was, err));
+    must(dz_library_upload_delete(l->lib, DZ_S("THEIRS"), &was, err));
+    assert_false(was);
+    assert_int_equal(dz_catalog_upload_get(c, DZ_S("THEIRS"), a, &rec, NULL), DZ_NOT_FOUND);
+
     /* Another row under the name: the store counts. */
     put_row(l, "THEIRS", "row", NULL);
     assert_int_equal(find(l, "THEIRS", a, &rec), DZ_OK);
@@ -188,6 +195,28 @@ static void every_length(void **state)
             assert_true(dz_str_eq((dz_str){body->p, body->n}, all));
             dz_body_unref(&body);
         }
+}
+
+static void too_many_on_their_way(void **state)
+{
+    static char large[66000];
+    struct lab *l = *state;
+    struct dz_upload *many[1025];
+    struct dz_err why = {0};
+    const dz_str bytes = {large, sizeof(large)};
+    for (size_t i = 0; i < DZ_LEN(many); i++) {
+        many[i] = dz_upload_new(l->lib);
+        must(dz_upload_add(many[i], DZ_S("a beginning costs nothing"), err));
+    }
+    for (size_t i = 0; i < 1024; i++)
+        must(dz_upload_add(many[i], bytes, err));
+    assert_int_equal(dz_upload_add(many[1024], bytes, &why), DZ_UNAVAILABLE);
+    assert_int_equal(keep(l, "small", NULL, 9).code, DZ_OK);
+    for (size_t i = 0; i < DZ_LEN(many); i++)
+        dz_upload_drop(&many[i]);
+    struct dz_upload *again = dz_upload_new(l->lib);
+    must(dz_upload_add(again, bytes, err));
+    dz_upload_drop(&again);
 }
 
 static void names_run_out(void **state)
@@ -248,6 +277,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(rows_with_names, in_memory, leave),
         cmocka_unit_test_setup_teardown(rows_of_others, in_memory, leave),
+        cmocka_unit_test_setup_teardown(too_many_on_their_way, in_memory, leave),
         cmocka_unit_test_setup_teardown(every_length, in_memory, leave),
         cmocka_unit_test_setup_teardown(every_length, in_files, leave),
         cmocka_unit_test_setup_teardown(names_run_out, in_memory, leave),
