@@ -163,10 +163,17 @@ static enum dz_code lay_routes(struct dz_api *a, struct dz_err *err)
 {
     struct dz_http_route *all = NULL;
     size_t n = 0;
-    DZ_TRY(uploads_new(a, routes, DZ_LEN(routes), &all, &n, err));
+    DZ_TRY(uploads_routes(a->conf, a->arena, routes, DZ_LEN(routes), &all, &n, err));
     a->routes = api_routes_new(all, n, a->arena, &a->routes_n);
     a->ops_routes = a->routes + n;
-    return DZ_OK;
+    return dz_api_check(a, a->conf, err);
+}
+
+enum dz_code dz_api_check_start(const struct dz_conf *c, struct dz_err *err)
+{
+    DZ_AUTO(dz_arena_free) struct dz_arena *arena = dz_arena_new(DZ_MIB);
+    struct dz_api a = {.conf = (struct dz_conf *)(uintptr_t)c, .arena = arena};
+    return lay_routes(&a, err);
 }
 
 enum dz_code dz_api_new(const struct dz_api_options *o, struct dz_api **ret_a, struct dz_err *err)
@@ -206,13 +213,11 @@ enum dz_code dz_api_new(const struct dz_api_options *o, struct dz_api **ret_a, s
     dz_map_init(&a->flights);
     code = lay_routes(a, err);
     if (code == DZ_OK)
-        code = dz_api_check(a, a->conf, err);
-    if (code == DZ_OK)
         code = limits_open(a, err);
     if (code != DZ_OK)
         dz_api_free(&a);
     else
-        *ret_a = a;
+        uploads_new(*ret_a = a);
     return code;
 }
 

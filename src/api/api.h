@@ -35,6 +35,8 @@ void dz_api_free(struct dz_api **a); /* after the server has stopped */
  */
 DZ_MUST enum dz_code dz_api_check(const struct dz_api *a, const struct dz_conf *c,
                                   struct dz_err *err);
+/* The same, and where uploads are, of the server that would start with these settings. */
+DZ_MUST enum dz_code dz_api_check_start(const struct dz_conf *c, struct dz_err *err);
 
 /* Logs what these settings allow that should be known. After each reading of them. */
 void dz_api_warn(const struct dz_conf *c);

@@ -146,11 +146,13 @@ bool is_secret(dz_str given, dz_str secret);
 
 /* ---- uploads (uploads.c) --------------------------------------------------------------------- */
 
-/* Its part of the route table, by the settings, into the arena: they need a restart to change.
- * DZ_BAD_INPUT: the address is somebody else's already. */
-DZ_MUST enum dz_code uploads_new(struct dz_api *a, const struct dz_http_route *others,
-                                 size_t others_n, struct dz_http_route **ret_routes, size_t *ret_n,
-                                 struct dz_err *err);
+/* The others and its part of the route table, by the settings, into the arena: they need a restart
+ * to change. DZ_BAD_INPUT: the address is somebody else's already. */
+DZ_MUST enum dz_code uploads_routes(const struct dz_conf *c, struct dz_arena *a,
+                                    const struct dz_http_route *others, size_t others_n,
+                                    struct dz_http_route **ret_routes, size_t *ret_n,
+                                    struct dz_err *err);
+void uploads_new(struct dz_api *a);
 void uploads_free(struct uploads **u);
 /* A browser's question whether another origin may ask here (contracts/imoog.md 2.3): answers it and
  * says true when the address is one of uploads. */

@@ -26,6 +26,8 @@ static enum dz_code load(const char *path, struct dz_conf **ret_conf, struct dz_
     enum dz_code code = dz_conf_load(path, environ, ret_conf, report, &err);
     if (code == DZ_OK)
         code = dz_conf_check_serve(*ret_conf, &err);
+    if (code == DZ_OK)
+        code = dz_api_check_start(*ret_conf, &err);
     if (code != DZ_OK && report->n == 0) {
         dz_buf_put(report, dz_str_of(err.text));
         dz_buf_putc(report, '\n');

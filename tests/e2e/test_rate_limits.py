@@ -4,6 +4,7 @@ Windows are long where a count must not end by itself, so nothing depends on how
 and ends it by its pid.
 """
 import concurrent.futures
+import json
 import re
 import signal
 import socketserver
@@ -132,6 +133,20 @@ def test_wrong_rules_stop_the_start(tmp_path, routes, says):
     (tmp_path / "dozo.yaml").write_text('listen: ["127.0.0.1:0"]\n' + LIMITS.format("memory://", "1s", routes))
     r = dozo("serve", cwd=tmp_path)
     assert r.returncode != 0 and says in r.err
+
+
+def test_wrong_patterns_are_known_before_the_start(tmp_path):
+    """config check names a pattern that no route has; those of uploads are where the settings put them."""
+    def check(routes, more=""):
+        (tmp_path / "dozo.yaml").write_text(LIMITS.format("memory://", "1s", routes) + more)
+        return dozo("config", "check", "--json", cwd=tmp_path)
+    for routes in ('"/series/{}": 1/second', '"/api/dl_state/{}": 1/second', '"/image/{}": 1/second', '"/api/": 1/second', '"/nowhere": 1/second'):
+        assert check(routes).returncode == 0, routes
+    for routes in ('"/serie/{}": 1/second', '"/series/{id}": 1/second', '"/api/dl_state/{}/": 1/second', '"/pics/{}": 1/second'):
+        r = check(routes)
+        (fault,) = json.loads(r.out)["faults"]
+        assert r.returncode == 1 and fault.startswith("rate_limit.routes: no route has the pattern " + routes.split(":")[0]), r.out
+    assert check('"/pics/{}": 1/second', "uploads: { endpoint: /pics/ }\n").returncode == 0
 
 
 def test_reload(tmp_path, serve):
