@@ -201,7 +201,7 @@ def test_cancelled_images(web, image):
     assert bytes(c.answers[last][1]) == big
 
 
-SLOW = CONFIG + "http: { header_timeout: 300ms, body_timeout: 300ms, idle_timeout: 700ms }\n"
+SLOW = CONFIG + "http: { header_timeout: 2s, body_timeout: 2s, idle_timeout: 4s }\n"
 START = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5)
 ACKNOWLEDGED = START + b"\0\0\0\x04\1\0\0\0\0"
 ASK = b"\x82\x87\x41\x01a\x04\x08/healthz"
@@ -213,7 +213,7 @@ NO_WINDOW = b"\0\0\x06\x04" + bytes(5) + b"\0\4\0\0\0\0"
 @pytest.mark.parametrize("first,again,code", [
     (START, PING, 4),  # RFC 9113 6.5.3
     (ACKNOWLEDGED, PING, 0),
-    (ACKNOWLEDGED + HEAD % (len(ASK), 1), b"\0\0\1\x09\0\0\0\0\1", 1),  # a block that does not end
+    (ACKNOWLEDGED + HEAD % (len(ASK), 1) + b"\0\0\xfa\x09\0\0\0\0\1\0\1a\x7f\x80\1", b"x", 1),  # a block that does not end
     (ACKNOWLEDGED + NO_WINDOW + HEAD % (len(ASK), 5), PING, 0),
     (ACKNOWLEDGED + NO_WINDOW + HEAD % (len(ASK), 5), b"\0\0\4\x08\0\0\0\0\1\0\0\0\1", 0),
 ])
