@@ -130,13 +130,21 @@ def test_idle(web):
 
 def test_requests_keep_a_connection_alive(web):
     """The idle time starts anew with each request: the sum of the pauses is several times the limit."""
-    c = web.connect()
-    for _ in range(10):
-        c.send(get(web.small))
-        assert c.response().status == 200
-        time.sleep(IDLE_TIMEOUT * 0.3)
-    c.send(get("/healthz"))
-    assert c.response().status == 200
+    def kept():
+        c, longest = web.connect(), 0
+        try:
+            for _ in range(10):
+                asked = time.monotonic()
+                c.send(get(web.small))
+                assert c.response().status == 200
+                time.sleep(IDLE_TIMEOUT * 0.3)
+                longest = max(longest, time.monotonic() - asked)
+            c.send(get("/healthz"))
+            return c.response().status == 200
+        except (OSError, EOFError):
+            assert longest > IDLE_TIMEOUT * 0.8, "cut too early"
+            return False  # this program itself stood still for longer than it meant to
+    until(kept, "ten pauses as short as they were meant")
 
 
 # ---- body_timeout -----------------------------------------------------------------------------------------------------------
@@ -342,7 +350,7 @@ def test_stop(tmp_path, serve):
     """At SIGTERM: new connections are refused at once, an answer on its way is finished, a stalled one is cut."""
     cbz(tmp_path / "S/c1.cbz", {"1.png": BIG})
     importing(tmp_path, "S")
-    s = serve(tmp_path, "http: { graceful_timeout: 4s }\n")
+    s = serve(tmp_path, "http: { graceful_timeout: 8s }\n")
     s.big = read(s, chapter_links(s, series_links(s)[0])[0]).all("img")[0]["src"]
     running, stalled, idle, half = reader(s), reader(s), s.connect(), s.connect()
     idle.send(get("/healthz"))

@@ -32,11 +32,12 @@ def web(request, tmp_path_factory):
     importing(folder, "S")
     make_pair(folder, "a", "a.test")
     s = Tls(folder, 'listen: ["127.0.0.1:0", "https://127.0.0.1:0"]\ntls: { certificates: [a.crt], keys: [a.key] }\n'
-            "http: { threads: 2, header_timeout: 1s, body_timeout: 2s, idle_timeout: 5s, max_connections: 3000, max_body: 1MiB }\n",
+            "http: { threads: 2, header_timeout: 1s, body_timeout: 2s, idle_timeout: 20s, max_connections: 3000, max_body: 1MiB }\n",
             binary=RELEASE if request.param == "release" else DOZO)
     s.small, s.big = [img["src"] for img in read(s, chapter_links(s, series_links(s)[0])[0]).all("img")]
     assert s.get(s.big).body == BIG and s.get(s.small).body == page(0)
     s.memory_counts = request.param == "release"
+    until(lambda: '"back":"ok"' in s.get("/healthz").text, "the back")  # which has a descriptor here
     storm(s)  # pools are filled by this
     until(lambda: connections(s) == 0, "quiet")
     s.base = fds(s), rss(s)
@@ -68,7 +69,7 @@ def as_before(s):
     until(lambda: connections(s) == 0, "all gone")
     until(lambda: fds(s) <= s.base[0], "descriptors")
     if s.memory_counts:
-        assert rss(s) <= s.base[1] + 6 * 1024, "KiB more than before"
+        until(lambda: rss(s) <= s.base[1] + 6 * 1024, "no more than 6 MiB more than before")
 
 
 def reset(c):
@@ -166,7 +167,7 @@ def test_too_many(web):
     cs = []
     for i in range(3500):
         cs.append(socket.create_connection(web.address))
-        assert i % 500 or not refusals() or i >= 2500  # who says nothing for long is cut
+        assert i % 100 or not refusals() or i >= 2500  # who says nothing for long is cut
     until(refusals, "refusals")
     for c in [*cs, inside]:
         c.close()
