@@ -12,7 +12,8 @@
 
 #define CAPTURES_MAX 32
 #define DEPTH_MAX 200 /* of the matcher's recursion */
-#define STEPS_A_BYTE 16u
+#define STEPS_A_BYTE 4u
+#define STEPS_A_CALL 40u         /* of a replacement, which may be a function in C */
 #define OPEN ((ptrdiff_t)-1)     /* a capture that is not closed yet */
 #define POSITION ((ptrdiff_t)-2) /* () */
 
@@ -559,6 +560,8 @@ static int string_gsub(lua_State *L)
         const char *end = match_at(&m, at, pattern);
         if (end && end != last) {
             n++;
+            if (kind == LUA_TFUNCTION || kind == LUA_TTABLE)
+                src_charge(L, STEPS_A_CALL);
             add_value(&m, &b, at, end, kind);
             at = last = end;
         } else if (at < m.text_end) {

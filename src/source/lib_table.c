@@ -2,13 +2,16 @@
  * lib_table: Lua's table library behind checks of its sizes.
  *
  * Lua's own functions loop in C over whatever length a table claims, which a metatable or a few
- * keys far apart make endless. Here a list has SRC_LIST_MAX elements at most, no __len, and what is
- * done with it counts against the run's instructions. The functions themselves are Lua's; each is
+ * keys far apart make endless. Here a list has LIST_MAX elements at most, far fewer when reading or
+ * writing one calls a metamethod, no __len, and what is done with it counts against the run's
+ * instructions. The functions themselves are Lua's; each is
  * the upvalue of its guard.
  */
 #include "source/source_int.h"
 
 #define LIST_MAX ((lua_Integer)4 * 1000 * 1000)
+#define META_MAX ((lua_Integer)100 * 1000)
+#define STEPS_A_CALL 40u
 #define SORT_MAX ((lua_Integer)500 * 1000)
 #define STEPS_A_SORTED 16u
 
@@ -28,15 +31,32 @@ static lua_Integer list_arg(lua_State *L, const char *what, lua_Integer most)
     return (lua_Integer)n;
 }
 
-/* Elements from..to, which the function will walk over. */
-static void span(lua_State *L, const char *what, lua_Integer from, lua_Integer to)
+static bool is_plain(lua_State *L, int index)
 {
+    return luaL_getmetafield(L, index, "__index") == LUA_TNIL &&
+           luaL_getmetafield(L, index, "__newindex") == LUA_TNIL;
+}
+
+/* Elements from..to, which the function will walk over, of the list at index 1 and that at `other`,
+ * which may be the same. */
+static void span_of(lua_State *L, const char *what, lua_Integer from, lua_Integer to, int other)
+{
+    int top = lua_gettop(L);
+    src_charge(L, STEPS_A_CALL);
     if (from > to)
         return;
     uint64_t n = (uint64_t)to - (uint64_t)from;
-    if (n >= (uint64_t)LIST_MAX)
-        luaL_error(L, "%s: more than %d elements", what, (int)LIST_MAX);
+    lua_Integer most = is_plain(L, 1) && is_plain(L, other) ? LIST_MAX : META_MAX;
+    lua_settop(L, top);
+    if (n >= (uint64_t)most)
+        luaL_error(L, "%s: more than %d elements%s", what, (int)most,
+                   most == META_MAX ? " of a table with metamethods" : "");
     src_charge(L, n);
+}
+
+static void span(lua_State *L, const char *what, lua_Integer from, lua_Integer to)
+{
+    span_of(L, what, from, to, 1);
 }
 
 static int table_insert(lua_State *L)
@@ -93,7 +113,8 @@ static int table_unpack(lua_State *L)
 
 static int table_move(lua_State *L)
 {
-    span(L, "table.move", luaL_checkinteger(L, 2), luaL_checkinteger(L, 3));
+    span_of(L, "table.move", luaL_checkinteger(L, 2), luaL_checkinteger(L, 3),
+            lua_isnoneornil(L, 5) ? 1 : 5);
     return go(L);
 }
 

@@ -201,12 +201,13 @@ struct dz_source_sink {
     enum dz_code (*archive)(void *arg, dz_str name, dz_str bytes, struct dz_err *err);
 };
 
-/* In a crawl instructions, time, requests and log lines are counted from the last run:progress that
- * came after a request, for DZ_SOURCE_CRAWL_MS at most. */
+/* In a crawl instructions, processor's time, time, requests and log lines are counted from the last
+ * run:progress that came after a request, for DZ_SOURCE_CRAWL_MS at most. */
 #define DZ_SOURCE_CRAWL_MS (INT64_C(24) * 3600 * 1000)
 struct dz_source_budget {  /* 0: the default in comments */
     size_t memory_bytes;   /* 64 MiB */
     uint64_t instructions; /* 500 million, all calls of the run together */
+    int64_t cpu_ms;        /* 20 s of the processor's time, all calls together */
     int64_t wall_ms;       /* 10 min a call, waiting for the site included */
     uint64_t requests;     /* 10,000, redirects included */
 };

@@ -49,6 +49,8 @@ struct dz_source_run {
     uint64_t unseen;           /* work charged since the last look at the budgets */
     int64_t deadline_ns;       /* of the call */
     int64_t slice_ns;          /* when the task that runs was resumed */
+    int64_t cpu_ns, cpu_at_ns; /* what it has used; what the thread had at the last look */
+    int64_t looked_ns;         /* when that was */
     lua_State *running;        /* whose hook is to be called early when much work was charged */
     bool dead;                 /* a budget is used up: nothing runs any more, pcall does not help */
     struct dz_source_fail death;
@@ -104,6 +106,9 @@ _Noreturn void src_raise(lua_State *L, enum dz_source_kind kind, int64_t retry_a
                          const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 /* Again what another task failed with, without a further place in front. */
 _Noreturn void src_raise_fail(lua_State *L, const struct dz_source_fail *fail);
+/* Adds what the thread has used since the last look; the first of a turn begins the count. */
+void src_cpu_begin(struct dz_source_run *r);
+void src_cpu_count(struct dz_source_run *r);
 /* The budgets of a crawl begin anew, when something was asked since the last time. */
 void src_renew(lua_State *L);
 /* n requests more; raises DZ_SOURCE_LIMIT when the budget is used up. */

@@ -18,10 +18,13 @@
 
 #define MEMORY_BYTES ((size_t)64 * 1024 * 1024)
 #define INSTRUCTIONS ((uint64_t)500 * 1000 * 1000)
+#define CPU_MS ((int64_t)20 * 1000)
+#define CPU_LOOK_NS 1000000 /* asking for it is a system call */
 #define WALL_MS ((int64_t)10 * 60 * 1000)
 #define REQUESTS 10000u
 #define BIG_BYTES ((size_t)256 * 1024)
-#define BYTES_A_STEP 64u /* to make and fill */
+#define BYTES_A_STEP 64u  /* to make and fill */
+#define STEPS_CAUGHT 100u /* to raise, unwind and word an error */
 
 static const char fail_name[] = "dozo.fail";
 static const char declared_key = 0; /* its address is the key */
@@ -32,14 +35,16 @@ struct fail_object {
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
-static void charge(struct dz_source_run *r, uint64_t steps)
+/* Whether it is time to look at the budgets, which the hook does at the next instruction. */
+static bool charge(struct dz_source_run *r, uint64_t steps)
 {
     r->instructions += steps;
     r->unseen += steps;
     if (r->unseen < SRC_HOOK_EVERY || !r->running)
-        return;
+        return false;
     r->unseen = 0;
     lua_sethook(r->running, lua_gethook(r->running), LUA_MASKCOUNT, 1);
+    return true;
 }
 
 void *src_alloc(void *run, void *p, size_t from, size_t to)
@@ -60,13 +65,13 @@ void *src_alloc(void *run, void *p, size_t from, size_t to)
     r->memory = r->memory - was + to;
     r->big = r->big - (was >= BIG_BYTES) + (to >= BIG_BYTES);
     if (to > was)
-        charge(r, to / BYTES_A_STEP);
+        (void)charge(r, to / BYTES_A_STEP);
     return q;
 }
 
 void src_work(lua_State *L, uint64_t steps)
 {
-    charge(src_run_of(L), steps);
+    (void)charge(src_run_of(L), steps);
 }
 
 int64_t src_cpu_ns(void)
@@ -74,6 +79,19 @@ int64_t src_cpu_ns(void)
     struct timespec t;
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+void src_cpu_begin(struct dz_source_run *r)
+{
+    r->looked_ns = dz_mono_ns();
+    r->cpu_at_ns = src_cpu_ns();
+}
+
+void src_cpu_count(struct dz_source_run *r)
+{
+    int64_t before_ns = r->cpu_at_ns;
+    src_cpu_begin(r);
+    r->cpu_ns += r->cpu_at_ns - before_ns;
 }
 
 void src_hold(lua_State *L, size_t bytes)
@@ -282,11 +300,33 @@ static void check_budgets(lua_State *L, struct dz_source_run *r)
                   r->budget.instructions / 1000000);
 }
 
+static void check_times(lua_State *L, struct dz_source_run *r)
+{
+    int64_t now = dz_mono_ns();
+    /* Instructions differ in what they cost: a caught error, or a string of many MiB, by much. */
+    if (now - r->looked_ns > CPU_LOOK_NS)
+        src_cpu_count(r);
+    if (r->cpu_ns > r->budget.cpu_ms * 1000000)
+        src_raise(L, DZ_SOURCE_LIMIT, -1,
+                  "used more than %" PRId64 " s of the processor's time; an endless loop?",
+                  (r->budget.cpu_ms + 999) / 1000);
+    if (r->deadline_ns && now > r->deadline_ns)
+        src_raise(L, DZ_SOURCE_LIMIT, -1, "took longer than %" PRId64 " s",
+                  (r->budget.wall_ms + 999) / 1000);
+    if (L != r->L && !lua_isyieldable(L) && now - r->slice_ns > SRC_BLOCK_MS * (int64_t)1000000)
+        src_raise(L, DZ_SOURCE_LIMIT, -1,
+                  "computed for more than %d s inside a callback that cannot be put aside",
+                  SRC_BLOCK_MS / 1000);
+}
+
+/* Functions in C that call each other would not come by the hook. */
 void src_charge(lua_State *L, uint64_t steps)
 {
     struct dz_source_run *r = src_run_of(L);
-    charge(r, steps);
+    bool look = charge(r, steps);
     check_budgets(L, r);
+    if (look)
+        check_times(L, r);
 }
 
 void src_count_requests(lua_State *L, uint64_t n)
@@ -308,18 +348,10 @@ static void hook(lua_State *L, lua_Debug *ar)
     check_budgets(L, r);
     if (every != next)
         lua_sethook(L, hook, LUA_MASKCOUNT, next);
-    int64_t now = dz_mono_ns();
-    if (r->deadline_ns && now > r->deadline_ns)
-        src_raise(L, DZ_SOURCE_LIMIT, -1, "took longer than %" PRId64 " s",
-                  (r->budget.wall_ms + 999) / 1000);
-    if (now - r->slice_ns <= SRC_SLICE_MS * (int64_t)1000000)
-        return;
-    if (r->running == L && L != r->L && lua_isyieldable(L))
+    check_times(L, r);
+    if (dz_mono_ns() - r->slice_ns > SRC_SLICE_MS * (int64_t)1000000 && r->running == L &&
+        L != r->L && lua_isyieldable(L))
         lua_yield(L, 0);
-    else if (L != r->L && now - r->slice_ns > SRC_BLOCK_MS * (int64_t)1000000)
-        src_raise(L, DZ_SOURCE_LIMIT, -1,
-                  "computed for more than %d s inside a callback that cannot be put aside",
-                  SRC_BLOCK_MS / 1000);
 }
 
 void src_hook_set(struct dz_source_run *r, lua_State *co)
@@ -341,6 +373,7 @@ static int end_pcall(lua_State *L, int status, lua_KContext first)
                   r->budget.memory_bytes >> 20);
     if (status == LUA_OK || status == LUA_YIELD)
         return lua_gettop(L) - (int)first;
+    src_charge(L, STEPS_CAUGHT);
     lua_pushboolean(L, 0);
     lua_pushvalue(L, -2);
     return 2;
@@ -611,6 +644,7 @@ enum dz_code src_state_new(struct dz_source *source, const struct dz_source_env 
         r->budget = *budget;
     r->budget.memory_bytes = r->budget.memory_bytes ? r->budget.memory_bytes : MEMORY_BYTES;
     r->budget.instructions = r->budget.instructions ? r->budget.instructions : INSTRUCTIONS;
+    r->budget.cpu_ms = r->budget.cpu_ms ? r->budget.cpu_ms : CPU_MS;
     r->budget.wall_ms = r->budget.wall_ms ? r->budget.wall_ms : WALL_MS;
     r->budget.requests = r->budget.requests ? r->budget.requests : REQUESTS;
     r->file = dz_str_of(dz_strdup(file));

@@ -314,7 +314,9 @@ static void resume(struct src_task *t)
     t->state = RUNNING;
     r->running = t->co;
     r->slice_ns = dz_mono_ns();
+    src_cpu_begin(r);
     int status = lua_resume(t->co, NULL, nargs, &results);
+    src_cpu_count(r);
     r->running = NULL;
     if (status == LUA_YIELD) {
         if (t->state == RUNNING) /* the hook put it aside */
@@ -408,6 +410,7 @@ void src_renew(lua_State *L)
         return;
     r->renewed_requests = r->requests;
     r->instructions = 0;
+    r->cpu_ns = 0;
     r->log_lines = 0;
     begin_wall(r);
 }

@@ -72,6 +72,62 @@ static void test_memory(void **state)
     ERROR("return (\"\"):rep(1 << 62, \"y\")", "string.rep: the result is longer");
 }
 
+/* Few instructions may cost much: the processor's time ends them, and pcall does not help. */
+static void test_processor(void **state)
+{
+    (void)state;
+    static const struct dz_source_budget short_time = {.cpu_ms = 200,
+                                                       .instructions = UINT64_C(1) << 60};
+    static const char *const endless[] = {
+        "while true do end",
+        "while true do pcall(function() local s = (\"a\"):rep(1 << 24) end) end",
+        "local s = (\"a\"):rep(1 << 16) while true do pcall(string.find, s, \".-.-b\") end",
+        "while true do xpcall(error, function() return {} end) end",
+    };
+    for (size_t i = 0; i < DZ_LEN(endless); i++) {
+        char text[400];
+        snprintf(text, sizeof(text), SERIES_OF("%s"), endless[i]);
+        struct call c;
+        rig_start(&c, text, DZ_FN_SERIES_OF, "[]", &short_time);
+        rig_wait(&c);
+        assert_int_equal(c.kind, DZ_SOURCE_LIMIT);
+        if (!strstr(c.text, "source.lua:4: used more than 1 s of the processor's time"))
+            fail_msg("%s\n    gave %s", endless[i], c.text);
+        rig_end(&c);
+    }
+    /* All calls of a run together. */
+    struct call c;
+    rig_start(&c, SERIES_OF("for i = 1, 1e6 do end return \"1\""), DZ_FN_SERIES_OF, "[]",
+              &short_time);
+    rig_wait(&c);
+    assert_string_equal(c.json, "\"1\"");
+    while (c.kind == DZ_SOURCE_OK) {
+        rig_again(&c, DZ_FN_SERIES_OF, "[]");
+        rig_wait(&c);
+    }
+    assert_non_null(strstr(c.text, "used more than 1 s of the processor's time"));
+    rig_end(&c);
+}
+
+/* A caught error is dear: more than the few instructions that lead to it. */
+static void test_caught_errors(void **state)
+{
+    (void)state;
+    static const struct dz_source_budget million = {.instructions = 1000000};
+    struct call c;
+    rig_start(&c, SERIES_OF("for i = 1, 5000 do pcall(error) end return \"1\""), DZ_FN_SERIES_OF,
+              "[]", &million);
+    rig_wait(&c);
+    assert_string_equal(c.json, "\"1\"");
+    rig_end(&c);
+    rig_start(&c, SERIES_OF("for i = 1, 10000 do pcall(error) end return \"1\""), DZ_FN_SERIES_OF,
+              "[]", &million);
+    rig_wait(&c);
+    assert_int_equal(c.kind, DZ_SOURCE_LIMIT);
+    assert_non_null(strstr(c.text, "source.lua:4: used up its 1 million instructions"));
+    rig_end(&c);
+}
+
 /* What nobody refers to any more makes room, whatever asks for it. */
 static void test_documents_leave(void **state)
 {
@@ -96,6 +152,15 @@ static void test_c_loops(void **state)
           "table.concat: more than");
     ERROR("table.sort(setmetatable({}, { __len = function() return 1 << 40 end }))",
           "table.sort: not for a table with __len");
+    ERROR("table.concat(setmetatable({}, { __index = table.concat }), \"\", 1, 200000)",
+          "table.concat: more than 100000 elements of a table with metamethods");
+    ERROR("table.move({}, 1, 200000, 1, setmetatable({}, { __newindex = rawset }))",
+          "table.move: more than 100000 elements of a table with metamethods");
+    rig_gives(
+        SERIES_OF("local t = table.move({ 1, 2, 3 }, 1, 3, 2, setmetatable({}, { __newindex = "
+                  "rawset })) return table.concat(t, \" \", 2, 4)"),
+        DZ_FN_SERIES_OF, "[]", "\"1 2 3\"");
+    LIMIT("while true do (\"x\"):rep(1 << 20):gsub(\".\", math.type) end", "used up its 12");
     ERROR("table.unpack({}, 1, 1e6)", "too many results to unpack");
     LIMIT("local t = {} for i = 1, 100000 do t[i] = i end while true do table.insert(t, 1, 0) end",
           "used up its 12 million");
@@ -331,6 +396,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_endless, rig_open, rig_close),
         cmocka_unit_test_setup_teardown(test_memory, rig_open, rig_close),
+        cmocka_unit_test_setup_teardown(test_processor, rig_open, rig_close),
+        cmocka_unit_test_setup_teardown(test_caught_errors, rig_open, rig_close),
         cmocka_unit_test_setup_teardown(test_documents_leave, rig_open, rig_close),
         cmocka_unit_test_setup_teardown(test_c_loops, rig_open, rig_close),
         cmocka_unit_test_setup_teardown(test_patterns, rig_open, rig_close),
