@@ -491,6 +491,26 @@ static enum dz_code look_at(struct postgres *d, struct dz_err *err)
     return DZ_OK;
 }
 
+/* Of all tables that are there; tables of collections are named by dz_collection_parse. What the
+ * role makes is its own. */
+static enum dz_code check_rights(struct postgres *d, struct dz_err *err)
+{
+    DZ_AUTO(dz_pg_give) struct dz_pg_conn *c = NULL;
+    DZ_AUTO(dz_buf_done) struct dz_buf text;
+    dz_buf_init(&text, 4096);
+    dz_buf_putf(&text,
+                "SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname),"
+                " CASE c.relname WHEN 'schema_version' THEN 'SELECT' ELSE"
+                " 'SELECT,INSERT,UPDATE,DELETE' END FROM pg_class c JOIN pg_namespace n"
+                " ON n.oid = c.relnamespace WHERE n.oid = %lld AND c.relkind IN ('r', 'p') AND"
+                " (c.relname ~ '^c_.*_[0-9a-f]{8}$' OR c.relname IN ('schema_version', ",
+                (long long)d->schema_id);
+    dz_sql_put_table_names(&text);
+    dz_buf_put(&text, DZ_S("))"));
+    DZ_TRY(dz_pg_take(d->pg, &c, err));
+    return dz_pg_check_rights(c, dz_buf_cstr(&text), err);
+}
+
 static void close_all(struct dz_sql *base)
 {
     struct postgres *d = whole(base);
@@ -529,6 +549,8 @@ static enum dz_code open_all(const char *data_dir, const char *uri, struct dz_sq
     pthread_mutex_init(&d->lock, NULL);
     pthread_mutex_init(&d->listen_lock, NULL);
     enum dz_code code = look_at(d, err);
+    if (code == DZ_OK)
+        code = check_rights(d, err);
     if (code == DZ_OK)
         *ret_d = &d->base;
     else

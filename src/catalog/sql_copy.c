@@ -50,6 +50,13 @@ static const struct table plain[] = {
     {"upload_gone", "seq, id", "IT", "seq", "seq"},
 };
 
+void dz_sql_put_table_names(struct dz_buf *out)
+{
+    for (size_t i = 0; i < DZ_LEN(plain); i++)
+        dz_buf_putf(out, "'%s', ", plain[i].name);
+    dz_buf_put(out, DZ_S("'collection'"));
+}
+
 struct state {
     uint64_t rows;
     struct dz_sha256 digest;

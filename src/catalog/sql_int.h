@@ -653,6 +653,9 @@ DZ_MUST enum dz_code dz_sql_collection_rows(void *self, const struct dz_collecti
                                             dz_collection_row_fn *fn, void *arg,
                                             struct dz_err *err);
 
+/* The tables that this binary writes, but those of collections, as texts in SQL: 'a', 'b'. */
+void dz_sql_put_table_names(struct dz_buf *out);
+
 /* ---- migrations --------------------------------------------------------------------------------
  */
 

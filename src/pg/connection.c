@@ -520,6 +520,33 @@ enum dz_code dz_pg_script(struct dz_pg_conn *conn, const char *text, struct dz_e
     return code;
 }
 
+enum dz_code dz_pg_check_rights(struct dz_pg_conn *conn, const char *wanted, struct dz_err *err)
+{
+    DZ_AUTO(dz_buf_done) struct dz_buf text;
+    DZ_AUTO(dz_pg_rows_free) struct dz_pg_rows *rows = NULL;
+    dz_buf_init(&text, DZ_PG_TEXT_MAX);
+    dz_buf_put(&text, DZ_S("SELECT quote_ident(current_user), w.place, "
+                           "string_agg(r.name, ', ' ORDER BY r.at) FROM ("));
+    dz_buf_put(&text, dz_str_of(wanted));
+    dz_buf_put(
+        &text,
+        DZ_S(") AS w (place, rights), unnest(string_to_array(w.rights, ',')) WITH ORDINALITY "
+             "AS r (name, at) WHERE NOT has_table_privilege(to_regclass(w.place), r.name) "
+             "GROUP BY w.place ORDER BY length(w.place), w.place COLLATE \"C\" LIMIT 1"));
+    if (text.full)
+        return dz_fail(err, DZ_TOO_LARGE, "a statement for PostgreSQL is too long");
+    const struct dz_pg_statement st = {.text = dz_buf_cstr(&text), .once = true};
+    DZ_TRY(dz_pg_run(conn, &st, NULL, 0, &rows, err));
+    if (dz_pg_n(rows) == 0)
+        return DZ_OK;
+    dz_str role = dz_str_clip(dz_pg_bytes(rows, 0, 0), 70);
+    dz_str table = dz_pg_bytes(rows, 0, 1), rights = dz_pg_bytes(rows, 0, 2);
+    return dz_fail(err, DZ_FORBIDDEN,
+                   "%.60s: its role has not all rights that are needed: GRANT %.*s ON %.*s TO %.*s",
+                   address_of(conn)->place, DZ_STR_FMT(rights), DZ_STR_FMT(table),
+                   DZ_STR_FMT(role));
+}
+
 enum dz_code dz_pg_statement_limit(struct dz_pg_conn *conn, int64_t ms, struct dz_err *err)
 {
     char text[64];

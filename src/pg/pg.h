@@ -124,6 +124,11 @@ DZ_MUST enum dz_code dz_pg_run_many(struct dz_pg_conn *conn, const struct dz_pg_
                                     uint64_t *ret_affected, struct dz_err *err);
 /* Any number of statements without parameters, as one transaction unless one is open. */
 DZ_MUST enum dz_code dz_pg_script(struct dz_pg_conn *conn, const char *text, struct dz_err *err);
+/* Whether the role of this pool may do what it will have to. wanted: a query of two columns: tables
+ * as they stand in a statement, and what is done to them, as 'SELECT,INSERT'; a table that is not
+ * there is passed over. DZ_FORBIDDEN names role, table and what is missing. */
+DZ_MUST enum dz_code dz_pg_check_rights(struct dz_pg_conn *conn, const char *wanted,
+                                        struct dz_err *err);
 /* Another limit for statements of this connection until it is given back; 0: none. */
 DZ_MUST enum dz_code dz_pg_statement_limit(struct dz_pg_conn *conn, int64_t ms, struct dz_err *err);
 

@@ -94,9 +94,9 @@ struct dz_pg_conn {
     uint64_t last;       /* by the last of them */
 
     bool in_transaction;
-    bool begin_due; /* BEGIN leaves with the next statement */
+    bool begin_due;         /* BEGIN leaves with the next statement */
     const char *how, *lead; /* lead: what leaves behind BEGIN; may be NULL */
-    uint64_t cursors; /* for their names */
+    uint64_t cursors;       /* for their names */
 };
 
 DZ_MUST enum dz_code pg_conn_new(struct dz_pg *pool, int wake_fd, struct dz_pg_conn **ret_c,

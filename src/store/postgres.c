@@ -254,6 +254,19 @@ static enum dz_code make_tables(struct postgres *p, struct dz_err *err)
     return dz_pg_commit(c, err);
 }
 
+/* What the texts above do. */
+static enum dz_code check_rights(struct postgres *p, struct dz_err *err)
+{
+    DZ_AUTO(dz_pg_give) struct dz_pg_conn *c = NULL;
+    DZ_AUTO(dz_buf_done) struct dz_buf wanted;
+    dz_buf_init(&wanted, 4096);
+    put_text(&wanted, p,
+             "VALUES ('{t}', 'SELECT,INSERT,DELETE'), ('{i}', 'SELECT,INSERT,UPDATE,DELETE'), "
+             "('{p}', 'SELECT,INSERT,DELETE')");
+    DZ_TRY(dz_pg_take(p->pg, &c, err));
+    return dz_pg_check_rights(c, dz_buf_cstr(&wanted), err);
+}
+
 static enum dz_code open_tables(struct postgres *p, struct dz_err *err)
 {
     struct dz_err first = {0};
@@ -319,6 +332,8 @@ static enum dz_code postgres_open(const struct dz_store_options *o, void **ret_s
         code = dz_pg_open(&pool, &p->pg, err);
     if (code == DZ_OK)
         code = open_tables(p, err);
+    if (code == DZ_OK && o->for_writing)
+        code = check_rights(p, err);
     if (code == DZ_OK)
         *ret_self = p;
     else

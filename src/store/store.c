@@ -87,6 +87,7 @@ enum dz_code dz_store_open_conf(const struct dz_conf *conf, struct dz_store **re
         .pool_min = conf->store.pool_min,
         .pool_max = conf->store.pool_max,
         .level = conf->store.compression_level,
+        .for_writing = true,
     };
     return dz_store_open_options(d, &o, ret_s, err);
 }

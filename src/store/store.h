@@ -30,6 +30,7 @@ struct dz_store_options {
     const char *database, *collection; /* mongodb */
     uint32_t pool_min, pool_max;       /* 0: the driver's own choice */
     int level;                         /* 0 to 9, or DZ_STORE_LEVEL_AUTO */
+    bool for_writing; /* postgres: DZ_FORBIDDEN when the role may not write; false: not looked at */
 };
 
 struct dz_blob_stat {

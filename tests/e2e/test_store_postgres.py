@@ -6,7 +6,7 @@ import zlib
 
 import pytest
 
-from conftest import own, png, servers, tool, until
+from conftest import dozo, own, png, servers, tool, until
 from test_mongodb import rows_that_change, try_upload
 from test_uploads import KEY, keyed, part, send, upload
 
@@ -88,13 +88,43 @@ def test_what_was_answered_outlives_a_kill(server, postgres):
 
 
 
+def refused(folder, config, words):
+    """A start that ends with the grant that is missing."""
+    (folder / "dozo.yaml").write_text(config)
+    r = dozo("serve", "--config", "dozo.yaml", cwd=folder, check=1)
+    assert words in r.err and "127.0.0.1" in r.err, r.err
+
+
+def test_what_the_role_may_not_do_in_the_catalog(tmp_path, serve, postgres):
+    config = f"""listen: ["127.0.0.1:0"]
+catalog: {{ driver: postgres, uri: "{postgres.uri}" }}
+uploads: {{ secret_key: {KEY} }}
+"""
+    assert serve(tmp_path, config).stop() == 0
+    psql(postgres, "CREATE ROLE guest LOGIN; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO guest;"
+                   "REVOKE INSERT, UPDATE ON upload FROM guest; REVOKE INSERT, UPDATE, DELETE ON schema_version FROM guest;"
+                   "CREATE TABLE other (n int)")
+    config = config.replace("dozo@", "guest@")
+    refused(tmp_path, config, "GRANT INSERT, UPDATE ON public.upload TO guest")
+    psql(postgres, "GRANT INSERT, UPDATE ON upload TO guest")
+    server = serve(tmp_path, config)
+    name, _ = upload(server)
+    assert server.get(f"/image/{name}").body == PNG
+
+
 def test_what_the_role_may_not(tmp_path, server, serve, postgres):
-    """Our own fault and told in the log, never the sender's or reader's. What may only be read for a while is another matter."""
+    """Said at the start; later our own fault and told in the log, never the sender's or reader's. What may only be read for a while is another matter."""
     name, _ = upload(server)
     psql(postgres, "CREATE ROLE guest LOGIN; GRANT SELECT ON my_images TO guest")
     config = server.config.read_text().replace("dozo@", "guest@")
     assert server.stop() == 0
+    refused(tmp_path, config, 'GRANT INSERT, DELETE ON "my_images" TO guest')
+    psql(postgres, "GRANT INSERT, DELETE ON my_images TO guest; GRANT SELECT, INSERT, DELETE ON my_images_dozo TO guest")
+    refused(tmp_path, config, 'GRANT UPDATE ON "my_images_dozo" TO guest')
+    psql(postgres, "GRANT UPDATE ON my_images_dozo TO guest; GRANT SELECT, INSERT, DELETE ON my_images_dozo_part TO guest")
     server = serve(tmp_path, config)
+    assert server.get(f"/image/{name}").body == PNG and send(server, part()).status == 200
+    psql(postgres, "REVOKE ALL ON my_images, my_images_dozo, my_images_dozo_part FROM guest")
     assert send(server, part()).status == 500
     assert server.get(f"/image/{name}").status == 500
     assert keyed(server, "DELETE", f"/delete/{name}").status == 500
