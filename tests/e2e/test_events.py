@@ -1,9 +1,11 @@
 """/api/events: states of downloads as they change, over HTTP/1.1, TLS and HTTP/2, and what becomes of those who listen."""
 import json
 import re
+import resource
 import socket
 import sqlite3
 import subprocess
+import threading
 
 from conftest import PATIENCE, until
 from nagato_rig import SITE, dex, faults, n, start
@@ -93,13 +95,16 @@ def test_a_download_from_queue_to_end(n):
     assert b"content-encoding" not in head and b"content-length" not in head
     assert s.event() == ("snapshot", {})
     assert s.retry == "2000"
-    n.dex.misbehave("/data/c1/2-.*", faults.slow(2))
+    half = threading.Event()  # the second page comes when half of it has been told
+    n.dex.misbehave("/data/c1/2-.*", lambda h, request: half.wait(PATIENCE) and False)
     one = n.download("c1")
     seen = []
     while not ended(one)({one: seen[-1]} if seen else {}):
         name, data = s.event()
         assert name == "change"
         seen.append(data[one])
+        if seen[-1]["completion"] == 0.5:
+            half.set()
     order = ["QUEUED", "PROCESSING", "SAVING", "COMPLETE"]
     assert [x["status"] for x in seen] == sorted((x["status"] for x in seen), key=order.index)
     assert seen[-1] == n.state(one) and seen[-1]["completion"] == 1.0
@@ -178,6 +183,9 @@ def test_silence_is_broken(n):
 
 
 def test_many_listeners(n):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if 0 <= soft < 2048:  # often 1024, which is just what they take
+        resource.setrlimit(resource.RLIMIT_NOFILE, (2048 if hard < 0 else min(hard, 2048), hard))
     listeners = [Stream(n.server.address) for _ in range(1000)]
     assert all(s.status == 200 for s in listeners)
     r = n.get("events", 503)
@@ -256,7 +264,7 @@ def test_over_tls_and_http2(tmp_path):
         c.flush()
     # Who goes is gone at once, whatever it speaks.
     curl = curl_events(web)
-    assert connections(web) == 3
+    until(lambda: connections(web) == 3, "the end of the start's own connection")
     curl.kill()
     curl.wait(PATIENCE)
     until(lambda: connections(web) == 2, "the end of curl's connection")
