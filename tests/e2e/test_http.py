@@ -1,5 +1,6 @@
 """HTTP/1.1 over real sockets: order, framing, limits, times, and what clients do wrong."""
 import json
+import re
 import socket
 
 import pytest
@@ -323,9 +324,12 @@ def test_max_connections(tmp_path, serve):
 
     def full():
         cs = [s.connect() for _ in range(5)]
-        for c in cs:
-            c.send(get("/healthz"))
-        return cs, [c.response().status for c in cs]
+        try:
+            for c in cs:
+                c.send(get("/healthz"))
+            return cs, [c.response().status for c in cs]
+        except (EOFError, OSError):
+            return cs, []
     # The connection of the start's own look may still be counted for a moment.
     kept = until(lambda: (lambda cs, st: cs if st == [200] * 5 else [c.close() for c in cs] and None)(*full()), "five connections")
     c = s.connect()
@@ -345,7 +349,7 @@ def test_max_connections(tmp_path, serve):
 
 
 def test_header_timeout(tmp_path, serve):
-    s = serve(tmp_path, "http: { header_timeout: 200ms, idle_timeout: 300ms, body_timeout: 200ms }\n")
+    s = serve(tmp_path, "http: { header_timeout: 2s, idle_timeout: 2s, body_timeout: 2s }\n")
     c = s.connect()
     c.send(b"GET / HTTP/1.1\r\nHost: x\r\nSlow")
     r = c.response()
@@ -364,7 +368,7 @@ def test_header_timeout(tmp_path, serve):
 
 def test_slow_header_keeps_dripping(tmp_path, serve):
     """The time is for the whole head: a byte now and then does not buy more of it."""
-    s = serve(tmp_path, "http: { header_timeout: 300ms }\n")
+    s = serve(tmp_path, "http: { header_timeout: 2s }\n")
     c = s.connect()
     c.send(b"GET / HTTP/1.1\r\nHost: x\r\n")
     c.sock.settimeout(0.05)
@@ -387,7 +391,7 @@ def test_slow_reader_is_cut(tmp_path, serve):
     c = s.connect()
     c.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     c.send(get(src))
-    until(lambda: "dozo_http_timeouts_total 1" in s.get("/metrics").text, "the cut")
+    until(lambda: re.search("^dozo_http_timeouts_total [1-9]", s.get("/metrics").text, re.M), "the cut")
     with pytest.raises((EOFError, ConnectionResetError)):
         c.response()
 
