@@ -74,7 +74,8 @@ end
 
 local function day(text)
   local y, m, d = tostring(present(text) or ""):match("^(%d%d%d%d)%-(%d%d)%-(%d%d)")
-  return y and { year = tonumber(y), month = tonumber(m), day = tonumber(d) } or nil
+  if not y or not pcall(date.parse, y .. m .. d, "%Y%m%d") then return nil end
+  return { year = tonumber(y), month = tonumber(m), day = tonumber(d) }
 end
 
 local function chapter_record(record)
@@ -145,7 +146,7 @@ local function series_record(record)
     tags = tags(a, false),
     lang = present(a.originalLanguage),
     links = present(a.links),
-    date = present(a.year) and { year = a.year } or nil,
+    date = math.type(a.year) == "integer" and a.year >= 1 and a.year <= 9999 and { year = a.year } or nil,
     rating = present(a.contentRating),
     status = present(a.status),
     url = "https://mangadex.org/title/" .. record.id,

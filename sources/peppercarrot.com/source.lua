@@ -70,7 +70,8 @@ end
 
 local function day(text)
   local y, m, d = tostring(text or ""):match("^(%d%d%d%d)%-(%d%d)%-(%d%d)")
-  return y and { year = tonumber(y), month = tonumber(m), day = tonumber(d) } or nil
+  if not y or not pcall(date.parse, y .. m .. d, "%Y%m%d") then return nil end
+  return { year = tonumber(y), month = tonumber(m), day = tonumber(d) }
 end
 
 -- "Episode 1: The Potion of Flight" says its number twice. nil where an episode has no titles; a site that is away is no such case.

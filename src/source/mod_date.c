@@ -338,7 +338,7 @@ static bool without_format(struct scan *c, struct when *w)
 
 /* ---- counting -------------------------------------------------------------------------------- */
 
-static int month_days(int64_t year, int month)
+int src_month_days(int64_t year, int month)
 {
     static const int lengths[12] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
     bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
@@ -361,9 +361,10 @@ static bool count(struct scan *c, const struct when *w, int tz_s, int64_t *ret)
         *ret = w->epoch_s;
         return true;
     }
-    bool leap = month_days(w->year, 2) == 29;
+    bool leap = src_month_days(w->year, 2) == 29;
     if (!expect(c,
-                w->yearday > 0 ? w->yearday <= 365 + leap : w->day <= month_days(w->year, w->month),
+                w->yearday > 0 ? w->yearday <= 365 + leap
+                               : w->day <= src_month_days(w->year, w->month),
                 "a day that the calendar has"))
         return false;
     int hour = w->half == 0 ? w->hour : w->hour % 12 + (w->half == 2 ? 12 : 0);

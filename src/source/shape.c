@@ -268,6 +268,30 @@ static const json_t *preset(const struct shaper *sh, const struct field *of, con
     return *ret_made;
 }
 
+static json_int_t part(const json_t *o, const char *name, json_int_t otherwise)
+{
+    const json_t *v = json_object_get(o, name);
+    return json_is_integer(v) ? json_integer_value(v) : otherwise;
+}
+
+/* Parts may be missing: then some year, month or day must make it a day of the calendar. */
+static bool is_calendar_date(struct shaper *sh, const json_t *o)
+{
+    json_int_t year = part(o, "year", 2000), month = part(o, "month", 1), day = part(o, "day", 1);
+    if (year >= 1 && year <= 9999 && month >= 1 && month <= 12 && day >= 1 &&
+        day <= src_month_days(year, (int)month))
+        return true;
+    static const char *const names[] = {"day", "month", "year"};
+    char text[120] = "";
+    size_t n = 0;
+    for (size_t i = 0; i < DZ_LEN(names); i++)
+        if (json_is_integer(json_object_get(o, names[i])))
+            n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s = %" JSON_INTEGER_FORMAT,
+                                  n ? ", " : "", names[i], part(o, names[i], 0));
+    wrong(sh, "the calendar has no { %s }", text);
+    return false;
+}
+
 static json_t *shape_object(struct shaper *sh, const struct field *f, const json_t *v)
 {
     json_t *shorthand = NULL;
@@ -308,6 +332,8 @@ static json_t *shape_object(struct shaper *sh, const struct field *f, const json
             goto fail;
         json_object_set_new(o, m->name, shaped);
     }
+    if (f->fields == date && !is_calendar_date(sh, o))
+        goto fail;
     json_decref(shorthand);
     return o;
 fail:

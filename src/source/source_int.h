@@ -197,6 +197,8 @@ void src_push_option(lua_State *L, const struct dz_source_option *o);
 void src_open_log(lua_State *L);   /* mod_host.c */
 void src_open_store(lua_State *L); /* mod_host.c */
 int src_map(lua_State *L);         /* dozo.map (http_loops.c) */
+/* mod_date.c: how many days a month (1..12) of that year has. */
+int src_month_days(int64_t year, int month);
 /* A document for response:html(), made by mod_html.c; base: for node:url(). */
 void src_push_document(lua_State *L, dz_str text, dz_str charset, dz_str base, bool xml);
 

@@ -67,6 +67,45 @@ static void test_series(void **state)
     bad(DZ_FN_SERIES, "null", "series: expected a table, got nil");
 }
 
+static void test_dates(void **state)
+{
+    (void)state;
+    static const char *const kept[] = {
+        "{\"day\":29,\"month\":2,\"year\":2024}", "{\"day\":29,\"month\":2,\"year\":null}",
+        "{\"day\":31,\"month\":null,\"year\":1}", "{\"day\":null,\"month\":12,\"year\":9999}",
+        "{\"day\":30,\"month\":4,\"year\":1900}",
+    };
+    for (size_t i = 0; i < DZ_LEN(kept); i++) {
+        char in[200], out[400];
+        snprintf(in, sizeof(in), "{\"date\":%s}", kept[i]);
+        snprintf(out, sizeof(out),
+                 "{\"id\":\"7\",\"volume\":null,\"chapter\":null,\"title\":null,\"lang\":null,"
+                 "\"pages\":null,\"team\":null,\"date\":%s,\"url\":null,\"series\":null}",
+                 kept[i]);
+        good(DZ_FN_CHAPTER, in, out);
+    }
+    static const struct {
+        const char *date, *shown;
+    } refused[] = {
+        {"{\"day\":31,\"month\":2,\"year\":2024}", "day = 31, month = 2, year = 2024"},
+        {"{\"day\":29,\"month\":2,\"year\":1900}", "day = 29, month = 2, year = 1900"},
+        {"{\"day\":99,\"month\":99}", "day = 99, month = 99"},
+        {"{\"month\":0}", "month = 0"},
+        {"{\"day\":32}", "day = 32"},
+        {"{\"year\":0}", "year = 0"},
+        {"{\"year\":9223372036854775807}", "year = 9223372036854775807"},
+    };
+    for (size_t i = 0; i < DZ_LEN(refused); i++) {
+        char in[200], words[200];
+        snprintf(in, sizeof(in), "[{\"id\":\"1\"},{\"id\":\"2\",\"date\":%s}]", refused[i].date);
+        snprintf(words, sizeof(words), "chapters[2].date: the calendar has no { %s }",
+                 refused[i].shown);
+        bad(DZ_FN_CHAPTERS, in, words);
+    }
+    bad(DZ_FN_SERIES, "{\"title\":\"T\",\"date\":{\"year\":10000}}",
+        "series.date: the calendar has no { year = 10000 }");
+}
+
 static void test_chapters(void **state)
 {
     (void)state;
@@ -187,9 +226,10 @@ static void test_the_rest(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_series),     cmocka_unit_test(test_chapters),
-        cmocka_unit_test(test_long_lists), cmocka_unit_test(test_long_texts),
-        cmocka_unit_test(test_pages),      cmocka_unit_test(test_the_rest),
+        cmocka_unit_test(test_series),     cmocka_unit_test(test_dates),
+        cmocka_unit_test(test_chapters),   cmocka_unit_test(test_long_lists),
+        cmocka_unit_test(test_long_texts), cmocka_unit_test(test_pages),
+        cmocka_unit_test(test_the_rest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
