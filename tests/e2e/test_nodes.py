@@ -87,14 +87,14 @@ class Nodes:
         same = replaced((ROOT / "examples/many-nodes.yaml").read_text(), **{
             "0.0.0.0:8080": (1, f"127.0.0.1:{port}"), "/var/lib/dozo": (1, "data"), "[10.0.0.2]": (1, "[127.0.0.1]"),
             "postgres://dozo:PASSWORD@10.0.0.5/dozo": (2, self.postgres.uri), "redis://10.0.0.6:6379": (2, self.redis.uri), "REPLACE-THIS": (1, KEY), "/api/: 1000/hour": (1, "/api/ping: 6/day"),
-            "job_lease: 15s": (1, "every: 500ms, retry_max: 1s, retries: 1000, job_lease: 2s")})
+            "job_lease: 15s": (1, "every: 500ms, retry_max: 1s, retries: 1000, job_lease: 4s")})
         return f"""{same}
 auth: {{admin_password_hash: "{self.password}"}}
 shelves:
 {shelves}
 sources:
-  connect_timeout: 2s
-  read_timeout: 5s
+  connect_timeout: {PATIENCE}s
+  read_timeout: {PATIENCE}s
   mangadex.org: {{base_url: "{self.site.url}", uploads_url: "{self.site.url}", rate: {RATE}/second}}
 """
 
