@@ -16,16 +16,18 @@ static bool listed(const struct dz_http_server *s, dz_str origin)
     return false;
 }
 
-/* Whether the answer names the origin; puts that line. */
+/* Whether the answer names an origin; puts that line. As imoog does it, who comes with cookies is
+ * named even when any origin may ask. */
 static bool put_origin(struct dz_http_request *q, struct dz_buf *b)
 {
     const struct dz_http_server *s = q->conn->lane->server;
-    if (!s->cors_any)
-        dz_buf_put(b, DZ_S("Vary: Origin\r\n"));
     dz_str origin = dz_http_known(q, KNOWN_ORIGIN);
+    bool any = s->cors_any && !(origin.n > 0 && dz_http_header(&q->pub, DZ_S("Cookie")).p);
+    if (!any)
+        dz_buf_put(b, DZ_S("Vary: Origin\r\n"));
     if (origin.n == 0 || !(s->cors_any || listed(s, origin)))
         return false;
-    dz_http_put_header(b, DZ_S("Access-Control-Allow-Origin"), s->cors_any ? DZ_S("*") : origin);
+    dz_http_put_header(b, DZ_S("Access-Control-Allow-Origin"), any ? DZ_S("*") : origin);
     return true;
 }
 

@@ -356,7 +356,10 @@ def test_other_origins(tmp_path, serve):
     assert preflight(server, "/delete/x", "DELETE").status == 400
     name, _ = upload(server)
     r = server.get("/image/" + name, headers={"Origin": "https://a.example"})
-    assert (r.status, r["Access-Control-Allow-Origin"]) == (200, "*")
+    assert (r.status, r["Access-Control-Allow-Origin"], r["Vary"]) == (200, "*", None)
+    r = server.get("/image/" + name, headers={"Origin": "https://a.example", "Cookie": "a=b"})
+    assert (r.status, r["Access-Control-Allow-Origin"], r["Vary"]) == (200, "https://a.example", "Origin")
+    assert server.get("/image/" + name, headers={"Cookie": "a=b"})["Vary"] is None
     server.stop()
     server = serve(tmp_path, CONFIG + 'http: { cors_origins: ["https://a.example"] }\n')
     assert preflight(server, "/upload", "POST", "authorization").status == 200
