@@ -129,13 +129,19 @@ static int64_t numeric_int(const char *p, size_t n)
     return sign == 0x4000 ? -sum : sum;
 }
 
+/* The kind of the value, of which there are n bytes; InvalidOid for NULL. */
+static Oid typed(const struct dz_pg_rows *rows, size_t row, size_t column, const char **ret_p,
+                 size_t *ret_n)
+{
+    *ret_p = value(rows, row, column, ret_n);
+    return dz_pg_is_null(rows, row, column) ? InvalidOid : PQftype(result(rows), (int)column);
+}
+
 int64_t dz_pg_int(const struct dz_pg_rows *rows, size_t row, size_t column)
 {
+    const char *p;
     size_t n;
-    const char *p = value(rows, row, column, &n);
-    if (dz_pg_is_null(rows, row, column))
-        return 0;
-    switch (PQftype(result(rows), (int)column)) {
+    switch (typed(rows, row, column, &p, &n)) {
     case BOOL:
         return n == 1 && *p != 0;
     case OID:
@@ -156,11 +162,9 @@ int64_t dz_pg_int(const struct dz_pg_rows *rows, size_t row, size_t column)
 
 double dz_pg_real(const struct dz_pg_rows *rows, size_t row, size_t column)
 {
+    const char *p;
     size_t n;
-    const char *p = value(rows, row, column, &n);
-    if (dz_pg_is_null(rows, row, column))
-        return 0;
-    switch (PQftype(result(rows), (int)column)) {
+    switch (typed(rows, row, column, &p, &n)) {
     case FLOAT4:
     case FLOAT8:
         return floating(p, n);

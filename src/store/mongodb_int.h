@@ -140,8 +140,6 @@ enum dz_code mongo_batch_put(void *batch, const struct dz_blob_stat *known, dz_s
 enum dz_code mongo_batch_commit(void *batch, struct dz_err *err);
 void mongo_batch_drop(void *batch);
 enum dz_code mongo_write_begin(void *self, void **ret_write, struct dz_err *err);
-enum dz_code mongo_write_add(void *write, dz_str bytes, struct dz_err *err);
-void mongo_write_drop(void *write);
 enum dz_code mongo_batch_take(void *batch, void *take_write, struct dz_blob_stat *ret_stat,
                               struct dz_err *err);
 enum dz_code mongo_batch_take_named(void *batch, void *write, dz_str name, dz_str mime,

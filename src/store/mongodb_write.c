@@ -367,16 +367,7 @@ enum dz_code mongo_batch_put(void *batch, const struct dz_blob_stat *known, dz_s
 enum dz_code mongo_put(void *self, const struct dz_blob_stat *known, dz_store_read_fn *read,
                        void *arg, struct dz_blob_stat *ret_stat, struct dz_err *err)
 {
-    struct mongo_batch b = {.m = self};
-    struct dz_blob_stat stat;
-    enum dz_code code = mongo_batch_put(&b, known, read, arg, &stat, err);
-    if (code == DZ_OK)
-        code = mongo_batch_commit(&b, err);
-    forget_items(&b);
-    free(b.items);
-    if (code == DZ_OK)
-        *ret_stat = stat;
-    return code;
+    return rows_put(&dz_store_mongodb, self, known, read, arg, ret_stat, err);
 }
 
 enum dz_code mongo_write_begin(void *self, void **ret_write, struct dz_err *err)
@@ -385,17 +376,6 @@ enum dz_code mongo_write_begin(void *self, void **ret_write, struct dz_err *err)
     struct mongo *m = self;
     *ret_write = rows_spool_new(m->spool_dir, m->level, NULL);
     return DZ_OK;
-}
-
-enum dz_code mongo_write_add(void *write, dz_str bytes, struct dz_err *err)
-{
-    return rows_spool_add(write, bytes, err);
-}
-
-void mongo_write_drop(void *write)
-{
-    struct rows_spool *s = write;
-    rows_spool_free(&s);
 }
 
 enum dz_code mongo_batch_take(void *batch, void *take_write, struct dz_blob_stat *ret_stat,

@@ -303,16 +303,7 @@ enum dz_code postgres_batch_put(void *batch, const struct dz_blob_stat *known,
 enum dz_code postgres_put(void *self, const struct dz_blob_stat *known, dz_store_read_fn *read,
                           void *arg, struct dz_blob_stat *ret_stat, struct dz_err *err)
 {
-    void *batch = NULL;
-    struct dz_blob_stat stat;
-    DZ_TRY(postgres_batch_begin(self, &batch, err));
-    enum dz_code code = postgres_batch_put(batch, known, read, arg, &stat, err);
-    if (code == DZ_OK)
-        code = postgres_batch_commit(batch, err);
-    postgres_batch_drop(batch);
-    if (code == DZ_OK)
-        *ret_stat = stat;
-    return code;
+    return rows_put(&dz_store_postgres, self, known, read, arg, ret_stat, err);
 }
 
 enum dz_code postgres_write_begin(void *self, void **ret_write, struct dz_err *err)
@@ -321,17 +312,6 @@ enum dz_code postgres_write_begin(void *self, void **ret_write, struct dz_err *e
     struct postgres *p = self;
     *ret_write = rows_spool_new(p->dir, p->level, NULL);
     return DZ_OK;
-}
-
-enum dz_code postgres_write_add(void *write, dz_str bytes, struct dz_err *err)
-{
-    return rows_spool_add(write, bytes, err);
-}
-
-void postgres_write_drop(void *write)
-{
-    struct rows_spool *packed = write;
-    rows_spool_free(&packed);
 }
 
 enum dz_code postgres_batch_take(void *batch, void *take_write, struct dz_blob_stat *ret_stat,

@@ -268,6 +268,33 @@ enum dz_code rows_spool_read(const struct rows_spool *s, uint64_t at, void *dst,
     return DZ_OK;
 }
 
+enum dz_code rows_put(const struct dz_store_driver *d, void *self, const struct dz_blob_stat *known,
+                      dz_store_read_fn *read, void *arg, struct dz_blob_stat *ret_stat,
+                      struct dz_err *err)
+{
+    void *batch = NULL;
+    struct dz_blob_stat stat;
+    DZ_TRY(d->batch_begin(self, &batch, err));
+    enum dz_code code = d->batch_put(batch, known, read, arg, &stat, err);
+    if (code == DZ_OK)
+        code = d->batch_commit(batch, err);
+    d->batch_drop(batch);
+    if (code == DZ_OK)
+        *ret_stat = stat;
+    return code;
+}
+
+enum dz_code rows_write_add(void *write, dz_str bytes, struct dz_err *err)
+{
+    return rows_spool_add(write, bytes, err);
+}
+
+void rows_write_drop(void *write)
+{
+    struct rows_spool *s = write;
+    rows_spool_free(&s);
+}
+
 /* ---- out ------------------------------------------------------------------------------------- */
 
 struct rows_unpack {

@@ -46,6 +46,14 @@ uint64_t rows_spool_bytes(const struct rows_spool *s);
 DZ_MUST enum dz_code rows_spool_read(const struct rows_spool *s, uint64_t at, void *dst, size_t n,
                                      struct dz_err *err);
 
+/* Of every driver whose writes are spools and whose put is a batch of one: `put`, with the driver
+ * in front, write_add and write_drop. */
+DZ_MUST enum dz_code rows_put(const struct dz_store_driver *d, void *self,
+                              const struct dz_blob_stat *known, dz_store_read_fn *read, void *arg,
+                              struct dz_blob_stat *ret_stat, struct dz_err *err);
+DZ_MUST enum dz_code rows_write_add(void *write, dz_str bytes, struct dz_err *err);
+void rows_write_drop(void *write);
+
 /* ---- out --------------------------------------------------------------------------------------
  */
 
