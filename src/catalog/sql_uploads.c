@@ -38,6 +38,13 @@ static void there_done(struct there *t)
     dz_map_done(&t->blobs);
 }
 
+/* For the next ids: what was written for those before, the next question sees. */
+static void there_clear(struct there *t, struct dz_sql_batch *b)
+{
+    there_done(t);
+    dz_arena_reset(b->arena);
+}
+
 static bool is_local(const struct dz_sql_batch *b)
 {
     return b->d->b->dialect == DZ_SQL_SQLITE;
@@ -55,6 +62,7 @@ static enum dz_code look_at_ids(struct dz_sql_batch *b, struct there *t, const d
                                 size_t at, size_t n, struct dz_err *err)
 {
     DZ_AUTO(dz_sql_reset) struct dz_sql_stmt *st = NULL;
+    there_clear(t, b);
     DZ_TRY(dz_sql_get(b->c, DZ_SQL_UPLOADS_THERE, &st, err));
     for (size_t i = 0; i < DZ_SQL_IDS; i++)
         dz_sql_bind_str(st, (int)i + 1, ids[at + i < n ? at + i : n - 1]);
@@ -72,6 +80,7 @@ static enum dz_code look_at_uploads(struct dz_sql_batch *b, struct there *t,
                                     struct dz_err *err)
 {
     DZ_AUTO(dz_sql_reset) struct dz_sql_stmt *st = NULL;
+    there_clear(t, b);
     DZ_TRY(dz_sql_get(b->c, DZ_SQL_UPLOAD_FACTS, &st, err));
     for (size_t i = 0; i < DZ_SQL_IDS; i++) {
         const struct dz_upload_rec *u = &v[at + i < n ? at + i : n - 1];

@@ -61,6 +61,33 @@ static void uploads_are_put_read_and_deleted(void **state)
     must(dz_catalog_uploads_del(f->c, NULL, 0, NULL, err));
 }
 
+/* More than one question is about, each id twice, near and far. */
+static void many_at_once(void **state)
+{
+    enum { N = 71, IDS = 36 };
+    struct fixture *f = *state;
+    struct dz_upload_rec v[N];
+    dz_str ids[N];
+    bool flags[N];
+    for (size_t i = 0; i < N; i++) {
+        v[i] = upload("", "image/png", 1 + i % 5);
+        v[i].id = ids[i] = dz_arena_printf(f->a, "%zu", i == 1 ? 0 : i % IDS);
+    }
+    must(dz_catalog_uploads_put(f->c, v, N, flags, err));
+    for (size_t i = 0; i < N; i++)
+        assert_int_equal(flags[i], (i < IDS && i != 1) || i == IDS + 1);
+    sound(f);
+    must(dz_catalog_uploads_put(f->c, v, N, flags, err));
+    for (size_t i = 0; i < N; i++)
+        assert_false(flags[i]);
+    must(dz_catalog_uploads_del(f->c, ids, N, flags, err));
+    for (size_t i = 0; i < N; i++)
+        assert_int_equal(flags[i], (i < IDS && i != 1) || i == IDS + 1);
+    for (uint64_t blob = 1; blob <= 5; blob++)
+        assert_int_equal(refs_of(f, blob), 0);
+    sound(f);
+}
+
 static void a_blob_of_another_size_stores_nothing(void **state)
 {
     struct fixture *f = *state;
@@ -171,6 +198,7 @@ int main(void)
 {
     static const struct CMUnitTest cases[] = {
         CASE(uploads_are_put_read_and_deleted),
+        CASE(many_at_once),
         CASE(a_blob_of_another_size_stores_nothing),
         CASE(what_was_deleted_is_told),
         CASE(only_the_last_ones_are_told),
