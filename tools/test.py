@@ -17,6 +17,7 @@ import json
 import os
 import pathlib
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -29,6 +30,11 @@ import xml.etree.ElementTree as ET
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 # The longest files of end-to-end tests, which go first in a build folder that has no times of its own yet.
 LONGEST = ("test_crash", "test_crawl", "test_cli", "test_live48", "test_import", "test_download", "test_admin")
+
+
+# The processors that this program may use, which may be fewer than the machine has.
+CPUS = len(os.sched_getaffinity(0))
+DESCRIPTORS = 20_000
 
 
 class Count:
@@ -99,7 +105,7 @@ def meson_steps(count, build):
     listed = json.loads(run(["meson", "introspect", "--tests", build]).stdout)
     log = ROOT / build / "meson-logs/testlog.json"
     log.unlink(missing_ok=True)
-    run(["meson", "test", "-C", build, "--no-rebuild", "--num-processes", str(os.cpu_count() or 2), "--timeout-multiplier", "0"])
+    run(["meson", "test", "-C", build, "--no-rebuild", "--num-processes", str(CPUS), "--timeout-multiplier", "0"])
     rows = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
     count.step(f"meson ran {len(rows)} of {len(listed)} test programs", len(rows) == len(listed) > 0)
     for row in sorted(rows, key=lambda r: r["name"]):
@@ -208,12 +214,16 @@ def main():
     p.add_argument("--build", default="build-san")
     p.add_argument("--release", default="build")
     p.add_argument("what", nargs="*", default=["all"], help="all, static, unit, e2e")
-    p.add_argument("--jobs", type=int, default=2 * (os.cpu_count() or 2), help="files of end-to-end tests at a time")
+    p.add_argument("--jobs", type=int, default=min(8, 2 * CPUS), help="files of end-to-end tests at a time")
     a = p.parse_args()
     what = {"static", "unit", "e2e"} if "all" in a.what else set(a.what)
     if what & {"unit", "e2e"}:
         under_servers()
     signal.signal(signal.SIGTERM, ended)
+    # Tests hold thousands of connections; servers that are to have few descriptors are given few.
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if 0 <= soft < DESCRIPTORS:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (DESCRIPTORS if hard < 0 else min(DESCRIPTORS, hard), hard))
     count = Count()
     if what & {"unit", "e2e"}:
         r = run(["ninja", "-C", a.build])
