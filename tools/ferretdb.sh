@@ -20,6 +20,15 @@ give_up() {
     exit 3
 }
 
+# The network may fail for a moment; what has come is kept by Go.
+again() {
+    for pause_s in 2 10 30; do
+        "$@" && return 0
+        sleep "$pause_s"
+    done
+    "$@"
+}
+
 cache=${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/dozo
 binary=$cache/ferretdb-$version
 if [ ! -x "$binary" ]; then
@@ -38,7 +47,8 @@ if [ ! -x "$binary" ]; then
     cd "$work"
 
     echo "tools/ferretdb.sh: building FerretDB $version; this takes minutes, once" >&2
-    "$go" mod download -json "$module@$version" >module.json 2>download.log ||
+    fetch() { "$go" mod download -json "$module@$version" >module.json 2>download.log; }
+    again fetch ||
         give_up "FerretDB $version cannot be fetched: $(tail -n 1 download.log; sed -n 's/.*"Error": //p' module.json)"
     grep -qF "\"Sum\": \"$digest\"" module.json || give_up "FerretDB $version is not the source that was pinned"
     cp -R "$(sed -n 's/.*"Dir": "\(.*\)".*/\1/p' module.json)" source
@@ -47,8 +57,11 @@ if [ ! -x "$binary" ]; then
     # Without these two it refuses to start.
     echo "$version" >build/version/version.txt
     echo unknown >build/version/package.txt
-    CGO_ENABLED=0 GOFLAGS="-mod=readonly -buildvcs=false" nice "$go" build -trimpath -o "$work/ferretdb" ./cmd/ferretdb \
-        >"$work/build.log" 2>&1 || give_up "FerretDB $version cannot be built: $(tail -n 1 "$work/build.log")"
+    build() {
+        CGO_ENABLED=0 GOFLAGS="-mod=readonly -buildvcs=false" nice "$go" build -trimpath -o "$work/ferretdb" ./cmd/ferretdb \
+            >"$work/build.log" 2>&1
+    }
+    again build || give_up "FerretDB $version cannot be built: $(tail -n 1 "$work/build.log")"
     mv "$work/ferretdb" "$binary"
 fi
 echo "$binary"
