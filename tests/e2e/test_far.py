@@ -3,6 +3,7 @@ when the database or Redis dies, is silent and comes back. Databases here are th
 import asyncio
 import concurrent.futures
 import io
+import itertools
 import re
 import zipfile
 import zlib
@@ -155,8 +156,13 @@ def test_the_store_is_silent(tmp_path, serve, postgres):
 def test_two_keys_of_imoog(tmp_path, serve, postgres, cache):
     """What imoog's own client library writes into Redis is read here, text types too, and the other way round."""
     s = serve(tmp_path, settings(postgres, cache))
-    text, _ = upload(s, data=b"plain words", filename="a.txt", kind="text/plain")
-    untyped, _ = upload(s, data=b"bytes", kind=None)
+
+    def kept(**file):
+        """An upload that Redis has: one who takes longer than half a second counts as gone, and gets nothing."""
+        name, _ = upload(s, **file)
+        return name if cache.ask(f"EXISTS {name}").startswith(":1") else None
+    text = until(lambda: kept(data=b"plain words", filename="a.txt", kind="text/plain"), "a text in Redis")
+    untyped = until(lambda: kept(data=b"bytes", kind=None), "bytes in Redis")
     assert s.get(f"/image/{text}")["Content-Type"] == "text/plain; charset=utf-8"
     assert s.get(f"/image/{untyped}")["Content-Type"] is None
 
@@ -164,21 +170,30 @@ def test_two_keys_of_imoog(tmp_path, serve, postgres, cache):
         client = redis.asyncio.from_url(cache.uri)
         got = [await client.get(k) for k in (text, f"{text}__mime__", untyped, f"{untyped}__mime__")]
         lives = await client.ttl(text)
-        postgres.sql(f"INSERT INTO my_images VALUES ('THEIRS', '\\x{zlib.compress(b'p { margin: 0 }', 6).hex()}'::bytea, 'text/css')")
-        await client.set("THEIRS", b"p { margin: 0 }")
-        await client.set("THEIRS__mime__", "text/css")
         await client.close()
         return got, lives
+
+    async def written(name):
+        postgres.sql(f"INSERT INTO my_images VALUES ('{name}', '\\x{zlib.compress(b'p { margin: 0 }', 6).hex()}'::bytea, 'text/css')")
+        client = redis.asyncio.from_url(cache.uri)
+        await client.set(name, b"p { margin: 0 }")
+        await client.set(f"{name}__mime__", "text/css")
+        await client.close()
     got, lives = asyncio.run(imoog())
-    hits = metric(s, "dozo_shared_cache_hits_total")
-    theirs = s.get("/image/THEIRS.css")
-    assert (theirs.status, theirs.body, theirs["Content-Type"]) == (200, b"p { margin: 0 }", "text/css; charset=utf-8")
-    assert metric(s, "dozo_shared_cache_hits_total") == hits + 1
+    names = (f"THEIRS{i}" for i in itertools.count())
+
+    def taken_from_redis():
+        name, hits = next(names), metric(s, "dozo_shared_cache_hits_total")
+        asyncio.run(written(name))
+        theirs = s.get(f"/image/{name}.css")
+        assert (theirs.status, theirs.body, theirs["Content-Type"]) == (200, b"p { margin: 0 }", "text/css; charset=utf-8")
+        return metric(s, "dozo_shared_cache_hits_total") == hits + 1
+    until(taken_from_redis, "a hit")
     assert got == [b"plain words", b"text/plain", b"bytes", None]
     assert 0 < lives <= 24 * 3600
     assert keyed(s, "DELETE", f"/delete/{text}").status == 204
-    assert cache.ask(f"EXISTS {text} {text}__mime__").startswith(":0")
-    assert cache.ask(f"EXISTS {text}__gone__").startswith(":1")
+    until(lambda: cache.ask(f"EXISTS {text} {text}__mime__").startswith(":0"), "the end of the keys")
+    until(lambda: cache.ask(f"EXISTS {text}__gone__").startswith(":1"), "the mark of what is gone")
     assert s.get(f"/image/{text}").status == 404
 
 
@@ -210,8 +225,8 @@ def test_redis_goes_and_comes_back(tmp_path, serve, postgres, cache):
     assert s.get(f"/image/{second}").status == 404
     assert s.stop() == 0
     log = (tmp_path / "serve.log").read_text()
-    lost, back = log.count("the cache in Redis is lost"), log.count("the cache in Redis is there again")
-    assert lost == back and 2 <= lost <= 3
+    told = re.findall("the cache in Redis is (lost|there again)", log)  # once each, however often it was asked meanwhile
+    assert len(told) >= 4 and told == ["lost", "there again"] * (len(told) // 2)
 
 
 def test_a_key_is_no_proof(tmp_path, serve, postgres, cache):
