@@ -56,7 +56,7 @@ def test_forwarded(tmp_path, serve, setting, want):
     for name, fields in FIELDS.items():
         r = s.get(f"/?{name}", host="a.example", headers=fields)
         assert r.status == want[name][1] and r["Location"] == (f"https://a.example/?{name}" if r.status == 307 else None)
-    until(lambda: log.exists() and "/?host " in log.read_text(), "the lines")
+    until(lambda: log.exists() and all(f"/?{name} " in log.read_text() for name in FIELDS), "the lines")
     seen = {line.split("/?")[1].split()[0]: line.split()[0] for line in log.read_text().splitlines() if "/?" in line}
     assert seen == {name: address for name, (address, _) in want.items()}
 
