@@ -334,6 +334,8 @@ void library_upload_add(struct dz_upload **take_u, const struct dz_upload_wish *
     u->given = wish->id.n > 0 ? dz_str_dup(wish->id) : NULL;
     if (!u->write)
         u->code = begin_write(u, &u->err);
+    if (!u->l->shared)
+        dz_buf_done(&u->front);
     pthread_mutex_lock(&q->lock);
     *q->last = u;
     q->last = &u->next;
