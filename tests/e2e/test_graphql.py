@@ -181,7 +181,7 @@ def test_large_requests(web):
 def test_all_answers_share_a_bound(tmp_path):
     """What requests hold that have not been sent is bounded in all: who comes then is told to come back, and small ones go on."""
     rows = [vod(f"k{i:05}", i % 5 + 1, i, 1000 + i) for i in range(3000)]
-    s = Kvm48(tmp_path, rows, config="graphql: { max_memory: 16MiB }\n")
+    s = Kvm48(tmp_path, rows, config="graphql: { max_memory: 16MiB }\nhttp: { body_timeout: 1h }\n")
     body = json.dumps({"query": "{%s}" % " ".join("a%d: perfVods(from: 0, to: 9999) {%s}" % (i, FIELDS) for i in range(8))}).encode()
     ask = b"POST /api/graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body
     slow = []
