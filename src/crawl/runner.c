@@ -23,6 +23,7 @@
 #define LOOK_MIN_MS 200 /* something is due that is not for us */
 #define DEATHS_MAX 5u   /* of crawlers over one job, beside its retries */
 #define STOP_POLL_MS 5
+#define COMPLAIN_MS (60 * 1000) /* a full disk fails every write */
 #define NEWS_MS 500
 #define JOB_ARENA_MAX (16 * DZ_MIB)
 #define KV_NAME_MAX 1027u
@@ -343,7 +344,8 @@ static void on_renewed(struct dz_work *w)
         dz_log_err(&of, DZ_WARN, &r->renew_err, "somebody else has taken it: dropped");
     } else if (r->renew_code == DZ_CANCELLED) {
         r->cancelled = true;
-    } else if (r->renew_code != DZ_OK) {
+    } else if (r->renew_code != DZ_OK &&
+               dz_log_gate_pass(&r->job.crawler->complained_lease, COMPLAIN_MS)) {
         dz_log_err(&of, DZ_WARN, &r->renew_err, "lease not renewed");
     }
     if (r->ending)
@@ -619,7 +621,7 @@ static void on_taken(struct dz_work *w)
         return;
     }
     dz_arena_free(&c->take_arena);
-    if (c->take_code != DZ_NOT_FOUND && dz_log_gate_pass(&c->complained, 60 * 1000))
+    if (c->take_code != DZ_NOT_FOUND && dz_log_gate_pass(&c->complained, COMPLAIN_MS))
         dz_log_err(&ctx, DZ_WARN, &c->take_err, "the queue of jobs cannot be read");
     if (c->only_taken) {
         c->failed = true;

@@ -70,7 +70,7 @@ struct dz_crawler {
     enum dz_code take_code;
     struct dz_err take_err;
     int64_t next_due_ms;
-    struct dz_log_gate complained, complained_pace;
+    struct dz_log_gate complained, complained_lease, complained_pace;
 
     bool shared;          /* the catalog: crawlers on other machines may be at work on it */
     struct ask *asks;     /* pace.c */
