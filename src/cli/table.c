@@ -2,9 +2,10 @@
  * table: rows and columns of text that fit a terminal.
  *
  * In: cells, one after another, each any text. Out: lines with columns as wide as their widest cell
- * needs; when that is too wide for the terminal the widest columns give way first, and what is cut
- * ends in "...". Cells are made safe by dz_text_put. One thread. Odd: measuring and writing go
- * through the same function, so that a wide character counts the same in both.
+ * needs; when that is too wide for the terminal columns without any cell are left out, then the
+ * widest give way, the first column (the name of the row) last, and what is cut ends in "...".
+ * Cells are made safe by dz_text_put. One thread. Odd: measuring and writing go through the same
+ * function, so that a wide character counts the same in both.
  */
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -48,16 +49,29 @@ static size_t width_of(const char *cell)
     return dz_text_put(&b, dz_str_of(cell), SIZE_MAX);
 }
 
-/* The widest gives way until all fit or none can. */
-static void shrink(size_t *widths, size_t n, size_t columns)
+static bool is_empty(const struct dz_table *t, size_t column)
 {
-    size_t sum = GAP * (n - 1);
-    for (size_t i = 0; i < n; i++)
-        sum += widths[i];
+    for (size_t i = t->columns + column; i < t->n; i += t->columns)
+        if (t->cells[i][0] != '\0')
+            return false;
+    return true;
+}
+
+/* Until all fit or none can. A column that is left out has the width 0. */
+static void shrink(const struct dz_table *t, size_t *widths, size_t columns)
+{
+    size_t sum = 0;
+    for (size_t i = 0; i < t->columns; i++)
+        sum += widths[i] + (i > 0 ? GAP : 0);
+    for (size_t i = 1; i < t->columns && sum > columns; i++)
+        if (t->n > t->columns && is_empty(t, i)) {
+            sum -= widths[i] + GAP;
+            widths[i] = 0;
+        }
     while (sum > columns) {
         size_t widest = 0;
-        for (size_t i = 0; i < n; i++)
-            if (widths[i] >= widths[widest])
+        for (size_t i = 1; i < t->columns; i++)
+            if (widths[i] > WIDTH_MIN && (widest == 0 || widths[i] >= widths[widest]))
                 widest = i;
         if (widths[widest] <= WIDTH_MIN)
             return;
@@ -74,6 +88,8 @@ static void put_row(const struct dz_table *t, size_t row, const size_t *widths, 
         last--; /* no blanks at the ends of lines */
     for (size_t i = 0; i < last; i++) {
         size_t start = at;
+        if (widths[i] == 0)
+            continue;
         if (at >= columns)
             break;
         size_t room = widths[i] < columns - at ? widths[i] : columns - at;
@@ -95,7 +111,7 @@ void dz_table_put(const struct dz_table *t, size_t columns, const char *line_end
         if (w > widths[i % t->columns])
             widths[i % t->columns] = w;
     }
-    shrink(widths, t->columns, columns);
+    shrink(t, widths, columns);
     for (size_t row = 0; row < t->n / t->columns; row++) {
         put_row(t, row, widths, columns, out);
         dz_buf_put(out, dz_str_of(line_end));

@@ -40,6 +40,20 @@ static void the_widest_gives_way(void **state)
                                                 "1   abcd...  a lo...\n");
 }
 
+static void the_first_column_gives_way_last(void **state)
+{
+    (void)state;
+    static const char *const cells[] = {"SOURCE",           "LAST OK", "HAS",
+                                        "peppercarrot.com", "",        "resolve series pages"};
+    assert_string_equal(table(cells, 3, 6, 80),
+                        "SOURCE            LAST OK  HAS\n"
+                        "peppercarrot.com           resolve series pages\n");
+    assert_string_equal(table(cells, 3, 6, 30), "SOURCE            HAS\n"
+                                                "peppercarrot.com  resolve s...\n");
+    assert_string_equal(table(cells, 3, 6, 20), "SOURCE          HAS\n"
+                                                "peppercarro...  r...\n");
+}
+
 /* Never wider, however narrow. */
 static void no_line_is_wider(void **state)
 {
@@ -86,6 +100,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(columns_are_as_wide_as_their_cells),
         cmocka_unit_test(the_widest_gives_way),
+        cmocka_unit_test(the_first_column_gives_way_last),
         cmocka_unit_test(no_line_is_wider),
         cmocka_unit_test(spans),
     };
