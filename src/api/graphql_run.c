@@ -82,8 +82,9 @@ static bool is_first(struct graph_run *g)
 
 static void leave_first(struct graph_run *g)
 {
-    struct graph_run *me = g;
-    (void)atomic_compare_exchange_strong(&g->api->graphql->first, &me, NULL);
+    struct graphql *q = g->api->graphql;
+    if (atomic_load(&q->first) == g) /* only its own thread makes it so or ends it */
+        atomic_store(&q->first, NULL);
 }
 
 bool graph_hold(struct graph_run *g, size_t bytes)
