@@ -192,6 +192,9 @@ enum dz_code dz_source_new(const char *dir, const char *name, struct dz_buf *ret
                        "\"%.80s\" is no name for a source: at most 63 letters, digits, _, - and "
                        "dots, a letter or digit first",
                        name);
+    if (dz_str_eq(id, DZ_S("local"))) /* its jobs import folders, whatever its text says */
+        return dz_fail(err, DZ_BAD_INPUT,
+                       "\"local\" is no name for a source of a site: dozo reads folders under it");
     dz_buf_putf(ret_folder, "%s/%s", dir, name);
     const char *folder = dz_buf_cstr(ret_folder);
     if ((size_t)snprintf(fixtures, sizeof(fixtures), "%s/fixtures", folder) >= sizeof(fixtures))

@@ -313,7 +313,7 @@ def test_new_leaves_what_is_there(tmp_path):
     assert (tmp_path / "here/file").read_text() == "x"
 
 
-@pytest.mark.parametrize("name", ["../x", "a/b", ".hidden", "-x", "", "x" * 64, "zwölf", "a b", "a\nb"])
+@pytest.mark.parametrize("name", ["../x", "a/b", ".hidden", "-x", "", "x" * 64, "zwölf", "a b", "a\nb", "local"])
 def test_new_names(tmp_path, name):
     r = dozo("source", "new", "--dir", "here", "--", name, cwd=tmp_path, check=2)
     assert "is no name for a source" in r.err and not list(tmp_path.glob("**/*.lua"))
