@@ -49,7 +49,7 @@ listen: ["127.0.0.1:0"]
 data_dir: data
 downloads: {{{downloads}}}
 sources:
-  read_timeout: 20s
+  read_timeout: {PATIENCE}s
   mangadex.org: {{base_url: "{self.dex.url}", uploads_url: "{self.dex.url}", rate: 1000/second}}
 """)
 
@@ -285,11 +285,11 @@ def test_a_server_goes_on(play, serve):
         r = s.request("POST", "/api/download/chapter?site=mangadex.org&id=c1")
         assert r.status == 202, r.text
         state = lambda: json.loads(s.get("/api/dl_state/" + json.loads(r.text)).text)
+        play.dex.forget()  # what is asked from now on is asked by the queue, which begins when the command is gone
+        play.dex.behave()
         p.kill()
         p.communicate()
         gate.set()
-        play.dex.behave()
-        play.dex.forget()
         until(lambda: state()["status"] == "COMPLETE", "the end")
         assert play.dex.count("/data/c1/.*") == 1
         assert play.results() == [f"{FOLDER}/{name_of(1, 'T1')}.cbz"]
