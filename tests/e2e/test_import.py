@@ -16,7 +16,7 @@ import pytest
 
 from comics import (begin, cbz, chapters_stored, facts, files_below, importing, only, pack, page, pages, problems, stored, write,
                     zip_bytes)
-from conftest import DOZO, PATIENCE, ROOT, clean_env, dozo, png, until
+from conftest import DOZO, PATIENCE, ROOT, clean_env, dozo, png, servers, until
 
 JAPANESE = "土蔵の話"
 
@@ -574,9 +574,11 @@ def big_tree(folder, chapters=250, each=3):
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_stopped_by_a_signal(tmp_path, how):
     want = big_tree(tmp_path)
-    p = begin("import", "Big", cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    until(lambda: chapters_stored(tmp_path) > 2, "the import")
+    p = begin("import", "Big", cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={"DZ_FAULT": "commit:40:stop"})
+    until(lambda: set(servers.states(p.pid)) & {"T", "Z"}, "the middle of the import")
+    assert chapters_stored(tmp_path) > 2
     p.send_signal(how)
+    p.send_signal(signal.SIGCONT)
     out, err = p.communicate(timeout=PATIENCE)
     assert "Sanitizer" not in err and p.returncode == 1, (p.returncode, err)
     part = stored(tmp_path)["Big"]

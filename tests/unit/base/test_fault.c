@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 
 #ifdef DZ_FAULTS
 
@@ -50,6 +51,25 @@ static void is_quiet_without_a_plan(void **state)
     (void)state;
     assert_int_equal(child_status("", no_faults), 0);
     assert_int_equal(child_status("steps:1", no_faults), 0);
+}
+
+static void stands_still(void **state)
+{
+    (void)state;
+    setenv("DZ_FAULT", "step:3:stop", 1);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        no_faults();
+        _exit(0);
+    }
+    unsetenv("DZ_FAULT");
+    int status = -1;
+    assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
+    assert_true(WIFSTOPPED(status));
+    assert_int_equal(kill(pid, SIGCONT), 0);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
 static void refuses_a_bad_plan(void **state)
@@ -221,10 +241,10 @@ static int leave(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(strikes_once),       cmocka_unit_test(is_quiet_without_a_plan),
-        cmocka_unit_test(refuses_a_bad_plan), cmocka_unit_test(counts_over_threads),
-        cmocka_unit_test(fails_allocations),  cmocka_unit_test(keeps_files_whole),
-        cmocka_unit_test(fails_reads),
+        cmocka_unit_test(strikes_once),        cmocka_unit_test(is_quiet_without_a_plan),
+        cmocka_unit_test(stands_still),        cmocka_unit_test(refuses_a_bad_plan),
+        cmocka_unit_test(counts_over_threads), cmocka_unit_test(fails_allocations),
+        cmocka_unit_test(keeps_files_whole),   cmocka_unit_test(fails_reads),
     };
     return cmocka_run_group_tests(tests, enter, leave);
 }
