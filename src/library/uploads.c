@@ -170,12 +170,28 @@ static enum dz_code no_name(const struct dz_upload *u, struct dz_err *err)
                    NAME_TRIES);
 }
 
+/* The names that are tried first, all at once. */
+static enum dz_code expect_names(struct dz_store_batch *b, struct dz_upload *group,
+                                 struct dz_err *err)
+{
+    dz_str names[GROUP_MAX];
+    size_t n = 0;
+    for (struct dz_upload *u = group; u; u = u->next) {
+        if (u->code != DZ_OK)
+            continue;
+        make_id(u);
+        names[n++] = u->rec.id;
+    }
+    return dz_store_batch_expect(b, names, n, err);
+}
+
 /* Under a name that no row of the store has. */
 static enum dz_code take_named(struct dz_store_batch *b, struct dz_upload *u,
                                struct dz_blob_stat *ret_stat, struct dz_err *err)
 {
     for (unsigned tries = 0; tries < NAME_TRIES; tries++) {
-        make_id(u);
+        if (tries > 0)
+            make_id(u);
         DZ_TRY(dz_store_batch_take_named(b, &u->write, u->rec.id, u->wish.mime, ret_stat,
                                          &u->stored, err));
         if (u->stored || u->given)
@@ -190,6 +206,8 @@ static enum dz_code keep_blobs(struct dz_library *l, struct dz_upload *group, st
     DZ_AUTO(dz_store_batch_free) struct dz_store_batch *b = NULL;
     bool has_names = dz_store_has_names(l->store);
     DZ_TRY(dz_store_batch_begin(l->store, &b, err));
+    if (has_names)
+        DZ_TRY(expect_names(b, group, err));
     for (struct dz_upload *u = group; u; u = u->next) {
         struct dz_blob_stat stat;
         enum dz_media_type type = dz_media_sniff((dz_str){u->first, u->first_n});

@@ -40,6 +40,10 @@ static const char *const texts[PG_TEXTS] = {
     [PG_PART_SLICE] = "SELECT substring(image FROM $3::bigint::integer FOR $4::bigint::integer) "
                       "FROM {p} WHERE name = $1 AND at = $2",
     [PG_EXISTS] = "SELECT 1 FROM {t} WHERE name = $1",
+    [PG_EXIST] =
+        "SELECT name FROM {t} WHERE name IN ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, "
+        "$12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, "
+        "$28, $29, $30, $31, $32)",
     [PG_PRESENT] = "SELECT 1 FROM {t} m JOIN {i} i ON i.name = $1 WHERE m.name = $1 AND "
                    "i.bytes = $2",
     [PG_TOUCH] = "UPDATE {i} SET mtime_s = $2 WHERE name = $1",
@@ -479,6 +483,7 @@ const struct dz_store_driver dz_store_postgres = {
     .write_add = rows_write_add,
     .batch_take = postgres_batch_take,
     .write_drop = rows_write_drop,
+    .batch_expect = postgres_batch_expect,
     .batch_take_named = postgres_batch_take_named,
     .named_get = postgres_named_get,
     .named_del = postgres_named_del,

@@ -16,6 +16,7 @@
 #include "store/rows_int.h"
 
 #define POSTGRES_ROW_MAX (64 * DZ_MIB) /* packed bytes in one row */
+#define POSTGRES_NAMES 32              /* of one question */
 #define POSTGRES_PART_BYTES ((size_t)(16 * DZ_MIB))
 
 enum postgres_text {
@@ -26,6 +27,7 @@ enum postgres_text {
     PG_SLICE,      /* name, from, for → that much of the image, from 1 on */
     PG_PART_SLICE, /* name, at, from, for */
     PG_EXISTS,     /* name */
+    PG_EXIST,      /* POSTGRES_NAMES names → those that are there */
     PG_PRESENT,    /* name, bytes → whether row and index are there */
     PG_TOUCH,      /* name, mtime_s */
     PG_ADD,        /* name, image, mime: nothing when the name is taken */
@@ -102,6 +104,7 @@ void postgres_batch_drop(void *batch);
 enum dz_code postgres_write_begin(void *self, void **ret_write, struct dz_err *err);
 enum dz_code postgres_batch_take(void *batch, void *take_write, struct dz_blob_stat *ret_stat,
                                  struct dz_err *err);
+enum dz_code postgres_batch_expect(void *batch, const dz_str *names, size_t n, struct dz_err *err);
 enum dz_code postgres_batch_take_named(void *batch, void *write, dz_str name, dz_str mime,
                                        struct dz_blob_stat *ret_stat, bool *ret_new,
                                        struct dz_err *err);

@@ -28,9 +28,10 @@ struct batch {
     struct postgres *p;
     struct item **items;
     size_t n, cap;
-    size_t blobs;        /* among them */
-    uint64_t blob_bytes; /* packed, of those */
-    struct dz_map map;   /* name → struct item */
+    size_t blobs;             /* among them */
+    uint64_t blob_bytes;      /* packed, of those */
+    struct dz_map map;        /* name → struct item */
+    struct dz_map free_names; /* names, on the heap, that were free a moment ago */
 };
 
 static dz_str name_of(const struct item *i)
@@ -52,6 +53,7 @@ enum dz_code postgres_batch_begin(void *self, void **ret_batch, struct dz_err *e
     struct batch *b = dz_new(struct batch);
     b->p = self;
     dz_map_init(&b->map);
+    dz_map_init(&b->free_names);
     *ret_batch = b;
     return DZ_OK;
 }
@@ -73,10 +75,20 @@ static void forget(struct batch *b, bool all)
     b->blob_bytes = 0;
 }
 
+static void forget_free(struct batch *b)
+{
+    size_t at = 0;
+    void *name;
+    while (dz_map_next(&b->free_names, &at, NULL, &name))
+        free(name);
+    dz_map_done(&b->free_names);
+}
+
 void postgres_batch_drop(void *batch)
 {
     struct batch *b = batch;
     forget(b, true);
+    forget_free(b);
     dz_map_done(&b->map);
     free(b->items);
     free(b);
@@ -215,6 +227,7 @@ enum dz_code postgres_batch_commit(void *batch, struct dz_err *err)
     struct batch *b = batch;
     enum dz_code code = b->n > 0 ? send(b->p, b->items, b->n, err) : DZ_OK;
     forget(b, true);
+    forget_free(b);
     return code;
 }
 
@@ -320,6 +333,31 @@ enum dz_code postgres_batch_take(void *batch, void *take_write, struct dz_blob_s
     return take(batch, take_write, ret_stat, err);
 }
 
+/* Where one of them is taken, which hardly ever is so, each is asked for when it comes. */
+static enum dz_code expect(struct batch *b, const dz_str *names, size_t n, struct dz_err *err)
+{
+    DZ_AUTO(dz_pg_rows_free) struct dz_pg_rows *rows = NULL;
+    struct dz_pg_param v[POSTGRES_NAMES];
+    for (size_t i = 0; i < POSTGRES_NAMES; i++)
+        v[i] = dz_pg_p_str(names[i < n ? i : n - 1]);
+    DZ_TRY(postgres_ask(b->p, PG_EXIST, v, POSTGRES_NAMES, &rows, err));
+    for (size_t i = 0; i < n && dz_pg_n(rows) == 0; i++) {
+        char *name = dz_str_dup(names[i]);
+        if (!dz_map_get(&b->free_names, names[i]))
+            dz_map_set(&b->free_names, (dz_str){name, names[i].n}, name);
+        else
+            free(name);
+    }
+    return DZ_OK;
+}
+
+enum dz_code postgres_batch_expect(void *batch, const dz_str *names, size_t n, struct dz_err *err)
+{
+    for (size_t i = 0; n > 1 && i < n; i += POSTGRES_NAMES)
+        DZ_TRY(expect(batch, names + i, n - i < POSTGRES_NAMES ? n - i : POSTGRES_NAMES, err));
+    return DZ_OK;
+}
+
 enum dz_code postgres_batch_take_named(void *batch, void *write, dz_str name, dz_str mime,
                                        struct dz_blob_stat *ret_stat, bool *ret_new,
                                        struct dz_err *err)
@@ -330,7 +368,7 @@ enum dz_code postgres_batch_take_named(void *batch, void *write, dz_str name, dz
     struct dz_blob_stat stat;
     DZ_TRY(rows_spool_end(packed, &stat, err));
     bool taken = dz_map_get(&b->map, name) != NULL;
-    if (!taken) {
+    if (!taken && !dz_map_get(&b->free_names, name)) {
         struct dz_pg_param v = dz_pg_p_str(name);
         DZ_TRY(postgres_ask(b->p, PG_EXISTS, &v, 1, &rows, err));
         taken = dz_pg_n(rows) > 0;

@@ -531,6 +531,19 @@ static enum dz_code check_named(const struct dz_store_batch *b, dz_str name, dz_
     return DZ_OK;
 }
 
+enum dz_code dz_store_batch_expect(struct dz_store_batch *b, const dz_str *names, size_t n,
+                                   struct dz_err *err)
+{
+    if (!dz_store_has_names(b->s))
+        return no_names(b->s, err);
+    if (!b->s->driver->batch_expect)
+        return DZ_OK;
+    for (size_t i = 0; i < n; i++) /* one of those is told when it is taken */
+        if (names[i].n == 0 || !may_be_name(names[i]))
+            return DZ_OK;
+    return counted(b->s, b->s->driver->batch_expect(b->self, names, n, err));
+}
+
 enum dz_code dz_store_batch_take_named(struct dz_store_batch *b, struct dz_store_write **pw,
                                        dz_str name, dz_str mime, struct dz_blob_stat *ret_stat,
                                        bool *ret_new, struct dz_err *err)

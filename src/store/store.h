@@ -107,6 +107,8 @@ struct dz_store_driver {
     enum dz_code (*batch_take_named)(void *batch, void *write, dz_str name, dz_str mime,
                                      struct dz_blob_stat *ret_stat, bool *ret_new,
                                      struct dz_err *err);
+    /* NULL: nothing is gained by it. */
+    enum dz_code (*batch_expect)(void *batch, const dz_str *names, size_t n, struct dz_err *err);
     enum dz_code (*named_get)(void *self, dz_str name, uint64_t bytes_max, struct dz_arena *arena,
                               struct dz_store_named *ret_named, struct dz_body **ret_body,
                               struct dz_err *err);
@@ -197,6 +199,10 @@ DZ_MUST enum dz_code dz_store_batch_take_named(struct dz_store_batch *b, struct 
                                                dz_str name, dz_str mime,
                                                struct dz_blob_stat *ret_stat, bool *ret_new,
                                                struct dz_err *err);
+/* Says which names will be taken in this batch, so that a database is asked for many at once. Only
+ * a matter of time: all may be left out, and none need be taken. */
+DZ_MUST enum dz_code dz_store_batch_expect(struct dz_store_batch *b, const dz_str *names, size_t n,
+                                           struct dz_err *err);
 /* Facts, with texts in the arena, and the bytes unless ret_body is NULL. What somebody else wrote
  * is unpacked and measured here the first time. DZ_NOT_FOUND (also for what can be no name),
  * DZ_TOO_LARGE over bytes_max, DZ_CORRUPT, DZ_UNAVAILABLE, DZ_UNSUPPORTED. */

@@ -187,6 +187,41 @@ static void test_bad_names(void **state)
         assert_named(f->s, good[i], (dz_str){mime, sizeof(mime) - 1}, DZ_S("y"));
 }
 
+/* What is said about names beforehand changes nothing. */
+static void test_expected_names(void **state)
+{
+    enum { N = 40 };
+    struct fixture *f = *state;
+    DZ_AUTO(dz_store_batch_free) struct dz_store_batch *b = NULL;
+    char texts[N][8];
+    dz_str names[N + 1];
+    for (size_t i = 0; i < N; i++)
+        names[i] = (dz_str){texts[i], (size_t)snprintf(texts[i], sizeof(texts[i]), "e%zu", i)};
+    names[N] = names[3]; /* twice */
+    assert_true(put_named(f->s, names[35], no_mime, DZ_S("there")));
+    must(dz_store_batch_begin(f->s, &b, err));
+    must(dz_store_batch_expect(b, NULL, 0, err));
+    must(dz_store_batch_expect(b, names, N + 1, err));
+    must(dz_store_batch_expect(b, (dz_str[]){DZ_S("x"), {"a\0b", 3}}, 2, err));
+    for (size_t i = 0; i < N; i++)
+        assert_int_equal(take(b, f->s, names[i], no_mime, DZ_S("bytes")), i != 35);
+    assert_false(take(b, f->s, names[N], no_mime, DZ_S("again")));
+    assert_true(take(b, f->s, DZ_S("unexpected"), no_mime, DZ_S("bytes")));
+    must(dz_store_batch_commit(b, err));
+    assert_int_equal(named(f->s), N + 1);
+    assert_named(f->s, names[35], no_mime, DZ_S("there"));
+    assert_named(f->s, names[3], no_mime, DZ_S("bytes"));
+    /* The batch goes on, and what it knew is old. */
+    must(dz_store_named_del(f->s, names[5], &(bool){false}, err));
+    assert_false(take(b, f->s, names[4], no_mime, DZ_S("other")));
+    assert_true(take(b, f->s, names[5], no_mime, DZ_S("other")));
+    must(dz_store_batch_expect(b, (dz_str[]){DZ_S("p"), DZ_S("q")}, 2, err));
+    assert_true(put_named(f->s, DZ_S("p"), no_mime, DZ_S("quicker")));
+    if (take(b, f->s, DZ_S("p"), no_mime, DZ_S("slower"))) /* nobody asked again */
+        assert_int_equal(dz_store_batch_commit(b, NULL), DZ_CONFLICT);
+    assert_named(f->s, DZ_S("p"), no_mime, DZ_S("quicker"));
+}
+
 /* Nothing is there before the commit, nothing after a drop; blobs and named objects side by side.
  */
 static void test_batches(void **state)
@@ -545,17 +580,12 @@ static void test_huge(void **state)
 int main(void)
 {
     static const struct CMUnitTest cases[] = {
-        cmocka_unit_test(test_put_get_del),
-        cmocka_unit_test(test_bad_names),
-        cmocka_unit_test(test_batches),
-        cmocka_unit_test(test_conflict),
-        cmocka_unit_test(test_long_list),
-        cmocka_unit_test(test_crowd),
-        cmocka_unit_test(test_imoog_reads_ours),
-        cmocka_unit_test(test_rows_of_imoog),
-        cmocka_unit_test(test_broken_rows),
-        cmocka_unit_test(test_imoog_deletes),
-        cmocka_unit_test(test_huge),
+        cmocka_unit_test(test_put_get_del),    cmocka_unit_test(test_bad_names),
+        cmocka_unit_test(test_expected_names), cmocka_unit_test(test_batches),
+        cmocka_unit_test(test_conflict),       cmocka_unit_test(test_long_list),
+        cmocka_unit_test(test_crowd),          cmocka_unit_test(test_imoog_reads_ours),
+        cmocka_unit_test(test_rows_of_imoog),  cmocka_unit_test(test_broken_rows),
+        cmocka_unit_test(test_imoog_deletes),  cmocka_unit_test(test_huge),
     };
     return run_suite(cases, DZ_LEN(cases), true);
 }
