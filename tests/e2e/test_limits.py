@@ -15,7 +15,7 @@ from conftest import DOZO, PATIENCE, Server, until
 
 pytestmark = pytest.mark.alone
 BIG = big_png(3000)
-HEADER_TIMEOUT = IDLE_TIMEOUT = 1
+HEADER_TIMEOUT = IDLE_TIMEOUT = 2
 BODY_TIMEOUT = 3  # a body or an answer moves 256 bytes a second: 768 within each of these
 TICK = 0.1
 

@@ -32,7 +32,7 @@ def web(request, tmp_path_factory):
     importing(folder, "S")
     make_pair(folder, "a", "a.test")
     s = Tls(folder, 'listen: ["127.0.0.1:0", "https://127.0.0.1:0"]\ntls: { certificates: [a.crt], keys: [a.key] }\n'
-            "http: { threads: 2, header_timeout: 1s, body_timeout: 2s, idle_timeout: 20s, max_connections: 3000, max_body: 1MiB }\n",
+            "http: { threads: 2, header_timeout: 3s, body_timeout: 2s, idle_timeout: 20s, max_connections: 3000, max_body: 1MiB }\n",
             binary=RELEASE if request.param == "release" else DOZO)
     s.small, s.big = [img["src"] for img in read(s, chapter_links(s, series_links(s)[0])[0]).all("img")]
     assert s.get(s.big).body == BIG and s.get(s.small).body == page(0)
