@@ -8,23 +8,19 @@
  * lock is held while anything runs, because blobs are put before a row names them.
  */
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "crawl/download_int.h"
 #include "crawl/runner_int.h"
 
-#define JOBS_MAX 8u
 #define POLL_MS 2000        /* jobs that other processes have added */
 #define LOCKED_WAIT_MS 2000 /* a repair runs */
 #define RETRY_FIRST_MS 10000
 #define RETRY_FIRST_DOWNLOAD_MS 1000
 #define PROGRESS_MS 500 /* between two writes of how far a download is */
 #define RENEW_MAX_MS 15000
-#define LOOK_MIN_MS 200 /* something is due that is not for us */
-#define DEATHS_MAX 5u   /* of crawlers over one job, beside its retries */
-#define STOP_POLL_MS 5
+#define LOOK_MIN_MS 200         /* something is due that is not for us */
+#define DEATHS_MAX 5u           /* of crawlers over one job, beside its retries */
 #define COMPLAIN_MS (60 * 1000) /* a full disk fails every write */
-#define NEWS_MS 500
 #define JOB_ARENA_MAX (16 * DZ_MIB)
 #define KV_NAME_MAX 1027u
 
@@ -44,8 +40,7 @@ void crawl_look_soon(struct dz_crawler *c, int64_t after_ms)
         dz_timer_set(c->env.loop, &c->look, after_ms > 0 ? after_ms : 0, on_look);
 }
 
-/* ---- what jobs say ------------------------------------------------------------------------------
- */
+/* ---- what jobs say --------------------------------------------------------------------------- */
 
 void crawl_tell(struct crawl_job *j, const struct dz_crawl_event *e)
 {
@@ -128,8 +123,7 @@ static void tell_jobs(const struct crawl_running *r)
         o->jobs(o->arg);
 }
 
-/* ---- the end of an attempt
- * ------------------------------------------------------------------------ */
+/* ---- the end of an attempt ------------------------------------------------------------------- */
 
 static void forget(struct dz_crawler *c, struct crawl_running *r)
 {
@@ -307,8 +301,7 @@ void crawl_download_moved(struct crawl_job *j)
         dz_timer_set(c->env.loop, &c->progress, PROGRESS_MS, on_progress);
 }
 
-/* ---- leases
- * ---------------------------------------------------------------------------------------- */
+/* ---- leases ---------------------------------------------------------------------------------- */
 
 /* Its end comes by itself, later. */
 static void stop_running(struct crawl_running *r)
@@ -322,6 +315,13 @@ static void stop_running(struct crawl_running *r)
         crawl_follow_stop(&r->job);
     if (r->job.collect)
         crawl_collect_stop(r->job.collect);
+}
+
+void crawl_jobs_stop(struct dz_crawler *c)
+{
+    for (struct crawl_running *r = c->running; r; r = r->next)
+        if (!r->ending)
+            stop_running(r);
 }
 
 static void run_renew(struct dz_work *w)
@@ -372,7 +372,7 @@ static void renew(struct crawl_running *r)
     r->moved &= !r->renewing;
 }
 
-static void renew_all(struct dz_crawler *c)
+void crawl_leases_renew(struct dz_crawler *c)
 {
     for (struct crawl_running *r = c->running; r; r = r->next)
         renew(r);
@@ -381,8 +381,13 @@ static void renew_all(struct dz_crawler *c)
 static void on_renew(struct dz_loop *l, struct dz_timer *t)
 {
     struct dz_crawler *c = dz_container(t, struct dz_crawler, renew);
-    renew_all(c);
+    crawl_leases_renew(c);
     dz_timer_set(l, t, renew_every_ms(c), on_renew);
+}
+
+void crawl_leases_begin(struct dz_crawler *c)
+{
+    dz_timer_set(c->env.loop, &c->renew, renew_every_ms(c), on_renew);
 }
 
 static void on_progress(struct dz_loop *l, struct dz_timer *t)
@@ -398,8 +403,7 @@ static void on_progress(struct dz_loop *l, struct dz_timer *t)
         dz_timer_set(l, t, PROGRESS_MS, on_progress);
 }
 
-/* ---- beginning
- * --------------------------------------------------------------------------------------- */
+/* ---- beginning ------------------------------------------------------------------------------- */
 
 static void refuse(struct crawl_running *r, enum dz_source_kind kind, const char *text)
 {
@@ -515,8 +519,7 @@ static void read_args(struct crawl_job *j)
     }
 }
 
-/* ---- taking
- * ------------------------------------------------------------------------------------------ */
+/* ---- taking ---------------------------------------------------------------------------------- */
 
 /* As long as jobs run, and again for each that is taken. */
 static enum dz_code lock(struct dz_crawler *c, struct dz_err *err)
@@ -671,184 +674,4 @@ static void look(struct dz_crawler *c)
     c->taking = false;
     dz_arena_free(&c->take_arena);
     crawl_look_soon(c, POLL_MS);
-}
-
-/* ---- the whole
- * --------------------------------------------------------------------------------------- */
-
-static void complain(void *arg, const struct dz_err *e)
-{
-    (void)arg;
-    dz_log_err(&ctx, DZ_WARN, e, "a source cannot be used");
-}
-
-static enum dz_code open_fetch(struct dz_crawler *c, struct dz_err *err)
-{
-    const struct dz_conf *conf = c->env.conf;
-    DZ_AUTO(dz_buf_done) struct dz_buf dir;
-    dz_buf_init(&dir, 8192);
-    dz_buf_putf(&dir, "%s/cache/http", conf->data_dir);
-    struct dz_fetch_options o = {
-        .cache_dir = conf->sources.http_cache_max_entries ? dz_buf_cstr(&dir) : NULL,
-        .cache_entries_max = conf->sources.http_cache_max_entries,
-        .cache_ttl_ms = conf->sources.http_cache_ttl_ms,
-        .user_agent = conf->sources.user_agent && conf->sources.user_agent[0]
-                          ? conf->sources.user_agent
-                          : "dozo/" DZ_VERSION,
-        .connect_timeout_ms = conf->sources.connect_timeout_ms,
-        .read_timeout_ms = conf->sources.read_timeout_ms,
-        .ask_slot = c->shared ? crawl_pace_ask : NULL,
-        .slot_arg = c,
-    };
-    return dz_fetch_new(c->env.loop, &o, &c->env.fetch, err);
-}
-
-/* Readers see a collection before its first crawl. A source whose tables cannot be had is refused
- * again by each of its jobs. */
-static void ensure_collections(const struct dz_crawler *c, const struct dz_source *s)
-{
-    struct dz_err err;
-    if (dz_source_info_of(s)->enabled && crawl_collections_ensure(c->env.catalog, s, &err) != DZ_OK)
-        dz_log_err(&ctx, DZ_WARN, &err, "collections cannot be filled");
-}
-
-static enum dz_code open_crawler(struct dz_crawler *c, struct dz_err *err)
-{
-    const char *data_dir = c->env.conf->data_dir;
-    DZ_TRY(dz_make_run_dir(data_dir, err));
-    DZ_TRY(crawl_owner_new(data_dir, c->owner, sizeof(c->owner), &c->owner_fd, err));
-    /* Jobs of a crawler that was killed do not wait for the ends of their leases. */
-    DZ_TRY(crawl_owner_take_back(c->env.catalog, data_dir, err));
-    DZ_TRY(dz_sources_load(c->env.conf, complain, NULL, &c->env.sources, err));
-    for (size_t i = 0; i < dz_sources_count(c->env.sources); i++)
-        ensure_collections(c, dz_sources_at(c->env.sources, i));
-    DZ_TRY(open_fetch(c, err));
-    return crawl_memory_open(&c->env, &c->memory, err);
-}
-
-enum dz_code dz_crawler_new(const struct dz_crawler_options *o, struct dz_crawler **ret_c,
-                            struct dz_err *err)
-{
-    struct dz_crawler *c = dz_new(struct dz_crawler);
-    c->o = *o;
-    c->o.jobs_max = o->jobs_max ? o->jobs_max : JOBS_MAX;
-    c->owner_fd = -1;
-    c->lease_ms = o->conf->crawl.job_lease_ms;
-    c->shared = dz_catalog_can_wait(o->catalog);
-    c->env = (struct crawl_env){.loop = o->loop,
-                                .conf = dz_conf_ref(o->conf),
-                                .catalog = o->catalog,
-                                .store = o->store,
-                                .pool = o->pool};
-    enum dz_code code = open_crawler(c, err);
-    if (code != DZ_OK) {
-        dz_crawler_free(&c);
-        return code;
-    }
-    if (o->schedule) {
-        crawl_schedule_read(c);
-        crawl_schedule_ensure(c);
-    }
-    crawl_look_soon(c, 0);
-    dz_timer_set(o->loop, &c->renew, renew_every_ms(c), on_renew);
-    *ret_c = c;
-    return DZ_OK;
-}
-
-void dz_crawler_poke(struct dz_crawler *c)
-{
-    renew_all(c);
-    crawl_look_soon(c, 0);
-}
-
-static void on_news(struct dz_loop *l, struct dz_timer *t)
-{
-    struct dz_crawler *c = dz_container(t, struct dz_crawler, poke);
-    (void)l;
-    if (!c->stopping)
-        dz_crawler_poke(c);
-}
-
-/* A renewal is a write, which is not made for each of many news. */
-void dz_crawler_news(struct dz_crawler *c)
-{
-    crawl_look_soon(c, 0);
-    if (c->poke.at == 0)
-        dz_timer_set(c->env.loop, &c->poke, NEWS_MS, on_news);
-}
-
-void dz_crawler_set_conf(struct dz_crawler *c, struct dz_conf *conf)
-{
-    struct dz_sources *fresh = NULL;
-    struct dz_err err;
-    if (c->stopping)
-        return;
-    if (dz_sources_load(conf, complain, NULL, &fresh, &err) != DZ_OK) {
-        dz_log_err(&ctx, DZ_WARN, &err, "sources not read again; the old ones stay");
-        return;
-    }
-    dz_sources_free(&c->env.sources);
-    c->env.sources = fresh;
-    dz_conf_unref(&c->env.conf);
-    c->env.conf = dz_conf_ref(conf);
-    if (c->o.schedule) {
-        crawl_schedule_read(c);
-        crawl_schedule_ensure(c);
-    }
-    crawl_look_soon(c, 0);
-}
-
-static void on_stop_poll(struct dz_loop *l, struct dz_timer *t)
-{
-    struct dz_crawler *c = dz_container(t, struct dz_crawler, stop_poll);
-    bool busy = c->running_n > 0 || c->taking || c->adding || c->call_works > 0 ||
-                c->asks_out > 0 || crawl_memory_is_busy(c->memory);
-    if (busy) {
-        dz_timer_set(l, t, STOP_POLL_MS, on_stop_poll);
-        return;
-    }
-    c->stopped = true;
-    crawl_memory_rest(c->memory);
-    dz_catalog_unlock(&c->env.lock);
-    c->on_stopped(c->on_stopped_arg);
-}
-
-void dz_crawler_stop(struct dz_crawler *c, void (*stopped)(void *arg), void *arg)
-{
-    if (c->stopping)
-        return;
-    c->stopping = true;
-    c->on_stopped = stopped;
-    c->on_stopped_arg = arg;
-    dz_timer_stop(c->env.loop, &c->look);
-    dz_timer_stop(c->env.loop, &c->poke);
-    dz_timer_stop(c->env.loop, &c->ensure);
-    for (struct crawl_running *r = c->running; r; r = r->next)
-        if (!r->ending)
-            stop_running(r);
-    dz_timer_set(c->env.loop, &c->stop_poll, 0, on_stop_poll);
-}
-
-void dz_crawler_free(struct dz_crawler **cc)
-{
-    struct dz_crawler *c = dz_take(cc);
-    if (!c)
-        return;
-    dz_assert(c->running_n == 0 && !c->taking && !c->adding);
-    c->stopping = true; /* pings that end here look for nothing */
-    dz_timer_stop(c->env.loop, &c->look);
-    dz_timer_stop(c->env.loop, &c->ensure);
-    dz_timer_stop(c->env.loop, &c->renew);
-    dz_timer_stop(c->env.loop, &c->progress);
-    dz_timer_stop(c->env.loop, &c->stop_poll);
-    dz_timer_stop(c->env.loop, &c->poke);
-    dz_fetch_free(&c->env.fetch);
-    crawl_pace_free(c);
-    crawl_memory_close(&c->memory);
-    crawl_schedule_free(c);
-    dz_sources_free(&c->env.sources);
-    crawl_owner_end(c->env.conf->data_dir, c->owner, &c->owner_fd);
-    dz_conf_unref(&c->env.conf);
-    dz_catalog_unlock(&c->env.lock);
-    free(c);
 }

@@ -1,7 +1,7 @@
 /*
- * runner_int: the crawler as its files share it: runner.c takes, renews and ends jobs, schedule.c
- * says when the next ones are due, report.c tells the world how it went. Loop thread; what blocks
- * is a dz_work whose fields the loop leaves alone while it is out.
+ * runner_int: the crawler as its files share it: crawler.c opens and stops it, runner.c takes,
+ * renews and ends jobs, schedule.c says when the next ones are due, report.c tells the world how it
+ * went. Loop thread; what blocks is a dz_work whose fields the loop leaves alone while it is out.
  */
 #pragma once
 
@@ -112,7 +112,12 @@ void crawl_job_ended(struct crawl_job *j, const struct dz_source_fail *fail);
 #define CRAWL_FOLLOW "follow"
 void crawl_follow_begin(struct crawl_job *j);
 void crawl_follow_stop(struct crawl_job *j); /* its end comes later */
+
+/* runner.c */
 void crawl_look_soon(struct dz_crawler *c, int64_t after_ms);
+void crawl_leases_begin(struct dz_crawler *c); /* from now on they are renewed by themselves */
+void crawl_leases_renew(struct dz_crawler *c); /* now; tells of jobs that were cancelled as well */
+void crawl_jobs_stop(struct dz_crawler *c);    /* their ends come later */
 
 /* owner.c */
 DZ_MUST enum dz_code crawl_owner_new(const char *data_dir, char *ret_name, size_t size, int *ret_fd,
