@@ -15,8 +15,7 @@ static struct crawl_pass *pass_of(struct dz_work *w)
     return dz_container(w, struct crawl_pass, work);
 }
 
-/* ---- what is there ------------------------------------------------------------------------------
- */
+/* ---- what is there --------------------------------------------------------------------------- */
 
 static void take_known(struct crawl_pass *p, const struct dz_series_full *full)
 {
@@ -65,8 +64,7 @@ void crawl_run_load(struct dz_work *w)
     take_known(p, &full);
 }
 
-/* ---- writing
- * -------------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 static enum dz_code put_series(struct crawl_pass *p, struct dz_err *err)
 {

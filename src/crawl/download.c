@@ -108,8 +108,7 @@ static void note(struct crawl_download *d, const char *text)
         d->s.note(d->s.arg, text);
 }
 
-/* ---- work --------------------------------------------------------------------------------------
- */
+/* ---- work ------------------------------------------------------------------------------------ */
 
 static void on_worked(struct dz_work *w)
 {
@@ -134,8 +133,7 @@ static void work(struct crawl_download *d, void (*run)(struct dz_work *w),
     next(d, STEP_END);
 }
 
-/* ---- opening: folders, and what the library has -----------------------------------------------
- */
+/* ---- opening: folders, and what the library has ---------------------------------------------- */
 
 static bool are_there(const struct crawl_env *env, const struct dz_chapter_rec *c)
 {
@@ -237,8 +235,7 @@ static void on_opened(struct crawl_download *d)
     next(d, d->in_store ? STEP_SAVE : STEP_ASK);
 }
 
-/* ---- pages -------------------------------------------------------------------------------------
- */
+/* ---- pages ----------------------------------------------------------------------------------- */
 
 static void call(struct crawl_download *d, enum dz_source_fn fn, dz_source_done_fn *done)
 {
@@ -340,8 +337,7 @@ static void on_list(void *arg, const struct dz_source_result *res)
     d->pages = crawl_pages_new(&spec);
 }
 
-/* ---- files that the source makes itself --------------------------------------------------------
- */
+/* ---- files that the source makes itself ------------------------------------------------------ */
 
 static void own_ended(struct crawl_download *d)
 {
@@ -405,8 +401,7 @@ static void ask(struct crawl_download *d)
     }
 }
 
-/* ---- saving ------------------------------------------------------------------------------------
- */
+/* ---- saving ---------------------------------------------------------------------------------- */
 
 /* Counted from 1 in the result, whatever was left out between. DZ_CONFLICT: two with one name. */
 static enum dz_code name_all(struct crawl_download *d, struct dz_err *err)
@@ -472,8 +467,7 @@ static void on_saved(struct crawl_download *d)
     next(d, STEP_CLOSE);
 }
 
-/* ---- the end ------------------------------------------------------------------------------------
- */
+/* ---- the end --------------------------------------------------------------------------------- */
 
 static void run_close(struct dz_work *w)
 {

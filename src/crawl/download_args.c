@@ -14,8 +14,7 @@
 #define ARGS_BYTES_MAX (64 * DZ_KIB) /* beyond, the description is left out */
 #define NAME_BYTES_MAX 255u
 
-/* ---- the row ----------------------------------------------------------------------------------
- */
+/* ---- the row --------------------------------------------------------------------------------- */
 
 struct values {
     const json_t *chapter, *series;
@@ -126,8 +125,7 @@ enum dz_code crawl_download_row(const struct dz_conf *conf, dz_str source, const
     return DZ_OK;
 }
 
-/* ---- reading it -------------------------------------------------------------------------------
- */
+/* ---- reading it ------------------------------------------------------------------------------ */
 
 static bool is_component(dz_str s)
 {
@@ -175,8 +173,7 @@ enum dz_code download_args_read(dz_str json, struct download_args *ret_args, str
     return code;
 }
 
-/* ---- ComicInfo.xml ----------------------------------------------------------------------------
- */
+/* ---- ComicInfo.xml --------------------------------------------------------------------------- */
 
 /* Texts, or the "name" of objects, joined by ", ". */
 static dz_str joined(const json_t *list, struct dz_arena *a)

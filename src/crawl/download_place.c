@@ -45,8 +45,7 @@ static char *path_of(const char *folder, dz_str name)
     return dz_str_dup(dz_buf_str(&b));
 }
 
-/* ---- whose a result is ------------------------------------------------------------------------
- */
+/* ---- whose a result is ----------------------------------------------------------------------- */
 
 static enum dz_code mark_folder(const char *path, const char *comment, struct dz_err *err)
 {
@@ -133,8 +132,7 @@ static char *find_result(const struct download_place *p, int64_t since_ms)
     return NULL;
 }
 
-/* ---- the folder of the work -------------------------------------------------------------------
- */
+/* ---- the folder of the work ------------------------------------------------------------------ */
 
 static char *work_name(dz_str source, const struct download_args *d)
 {
@@ -280,8 +278,7 @@ enum dz_code download_place_open(struct download_place *p, const char *destinati
     return code == DZ_OK ? open_work(p, apart, err) : crawl_file_code(code, err);
 }
 
-/* ---- the result -------------------------------------------------------------------------------
- */
+/* ---- the result ------------------------------------------------------------------------------ */
 
 static int move(const char *from, const char *to)
 {
@@ -387,8 +384,7 @@ enum dz_code download_place_publish_files(struct download_place *p, const struct
     return DZ_OK;
 }
 
-/* ---- the end ----------------------------------------------------------------------------------
- */
+/* ---- the end --------------------------------------------------------------------------------- */
 
 static void forget_work(struct download_place *p, bool published)
 {
@@ -419,8 +415,7 @@ void download_place_close(struct download_place *p, bool forget, bool published)
         dz_freep(texts[i]);
 }
 
-/* ---- what nobody came back for -----------------------------------------------------------------
- */
+/* ---- what nobody came back for --------------------------------------------------------------- */
 
 static bool is_work_name(const char *name)
 {

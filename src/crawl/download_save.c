@@ -29,8 +29,7 @@ struct saving {
     size_t at;
 };
 
-/* ---- bytes of pages ---------------------------------------------------------------------------
- */
+/* ---- bytes of pages -------------------------------------------------------------------------- */
 
 static enum dz_code read_file(struct saving *g, const struct crawl_kept *page, dz_str *ret_bytes,
                               struct dz_err *err)
@@ -64,8 +63,7 @@ static enum dz_code is_stopped(const struct saving *g, struct dz_err *err)
     return atomic_load(g->s->stop) ? dz_fail(err, DZ_CANCELLED, "stopped") : DZ_OK;
 }
 
-/* ---- checksums of blobs -----------------------------------------------------------------------
- */
+/* ---- checksums of blobs ---------------------------------------------------------------------- */
 
 static enum dz_code learn_crcs(struct saving *g, struct dz_err *err)
 {
@@ -96,8 +94,7 @@ static enum dz_code learn_crcs(struct saving *g, struct dz_err *err)
     return code;
 }
 
-/* ---- the archive ------------------------------------------------------------------------------
- */
+/* ---- the archive ----------------------------------------------------------------------------- */
 
 static enum dz_code list_entries(struct saving *g, struct dz_err *err)
 {
@@ -190,8 +187,7 @@ static enum dz_code save_archive(struct saving *g, char **ret_path, struct dz_er
     return code;
 }
 
-/* ---- files ------------------------------------------------------------------------------------
- */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 /* Blobs become files of the folder that pages wait in. */
 static enum dz_code copy_blobs(struct saving *g, struct dz_err *err)

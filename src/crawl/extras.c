@@ -19,8 +19,7 @@
 #define COVERS_MAX 10000u
 #define COVERS_A_BATCH 8u /* what an end in the middle would have to ask for again */
 
-/* ---- the next release
- * ---------------------------------------------------------------------------- */
+/* ---- the next release ------------------------------------------------------------------------ */
 
 static void on_status_put(struct crawl_pass *p)
 {
@@ -61,8 +60,7 @@ void crawl_stage_status(struct crawl_pass *p)
         crawl_pass_next(p, STAGE_TITLES);
 }
 
-/* ---- titles
- * ---------------------------------------------------------------------------------------- */
+/* ---- titles ---------------------------------------------------------------------------------- */
 
 static dz_str chapter_name(struct crawl_pass *p, dz_str key)
 {
@@ -170,8 +168,7 @@ void crawl_stage_titles(struct crawl_pass *p)
                           on_titles);
 }
 
-/* ---- volumes
- * --------------------------------------------------------------------------------------- */
+/* ---- volumes --------------------------------------------------------------------------------- */
 
 static void want_cover(struct crawl_pass *p, const json_t *rec, const char *member)
 {
@@ -315,8 +312,7 @@ void crawl_stage_volumes(struct crawl_pass *p)
         crawl_pass_next(p, STAGE_COVERS);
 }
 
-/* ---- covers
- * ---------------------------------------------------------------------------------------- */
+/* ---- covers ---------------------------------------------------------------------------------- */
 
 static void on_covers(struct crawl_pass *p, const struct dz_source_result *res)
 {

@@ -49,8 +49,7 @@ static void put_path(const struct keep_folder *f, const struct crawl_kept *page,
     dz_media_page_name(page->at, f->width, page->blob.mime, out);
 }
 
-/* ---- reading back -----------------------------------------------------------------------------
- */
+/* ---- reading back ---------------------------------------------------------------------------- */
 
 static int64_t int_of(const json_t *line, const char *name)
 {
@@ -132,8 +131,7 @@ static enum dz_code recall(struct crawl_keeper *k, struct dz_arena *a, struct cr
     return DZ_OK;
 }
 
-/* ---- keeping ----------------------------------------------------------------------------------
- */
+/* ---- keeping --------------------------------------------------------------------------------- */
 
 static enum dz_code put(struct crawl_keeper *k, struct crawl_kept *page, dz_str bytes,
                         struct dz_err *err)

@@ -117,8 +117,7 @@ static void mark(struct crawl_memory *m, struct entry *e)
     m->dirty = e;
 }
 
-/* ---- writing behind
- * ------------------------------------------------------------------------------- */
+/* ---- writing behind -------------------------------------------------------------------------- */
 
 /* Copies what is dirty, so that the loop may go on changing it. */
 static bool collect(struct crawl_memory *m)
@@ -220,8 +219,7 @@ static void load(struct crawl_memory *m, const struct dz_crawl_state_rec *v, siz
     }
 }
 
-/* ---- the outside
- * ------------------------------------------------------------------------------------ */
+/* ---- the outside ----------------------------------------------------------------------------- */
 
 enum dz_code crawl_memory_open(const struct crawl_env *env, struct crawl_memory **ret_m,
                                struct dz_err *err)

@@ -61,8 +61,7 @@ struct crawl_pages {
 
 static void pump(struct crawl_pages *p);
 
-/* ---- failures ---------------------------------------------------------------------------------
- */
+/* ---- failures -------------------------------------------------------------------------------- */
 
 static void fail(struct crawl_pages *p, enum dz_source_kind kind, int64_t retry_after_ms,
                  const char *fmt, ...) DZ_PRINTF(4, 5);
@@ -111,8 +110,7 @@ static void let_go(struct crawl_pages *p)
     }
 }
 
-/* ---- recall and flush -------------------------------------------------------------------------
- */
+/* ---- recall and flush ------------------------------------------------------------------------ */
 
 static void run_recall(struct dz_work *w)
 {
@@ -203,8 +201,7 @@ static void flush(struct crawl_pages *p)
     submit(p, run_flush, on_flushed);
 }
 
-/* ---- one page ----------------------------------------------------------------------------------
- */
+/* ---- one page -------------------------------------------------------------------------------- */
 
 /* What a site sends in place of a picture when it means an error. */
 static bool is_html(dz_str bytes)
@@ -409,8 +406,7 @@ static void on_retry(struct dz_loop *l, struct dz_timer *t)
     start(dz_container(t, struct page, timer));
 }
 
-/* ---- the whole --------------------------------------------------------------------------------
- */
+/* ---- the whole ------------------------------------------------------------------------------- */
 
 static void end(struct crawl_pages *p)
 {

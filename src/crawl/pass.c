@@ -18,8 +18,7 @@
  * must not have more than one run's. */
 #define RUN_CHAPTERS 100u
 
-/* ---- small things ------------------------------------------------------------------------------
- */
+/* ---- small things ---------------------------------------------------------------------------- */
 
 dz_str crawl_pass_text(struct crawl_pass *p, const json_t *v)
 {
@@ -78,8 +77,7 @@ void crawl_pass_error(struct crawl_pass *p, const struct dz_err *err, bool count
     crawl_pass_trouble(p, &fail, counts);
 }
 
-/* ---- one thing at a time -----------------------------------------------------------------------
- */
+/* ---- one thing at a time --------------------------------------------------------------------- */
 
 static void step(struct crawl_pass *p);
 
@@ -170,8 +168,7 @@ void crawl_pass_work(struct crawl_pass *p, void (*run)(struct dz_work *w),
     crawl_pass_next(p, STAGE_END);
 }
 
-/* ---- the series ---------------------------------------------------------------------------------
- */
+/* ---- the series ------------------------------------------------------------------------------ */
 
 static void on_loaded(struct crawl_pass *p)
 {
@@ -260,8 +257,7 @@ static void stage_series(struct crawl_pass *p)
     crawl_pass_work(p, crawl_run_series, on_series_put);
 }
 
-/* ---- the listing --------------------------------------------------------------------------------
- */
+/* ---- the listing ----------------------------------------------------------------------------- */
 
 /* What a listing says now and we do not have yet. */
 static void learn(struct crawl_pass *p, const struct pass_known *k, const json_t *rec)
@@ -422,8 +418,7 @@ static void stage_chapters(struct crawl_pass *p)
         crawl_pass_next(p, STAGE_STATUS);
 }
 
-/* ---- one chapter --------------------------------------------------------------------------------
- */
+/* ---- one chapter ----------------------------------------------------------------------------- */
 
 static void chapter_failed(struct crawl_pass *p, const struct dz_source_fail *fail)
 {
@@ -589,8 +584,7 @@ static void stage_chapter(struct crawl_pass *p)
     }
 }
 
-/* ---- the whole ----------------------------------------------------------------------------------
- */
+/* ---- the whole ------------------------------------------------------------------------------- */
 
 static void step(struct crawl_pass *p)
 {

@@ -15,8 +15,7 @@
 
 static const struct dz_log_ctx ctx = {.room = "crawl", .what = "ping"};
 
-/* ---- health
- * -------------------------------------------------------------------------------------- */
+/* ---- health ---------------------------------------------------------------------------------- */
 
 static void put_hosts(struct dz_json *j, struct dz_crawler *c, struct dz_source *s)
 {
@@ -127,8 +126,7 @@ static void put_health(struct dz_crawler *c, struct crawl_running *r)
         crawl_memory_set_later(c->memory, id, name, dz_buf_str(&b));
 }
 
-/* ---- ping
- * ---------------------------------------------------------------------------------------- */
+/* ---- ping ------------------------------------------------------------------------------------ */
 
 static void on_pinged(void *arg, struct dz_fetch_res *res)
 {

@@ -18,8 +18,7 @@
 
 static const struct dz_log_ctx ctx = {.room = "crawl", .what = "schedule"};
 
-/* ---- adding -------------------------------------------------------------------------------------
- */
+/* ---- adding ---------------------------------------------------------------------------------- */
 
 static void add_next(struct dz_crawler *c);
 static void follow(struct dz_crawler *c);
