@@ -95,7 +95,7 @@ shelves:
 sources:
   connect_timeout: {PATIENCE}s
   read_timeout: {PATIENCE}s
-  mangadex.org: {{base_url: "{self.site.url}", uploads_url: "{self.site.url}", rate: {RATE}/second}}
+  mangadex.org: {{base_url: "{self.site.url}", uploads_url: "{self.site.url}", rate: {RATE}/second, concurrency: {SERIES}}}
 """
 
     def site_conf(self, port, home):
