@@ -142,7 +142,7 @@ static enum dz_code part_begins(void *arg, const struct dz_multipart_part *p, st
     if (p->content_type.n > 0 && dz_str_is_utf8(p->content_type))
         u->mime = dz_str_dup(p->content_type);
     u->in_file = true;
-    u->file = dz_upload_new(u->api->library);
+    u->file = dz_upload_new(u->api->library, dz_str_of(u->mime));
     return DZ_OK;
 }
 
@@ -199,10 +199,8 @@ static void on_kept(void *arg, enum dz_code code, const struct dz_upload_rec *re
 
 static void keep(struct upload_in *u)
 {
-    struct dz_upload_wish wish = {.mime = dz_str_of(u->mime),
-                                  .name_length = u->conf->uploads.name_length,
-                                  .done = on_kept,
-                                  .arg = u};
+    struct dz_upload_wish wish = {
+        .name_length = u->conf->uploads.name_length, .done = on_kept, .arg = u};
     u->keeping = true;
     atomic_fetch_add(&u->refs, 2);
     dz_upload_keep(&u->file, &wish);

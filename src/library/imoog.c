@@ -104,13 +104,10 @@ static enum dz_code keep(struct imoog *m, struct dz_err *err)
 static enum dz_code take_in(struct imoog *m, const struct dz_store_named *row,
                             const struct dz_body *body, struct dz_err *err)
 {
-    DZ_AUTO(dz_upload_drop) struct dz_upload *u = dz_upload_new(m->l);
+    DZ_AUTO(dz_upload_drop) struct dz_upload *u = dz_upload_new(m->l, row->mime);
     DZ_TRY(dz_upload_add(u, (dz_str){body->p, body->n}, err));
-    struct dz_upload_wish wish = {.mime = row->mime,
-                                  .id = row->name,
-                                  .created_ms = row->stat.mtime_s * 1000,
-                                  .done = on_kept,
-                                  .arg = m};
+    struct dz_upload_wish wish = {
+        .id = row->name, .created_ms = row->stat.mtime_s * 1000, .done = on_kept, .arg = m};
     library_upload_add(&u, &wish);
     m->n++;
     m->bytes += body->n;
@@ -203,6 +200,7 @@ static enum dz_code put_out(struct imoog *m, const struct dz_upload_rec *u,
     struct dz_blob_stat stat;
     bool is_new = false;
     DZ_TRY(dz_store_write_begin(m->other, &w, err));
+    dz_store_write_declare(w, u->mime);
     DZ_TRY(dz_store_write_add(w, (dz_str){body->p, body->n}, err));
     DZ_TRY(dz_store_batch_take_named(m->batch, &w, u->id, u->mime, &stat, &is_new, err));
     if (!is_new) {

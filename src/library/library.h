@@ -271,15 +271,14 @@ DZ_MUST enum dz_code dz_library_imoog_settings(const char *path, struct dz_arena
 
 /* A file that somebody sends. Its bytes go to the store as they come, from the 65th KiB on; nothing
  * of it is to be seen, and it leaves nothing when it is dropped, until it is kept. Workers; one
- * thread at a time. */
+ * thread at a time. mime: as it was declared; p = NULL: it was not. */
 struct dz_upload;
-struct dz_upload *dz_upload_new(struct dz_library *l);
+struct dz_upload *dz_upload_new(struct dz_library *l, dz_str mime);
 /* After a failure only good to be dropped. */
 DZ_MUST enum dz_code dz_upload_add(struct dz_upload *u, dz_str bytes, struct dz_err *err);
 uint64_t dz_upload_bytes(const struct dz_upload *u); /* so far */
 void dz_upload_drop(struct dz_upload **u);
 struct dz_upload_wish {
-    dz_str mime;          /* as it was declared; p = NULL: it was not */
     uint32_t name_length; /* 1..64 */
     dz_str id;            /* n > 0: this one and no other; DZ_CONFLICT when it is taken */
     int64_t created_ms;   /* 0: now */

@@ -136,8 +136,9 @@ static enum dz_code pour_file(int fd, struct dz_store_write *w, struct dz_err *e
     }
 }
 
-/* Bytes of the source into a write of the target, piece by piece; name as in dz_store_read. */
-static enum dz_code pour(struct move *m, const struct dz_sha256 *sha, dz_str name,
+/* Bytes of the source into a write of the target, piece by piece; name as in dz_store_read, mime as
+ * it was declared. */
+static enum dz_code pour(struct move *m, const struct dz_sha256 *sha, dz_str name, dz_str mime,
                          struct dz_store_write **ret_w, struct dz_err *err)
 {
     DZ_AUTO(dz_store_write_drop) struct dz_store_write *w = NULL;
@@ -147,6 +148,7 @@ static enum dz_code pour(struct move *m, const struct dz_sha256 *sha, dz_str nam
     if (code != DZ_OK && code != DZ_UNSUPPORTED)
         return code;
     DZ_TRY(dz_store_write_begin(m->to->store, &w, err));
+    dz_store_write_declare(w, mime);
     DZ_TRY(code == DZ_OK
                ? pour_file(fd, w, err)
                : dz_store_read(m->from->store, sha, name, DZ_STORE_BLOB_MAX, to_write, w, err));
@@ -186,7 +188,7 @@ static enum dz_code copy_blob(struct move *m, const struct row *row, struct dz_e
         return DZ_OK;
     if (code != DZ_OK && code != DZ_NOT_FOUND)
         return code;
-    DZ_TRY(pour(m, &row->sha, (dz_str){NULL, 0}, &w, err));
+    DZ_TRY(pour(m, &row->sha, (dz_str){NULL, 0}, (dz_str){NULL, 0}, &w, err));
     DZ_TRY(batch_ready(m, err));
     DZ_TRY(dz_store_batch_take(m->batch, &w, &st, err));
     if (memcmp(st.sha.b, row->sha.b, sizeof(st.sha.b)) != 0)
@@ -234,7 +236,7 @@ static enum dz_code put_upload(struct move *m, const struct dz_upload_rec *u, st
     struct dz_blob_stat st;
     dz_str name = dz_store_has_names(m->from->store) ? u->id : (dz_str){NULL, 0};
     bool is_new = false;
-    DZ_TRY(pour(m, &u->blob.sha, name, &w, err));
+    DZ_TRY(pour(m, &u->blob.sha, name, u->mime, &w, err));
     DZ_TRY(batch_ready(m, err));
     DZ_TRY(dz_store_batch_take_named(m->batch, &w, u->id, u->mime, &st, &is_new, err));
     if (!is_new)

@@ -65,10 +65,12 @@ void library_uploads_free(struct library_uploads **pq)
 
 /* ---- one on its way in ----------------------------------------------------------------------- */
 
-struct dz_upload *dz_upload_new(struct dz_library *l)
+struct dz_upload *dz_upload_new(struct dz_library *l, dz_str mime)
 {
     struct dz_upload *u = dz_new(struct dz_upload);
     u->l = l;
+    u->mime = mime.p ? dz_str_dup(mime) : NULL;
+    u->rec.mime = (dz_str){u->mime, u->mime ? mime.n : 0};
     dz_buf_init(&u->front, FRONT_BYTES);
     return u;
 }
@@ -91,6 +93,7 @@ void dz_upload_drop(struct dz_upload **pu)
 static enum dz_code begin_write(struct dz_upload *u, struct dz_err *err)
 {
     DZ_TRY(dz_store_write_begin(u->l->store, &u->write, err));
+    dz_store_write_declare(u->write, u->rec.mime);
     return dz_store_write_add(u->write, dz_buf_str(&u->front), err);
 }
 
@@ -192,8 +195,8 @@ static enum dz_code take_named(struct dz_store_batch *b, struct dz_upload *u,
     for (unsigned tries = 0; tries < NAME_TRIES; tries++) {
         if (tries > 0)
             make_id(u);
-        DZ_TRY(dz_store_batch_take_named(b, &u->write, u->rec.id, u->wish.mime, ret_stat,
-                                         &u->stored, err));
+        DZ_TRY(dz_store_batch_take_named(b, &u->write, u->rec.id, u->rec.mime, ret_stat, &u->stored,
+                                         err));
         if (u->stored || u->given)
             break;
     }
@@ -220,7 +223,6 @@ static enum dz_code keep_blobs(struct dz_library *l, struct dz_upload *group, st
         u->rec.blob = (struct dz_blob_rec){.sha = stat.sha, .bytes = stat.bytes};
         if (type != DZ_MEDIA_UNKNOWN)
             u->rec.blob.mime = dz_str_of(dz_media_mime(type));
-        u->rec.mime = u->wish.mime;
         u->rec.created_ms = u->wish.created_ms > 0 ? u->wish.created_ms : dz_now_ms();
     }
     enum dz_code code = dz_store_batch_commit(b, err);
@@ -347,8 +349,6 @@ void library_upload_add(struct dz_upload **take_u, const struct dz_upload_wish *
     struct library_uploads *q = u->l->uploads;
     dz_assert(wish->id.n > 0 || (wish->name_length > 0 && wish->name_length <= NAME_MAX_CHARS));
     u->wish = *wish;
-    u->mime = wish->mime.p ? dz_str_dup(wish->mime) : NULL;
-    u->wish.mime.p = u->mime;
     u->given = wish->id.n > 0 ? dz_str_dup(wish->id) : NULL;
     if (!u->write)
         u->code = begin_write(u, &u->err);

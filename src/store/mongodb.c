@@ -388,6 +388,7 @@ const struct dz_store_driver dz_store_mongodb = {
     .batch_drop = mongo_batch_drop,
     .write_begin = mongo_write_begin,
     .write_add = rows_write_add,
+    .write_declare = rows_write_declare,
     .batch_take = mongo_batch_take,
     .write_drop = rows_write_drop,
     .batch_take_named = mongo_batch_take_named,

@@ -481,6 +481,7 @@ const struct dz_store_driver dz_store_postgres = {
     .batch_drop = postgres_batch_drop,
     .write_begin = postgres_write_begin,
     .write_add = rows_write_add,
+    .write_declare = rows_write_declare,
     .batch_take = postgres_batch_take,
     .write_drop = rows_write_drop,
     .batch_expect = postgres_batch_expect,

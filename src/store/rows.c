@@ -68,6 +68,26 @@ bool rows_is_packed(dz_str head)
            ((unsigned char)head.p[1] & 0xe6) == 0xe2;
 }
 
+bool rows_type_is_packed(dz_str mime)
+{
+    static const char *const families[] = {"image/", "video/", "audio/"};
+    /* Those of them that are texts or bare samples. */
+    static const char *const bare[] = {
+        "image/svg+xml", "image/bmp",    "image/x-ms-bmp",
+        "image/tiff",    "image/x-icon", "image/vnd.microsoft.icon",
+        "audio/wav",     "audio/x-wav",  "audio/vnd.wave",
+        "audio/aiff",    "audio/x-aiff", "audio/midi",
+    };
+    dz_str type = dz_str_trim(dz_str_sub(mime, 0, dz_str_chr(mime, ';')));
+    for (size_t i = 0; i < DZ_LEN(bare); i++)
+        if (dz_str_eq_nocase(type, dz_str_of(bare[i])))
+            return false;
+    for (size_t i = 0; i < DZ_LEN(families); i++)
+        if (dz_str_eq_nocase(dz_str_sub(type, 0, strlen(families[i])), dz_str_of(families[i])))
+            return true;
+    return false;
+}
+
 /* ---- in -------------------------------------------------------------------------------------- */
 
 struct rows_spool {
@@ -76,7 +96,7 @@ struct rows_spool {
     struct dz_sha256_ctx *hash; /* NULL: known */
     struct dz_blob_stat stat;   /* bytes grow as they come */
     z_stream z;
-    bool has_z, ended;
+    bool has_z, ended, declared_packed;
     char head[ROWS_HEAD]; /* until the level is chosen */
     size_t head_n;
     struct dz_buf memory;
@@ -184,7 +204,7 @@ static enum dz_code start(struct rows_spool *s, dz_str head, struct dz_err *err)
 {
     int level = s->level;
     if (level == DZ_STORE_LEVEL_AUTO)
-        level = rows_is_packed(head) ? 0 : LEVEL_OF_THE_REST;
+        level = s->declared_packed || rows_is_packed(head) ? 0 : LEVEL_OF_THE_REST;
     if (deflateInit(&s->z, level) != Z_OK)
         return dz_fail(err, DZ_FULL, "no memory to pack an object");
     s->has_z = true;
@@ -287,6 +307,12 @@ enum dz_code rows_put(const struct dz_store_driver *d, void *self, const struct 
 enum dz_code rows_write_add(void *write, dz_str bytes, struct dz_err *err)
 {
     return rows_spool_add(write, bytes, err);
+}
+
+void rows_write_declare(void *write, dz_str mime)
+{
+    struct rows_spool *s = write;
+    s->declared_packed = rows_type_is_packed(mime);
 }
 
 void rows_write_drop(void *write)

@@ -20,6 +20,8 @@ bool rows_blob_sha(dz_str name, struct dz_sha256 *ret_sha);
  * ROWS_HEAD bytes are enough to tell. */
 #define ROWS_HEAD 16
 bool rows_is_packed(dz_str head);
+/* The same by the type that was declared, parameters and case of letters aside. */
+bool rows_type_is_packed(dz_str mime);
 
 /* ---- in ---------------------------------------------------------------------------------------
  */
@@ -47,11 +49,12 @@ DZ_MUST enum dz_code rows_spool_read(const struct rows_spool *s, uint64_t at, vo
                                      struct dz_err *err);
 
 /* Of every driver whose writes are spools and whose put is a batch of one: `put`, with the driver
- * in front, write_add and write_drop. */
+ * in front, write_add, write_declare and write_drop. */
 DZ_MUST enum dz_code rows_put(const struct dz_store_driver *d, void *self,
                               const struct dz_blob_stat *known, dz_store_read_fn *read, void *arg,
                               struct dz_blob_stat *ret_stat, struct dz_err *err);
 DZ_MUST enum dz_code rows_write_add(void *write, dz_str bytes, struct dz_err *err);
+void rows_write_declare(void *write, dz_str mime);
 void rows_write_drop(void *write);
 
 /* ---- out --------------------------------------------------------------------------------------

@@ -283,6 +283,12 @@ enum dz_code dz_store_write_begin(struct dz_store *s, struct dz_store_write **re
     return DZ_OK;
 }
 
+void dz_store_write_declare(struct dz_store_write *w, dz_str mime)
+{
+    if (w->self && w->s->driver->write_declare)
+        w->s->driver->write_declare(w->self, mime);
+}
+
 enum dz_code dz_store_write_add(struct dz_store_write *w, dz_str bytes, struct dz_err *err)
 {
     if (bytes.n > DZ_STORE_BLOB_MAX - w->bytes)

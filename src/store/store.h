@@ -16,7 +16,7 @@
 #define DZ_STORE_BATCH_NAMED_MAX 1024  /* named objects in one batch */
 #define DZ_STORE_NAME_BYTES_MAX 2000   /* of a named object */
 #define DZ_STORE_MIME_BYTES_MAX 4096   /* declared type of a named object */
-#define DZ_STORE_LEVEL_AUTO (-1)       /* zlib level by what the bytes look like */
+#define DZ_STORE_LEVEL_AUTO (-1)       /* zlib level by what the bytes are */
 
 struct dz_store;
 struct dz_conf;
@@ -98,6 +98,7 @@ struct dz_store_driver {
      * on failure; its batch is one of this driver. */
     enum dz_code (*write_begin)(void *self, void **ret_write, struct dz_err *err);
     enum dz_code (*write_add)(void *write, dz_str bytes, struct dz_err *err);
+    void (*write_declare)(void *write, dz_str mime); /* NULL: types mean nothing here */
     enum dz_code (*batch_take)(void *batch, void *take_write, struct dz_blob_stat *ret_stat,
                                struct dz_err *err);
     void (*write_drop)(void *write);
@@ -174,6 +175,9 @@ void dz_store_batch_free(struct dz_store_batch **b); /* before the store is clos
 struct dz_store_write;
 DZ_MUST enum dz_code dz_store_write_begin(struct dz_store *s, struct dz_store_write **ret_w,
                                           struct dz_err *err);
+/* What the bytes are said to be (a media type, RFC 9110 8.3.1), before the first of them: with
+ * level `auto` what is packed by its type is not packed again, also when its bytes do not tell. */
+void dz_store_write_declare(struct dz_store_write *w, dz_str mime);
 /* DZ_TOO_LARGE over DZ_STORE_BLOB_MAX, DZ_FULL, DZ_IO; then only good to be dropped. */
 DZ_MUST enum dz_code dz_store_write_add(struct dz_store_write *w, dz_str bytes, struct dz_err *err);
 uint64_t dz_store_write_bytes(const struct dz_store_write *w); /* so far */

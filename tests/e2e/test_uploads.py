@@ -89,6 +89,16 @@ def table_of(server):
     return m and m[1]
 
 
+@only_postgres
+@pytest.mark.parametrize("size", [20_000, 200_000])
+def test_level_auto_asks_the_type_too(server, size):
+    """Pictures are stored as they are, whatever their bytes look like; the rest is packed."""
+    for mime, as_it_is in (("image/png", True), ("image/x-unheard-of", True), ("image/svg+xml", False), ("text/plain", False)):
+        name, _ = upload(server, data=bytes(size), kind=mime)
+        stored = int(sql(f"SELECT octet_length(image) FROM \"{table_of(server)}\" WHERE name = '{name}'")[0])
+        assert (stored > size) == as_it_is and server.get(f"/image/{name}").body == bytes(size), (mime, stored)
+
+
 def test_who_may_send(server):
     for key in (None, "Bearer " + KEY, KEY + "x", KEY[:-1], ""):
         r = send(server, part(), key=key)

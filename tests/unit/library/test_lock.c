@@ -216,7 +216,7 @@ static void on_kept(void *arg, enum dz_code code, const struct dz_upload_rec *u,
 
 static struct kept keep(struct lab *l)
 {
-    struct dz_upload *u = dz_upload_new(l->lib);
+    struct dz_upload *u = dz_upload_new(l->lib, (dz_str){NULL, 0});
     struct kept k = {DZ_INTERNAL};
     must(dz_upload_add(u, DZ_S("bytes"), err));
     const struct dz_upload_wish wish = {.name_length = 9, .done = on_kept, .arg = &k};

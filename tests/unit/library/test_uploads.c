@@ -29,10 +29,9 @@ static void on_kept(void *arg, enum dz_code code, const struct dz_upload_rec *u,
 static struct kept keep(struct lab *l, const char *bytes, const char *mime, uint32_t name_length)
 {
     struct kept k = {.code = DZ_IO};
-    struct dz_upload *u = dz_upload_new(l->lib);
+    struct dz_upload *u = dz_upload_new(l->lib, dz_str_of(mime));
     must(dz_upload_add(u, dz_str_of(bytes), err));
-    struct dz_upload_wish wish = {
-        .mime = dz_str_of(mime), .name_length = name_length, .done = on_kept, .arg = &k};
+    struct dz_upload_wish wish = {.name_length = name_length, .done = on_kept, .arg = &k};
     dz_upload_keep(&u, &wish);
     return k;
 }
@@ -178,7 +177,7 @@ static void every_length(void **state)
         for (size_t piece = 1 + i; piece <= 100000; piece = piece * 50 + 1) {
             const dz_str all = {bytes, lengths[i]};
             struct kept k = {.code = DZ_IO};
-            struct dz_upload *u = dz_upload_new(l->lib);
+            struct dz_upload *u = dz_upload_new(l->lib, (dz_str){NULL, 0});
             for (size_t at = 0; at < all.n; at += piece)
                 must(dz_upload_add(u, dz_str_sub(all, at, at + piece), err));
             assert_int_equal(dz_upload_bytes(u), all.n);
@@ -205,7 +204,7 @@ static void too_many_on_their_way(void **state)
     struct dz_err why = {0};
     const dz_str bytes = {large, sizeof(large)};
     for (size_t i = 0; i < DZ_LEN(many); i++) {
-        many[i] = dz_upload_new(l->lib);
+        many[i] = dz_upload_new(l->lib, (dz_str){NULL, 0});
         must(dz_upload_add(many[i], DZ_S("a beginning costs nothing"), err));
     }
     for (size_t i = 0; i < 1024; i++)
@@ -214,7 +213,7 @@ static void too_many_on_their_way(void **state)
     assert_int_equal(keep(l, "small", NULL, 9).code, DZ_OK);
     for (size_t i = 0; i < DZ_LEN(many); i++)
         dz_upload_drop(&many[i]);
-    struct dz_upload *again = dz_upload_new(l->lib);
+    struct dz_upload *again = dz_upload_new(l->lib, (dz_str){NULL, 0});
     must(dz_upload_add(again, bytes, err));
     dz_upload_drop(&again);
 }
@@ -241,7 +240,7 @@ static void bytes_end_with_their_last_use(void **state)
     lab_import(l, "comic", NULL);
     struct kept one = keep(l, "twice", NULL, 9), two = keep(l, "twice", NULL, 9);
     struct kept page = {.code = DZ_IO};
-    struct dz_upload *u = dz_upload_new(l->lib);
+    struct dz_upload *u = dz_upload_new(l->lib, (dz_str){NULL, 0});
     must(dz_upload_add(u, lab_picture(1), err));
     struct dz_upload_wish wish = {.name_length = 9, .done = on_kept, .arg = &page};
     dz_upload_keep(&u, &wish);

@@ -82,6 +82,32 @@ static void test_auto(void **state)
     }
 }
 
+/* A type that was declared counts when the bytes do not tell; it makes nothing packed worse. */
+static void test_declared(void **state)
+{
+    struct place *p = *state;
+    static const struct {
+        const char *mime;
+        bool as_is;
+    } rows[] = {
+        {"image/png", true},     {"IMAGE/x-new; q=1", true}, {"video/mp4", true},
+        {"audio/ogg", true},     {"image/svg+xml", false},   {"Image/SVG+XML;charset=utf-8", false},
+        {"image/bmp ;x", false}, {"audio/wav", false},       {"text/plain", false},
+        {"imagery/png", false},  {"image", false},           {"", false}};
+    static char body[4000];
+    for (size_t i = 0; i < DZ_LEN(rows); i++)
+        for (int level = DZ_STORE_LEVEL_AUTO; level <= 9; level++) {
+            struct dz_blob_stat stat;
+            struct rows_spool *s = rows_spool_new(p->dir, level, NULL);
+            rows_write_declare(s, dz_str_of(rows[i].mime));
+            must(rows_spool_add(s, (dz_str){body, sizeof(body)}, err));
+            must(rows_spool_end(s, &stat, err));
+            bool as_is = level == DZ_STORE_LEVEL_AUTO ? rows[i].as_is : level == 0;
+            assert_int_equal(rows_spool_bytes(s) > sizeof(body), as_is);
+            rows_spool_free(&s);
+        }
+}
+
 static void test_spool_fails(void **state)
 {
     struct place *p = *state;
@@ -209,6 +235,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_spool, place_setup, place_teardown),
         cmocka_unit_test_setup_teardown(test_auto, place_setup, place_teardown),
+        cmocka_unit_test_setup_teardown(test_declared, place_setup, place_teardown),
         cmocka_unit_test_setup_teardown(test_spool_fails, place_setup, place_teardown),
         cmocka_unit_test(test_unpack),
         cmocka_unit_test(test_bomb),
