@@ -108,7 +108,11 @@ static enum dz_code set_up(const struct pg_address *a, PGconn *pg, struct dz_err
                 "SET statement_timeout = %lld; SET idle_in_transaction_session_timeout = %d;"
                 "SET client_min_messages = warning; SET standard_conforming_strings = on;"
                 "SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10;"
-                "SET tcp_keepalives_count = 3",
+                "SET tcp_keepalives_count = 3; "
+                /* What a commit has answered must outlive a power cut, whatever the server's
+                 * setting; one that waits for replicas too stays. */
+                "SELECT set_config('synchronous_commit', 'on', false) "
+                "WHERE current_setting('synchronous_commit') = 'off'",
                 (long long)a->statement_ms, IDLE_IN_TRANSACTION_MS);
     if (a->schema) {
         dz_buf_put(&text, DZ_S("; SELECT set_config('search_path', '"));

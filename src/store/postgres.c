@@ -69,8 +69,6 @@ static const char *const texts[PG_TEXTS] = {
                     " AND " SHORT_NAME " AND m.name > $2" IN_ORDER,
     [PG_SWEEP_INDEX] = "DELETE FROM {i} x WHERE x.mtime_s <= $1 AND " IS_GONE,
     [PG_SWEEP_PARTS] = "DELETE FROM {p} x WHERE " IS_GONE,
-    [PG_DURABLE] = "SELECT set_config('synchronous_commit', 'on', true) WHERE "
-                   "current_setting('synchronous_commit') = 'off'",
 };
 
 static void put_text(struct dz_buf *out, const struct postgres *p, const char *form)
@@ -354,7 +352,6 @@ static enum dz_code delete_row(struct postgres *p, dz_str name, bool *ret_was, s
     DZ_AUTO(dz_pg_rows_free) struct dz_pg_rows *rows = NULL;
     struct dz_pg_param v = dz_pg_p_str(name);
     DZ_TRY(dz_pg_take(p->pg, &c, err));
-    DZ_TRY(postgres_later(p, c, PG_DURABLE, NULL, 0, err));
     DZ_TRY(postgres_run(p, c, PG_DEL, &v, 1, &rows, err));
     *ret_was = dz_pg_affected(rows) > 0;
     return DZ_OK;

@@ -43,7 +43,6 @@ enum postgres_text {
     PG_NAMED_ON,
     PG_SWEEP_INDEX, /* made before: those without a row */
     PG_SWEEP_PARTS,
-    PG_DURABLE, /* in a transaction: its commit waits for the disk */
     PG_TEXTS
 };
 

@@ -175,7 +175,6 @@ static enum dz_code transact(struct postgres *p, struct item *const *v, size_t n
     DZ_AUTO(dz_pg_give) struct dz_pg_conn *c = NULL;
     DZ_TRY(dz_pg_take(p->pg, &c, err));
     DZ_TRY(dz_pg_begin(c, NULL, err));
-    DZ_TRY(postgres_later(p, c, PG_DURABLE, NULL, 0, err));
     DZ_TRY(send_times(p, c, v, n, err));
     for (size_t i = 0; i < n; i++)
         if (v[i]->packed)

@@ -119,6 +119,28 @@ static void statements_have_a_limit(void **state)
         ask(d->c, "SELECT extract(epoch FROM current_setting('statement_timeout')::interval)"), 30);
 }
 
+static void commits_wait_for_the_disk(void **state)
+{
+    static const struct {
+        const char *given, *ours;
+    } cases[] = {{"off", "on"}, {"local", "local"}, {"remote_apply", "remote_apply"}};
+    (void)database_of(state);
+    for (size_t i = 0; i < DZ_LEN(cases); i++) {
+        DZ_AUTO(dz_pg_give) struct dz_pg_conn *c = NULL;
+        DZ_AUTO(dz_pg_rows_free) struct dz_pg_rows *rows = NULL;
+        char uri[300];
+        (void)snprintf(uri, sizeof(uri), "%s?options=-csynchronous_commit%%3D%s",
+                       server_uri("postgres"), cases[i].given);
+        struct dz_pg *pg = open_pool(&(struct dz_pg_options){.uri = uri, .pool_max = 1});
+        must(dz_pg_take(pg, &c, err));
+        rows = run(c, "SELECT current_setting('synchronous_commit')", NULL, 0);
+        assert_true(dz_str_eq(dz_pg_bytes(rows, 0, 0), dz_str_of(cases[i].ours)));
+        dz_pg_rows_free(&rows);
+        dz_pg_give(&c);
+        dz_pg_close(&pg);
+    }
+}
+
 static void what_is_sent_later(void **state)
 {
     struct database *d = database_of(state);
@@ -366,6 +388,7 @@ int main(void)
         CASE(kinds_of_numbers),
         CASE(errors_have_codes),
         CASE(statements_have_a_limit),
+        CASE(commits_wait_for_the_disk),
         CASE(what_is_sent_later),
         CASE(transactions),
         CASE(what_leads),
