@@ -32,8 +32,8 @@ enum dz_sql_write {
     /* One at a time, in all processes: what gives change numbers, which become visible in their
      * order, or counts uses of blobs; and what changes tables. */
     DZ_SQL_EXCLUSIVE,
-    /* The same for a call that ends with its commit: the first statement may wait for the others,
-     * and say that they took too long. */
+    /* The same for a call that ends with its commit and whose first statement is quick: it waits
+     * for the others, and says when they took too long. */
     DZ_SQL_EXCLUSIVE_CALL,
     /* Beside others: jobs, what crawls remember, marks. SQLite has one writer whatever it does. */
     DZ_SQL_PLAIN,

@@ -110,9 +110,9 @@ static enum dz_code set_up(const struct pg_address *a, PGconn *pg, struct dz_err
                 "SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10;"
                 "SET tcp_keepalives_count = 3; "
                 /* What a commit has answered must outlive a power cut, whatever the server's
-                 * setting; one that waits for replicas too stays. */
-                "SELECT set_config('synchronous_commit', 'on', false) "
-                "WHERE current_setting('synchronous_commit') = 'off'",
+                 * setting is or becomes; one that waits for replicas too stays. */
+                "SELECT set_config('synchronous_commit', "
+                "coalesce(nullif(current_setting('synchronous_commit'), 'off'), 'on'), false)",
                 (long long)a->statement_ms, IDLE_IN_TRANSACTION_MS);
     if (a->schema) {
         dz_buf_put(&text, DZ_S("; SELECT set_config('search_path', '"));

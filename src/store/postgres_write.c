@@ -341,19 +341,27 @@ static enum dz_code expect(struct batch *b, const dz_str *names, size_t n, struc
         v[i] = dz_pg_p_str(names[i < n ? i : n - 1]);
     DZ_TRY(postgres_ask(b->p, PG_EXIST, v, POSTGRES_NAMES, &rows, err));
     for (size_t i = 0; i < n && dz_pg_n(rows) == 0; i++) {
+        if (dz_map_get(&b->free_names, names[i]))
+            continue;
         char *name = dz_str_dup(names[i]);
-        if (!dz_map_get(&b->free_names, names[i]))
-            dz_map_set(&b->free_names, (dz_str){name, names[i].n}, name);
-        else
-            free(name);
+        dz_map_set(&b->free_names, (dz_str){name, names[i].n}, name);
     }
     return DZ_OK;
 }
 
 enum dz_code postgres_batch_expect(void *batch, const dz_str *names, size_t n, struct dz_err *err)
 {
-    for (size_t i = 0; n > 1 && i < n; i += POSTGRES_NAMES)
-        DZ_TRY(expect(batch, names + i, n - i < POSTGRES_NAMES ? n - i : POSTGRES_NAMES, err));
+    for (size_t i = 0; n > 1 && i < n; i += POSTGRES_NAMES) {
+        struct dz_err why;
+        enum dz_code code =
+            expect(batch, names + i, n - i < POSTGRES_NAMES ? n - i : POSTGRES_NAMES, &why);
+        /* One that the database's encoding does not have; the others are no worse for it. */
+        if (code != DZ_OK && code != DZ_BAD_INPUT) {
+            if (err)
+                *err = why;
+            return code;
+        }
+    }
     return DZ_OK;
 }
 

@@ -123,7 +123,7 @@ static void commits_wait_for_the_disk(void **state)
 {
     static const struct {
         const char *given, *ours;
-    } cases[] = {{"off", "on"}, {"local", "local"}, {"remote_apply", "remote_apply"}};
+    } cases[] = {{"off", "on"}, {"on", "on"}, {"local", "local"}, {"remote_apply", "remote_apply"}};
     (void)database_of(state);
     for (size_t i = 0; i < DZ_LEN(cases); i++) {
         DZ_AUTO(dz_pg_give) struct dz_pg_conn *c = NULL;
