@@ -50,6 +50,10 @@ static enum dz_code check_field(const struct dz_collection *old,
     if (!same_type)
         return dz_fail(err, DZ_CONFLICT, "field %.*s: its type cannot change",
                        DZ_STR_FMT(was->name));
+    if (is->items_not_null && !was->items_not_null)
+        return dz_fail(err, DZ_CONFLICT,
+                       "field %.*s: its lists may have nulls, which cannot change",
+                       DZ_STR_FMT(was->name));
     if (is->column == DZ_NPOS ||
         !dz_str_eq_nocase(c->columns[is->column].name, old->columns[was->column].name))
         return dz_fail(err, DZ_CONFLICT, "field %.*s: its column cannot change",

@@ -237,7 +237,8 @@ static void other_changes_are_refused(void **state)
     static const char base[] =
         "{'name': 'C', 'key': 'id', 'enums': [{'name': 'E', 'values': [['A', 1], ['B', 2]]}], "
         "'fields': [{'name': 'id', 'type': 'ID', 'not_null': true}, {'name': 'n', 'type': 'Int'}, "
-        "{'name': 'e', 'type': 'E', 'not_null': true}, {'name': 's', 'type': 'String'}]}";
+        "{'name': 'e', 'type': 'E', 'not_null': true}, {'name': 's', 'type': 'String'}, "
+        "{'name': 'l', 'type': 'String', 'list': true}]}";
     static const struct {
         const char *from, *to, *words;
     } cases[] = {
@@ -252,6 +253,8 @@ static void other_changes_are_refused(void **state)
         {"'type': 'E', 'not_null': true", "'type': 'Int', 'not_null': true", "field e: its type"},
         {"'name': 's', 'type': 'String'", "'name': 's', 'type': 'String', 'list': true",
          "field s: the type"},
+        {"'list': true", "'list': true, 'items_not_null': true",
+         "field l: its lists may have nulls"},
         {"['B', 2]", "['B', 3]", "enum E: B is stored as 2"},
     };
     DZ_AUTO(dz_collection_unref) struct dz_collection *coll = declared(base);
