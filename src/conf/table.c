@@ -170,7 +170,7 @@ const struct conf_row conf_rows[] = {
     {"graphql.max_bytes", CONF_SIZE, AT(graphql.max_bytes), .preset = "128KiB", .min = 256, .max = 4 * DZ_MIB,
      .help = "Longest GraphQL document; a request with all its variables is at most 4 MiB. 400 above, as for the next four."},
     {"graphql.max_memory", CONF_SIZE, AT(graphql.max_memory), .preset = "256MiB", .min = DZ_MIB, .max = 1024 * 1024 * DZ_MIB,
-     .help = "What large requests and answers may take in all, until they are sent; 503 above, to be tried again. One answer is at most 64 MiB."},
+     .help = "What large requests and answers may take in all, until they are sent; 503 above, to be tried again, but for one that goes on, so that for a moment it may be twice that. One answer is at most 64 MiB."},
     {"graphql.max_tokens", CONF_U32, AT(graphql.max_tokens), .preset = "8000", .min = 16, .max = 1000000,
      .help = "Words and signs of a document."},
     {"graphql.max_depth", CONF_U32, AT(graphql.max_depth), .preset = "32", .min = 1, .max = 200,
