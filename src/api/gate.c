@@ -36,13 +36,18 @@ static bool is_listed_with_www(const struct dz_strs *patterns, dz_str host)
 }
 
 /* The same path and query under another scheme or host; the "*" of OPTIONS is no path. */
-static void send_on(struct dz_http_req *r, bool https, const char *prefix, dz_str host)
+static void send_on(struct dz_http_req *r, dz_str scheme, dz_str prefix, dz_str host)
 {
-    dz_str path = r->raw_path.p[0] == '/' ? r->raw_path : (dz_str){NULL, 0};
-    answer_elsewhere(r,
-                     dz_arena_printf(dz_http_arena(r), "%s://%s%.*s", https ? "https" : "http",
-                                     prefix, DZ_STR_FMT(host)),
-                     path);
+    DZ_AUTO(dz_buf_done) struct dz_buf origin;
+    dz_buf_init(&origin, 64 * DZ_KIB);
+    dz_buf_put(&origin, scheme);
+    dz_buf_put(&origin, prefix);
+    dz_buf_put(&origin, host);
+    if (origin.full)
+        answer_error(r, DZ_BAD_INPUT, NULL);
+    else
+        answer_elsewhere(r, dz_buf_str(&origin),
+                         r->raw_path.p[0] == '/' ? r->raw_path : (dz_str){NULL, 0});
 }
 
 /* Whether the address of the request was answered for. */
@@ -61,13 +66,13 @@ static bool is_sent_on(struct dz_http_req *r)
     if (to_https && name.n > 0) {
         dz_str port = dz_str_sub(r->host, name.n, r->host.n);
         bool usual = dz_str_eq(port, DZ_S(":80")) || dz_str_eq(port, DZ_S(":443"));
-        send_on(r, true, "", usual ? name : r->host);
+        send_on(r, DZ_S("https://"), DZ_S(""), usual ? name : r->host);
         return true;
     }
     if (!to_https && is_listed(&c->http.allowed_hosts, name))
         return false;
     if (is_listed_with_www(&c->http.allowed_hosts, name)) {
-        send_on(r, r->https, "www.", r->host);
+        send_on(r, r->https ? DZ_S("https://") : DZ_S("http://"), DZ_S("www."), r->host);
         return true;
     }
     dz_http_reply_text(r, 400, DZ_S("text/plain; charset=utf-8"), NO_STORE,

@@ -4,8 +4,7 @@
  * Lua's own functions loop in C over whatever length a table claims, which a metatable or a few
  * keys far apart make endless. Here a list has LIST_MAX elements at most, far fewer when reading or
  * writing one calls a metamethod, no __len, and what is done with it counts against the run's
- * instructions. The functions themselves are Lua's; each is
- * the upvalue of its guard.
+ * instructions. The functions themselves are Lua's; each is the upvalue of its guard.
  */
 #include "source/source_int.h"
 
