@@ -479,6 +479,14 @@ DZ_MUST enum dz_code dz_sql_blob_ref(struct dz_sql_batch *b, const struct dz_blo
 DZ_MUST enum dz_code dz_sql_blob_ref_later(struct dz_sql_batch *b, const struct dz_blob_rec *blob,
                                            struct dz_err *err);
 DZ_MUST enum dz_code dz_sql_blob_unref(struct dz_sql_batch *b, int64_t id, struct dz_err *err);
+/* A write with one number, not waited for (dz_sql_send). */
+DZ_MUST enum dz_code dz_sql_send_int(struct dz_sql_batch *b, enum dz_sql_statement which, int64_t n,
+                                     struct dz_err *err);
+/* Whether a question costs no round trip. */
+static inline bool dz_sql_is_local(const struct dz_sql_batch *b)
+{
+    return b->d->b->dialect == DZ_SQL_SQLITE;
+}
 
 /* ---- lists ------------------------------------------------------------------------------------
  */

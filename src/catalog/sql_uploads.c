@@ -45,11 +45,6 @@ static void there_clear(struct there *t, struct dz_sql_batch *b)
     dz_arena_reset(b->arena);
 }
 
-static bool is_local(const struct dz_sql_batch *b)
-{
-    return b->d->b->dialect == DZ_SQL_SQLITE;
-}
-
 static void note(struct dz_sql_batch *b, struct dz_map *map, dz_str key, int64_t n)
 {
     int64_t *value = dz_arena_alloc(b->arena, sizeof(*value));
@@ -157,7 +152,7 @@ static enum dz_code put_uploads(struct dz_sql_batch *b, const struct dz_upload_r
 {
     DZ_AUTO(there_done) struct there t = {0};
     for (size_t i = 0; i < n; i++) {
-        if (is_local(b)) {
+        if (dz_sql_is_local(b)) {
             DZ_TRY(put_now(b, &v[i], &ret_new[i], err));
             continue;
         }
@@ -188,19 +183,10 @@ static enum dz_code send_id(struct dz_sql_batch *b, enum dz_sql_statement which,
     return dz_sql_send(b->c, st, err);
 }
 
-static enum dz_code send_int(struct dz_sql_batch *b, enum dz_sql_statement which, int64_t n,
-                             struct dz_err *err)
-{
-    struct dz_sql_stmt *st = NULL;
-    DZ_TRY(dz_sql_get_write(b, which, &st, err));
-    dz_sql_bind_int(st, 1, n);
-    return dz_sql_send(b->c, st, err);
-}
-
 static enum dz_code find(struct dz_sql_batch *b, struct there *t, const dz_str *ids, size_t at,
                          size_t n, bool *ret_was, int64_t *ret_blob, struct dz_err *err)
 {
-    if (is_local(b))
+    if (dz_sql_is_local(b))
         return blob_of_upload(b->c, ids[at], ret_was, ret_blob, err);
     if (at % DZ_SQL_IDS == 0)
         DZ_TRY(look_at_ids(b, t, ids, at, n, err));
@@ -220,10 +206,10 @@ static enum dz_code del_uploads(struct dz_sql_batch *b, const dz_str *ids, size_
         if (!ret_was[i])
             continue;
         DZ_TRY(send_id(b, DZ_SQL_UPLOAD_DEL, ids[i], err));
-        DZ_TRY(send_int(b, DZ_SQL_BLOB_UNREF, blob, err));
+        DZ_TRY(dz_sql_send_int(b, DZ_SQL_BLOB_UNREF, blob, err));
         DZ_TRY(send_id(b, DZ_SQL_UPLOAD_GONE_ADD, ids[i], err));
     }
-    DZ_TRY(send_int(b, DZ_SQL_UPLOAD_GONE_TRIM, DZ_UPLOADS_GONE_KEPT, err));
+    DZ_TRY(dz_sql_send_int(b, DZ_SQL_UPLOAD_GONE_TRIM, DZ_UPLOADS_GONE_KEPT, err));
     /* Other processes hold what is gone in memory. */
     return dz_sql_notify(b->c, DZ_SQL_NEWS_CHANGE, err);
 }

@@ -122,6 +122,14 @@ static enum dz_code get_int(struct dz_sql_batch *b, enum dz_sql_statement which,
     return DZ_OK;
 }
 
+enum dz_code dz_sql_send_int(struct dz_sql_batch *b, enum dz_sql_statement which, int64_t n,
+                             struct dz_err *err)
+{
+    struct dz_sql_stmt *st = NULL;
+    DZ_TRY(get_int(b, which, n, &st, err));
+    return dz_sql_send(b->c, st, err);
+}
+
 static enum dz_code get_ints(struct dz_sql_batch *b, enum dz_sql_statement which, int64_t first,
                              int64_t second, struct dz_sql_stmt **ret_st, struct dz_err *err)
 {
@@ -230,15 +238,13 @@ static bool same_blob(const struct dz_blob_rec *old, const struct dz_blob_rec *n
 static enum dz_code blob_swap(struct dz_sql_batch *b, int64_t old_id, const struct dz_blob_rec *now,
                               int64_t *ret_id, struct dz_err *err)
 {
-    struct dz_sql_stmt *unref = NULL;
     bool news = false;
     DZ_TRY(dz_sql_blob_ref(b, now, ret_id, &news, err));
     if (news)
         DZ_TRY(blob_know(b, *ret_id, now, err));
     if (!old_id)
         return DZ_OK;
-    DZ_TRY(get_int(b, DZ_SQL_BLOB_UNREF, old_id, &unref, err));
-    return dz_sql_send(b->c, unref, err);
+    return dz_sql_send_int(b, DZ_SQL_BLOB_UNREF, old_id, err);
 }
 
 static enum dz_code no_series(int64_t series_id, struct dz_err *err)
@@ -494,11 +500,10 @@ static enum dz_code write_chapter(struct dz_sql_batch *b, int64_t series_id,
 static enum dz_code page_del(struct dz_sql_batch *b, int64_t chapter_id, uint32_t number,
                              int64_t blob_id, struct dz_err *err)
 {
-    struct dz_sql_stmt *del = NULL, *unref = NULL;
+    struct dz_sql_stmt *del = NULL;
     DZ_TRY(get_ints(b, DZ_SQL_PAGE_DEL, chapter_id, number, &del, err));
     DZ_TRY(dz_sql_send(b->c, del, err));
-    DZ_TRY(get_int(b, DZ_SQL_BLOB_UNREF, blob_id, &unref, err));
-    return dz_sql_send(b->c, unref, err);
+    return dz_sql_send_int(b, DZ_SQL_BLOB_UNREF, blob_id, err);
 }
 
 /* What is known of a blob in the course of one call. */
@@ -612,15 +617,14 @@ static enum dz_code page_write_now(struct dz_sql_batch *b, int64_t chapter_id,
 static enum dz_code page_write(struct dz_sql_batch *b, int64_t chapter_id, struct page_changes *p,
                                const struct page_change *change, struct dz_err *err)
 {
-    struct dz_sql_stmt *st = NULL, *unref = NULL;
+    struct dz_sql_stmt *st = NULL;
     DZ_TRY(page_ref(b, p, &change->page->blob, err));
     DZ_TRY(get_page_write(b, chapter_id, change, &st, err));
     dz_sql_bind_sha(st, 3, &change->page->blob.sha);
     DZ_TRY(dz_sql_send(b->c, st, err));
     if (!change->old_blob)
         return DZ_OK;
-    DZ_TRY(get_int(b, DZ_SQL_BLOB_UNREF, change->old_blob, &unref, err));
-    return dz_sql_send(b->c, unref, err);
+    return dz_sql_send_int(b, DZ_SQL_BLOB_UNREF, change->old_blob, err);
 }
 
 /* Both lists ascend by number: one walk over them finds what to take out, to put in and to replace.
@@ -649,7 +653,7 @@ static enum dz_code write_pages(struct dz_sql_batch *b, int64_t chapter_id,
             k++;
         }
     }
-    bool local = b->d->b->dialect == DZ_SQL_SQLITE;
+    bool local = dz_sql_is_local(b);
     if (!local)
         DZ_TRY(look_up(b, &p, err));
     for (i = 0; i < p.n; i++)
